@@ -1,0 +1,118 @@
+//! Why a connection ends. The number's range tells a client whether and how to come back.
+
+use crate::chat_capnp as wire;
+
+macro_rules! close_codes {
+    ($($variant:ident = $wire:ident, $text:literal;)+) => {
+        /// The numbered reasons; the ranges are explained in `chat.capnp`.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        #[repr(u16)]
+        pub enum CloseCode { $(#[doc = $text] $variant = wire::$wire),+ }
+
+        impl CloseCode {
+            /// Every code, in the order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The code of this number, if this version knows it.
+            #[must_use]
+            pub fn from_number(number: u16) -> Option<Self> {
+                Self::ALL.iter().copied().find(|code| code.number() == number)
+            }
+
+            /// For people: what happened and what to do.
+            #[must_use]
+            pub const fn text(self) -> &'static str { match self { $(Self::$variant => $text),+ } }
+
+            /// The name, as metrics and documents spell it.
+            #[must_use]
+            pub const fn name(self) -> &'static str { match self { $(Self::$variant => stringify!($variant)),+ } }
+        }
+    };
+}
+
+close_codes! {
+    GoingAway = CLOSE_GOING_AWAY, "the server is going down: reconnect";
+    SlowConsumer = CLOSE_SLOW_CONSUMER, "too slow to read: reconnect and resume from your cursors";
+    Idle = CLOSE_IDLE, "nothing was heard for too long";
+    Internal = CLOSE_INTERNAL, "something went wrong in the server";
+    MalformedFrame = CLOSE_MALFORMED_FRAME, "that frame is not of this protocol";
+    FrameTooLarge = CLOSE_FRAME_TOO_LARGE, "that frame is too large";
+    WrongState = CLOSE_WRONG_STATE, "that frame does not belong here: hello comes first, and once";
+    VersionUnsupported = CLOSE_VERSION_UNSUPPORTED, "no common protocol version: update the client";
+    HelloTimeout = CLOSE_HELLO_TIMEOUT, "no hello in time";
+    TextFrame = CLOSE_TEXT_FRAME, "frames are binary";
+    TokenExpired = CLOSE_TOKEN_EXPIRED, "the token has expired: refresh it or log in again";
+    TokenInvalid = CLOSE_TOKEN_INVALID, "the token is not valid: log in again";
+    LoginTimeout = CLOSE_LOGIN_TIMEOUT, "no login in time";
+    LoggedOut = CLOSE_LOGGED_OUT, "this device was logged out";
+    Banned = CLOSE_BANNED, "this account may not connect";
+    TooManyConnections = CLOSE_TOO_MANY_CONNECTIONS, "too many connections: close one first";
+}
+
+impl CloseCode {
+    /// The number on the wire.
+    #[must_use]
+    pub const fn number(self) -> u16 {
+        self as u16
+    }
+}
+
+/// What a client does after a close.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Comeback {
+    /// Reconnect with backoff and resume.
+    Reconnect,
+    /// Reconnect, but not before 10 s.
+    ReconnectLater,
+    /// Only with other credentials.
+    NewCredentials,
+    /// Not by itself: the client is at fault.
+    Never,
+}
+
+/// The end of a connection.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{reason} ({code})")]
+pub struct Close {
+    /// One of [`CloseCode`], or a number of a later version: act on its range.
+    pub code: u16,
+    /// For people.
+    pub reason: String,
+}
+
+impl Close {
+    /// What to do now, from the range of the code. Numbers outside the ranges are the transport's own
+    /// (a lost connection): reconnect.
+    #[must_use]
+    pub const fn comeback(&self) -> Comeback {
+        match self.code {
+            4100..=4199 => Comeback::Never,
+            4200..=4299 => Comeback::NewCredentials,
+            4300..=4399 => Comeback::ReconnectLater,
+            _ => Comeback::Reconnect,
+        }
+    }
+}
+
+impl From<CloseCode> for Close {
+    fn from(code: CloseCode) -> Self {
+        Self { code: code.number(), reason: code.text().to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_ascend_and_ranges_decide() {
+        for pair in CloseCode::ALL.windows(2) {
+            assert!(pair[0].number() < pair[1].number(), "{pair:?}");
+        }
+        let comeback = |code: CloseCode| Close::from(code).comeback();
+        assert_eq!(comeback(CloseCode::SlowConsumer), Comeback::Reconnect);
+        assert_eq!(comeback(CloseCode::MalformedFrame), Comeback::Never);
+        assert_eq!(comeback(CloseCode::TokenExpired), Comeback::NewCredentials);
+        assert_eq!(comeback(CloseCode::TooManyConnections), Comeback::ReconnectLater);
+    }
+}

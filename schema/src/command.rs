@@ -1,0 +1,330 @@
+//! What can be asked and what comes back: closed enums of plain Rust values, and the frames they travel in.
+
+use crate::model::{
+    Body, CaseId, ClientId, Cursor, DeviceId, DeviceName, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomKind,
+    RoomName, RoomRole, Seq, ServerRole, SessionId, Topic, UserId, Username,
+};
+use crate::reject::Reject;
+pub use crate::text::Secret;
+
+/// A number chosen by the client, unique among its requests in flight.
+pub type RequestId = u32;
+
+/// What a client sends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ClientFrame {
+    /// The first frame of a connection.
+    Hello(Hello),
+    /// Everything after it. The command may be refused by itself, which leaves the connection intact.
+    Request {
+        /// Comes back with the reply.
+        id: RequestId,
+        /// The command, or why it cannot be one.
+        command: Result<Command, Reject>,
+    },
+}
+
+/// What the server sends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ServerFrame {
+    /// The answer to `hello`.
+    Welcome(Welcome),
+    /// The answer to a request.
+    Reply {
+        /// The request's number.
+        id: RequestId,
+        /// How it went.
+        result: Result<Reply, Reject>,
+    },
+    /// Unasked.
+    Push(Push),
+    /// The connection is about to end.
+    GoAway(GoAway),
+    /// A kind that this version does not know; ignore it.
+    Unknown,
+}
+
+/// See `Hello` in the schema.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hello {
+    /// Lowest protocol version spoken.
+    pub version_min: u16,
+    /// Highest protocol version spoken.
+    pub version_max: u16,
+    /// Name and version of the client.
+    pub client: String,
+    /// Access token, if there is one.
+    pub token: Option<Secret>,
+    /// Wanted features.
+    pub features: u64,
+}
+
+/// See `Welcome` in the schema; limits are those of [`crate::limits`] and not repeated here.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Welcome {
+    /// Protocol version of this connection.
+    pub version: u16,
+    /// Names this connection in logs.
+    pub session: SessionId,
+    /// Server time, for UUIDv7 client ids.
+    pub server_time: Millis,
+    /// Who is connected, once logged in.
+    pub identity: Option<Identity>,
+}
+
+/// Who is behind a connection.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct Identity {
+    pub user: UserId,
+    pub device: DeviceId,
+    pub self_room: RoomId,
+    pub username: Username,
+    pub display_name: DisplayName,
+    pub role: ServerRole,
+    pub token_expires: Millis,
+}
+
+/// See `GoAway` in the schema.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct GoAway {
+    pub code: u16,
+    pub reason: String,
+    pub reconnect_after_ms: u32,
+    pub jitter_ms: u32,
+}
+
+/// What can be asked. The schema says what each one answers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub enum Command {
+    Ping,
+    Register(Register),
+    Login(Login),
+    Authenticate(Secret),
+    Refresh(Secret),
+    Logout,
+    CreateRoom(CreateRoom),
+    JoinRoom(RoomTarget),
+    LeaveRoom(RoomTarget),
+    ListRooms { scope: RoomScope, after: RoomId, limit: usize },
+    ListMembers { room: RoomId, after: UserId, limit: usize },
+    Profiles(Vec<UserId>),
+    Publish(Publish),
+    History { room: RoomId, before: Seq, limit: usize },
+    Sync { cursor: Cursor, limit: usize },
+    Resume(Vec<Cursor>),
+    Unsubscribe(RoomTarget),
+}
+
+impl Command {
+    /// Whether a connection without identity may ask this.
+    #[must_use]
+    pub const fn is_public(&self) -> bool {
+        matches!(self, Self::Ping | Self::Register(_) | Self::Login(_) | Self::Authenticate(_) | Self::Refresh(_))
+    }
+
+    /// The name, as metrics and logs spell it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::Register(_) => "register",
+            Self::Login(_) => "login",
+            Self::Authenticate(_) => "authenticate",
+            Self::Refresh(_) => "refresh",
+            Self::Logout => "logout",
+            Self::CreateRoom(_) => "create_room",
+            Self::JoinRoom(_) => "join_room",
+            Self::LeaveRoom(_) => "leave_room",
+            Self::ListRooms { .. } => "list_rooms",
+            Self::ListMembers { .. } => "list_members",
+            Self::Profiles(_) => "profiles",
+            Self::Publish(_) => "publish",
+            Self::History { .. } => "history",
+            Self::Sync { .. } => "sync",
+            Self::Resume(_) => "resume",
+            Self::Unsubscribe(_) => "unsubscribe",
+        }
+    }
+}
+
+/// A new account.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct Register {
+    pub username: Username,
+    pub password: Secret,
+    pub display_name: Option<DisplayName>,
+    pub device: DeviceName,
+    pub owner_token: Option<Secret>,
+}
+
+/// An existing account. The username is kept as typed: an impossible one is just a wrong one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct Login {
+    pub username: String,
+    pub password: Secret,
+    pub device: DeviceName,
+    pub device_id: Option<DeviceId>,
+}
+
+/// A new named room.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct CreateRoom {
+    pub client_id: ClientId,
+    pub resend: bool,
+    pub name: RoomName,
+    pub topic: Topic,
+}
+
+/// Which room is meant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum RoomTarget {
+    Id(RoomId),
+    Name(RoomName),
+}
+
+/// Which rooms to list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum RoomScope {
+    Joined,
+    Open,
+}
+
+/// A message to append.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct Publish {
+    pub room: RoomId,
+    pub client_id: ClientId,
+    pub resend: bool,
+    pub body: Body,
+}
+
+/// What comes back when a request succeeds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub enum Reply {
+    Ok,
+    Pong(Millis),
+    Session(Session),
+    Authenticated(Identity),
+    Room(Room),
+    Rooms {
+        rooms: Vec<Room>,
+        next: RoomId,
+    },
+    Members {
+        members: Vec<Member>,
+        next: UserId,
+    },
+    Appended(Appended),
+    Held(CaseId),
+    Page(Page),
+    Resumed(Vec<Resumed>),
+    /// A kind that this version does not know.
+    Unknown,
+}
+
+/// A login: who, and the tokens of this device.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct Session {
+    pub identity: Identity,
+    pub access_token: Secret,
+    pub refresh_token: Secret,
+    pub refresh_expires: Millis,
+}
+
+/// A room as one user sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct Room {
+    pub id: RoomId,
+    pub kind: RoomKind,
+    pub name: String,
+    pub topic: String,
+    pub incarnation: Incarnation,
+    pub first_seq: Seq,
+    pub head: Seq,
+    pub role: Option<RoomRole>,
+    pub members: u32,
+    pub created: Millis,
+}
+
+/// Somebody, perhaps in a room.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct Member {
+    pub user: UserId,
+    pub username: String,
+    pub display_name: String,
+    pub role: Option<RoomRole>,
+}
+
+/// Where an entry stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct Appended {
+    pub seq: Seq,
+    pub time: Millis,
+    pub altered: bool,
+    pub duplicate: bool,
+}
+
+/// Entries of one room, ascending.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct Page {
+    pub room: RoomId,
+    pub incarnation: Incarnation,
+    pub entries: Vec<Envelope>,
+    pub next: Seq,
+    pub head: Seq,
+}
+
+/// How one cursor of a `resume` fared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct Resumed {
+    pub room: RoomId,
+    pub incarnation: Incarnation,
+    pub first_seq: Seq,
+    pub head: Seq,
+    pub outcome: ResumeOutcome,
+}
+
+/// See `ResumeOutcome` in the schema.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub enum ResumeOutcome {
+    Recovered,
+    GapTooLong,
+    IncarnationChanged,
+    Refused,
+}
+
+/// What the server sends unasked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub enum Push {
+    Entries(EntriesPush),
+    Notice(String),
+    /// A kind that this version does not know.
+    Unknown,
+}
+
+/// All entries of one room in one committed batch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct EntriesPush {
+    pub room: RoomId,
+    pub incarnation: Incarnation,
+    pub entries: Vec<Envelope>,
+}

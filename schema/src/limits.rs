@@ -1,0 +1,71 @@
+//! Bounds on what a peer may send, with the relations between them. Nothing here is configuration.
+
+/// Largest frame in either direction, bytes of the whole Cap'n Proto message.
+pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+/// Largest `hello` frame, bytes.
+pub const HELLO_BYTES_MAX: usize = 4 * 1024;
+/// Largest access token inside `hello` or `authenticate`, bytes.
+pub const TOKEN_BYTES_MAX: usize = 2 * 1024;
+/// Client name in `hello`, bytes.
+pub const CLIENT_NAME_BYTES_MAX: usize = 64;
+/// Message body, bytes of UTF-8.
+pub const BODY_BYTES_MAX: usize = 16 * 1024;
+/// Message body, extended grapheme clusters (UAX #29).
+pub const BODY_GRAPHEMES_MAX: usize = 4_000;
+/// Room name, bytes of UTF-8.
+pub const ROOM_NAME_BYTES_MAX: usize = 80;
+/// Room topic, bytes of UTF-8.
+pub const TOPIC_BYTES_MAX: usize = 256;
+/// Username, bytes (ASCII).
+pub const USERNAME_BYTES_MAX: usize = 32;
+/// Display name, bytes of UTF-8.
+pub const DISPLAY_NAME_BYTES_MAX: usize = 64;
+/// Name of a device, bytes of UTF-8.
+pub const DEVICE_NAME_BYTES_MAX: usize = 64;
+/// Password, bytes: below the minimum it is refused at registration, above the maximum always.
+pub const PASSWORD_BYTES_MIN: usize = 8;
+/// See [`PASSWORD_BYTES_MIN`].
+pub const PASSWORD_BYTES_MAX: usize = 256;
+/// Requests of one connection that may wait for their reply.
+pub const IN_FLIGHT_MAX: usize = 64;
+/// Entries, rooms or members in one page.
+pub const PAGE_ITEMS_MAX: usize = 200;
+/// Rooms in one page: their names and topics are longer.
+pub const PAGE_ROOMS_MAX: usize = 100;
+/// Bytes of payloads in one page or push; the rest of a frame is headers.
+pub const PAGE_BYTES_MAX: usize = 48 * 1024;
+/// Cursors in one `resume`.
+pub const RESUME_CURSORS_MAX: usize = 200;
+/// Detail text of a reject and reason of a close, bytes.
+pub const DETAIL_BYTES_MAX: usize = 256;
+/// Rooms a user may be a member of.
+pub const ROOMS_PER_USER_MAX: u32 = 1_000;
+/// Members of one room.
+pub const ROOM_MEMBERS_MAX: u32 = 100_000;
+/// Devices of one user.
+pub const DEVICES_PER_USER_MAX: u32 = 10;
+
+/// `hello` is due within this time of connecting, milliseconds.
+pub const HELLO_TIMEOUT_MS: u64 = 5_000;
+/// A connection without identity has this long to log in, milliseconds.
+pub const LOGIN_TIMEOUT_MS: u64 = 30_000;
+/// A client sends at least one frame in this time, milliseconds.
+pub const HEARTBEAT_MS: u64 = 15_000;
+/// A peer that was silent for this long is gone, milliseconds.
+pub const IDLE_TIMEOUT_MS: u64 = 45_000;
+
+/// Traversal bound of a Cap'n Proto reader, words.
+pub const TRAVERSAL_WORDS_MAX: usize = 128 * 1024;
+/// Nesting bound of a Cap'n Proto reader, pointers.
+pub const NESTING_MAX: i32 = 16;
+
+// What is admitted must fit a page of one, and a page must fit a frame with its envelopes (48 bytes and
+// a pointer each) and headers.
+const _: () = assert!(BODY_BYTES_MAX + 512 <= PAGE_BYTES_MAX);
+const _: () = assert!(PAGE_BYTES_MAX + PAGE_ITEMS_MAX * 64 + 1024 <= FRAME_BYTES_MAX);
+const _: () = assert!(TOKEN_BYTES_MAX + CLIENT_NAME_BYTES_MAX + 512 <= HELLO_BYTES_MAX);
+const _: () = assert!(RESUME_CURSORS_MAX * 64 + 1024 <= FRAME_BYTES_MAX);
+const _: () = assert!(PAGE_ROOMS_MAX * (ROOM_NAME_BYTES_MAX + TOPIC_BYTES_MAX + 160) < FRAME_BYTES_MAX);
+const _: () = assert!(PAGE_ITEMS_MAX * (USERNAME_BYTES_MAX + DISPLAY_NAME_BYTES_MAX + 96) < FRAME_BYTES_MAX);
+const _: () = assert!(HEARTBEAT_MS * 2 < IDLE_TIMEOUT_MS);
+const _: () = assert!(FRAME_BYTES_MAX.is_multiple_of(8));

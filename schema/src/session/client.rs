@@ -1,0 +1,473 @@
+//! The client's end: greets, keeps alive, reconnects, resumes its rooms, resends what was not answered,
+//! and renews its token. The application sees each entry of a followed room once, in order.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::VERSION;
+use super::backoff::Backoff;
+use super::client_requests::{Asker, Requests};
+use super::client_rooms::{Rooms, Step};
+use crate::close::{Close, CloseCode, Comeback};
+use crate::codec::{decode_server_frame, encode_client_frame};
+use crate::command::{
+    ClientFrame, Command, EntriesPush, GoAway, Hello, Identity, Push, Reply, RequestId, Resumed, Secret, ServerFrame,
+    Session, Welcome,
+};
+use crate::limits::{HEARTBEAT_MS, HELLO_TIMEOUT_MS, IDLE_TIMEOUT_MS, IN_FLIGHT_MAX};
+use crate::model::{Cursor, Millis, RoomId, Seq};
+use crate::reject::{Reject, RejectCode};
+
+/// A token is renewed this long before it expires, milliseconds.
+const RENEW_BEFORE_MS: u64 = 30_000;
+/// Not sooner than this after a close of range 43xx, milliseconds.
+const RECONNECT_LATER_MS: u64 = 10_000;
+
+/// Who connects.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name and version of the client, at most 64 bytes.
+    pub client: String,
+    /// Access token of an earlier login, if there is one.
+    pub access_token: Option<Secret>,
+    /// Refresh token of an earlier login, if there is one.
+    pub refresh_token: Option<Secret>,
+    /// Any number; spreads reconnects.
+    pub seed: u64,
+}
+
+/// What happens to a session.
+#[derive(Debug)]
+pub enum Input {
+    /// The link that [`Output::Connect`] asked for is up.
+    Connected,
+    /// The server sent a frame.
+    Frame(Bytes),
+    /// The link is down or could not be had; code 0 when it was not closed by the peer.
+    Disconnected(Close),
+    /// Time has passed.
+    Timeout,
+}
+
+/// What a session wants done.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Open a link, then [`Input::Connected`] or [`Input::Disconnected`].
+    Connect,
+    /// Send these bytes.
+    Transmit(Bytes),
+    /// Close the link; no [`Input::Disconnected`] is needed.
+    Disconnect,
+    /// For the application.
+    Event(Event),
+    /// Nothing until then.
+    Timeout(Millis),
+}
+
+/// What the application learns.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Connected; with an identity if the token was good.
+    Welcome(Box<Welcome>),
+    /// Logged in, by the application's request or because the session renewed its tokens. Keep these.
+    Session(Box<Session>),
+    /// The answer to a request of the application.
+    Reply {
+        /// Which one.
+        id: RequestId,
+        /// How it went. After a lost connection a request that must not be repeated fails as unavailable.
+        result: Result<Reply, Reject>,
+    },
+    /// New entries of a followed room: each once, in order.
+    Entries(EntriesPush),
+    /// Entries after `known` were not sent: page them with `sync`, or start anew if the incarnation changed.
+    Gap {
+        /// The server's answer.
+        resumed: Resumed,
+        /// The last seq that was delivered.
+        known: Seq,
+    },
+    /// A followed room is not readable any more.
+    Lost(RoomId),
+    /// For people.
+    Notice(String),
+    /// The link is down; the session comes back by itself at that time.
+    Offline {
+        /// Why.
+        close: Close,
+        /// When it tries again.
+        retry_at: Millis,
+    },
+    /// The link is down and only the application can help (new credentials, a new client).
+    Stopped(Close),
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting {
+        until: Millis,
+    },
+    Connecting,
+    Greeting {
+        deadline: Millis,
+    },
+    /// Connected, but requests of the application wait for an identity.
+    Anonymous,
+    Active {
+        expires: Millis,
+    },
+    Stopped,
+}
+
+/// The client's end of a conversation that outlives connections.
+#[derive(Debug)]
+pub struct ClientSession {
+    config: Config,
+    state: State,
+    outputs: VecDeque<Output>,
+    backoff: Backoff,
+    requests: Requests,
+    rooms: Rooms,
+    last_heard: Millis,
+    last_sent: Millis,
+    go_away: Option<GoAway>,
+    renewing: bool,
+    /// Added to the local clock this is server time.
+    clock_offset_ms: i64,
+}
+
+impl ClientSession {
+    /// A session that wants to connect at once.
+    #[must_use]
+    pub fn new(now: Millis, config: Config) -> Self {
+        Self {
+            backoff: Backoff::new(config.seed),
+            config,
+            state: State::Waiting { until: now },
+            outputs: VecDeque::new(),
+            requests: Requests::default(),
+            rooms: Rooms::default(),
+            last_heard: now,
+            last_sent: now,
+            go_away: None,
+            renewing: false,
+            clock_offset_ms: 0,
+        }
+    }
+
+    /// The server's time, for client ids.
+    #[must_use]
+    pub fn server_time(&self, now: Millis) -> Millis {
+        Millis(now.0.saturating_add_signed(self.clock_offset_ms))
+    }
+
+    /// Whether another request may be asked now; past the bound the server refuses.
+    #[must_use]
+    pub fn has_capacity(&self) -> bool {
+        // Two are kept for the session's own.
+        self.requests.len() + 2 < IN_FLIGHT_MAX
+    }
+
+    /// Asks something; the answer is an [`Event::Reply`] with this id, perhaps after a reconnect.
+    pub fn request(&mut self, now: Millis, command: Command) -> RequestId {
+        let sendable = self.is_sendable(&command);
+        let id = self.requests.add(Asker::Application, command);
+        if sendable {
+            self.send_pending(now, id);
+        }
+        id
+    }
+
+    /// Follows a room from a cursor, now and after every reconnect.
+    pub fn follow(&mut self, now: Millis, cursor: Cursor) {
+        self.rooms.follow(cursor);
+        if matches!(self.state, State::Active { .. }) {
+            self.ask(now, Command::Resume(vec![cursor]));
+        }
+    }
+
+    /// Stops following a room.
+    pub fn unfollow(&mut self, now: Millis, room: RoomId) {
+        self.rooms.forget(room);
+        if matches!(self.state, State::Active { .. }) {
+            self.ask(now, Command::Unsubscribe(crate::command::RoomTarget::Id(room)));
+        }
+    }
+
+    /// How far a followed room is known.
+    #[must_use]
+    pub fn cursor(&self, room: RoomId) -> Option<Cursor> {
+        self.rooms.cursor(room)
+    }
+
+    /// Takes one input; then poll until drained.
+    pub fn handle(&mut self, now: Millis, input: Input) {
+        match input {
+            Input::Connected => self.handle_connected(now),
+            Input::Frame(frame) => self.handle_frame(now, &frame),
+            Input::Disconnected(close) => self.handle_disconnected(now, close),
+            Input::Timeout => self.handle_timeout(now),
+        }
+    }
+
+    /// The next thing to do; [`Output::Timeout`] when there is nothing now.
+    pub fn poll(&mut self) -> Output {
+        self.outputs.pop_front().unwrap_or_else(|| Output::Timeout(self.deadline()))
+    }
+
+    fn deadline(&self) -> Millis {
+        let alive = self.last_sent.after(HEARTBEAT_MS).min(self.last_heard.after(IDLE_TIMEOUT_MS));
+        match self.state {
+            State::Waiting { until } => until,
+            State::Connecting | State::Stopped => Millis::NEVER,
+            State::Greeting { deadline } => deadline,
+            State::Anonymous => alive,
+            State::Active { .. } => alive.min(self.renew_at()),
+        }
+    }
+
+    fn renew_at(&self) -> Millis {
+        match self.state {
+            State::Active { expires } if self.config.refresh_token.is_some() && !self.renewing => {
+                Millis(expires.0.saturating_sub(RENEW_BEFORE_MS))
+            }
+            _ => Millis::NEVER,
+        }
+    }
+
+    fn is_sendable(&self, command: &Command) -> bool {
+        match self.state {
+            State::Active { .. } => true,
+            State::Anonymous => command.is_public(),
+            _ => false,
+        }
+    }
+
+    fn handle_connected(&mut self, now: Millis) {
+        if !matches!(self.state, State::Connecting) {
+            return;
+        }
+        self.last_heard = now;
+        self.state = State::Greeting { deadline: now.after(HELLO_TIMEOUT_MS * 2) };
+        self.transmit(
+            now,
+            &ClientFrame::Hello(Hello {
+                version_min: VERSION,
+                version_max: VERSION,
+                client: self.config.client.clone(),
+                token: self.config.access_token.clone(),
+                features: 0,
+            }),
+        );
+    }
+
+    fn handle_frame(&mut self, now: Millis, frame: &Bytes) {
+        if matches!(self.state, State::Waiting { .. } | State::Connecting | State::Stopped) {
+            return;
+        }
+        self.last_heard = now;
+        match decode_server_frame(frame) {
+            Ok(ServerFrame::Welcome(welcome)) => self.handle_welcome(now, welcome),
+            Ok(ServerFrame::Reply { id, result }) => self.handle_reply(now, id, result),
+            Ok(ServerFrame::Push(Push::Entries(push))) => {
+                let step = self.rooms.handle_push(push);
+                step.into_iter().for_each(|step| self.take_step(now, step));
+            }
+            Ok(ServerFrame::Push(Push::Notice(text))) => self.event(Event::Notice(text)),
+            Ok(ServerFrame::GoAway(away)) => self.go_away = Some(away),
+            Ok(ServerFrame::Push(Push::Unknown) | ServerFrame::Unknown) => {}
+            Err(_) => self.drop_link(now, CloseCode::MalformedFrame.into()),
+        }
+    }
+
+    fn handle_welcome(&mut self, now: Millis, welcome: Welcome) {
+        if !matches!(self.state, State::Greeting { .. }) {
+            return self.drop_link(now, CloseCode::WrongState.into());
+        }
+        self.clock_offset_ms = welcome.server_time.0.cast_signed().saturating_sub(now.0.cast_signed());
+        self.backoff.reset();
+        let identity = welcome.identity.clone();
+        self.event(Event::Welcome(Box::new(welcome)));
+        match (identity, self.config.refresh_token.clone()) {
+            (Some(identity), _) => self.become_active(now, &identity),
+            (None, Some(token)) => {
+                self.state = State::Anonymous;
+                self.renewing = true;
+                self.ask(now, Command::Refresh(token));
+            }
+            (None, None) => {
+                self.state = State::Anonymous;
+                self.resend(now);
+            }
+        }
+    }
+
+    /// Logged in: rooms first, so that nothing said meanwhile is missed, then what was not answered.
+    fn become_active(&mut self, now: Millis, identity: &Identity) {
+        let was_active = matches!(self.state, State::Active { .. });
+        let expires = Millis(identity.token_expires.0.saturating_add_signed(-self.clock_offset_ms));
+        self.state = State::Active { expires };
+        self.renewing = false;
+        if was_active {
+            return;
+        }
+        for cursors in self.rooms.resume_all() {
+            self.ask(now, Command::Resume(cursors));
+        }
+        self.resend(now);
+    }
+
+    fn resend(&mut self, now: Millis) {
+        let resume = |command: &Command| matches!(command, Command::Resume(_));
+        let ids: Vec<RequestId> = self
+            .requests
+            .outstanding()
+            .filter(|(_, command)| self.is_sendable(command) && !resume(command))
+            .map(|(id, _)| id)
+            .collect();
+        for id in ids {
+            self.send_pending(now, id);
+        }
+    }
+
+    fn handle_reply(&mut self, now: Millis, id: RequestId, result: Result<Reply, Reject>) {
+        let Some((asker, command)) = self.requests.take(id) else { return };
+        match &result {
+            Ok(Reply::Session(session)) => {
+                self.config.access_token = Some(session.access_token.clone());
+                self.config.refresh_token = Some(session.refresh_token.clone());
+                self.event(Event::Session(Box::new(session.clone())));
+                self.become_active(now, &session.identity);
+            }
+            Ok(Reply::Authenticated(identity)) => self.become_active(now, identity),
+            Ok(Reply::Resumed(outcomes)) => {
+                for resumed in outcomes {
+                    for step in self.rooms.handle_resumed(*resumed) {
+                        self.take_step(now, step);
+                    }
+                }
+            }
+            Err(reject) if asker == Asker::Session && matches!(command, Command::Refresh(_)) => {
+                self.handle_refresh_refused(reject);
+            }
+            Err(_) if asker == Asker::Session && matches!(command, Command::Resume(_)) => {
+                self.drop_link(now, CloseCode::Internal.into());
+            }
+            _ => {}
+        }
+        if asker == Asker::Application {
+            self.event(Event::Reply { id, result });
+        }
+    }
+
+    fn handle_refresh_refused(&mut self, reject: &Reject) {
+        self.renewing = false;
+        if reject.is(RejectCode::TokenInvalid) || reject.is(RejectCode::TokenExpired) {
+            self.config.refresh_token = None;
+            self.config.access_token = None;
+            if matches!(self.state, State::Anonymous) {
+                self.stop(CloseCode::TokenInvalid.into());
+            }
+        }
+    }
+
+    fn take_step(&mut self, now: Millis, step: Step) {
+        match step {
+            Step::Entries(push) => self.event(Event::Entries(push)),
+            Step::Gap { resumed, known } => self.event(Event::Gap { resumed, known }),
+            Step::Lost(room) => self.event(Event::Lost(room)),
+            Step::Resubscribe(room) => {
+                if let Some(cursor) = self.rooms.hold(room) {
+                    self.ask(now, Command::Resume(vec![cursor]));
+                }
+            }
+            Step::Broken => self.drop_link(now, CloseCode::MalformedFrame.into()),
+        }
+    }
+
+    fn handle_disconnected(&mut self, now: Millis, close: Close) {
+        if matches!(self.state, State::Waiting { .. } | State::Stopped) {
+            return;
+        }
+        for id in self.requests.handle_loss() {
+            let result = Err(Reject::new(RejectCode::Unavailable, "the connection was lost: try again"));
+            self.event(Event::Reply { id, result });
+        }
+        self.renewing = false;
+        let away = self.go_away.take();
+        let at_least = match close.comeback() {
+            Comeback::Never => return self.stop(close),
+            Comeback::NewCredentials => {
+                let had_token = self.config.access_token.take().is_some();
+                if !had_token || self.config.refresh_token.is_none() {
+                    return self.stop(close);
+                }
+                0
+            }
+            Comeback::ReconnectLater => RECONNECT_LATER_MS,
+            Comeback::Reconnect => 0,
+        };
+        let spread =
+            away.map_or(0, |away| u64::from(away.reconnect_after_ms) + self.backoff.below(u64::from(away.jitter_ms)));
+        let retry_at = self.backoff.next(now, at_least.max(spread));
+        self.state = State::Waiting { until: retry_at };
+        self.event(Event::Offline { close, retry_at });
+    }
+
+    fn handle_timeout(&mut self, now: Millis) {
+        match self.state {
+            State::Waiting { until } if now >= until => {
+                self.state = State::Connecting;
+                self.outputs.push_back(Output::Connect);
+            }
+            State::Greeting { deadline } if now >= deadline => self.drop_link(now, CloseCode::Idle.into()),
+            State::Anonymous | State::Active { .. } => {
+                if now >= self.last_heard.after(IDLE_TIMEOUT_MS) {
+                    return self.drop_link(now, CloseCode::Idle.into());
+                }
+                if now >= self.renew_at()
+                    && let Some(token) = self.config.refresh_token.clone()
+                {
+                    self.renewing = true;
+                    self.ask(now, Command::Refresh(token));
+                }
+                if now >= self.last_sent.after(HEARTBEAT_MS) {
+                    self.ask(now, Command::Ping);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn ask(&mut self, now: Millis, command: Command) {
+        let id = self.requests.add(Asker::Session, command);
+        self.send_pending(now, id);
+    }
+
+    fn send_pending(&mut self, now: Millis, id: RequestId) {
+        if let Some(command) = self.requests.find(id).cloned() {
+            self.transmit(now, &ClientFrame::Request { id, command: Ok(command) });
+        }
+    }
+
+    fn transmit(&mut self, now: Millis, frame: &ClientFrame) {
+        self.last_sent = now;
+        self.outputs.push_back(Output::Transmit(encode_client_frame(frame)));
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn drop_link(&mut self, now: Millis, close: Close) {
+        self.outputs.push_back(Output::Disconnect);
+        self.handle_disconnected(now, close);
+    }
+
+    fn stop(&mut self, close: Close) {
+        self.state = State::Stopped;
+        self.outputs.push_back(Output::Disconnect);
+        self.event(Event::Stopped(close));
+    }
+}

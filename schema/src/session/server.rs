@@ -1,0 +1,237 @@
+//! The server's end: who may say what when. It knows no accounts, no rooms and no sockets.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::VERSION;
+use crate::close::{Close, CloseCode};
+use crate::codec::{FrameError, decode_client_frame, encode_server_frame};
+use crate::command::{ClientFrame, Command, GoAway, Hello, Reply, RequestId, Secret, ServerFrame, Welcome};
+use crate::limits::{HELLO_TIMEOUT_MS, IDLE_TIMEOUT_MS, IN_FLIGHT_MAX, LOGIN_TIMEOUT_MS};
+use crate::model::Millis;
+use crate::reject::{Reject, RejectCode};
+
+/// What happens to a session.
+#[derive(Debug)]
+pub enum Input {
+    /// The peer sent a frame.
+    Frame(Bytes),
+    /// The hello was accepted, with or without an identity.
+    Welcome(Box<Welcome>),
+    /// A request is done.
+    Reply {
+        /// Which one.
+        id: RequestId,
+        /// How it went.
+        result: Result<Reply, Reject>,
+    },
+    /// The server drains: tell the peer, which then leaves by itself.
+    GoAway(GoAway),
+    /// The connection must end.
+    Close(CloseCode),
+    /// Time has passed.
+    Timeout,
+}
+
+/// What a session wants done.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send these bytes.
+    Transmit(Bytes),
+    /// Do this and answer with an [`Input`].
+    Event(Event),
+    /// Close the link; the session is over.
+    Close(Close),
+    /// Nothing until then.
+    Timeout(Millis),
+}
+
+/// What a peer asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Answer with [`Input::Welcome`] or [`Input::Close`].
+    Hello {
+        /// Name of the client, for logs.
+        client: String,
+        /// Its access token.
+        token: Option<Secret>,
+    },
+    /// Answer with [`Input::Reply`].
+    Request {
+        /// Comes back with the reply.
+        id: RequestId,
+        /// What to do. Allowed in this state.
+        command: Command,
+    },
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nothing heard yet.
+    AwaitHello { deadline: Millis },
+    /// Hello heard, identity being checked.
+    Greeting { version: u16 },
+    /// Welcome sent, nobody logged in.
+    Anonymous { deadline: Millis },
+    /// Welcome sent, somebody is there until the token expires.
+    Active { expires: Millis },
+    /// Over.
+    Closed,
+}
+
+/// The server's end of one connection.
+#[derive(Debug)]
+pub struct ServerSession {
+    state: State,
+    outputs: VecDeque<Output>,
+    last_heard: Millis,
+    in_flight: usize,
+}
+
+impl ServerSession {
+    /// A connection that was just accepted.
+    #[must_use]
+    pub const fn new(now: Millis) -> Self {
+        Self {
+            state: State::AwaitHello { deadline: now.after(HELLO_TIMEOUT_MS) },
+            outputs: VecDeque::new(),
+            last_heard: now,
+            in_flight: 0,
+        }
+    }
+
+    /// Whether somebody is logged in.
+    #[must_use]
+    pub const fn is_active(&self) -> bool {
+        matches!(self.state, State::Active { .. })
+    }
+
+    /// Requests without a reply.
+    #[must_use]
+    pub const fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Takes one input; then poll until drained.
+    pub fn handle(&mut self, now: Millis, input: Input) {
+        match input {
+            Input::Frame(frame) => self.handle_frame(now, &frame),
+            Input::Welcome(welcome) => self.handle_welcome(now, *welcome),
+            Input::Reply { id, result } => self.handle_reply(id, result),
+            Input::GoAway(away) => self.transmit(&ServerFrame::GoAway(away)),
+            Input::Close(code) => self.close(code),
+            Input::Timeout => self.handle_timeout(now),
+        }
+    }
+
+    /// The next thing to do; [`Output::Timeout`] when there is nothing now.
+    pub fn poll(&mut self) -> Output {
+        if let Some(output) = self.outputs.pop_front() {
+            return output;
+        }
+        if self.outputs.capacity() > 16 {
+            self.outputs.shrink_to(4);
+        }
+        Output::Timeout(self.deadline())
+    }
+
+    fn deadline(&self) -> Millis {
+        let idle = self.last_heard.after(IDLE_TIMEOUT_MS);
+        match self.state {
+            State::AwaitHello { deadline } | State::Anonymous { deadline } => idle.min(deadline),
+            State::Active { expires } => idle.min(expires),
+            State::Greeting { .. } => idle,
+            State::Closed => Millis::NEVER,
+        }
+    }
+
+    fn handle_frame(&mut self, now: Millis, frame: &[u8]) {
+        if matches!(self.state, State::Closed) {
+            return;
+        }
+        self.last_heard = now;
+        match decode_client_frame(frame) {
+            Ok(ClientFrame::Hello(hello)) => self.handle_hello(hello),
+            Ok(ClientFrame::Request { id, command }) => self.handle_request(id, command),
+            Err(FrameError::TooLarge) => self.close(CloseCode::FrameTooLarge),
+            // A kind of frame of a later version cannot be answered: it has no request id.
+            Err(_) => self.close(CloseCode::MalformedFrame),
+        }
+    }
+
+    fn handle_hello(&mut self, hello: Hello) {
+        let State::AwaitHello { .. } = self.state else { return self.close(CloseCode::WrongState) };
+        if hello.version_min > VERSION || hello.version_max < VERSION {
+            return self.close(CloseCode::VersionUnsupported);
+        }
+        self.state = State::Greeting { version: VERSION };
+        self.outputs.push_back(Output::Event(Event::Hello { client: hello.client, token: hello.token }));
+    }
+
+    fn handle_request(&mut self, id: RequestId, command: Result<Command, Reject>) {
+        let refusal = match (&self.state, &command) {
+            (State::AwaitHello { .. } | State::Greeting { .. } | State::Closed, _) => {
+                return self.close(CloseCode::WrongState);
+            }
+            (_, Err(reject)) => Some(reject.clone()),
+            (_, Ok(_)) if self.in_flight >= IN_FLIGHT_MAX => Some(RejectCode::TooManyInFlight.into()),
+            (State::Anonymous { .. }, Ok(command)) if !command.is_public() => Some(RejectCode::NotAuthenticated.into()),
+            _ => None,
+        };
+        match (refusal, command) {
+            (None, Ok(command)) => {
+                self.in_flight += 1;
+                self.outputs.push_back(Output::Event(Event::Request { id, command }));
+            }
+            (Some(reject), _) | (None, Err(reject)) => self.transmit(&ServerFrame::Reply { id, result: Err(reject) }),
+        }
+    }
+
+    fn handle_welcome(&mut self, now: Millis, mut welcome: Welcome) {
+        let State::Greeting { version } = self.state else { return };
+        welcome.version = version;
+        self.state = match &welcome.identity {
+            Some(identity) => State::Active { expires: identity.token_expires },
+            None => State::Anonymous { deadline: now.after(LOGIN_TIMEOUT_MS) },
+        };
+        self.transmit(&ServerFrame::Welcome(welcome));
+    }
+
+    fn handle_reply(&mut self, id: RequestId, result: Result<Reply, Reject>) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if matches!(self.state, State::Closed) {
+            return;
+        }
+        match &result {
+            Ok(Reply::Session(session)) => self.state = State::Active { expires: session.identity.token_expires },
+            Ok(Reply::Authenticated(identity)) => self.state = State::Active { expires: identity.token_expires },
+            _ => {}
+        }
+        self.transmit(&ServerFrame::Reply { id, result });
+    }
+
+    fn handle_timeout(&mut self, now: Millis) {
+        match self.state {
+            State::AwaitHello { deadline } if now >= deadline => self.close(CloseCode::HelloTimeout),
+            State::Anonymous { deadline } if now >= deadline => self.close(CloseCode::LoginTimeout),
+            State::Active { expires } if now >= expires => self.close(CloseCode::TokenExpired),
+            State::Closed => {}
+            _ if now >= self.last_heard.after(IDLE_TIMEOUT_MS) => self.close(CloseCode::Idle),
+            _ => {}
+        }
+    }
+
+    fn transmit(&mut self, frame: &ServerFrame) {
+        if !matches!(self.state, State::Closed) {
+            self.outputs.push_back(Output::Transmit(encode_server_frame(frame)));
+        }
+    }
+
+    fn close(&mut self, code: CloseCode) {
+        if !matches!(self.state, State::Closed) {
+            self.state = State::Closed;
+            self.outputs.push_back(Output::Close(code.into()));
+        }
+    }
+}
