@@ -1,1 +1,233 @@
-//! stub
+//! Confab: a self-hosted real-time chat server that its operators extend with sandboxed WebAssembly.
+//!
+//! This file is the composition root: the one place, with the command line, that names concrete types
+//! together. To read the server, follow one message: [`transport`] (frames in), [`connection`] (the driver),
+//! [`router`] (which command), [`core`] (who may do what), [`plugin`] (what may be said), [`sequencer`]
+//! (group commit), [`store`] (durable), [`tail`] and [`hub`] (to every reader).
+
+pub mod assets;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod connection;
+pub mod core;
+mod delivery;
+pub mod http;
+pub mod hub;
+pub mod lifecycle;
+pub mod metrics;
+pub mod plugin;
+pub mod router;
+pub mod sequencer;
+pub mod store;
+pub mod tail;
+pub mod telemetry;
+pub mod transport;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::connection::Connections;
+use crate::core::Core;
+use crate::core::auth::{Auth, KeyError};
+use crate::core::hook::Moderator;
+use crate::core::limits::Limits;
+use crate::core::store::Store;
+use crate::delivery::HubDelivery;
+use crate::hub::Hub;
+use crate::lifecycle::Lifecycle;
+use crate::metrics::Metrics;
+use crate::plugin::{LoadError, PluginSet};
+use crate::router::Router;
+use crate::sequencer::Sequencer;
+use crate::store::sqlite::Sqlite;
+use crate::tail::Tail;
+use crate::transport::gate::Gate;
+use crate::transport::quic;
+use crate::transport::tls::{Certificate, TlsError};
+
+/// How often the keys of limits that are back to normal are dropped.
+const EVICT_EVERY: Duration = Duration::from_secs(60);
+
+/// Why a server cannot start: each with its exit code.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the texts say it")]
+pub enum StartError {
+    #[error("data directory {path}: {source}")]
+    Data { path: String, source: std::io::Error },
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Plugin(#[from] LoadError),
+    #[error(transparent)]
+    Store(#[from] crate::core::store::Error),
+    #[error("cannot listen on {address} ({key}): {source}; is another server running? Choose another port in the configuration")]
+    Listen { address: SocketAddr, key: &'static str, source: std::io::Error },
+}
+
+/// The sockets that a server listens on.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Addresses {
+    pub http: SocketAddr,
+    pub quic: SocketAddr,
+    pub ops: SocketAddr,
+}
+
+/// A server, ready to run.
+pub struct Server {
+    core: Arc<Core>,
+    connections: Connections,
+    lifecycle: Lifecycle,
+    gate: Arc<Gate>,
+    http: TcpListener,
+    ops: TcpListener,
+    quic: quinn::Endpoint,
+    tls: Option<tokio_rustls::TlsAcceptor>,
+    config: Config,
+    fingerprint: Option<String>,
+}
+
+impl Server {
+    /// Opens everything that the configuration names, and listens.
+    ///
+    /// # Errors
+    /// [`StartError`]: one clear line and an exit code.
+    pub async fn build(config: Config) -> Result<Self, StartError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let metrics = Metrics::new();
+        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let plugins = PluginSet::load(&config.plugins, assets::PLUGINS, &clock, &metrics)?;
+        let store = open_store(&config)?;
+        Self::assemble(config, clock, metrics, Arc::new(store), Arc::new(plugins)).await
+    }
+
+    async fn assemble(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        metrics: Metrics,
+        store: Arc<dyn Store>,
+        moderator: Arc<dyn Moderator>,
+    ) -> Result<Self, StartError> {
+        let lifecycle = Lifecycle::default();
+        let certificate = Certificate::load(&config)?;
+        let fingerprint = certificate.is_development.then(|| certificate.fingerprint());
+        let auth = Auth::open(&config, &clock, &metrics)?;
+        if store.has_owner().await? {
+            auth.owner().spend();
+        }
+        let http = listen(config.listen.http, "listen.http").await?;
+        let ops = listen(config.listen.ops, "listen.ops").await?;
+        let quic = quic::bind(config.listen.quic, &certificate, config.listen.quic_gso).map_err(|error| match error {
+            quic::TlsOrIo::Tls(error) => StartError::Tls(error),
+            quic::TlsOrIo::Io(source) => StartError::Listen { address: config.listen.quic, key: "listen.quic", source },
+        })?;
+        let tls = match &fingerprint {
+            Some(_) => None,
+            None => Some(tokio_rustls::TlsAcceptor::from(Arc::new(certificate.https()?))),
+        };
+        let hub = Arc::new(Hub::new(config.limits.connections_per_user, metrics.clone()));
+        let tail = Tail::new(Arc::clone(&hub));
+        let log = Sequencer::start(Arc::clone(&store), tail, Arc::clone(&clock), metrics.clone(), &lifecycle);
+        let core = Arc::new(Core {
+            store,
+            log: Arc::new(log),
+            delivery: Arc::new(HubDelivery(Arc::clone(&hub))),
+            moderator,
+            auth,
+            limits: Limits::new(&config.limits, Arc::clone(&clock), metrics.clone()),
+            memberships: crate::core::access::MembershipCache::new(),
+            clock: Arc::clone(&clock),
+            metrics: metrics.clone(),
+        });
+        let connections =
+            Connections { router: Router::new(Arc::clone(&core)), hub, clock, metrics, lifecycle: lifecycle.clone() };
+        let gate = Gate::new(config.limits.connections, config.limits.connections_per_ip);
+        Ok(Self { core, connections, lifecycle, gate, http, ops, quic, tls, config, fingerprint })
+    }
+
+    /// Where it listens; ports of 0 are resolved.
+    ///
+    /// # Errors
+    /// Sockets that have gone.
+    pub fn addresses(&self) -> std::io::Result<Addresses> {
+        Ok(Addresses { http: self.http.local_addr()?, quic: self.quic.local_addr()?, ops: self.ops.local_addr()? })
+    }
+
+    /// SHA-256 of the development certificate, if that is in use.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<&str> {
+        self.fingerprint.as_deref()
+    }
+
+    /// The token that makes the next account the owner, while there is none.
+    #[must_use]
+    pub fn owner_token(&self) -> Option<String> {
+        self.core.auth.owner().unused()
+    }
+
+    /// Serves until `shutdown` resolves, then drains.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self { core, connections, lifecycle, gate, http, ops, quic, tls, config, .. } = self;
+        let metrics = core.metrics.clone();
+        let on_socket = {
+            let connections = connections.clone();
+            Arc::new(move |link: http::UpgradedLink, ticket| spawn_connection(&connections, link, ticket, "websocket"))
+        };
+        let on_quic = move |link, ticket| spawn_connection(&connections, link, ticket, "quic");
+        let origins = &config.listen.allowed_origins;
+        let routes = http::routes(Arc::clone(&core), origins, on_socket, lifecycle.clone(), tls.is_some());
+        let ops_routes = http::ops::routes(Arc::clone(&core), lifecycle.clone());
+        let ops_gate = Gate::new(64, 64);
+        lifecycle.spawn(http::accept(http, tls, routes, Arc::clone(&gate), metrics.clone(), lifecycle.clone()));
+        lifecycle.spawn(http::accept(ops, None, ops_routes, ops_gate, metrics.clone(), lifecycle.clone()));
+        lifecycle.spawn(quic::accept(quic, gate, metrics, lifecycle.clone(), on_quic));
+        lifecycle.spawn(evict(Arc::clone(&core), lifecycle.clone()));
+        drop(core);
+        shutdown.await;
+        lifecycle.shut_down().await;
+    }
+}
+
+fn spawn_connection<L: transport::Link>(
+    connections: &Connections,
+    link: L,
+    ticket: transport::gate::Ticket,
+    transport: &'static str,
+) {
+    let task = connections.clone();
+    connections.lifecycle.spawn(async move {
+        let _ticket = ticket;
+        task.serve(link, transport).await;
+    });
+}
+
+/// Opens the embedded store of a data directory.
+///
+/// # Errors
+/// A directory that cannot be made, a file that cannot be opened.
+pub fn open_store(config: &Config) -> Result<Sqlite, StartError> {
+    let path = config.data_dir.display().to_string();
+    std::fs::create_dir_all(&config.data_dir).map_err(|source| StartError::Data { path, source })?;
+    Ok(Sqlite::open(&config.data_dir.join("confab.db"), config.store.readers)?)
+}
+
+async fn listen(address: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, key, source })
+}
+
+async fn evict(core: Arc<Core>, lifecycle: Lifecycle) {
+    loop {
+        tokio::select! {
+            () = lifecycle.draining() => return,
+            () = tokio::time::sleep(EVICT_EVERY) => core.limits.evict(),
+        }
+    }
+}

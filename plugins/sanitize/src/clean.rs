@@ -1,0 +1,139 @@
+//! What stays and what goes, character by character.
+
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
+use unicode_properties::{GeneralCategory, UnicodeEmoji, UnicodeGeneralCategory};
+
+/// Combining marks on one base; more are noise ("zalgo"). Vietnamese needs two, Hebrew with accents four.
+const MARKS_MAX: usize = 4;
+
+const ZWNJ: char = '\u{200c}';
+const ZWJ: char = '\u{200d}';
+const BLACK_FLAG: char = '\u{1f3f4}';
+const CANCEL_TAG: char = '\u{e007f}';
+
+/// The cleaned text, or `None` if it is clean as it is.
+#[must_use]
+pub fn clean(text: &str) -> Option<String> {
+    if text.bytes().all(|byte| matches!(byte, b'\t' | b'\n' | b' '..=b'~')) {
+        return None;
+    }
+    // Composing comes after removing: what stood between a base and its mark may be what went.
+    let visible = remove_banned(text);
+    let composed = match is_nfc_quick(visible.chars()) {
+        IsNormalized::Yes => visible,
+        _ => visible.nfc().collect(),
+    };
+    let cleaned = limit_marks(&composed);
+    (cleaned != text).then_some(cleaned)
+}
+
+fn remove_banned(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    let mut previous = None;
+    while let Some(c) = chars.next() {
+        if stays(c, previous, chars.peek().copied(), &out) {
+            out.push(c);
+            previous = Some(c);
+        }
+    }
+    out
+}
+
+fn limit_marks(text: &str) -> String {
+    let mut marks = 0;
+    let fits = |c: &char| {
+        marks = if is_mark(*c) { marks + 1 } else { 0 };
+        marks <= MARKS_MAX
+    };
+    text.chars().filter(fits).collect()
+}
+
+fn stays(c: char, previous: Option<char>, next: Option<char>, before: &str) -> bool {
+    match c {
+        '\t' | '\n' => true,
+        ZWJ => joins_emoji(previous, next) || previous.is_some_and(is_joining_script),
+        ZWNJ => previous.is_some_and(is_joining_script),
+        // Tags spell the regions of some flags, behind a black flag, and hide text elsewhere.
+        '\u{e0020}'..=CANCEL_TAG => is_in_flag(before),
+        _ => !is_banned(c),
+    }
+}
+
+fn is_banned(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'   // bidi embeddings, overrides, isolates
+            | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{206a}'..='\u{206f}' | '\u{feff}'  // zero width
+            | '\u{00ad}' | '\u{034f}' | '\u{180e}' | '\u{3164}' | '\u{ffa0}'  // invisible
+            | '\u{fff9}'..='\u{fffb}'                             // interlinear annotation
+            | '\u{e0000}'..='\u{e001f}'                           // deprecated language tag
+            | '\u{fdd0}'..='\u{fdef}')
+        || u32::from(c) & 0xfffe == 0xfffe // noncharacters
+}
+
+fn is_mark(c: char) -> bool {
+    matches!(c.general_category(), GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark)
+        // Variation selectors choose a form and stack nothing.
+        && !matches!(c, '\u{fe00}'..='\u{fe0f}')
+}
+
+fn joins_emoji(previous: Option<char>, next: Option<char>) -> bool {
+    let is_emoji = |c: char| c == '\u{fe0f}' || (!c.is_ascii() && c.is_emoji_char());
+    previous.is_some_and(is_emoji) && next.is_some_and(is_emoji)
+}
+
+/// Scripts whose shaping needs joiners: Arabic, Syriac, Mongolian and those of India and around.
+fn is_joining_script(c: char) -> bool {
+    matches!(c, '\u{0600}'..='\u{08ff}' | '\u{0900}'..='\u{0dff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{18af}'
+        | '\u{fb50}'..='\u{fdcf}' | '\u{fe70}'..='\u{fefc}')
+}
+
+fn is_in_flag(before: &str) -> bool {
+    let tags = |c: &char| matches!(c, '\u{e0020}'..='\u{e007e}');
+    let mut rest = before.chars().rev().skip_while(tags);
+    rest.next() == Some(BLACK_FLAG)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinary_text_of_many_scripts_stays_as_it_is() {
+        for text in [
+            "plain", "two\nlines\tand a tab", "<script>alert(1)</script> & <b>", "gr\u{fc}\u{df}e, na\u{ef}ve, \u{10d}au",
+            "ti\u{1ebf}ng vi\u{1ec7}t", "\u{5e9}\u{5b8}\u{5c1}\u{5dc}\u{5d5}\u{5b9}\u{5dd}",
+            "\u{645}\u{6cc}\u{200c}\u{62e}\u{648}\u{627}\u{647}\u{645}", "\u{915}\u{94d}\u{200d}\u{937}", "\u{65e5}\u{672c}\u{8a9e}",
+            "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}", "\u{2764}\u{fe0f}\u{200d}\u{1f525}", "\u{1f44d}\u{1f3fd}",
+            "\u{1f3f4}\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}", "\u{e01}\u{e34}\u{e48}\u{e19}", "\u{1e69}",
+        ] {
+            assert_eq!(clean(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_deceives_or_disturbs_goes() {
+        for (text, cleaned) in [
+            ("a\u{202e}b\u{2066}c\u{2069}", "abc"),
+            ("vi\u{200b}ag\u{2060}ra\u{feff}", "viagra"),
+            ("be\u{7}ll\u{1b}[31m\u{85}", "bell[31m"),
+            ("a\u{200d}b\u{200c}c", "abc"),
+            ("hid\u{e0068}\u{e0069}den", "hidden"),
+            ("s\u{ad}pam\u{34f}", "spam"),
+            ("x\u{fffe}\u{1ffff}\u{fdd0}y", "xy"),
+            ("line\r\nend", "line\nend"),
+            ("e\u{301}", "\u{e9}"),
+            ("e\u{200b}\u{301}", "\u{e9}"),
+            ("z\u{300}\u{301}\u{302}\u{303}\u{304}\u{305}\u{306}!", "z\u{300}\u{301}\u{302}\u{303}!"),
+        ] {
+            assert_eq!(clean(text).as_deref(), Some(cleaned), "{text:?}");
+            assert_eq!(clean(cleaned), None, "cleaning is done once: {cleaned:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_may_be_left() {
+        assert_eq!(clean("\u{200b}\u{202e}").as_deref(), Some(""));
+    }
+}

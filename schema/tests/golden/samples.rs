@@ -1,0 +1,250 @@
+//! The fixed values behind the golden frames: never change one, add new ones.
+
+use bytes::Bytes;
+use confab_protocol::codec::encode_entry;
+use confab_protocol::command::{
+    Appended, ClientFrame, Command, CreateRoom, EntriesPush, GoAway, Hello, Identity, Login, Member, Page, Publish,
+    Push, Register, Reply, ResumeOutcome, Resumed, Room, RoomScope, RoomTarget, Secret, ServerFrame, Session, Welcome,
+};
+use confab_protocol::model::{
+    Body, CaseId, ClientId, Cursor, DeviceId, DeviceName, DisplayName, Entry, EntryContent, Envelope, Incarnation,
+    MembershipChange, Millis, RoomId, RoomKind, RoomName, RoomRole, SelfNote, Seq, ServerRole, SessionId, Topic,
+    UserId, Username,
+};
+use confab_protocol::reject::{Reject, RejectCode};
+
+#[derive(Debug)]
+pub(crate) enum Sample {
+    Client(ClientFrame),
+    Server(ServerFrame),
+    Entry(Entry),
+}
+
+const TIME: Millis = Millis(1_767_225_600_123);
+const USER: UserId = UserId::from_u128(0x019b_76da_a87b_7111_8222_3333_4444_5501);
+const OTHER: UserId = UserId::from_u128(0x019b_76da_a87b_7111_8222_3333_4444_5502);
+const DEVICE: DeviceId = DeviceId::from_u128(0x019b_76da_a87b_7111_8222_3333_4444_5503);
+const ROOM: RoomId = RoomId::from_u128(0x019b_76da_a87b_7111_8222_3333_4444_5504);
+const SELF_ROOM: RoomId = RoomId::from_u128(0x019b_76da_a87b_7111_8222_3333_4444_5505);
+const CLIENT: ClientId = ClientId::from_u128(0x019b_76da_a87b_7111_8222_3333_4444_5506);
+const SESSION: SessionId = SessionId::from_u128(0x019b_76da_a87b_7111_8222_3333_4444_5507);
+const CASE: CaseId = CaseId::from_u128(0x019b_76da_a87b_7111_8222_3333_4444_5508);
+const INCARNATION: Incarnation = Incarnation(0x0102_0304_0506_0708);
+/// Two scripts, a combining mark and an emoji of several code points.
+const TEXT: &str = "Gru\u{308}\u{df}e, \u{4e16}\u{754c} \u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}\nline two";
+
+fn body() -> Body {
+    Body::parse(TEXT).expect("a body")
+}
+
+fn name(text: &str) -> RoomName {
+    RoomName::parse(text).expect("a room name")
+}
+
+fn topic() -> Topic {
+    Topic::parse("what it is about").expect("a topic")
+}
+
+fn display_name() -> DisplayName {
+    DisplayName::parse("Alice \u{c4}").expect("a display name")
+}
+
+fn username() -> Username {
+    Username::parse("alice.b-1_x").expect("a username")
+}
+
+fn device_name() -> DeviceName {
+    DeviceName::parse("laptop").expect("a device name")
+}
+
+fn cursor(seq: u64) -> Cursor {
+    Cursor { room: ROOM, incarnation: INCARNATION, seq: Seq(seq) }
+}
+
+fn identity() -> Identity {
+    Identity {
+        user: USER,
+        device: DEVICE,
+        self_room: SELF_ROOM,
+        username: username(),
+        display_name: display_name(),
+        role: ServerRole::Moderator,
+        token_expires: TIME.after(600_000),
+    }
+}
+
+fn room(role: Option<RoomRole>) -> Room {
+    Room {
+        id: ROOM,
+        kind: RoomKind::Channel,
+        name: "general chat".into(),
+        topic: "what it is about".into(),
+        incarnation: INCARNATION,
+        first_seq: Seq(3),
+        head: Seq(70_000),
+        role,
+        members: 1_234,
+        created: TIME,
+    }
+}
+
+fn member(user: UserId, role: Option<RoomRole>) -> Member {
+    Member { user, username: "alice".into(), display_name: "Alice \u{c4}".into(), role }
+}
+
+fn entry(content: EntryContent) -> Entry {
+    Entry { author: USER, client_id: CLIENT, content }
+}
+
+fn envelopes() -> Vec<Envelope> {
+    let contents = [EntryContent::Message(body()), EntryContent::Void];
+    let envelope = |(seq, content)| Envelope {
+        seq: Seq(seq),
+        time: TIME.after(seq),
+        rev: u32::try_from(seq % 2).expect("small"),
+        payload: encode_entry(&entry(content)),
+    };
+    (69_999..).zip(contents).map(envelope).chain([empty_envelope()]).collect()
+}
+
+fn empty_envelope() -> Envelope {
+    Envelope { seq: Seq(70_001), time: TIME, rev: 0, payload: Bytes::new() }
+}
+
+/// Name and value: `<struct>.<union member>`, then `/` and a variation where there are several.
+pub(crate) fn samples() -> Vec<(&'static str, Sample)> {
+    let hello = |token| Hello { version_min: 1, version_max: 3, client: "golden/1.0".into(), token, features: 5 };
+    let mut samples = vec![
+        ("ClientFrame.hello", Sample::Client(ClientFrame::Hello(hello(Some(Secret::new("token.of-alice")))))),
+        ("ClientFrame.hello/anonymous", Sample::Client(ClientFrame::Hello(hello(None)))),
+    ];
+    let request =
+        |(name, command)| (name, Sample::Client(ClientFrame::Request { id: 0xdead_beef, command: Ok(command) }));
+    samples.extend(commands().into_iter().chain(account_commands()).map(request));
+    let reply = |(name, result)| (name, Sample::Server(ServerFrame::Reply { id: 0xdead_beef, result }));
+    samples.extend(replies().into_iter().map(reply));
+    samples.extend(server_frames().into_iter().map(|(name, frame)| (name, Sample::Server(frame))));
+    samples.extend(entries().into_iter().map(|(name, content)| (name, Sample::Entry(entry(content)))));
+    samples
+}
+
+fn account_commands() -> Vec<(&'static str, Command)> {
+    let register = Register {
+        username: username(),
+        password: Secret::new("correct horse"),
+        display_name: Some(display_name()),
+        device: device_name(),
+        owner_token: Some(Secret::new("owner")),
+    };
+    let short = Register { display_name: None, owner_token: None, ..register.clone() };
+    let login = Login {
+        username: "alice".into(),
+        password: Secret::new("correct horse"),
+        device: device_name(),
+        device_id: None,
+    };
+    let again = Login { device_id: Some(DEVICE), ..login.clone() };
+    vec![
+        ("Request.register", Command::Register(register)),
+        ("Request.register/short", Command::Register(short)),
+        ("Request.login", Command::Login(login)),
+        ("Request.login/again", Command::Login(again)),
+        ("Request.authenticate", Command::Authenticate(Secret::new("access"))),
+        ("Request.refresh", Command::Refresh(Secret::new("refresh"))),
+        ("Request.logout", Command::Logout),
+    ]
+}
+
+fn commands() -> Vec<(&'static str, Command)> {
+    let create = CreateRoom { client_id: CLIENT, resend: false, name: name("general chat"), topic: topic() };
+    let publish = Publish { room: ROOM, client_id: CLIENT, resend: false, body: body() };
+    let by_name = || RoomTarget::Name(name("general chat"));
+    vec![
+        ("Request.ping", Command::Ping),
+        ("Request.createRoom", Command::CreateRoom(create.clone())),
+        ("Request.createRoom/resend", Command::CreateRoom(CreateRoom { resend: true, ..create })),
+        ("Request.joinRoom", Command::JoinRoom(RoomTarget::Id(ROOM))),
+        ("Request.joinRoom/byName", Command::JoinRoom(by_name())),
+        ("Request.leaveRoom", Command::LeaveRoom(RoomTarget::Id(ROOM))),
+        ("Request.listRooms", Command::ListRooms { scope: RoomScope::Joined, after: ROOM, limit: 50 }),
+        ("Request.listRooms/open", Command::ListRooms { scope: RoomScope::Open, after: RoomId::NONE, limit: 200 }),
+        ("Request.listMembers", Command::ListMembers { room: ROOM, after: USER, limit: 50 }),
+        ("Request.profiles", Command::Profiles(vec![USER, OTHER])),
+        ("Request.publish", Command::Publish(publish.clone())),
+        ("Request.publish/resend", Command::Publish(Publish { resend: true, ..publish })),
+        ("Request.history", Command::History { room: ROOM, before: Seq(70_000), limit: 50 }),
+        ("Request.sync", Command::Sync { cursor: cursor(69_000), limit: 50 }),
+        ("Request.resume", Command::Resume(vec![cursor(69_000), cursor(0)])),
+        ("Request.unsubscribe", Command::Unsubscribe(by_name())),
+    ]
+}
+
+fn replies() -> Vec<(&'static str, Result<Reply, Reject>)> {
+    let resumed =
+        |(seq, outcome)| Resumed { room: ROOM, incarnation: INCARNATION, first_seq: Seq(3), head: Seq(seq), outcome };
+    let outcomes = [
+        ResumeOutcome::Recovered,
+        ResumeOutcome::GapTooLong,
+        ResumeOutcome::IncarnationChanged,
+        ResumeOutcome::Refused,
+    ];
+    let session = Session {
+        identity: identity(),
+        access_token: Secret::new("access"),
+        refresh_token: Secret::new("refresh"),
+        refresh_expires: TIME.after(86_400_000),
+    };
+    let members = vec![member(USER, Some(RoomRole::Owner)), member(OTHER, None)];
+    let rooms = vec![room(Some(RoomRole::Member)), Room { kind: RoomKind::SelfLog, ..room(None) }];
+    let page =
+        Page { room: ROOM, incarnation: INCARNATION, entries: envelopes(), next: Seq(69_999), head: Seq(70_001) };
+    let appended = Appended { seq: Seq(70_001), time: TIME, altered: false, duplicate: false };
+    vec![
+        ("Reply.reject", Err(RejectCode::NotMember.into())),
+        ("Reply.reject/retry", Err(Reject::retry(RejectCode::RateLimited, 1_500))),
+        ("Reply.ok", Ok(Reply::Ok)),
+        ("Reply.pong", Ok(Reply::Pong(TIME))),
+        ("Reply.session", Ok(Reply::Session(session))),
+        ("Reply.authenticated", Ok(Reply::Authenticated(identity()))),
+        ("Reply.room", Ok(Reply::Room(room(Some(RoomRole::Banned))))),
+        ("Reply.rooms", Ok(Reply::Rooms { rooms, next: ROOM })),
+        ("Reply.rooms/none", Ok(Reply::Rooms { rooms: vec![], next: RoomId::NONE })),
+        ("Reply.members", Ok(Reply::Members { members, next: OTHER })),
+        ("Reply.appended", Ok(Reply::Appended(appended))),
+        ("Reply.appended/altered", Ok(Reply::Appended(Appended { altered: true, ..appended }))),
+        ("Reply.appended/duplicate", Ok(Reply::Appended(Appended { duplicate: true, ..appended }))),
+        ("Reply.held", Ok(Reply::Held(CASE))),
+        ("Reply.page", Ok(Reply::Page(page))),
+        ("Reply.resumed", Ok(Reply::Resumed((70_000..).zip(outcomes).map(resumed).collect()))),
+    ]
+}
+
+fn server_frames() -> Vec<(&'static str, ServerFrame)> {
+    let welcome = Welcome { version: 1, session: SESSION, server_time: TIME, identity: Some(identity()) };
+    let anonymous = Welcome { identity: None, ..welcome.clone() };
+    let entries = EntriesPush { room: ROOM, incarnation: INCARNATION, entries: envelopes() };
+    let away = GoAway { code: 4000, reason: "an upgrade".into(), reconnect_after_ms: 2_000, jitter_ms: 30_000 };
+    vec![
+        ("ServerFrame.welcome", ServerFrame::Welcome(welcome)),
+        ("ServerFrame.welcome/anonymous", ServerFrame::Welcome(anonymous)),
+        ("ServerFrame.goAway", ServerFrame::GoAway(away)),
+        ("Push.entries", ServerFrame::Push(Push::Entries(entries))),
+        ("Push.notice", ServerFrame::Push(Push::Notice("maintenance at noon".into()))),
+        ("Push.ephemeral", ServerFrame::Push(Push::Unknown)),
+    ]
+}
+
+fn entries() -> Vec<(&'static str, EntryContent)> {
+    let membership =
+        |change, role| EntryContent::Membership { user: OTHER, change, role, display_name: display_name() };
+    vec![
+        ("Entry.void", EntryContent::Void),
+        ("Entry.message", EntryContent::Message(body())),
+        ("Entry.roomCreated", EntryContent::RoomCreated { name: name("general chat"), topic: topic() }),
+        ("Entry.membership", membership(MembershipChange::Joined, RoomRole::Member)),
+        ("Entry.membership/left", membership(MembershipChange::Left, RoomRole::Guest)),
+        ("SelfNote.accountCreated", EntryContent::SelfNote(SelfNote::AccountCreated)),
+        ("SelfNote.joined", EntryContent::SelfNote(SelfNote::Joined(ROOM))),
+        ("SelfNote.left", EntryContent::SelfNote(SelfNote::Left(ROOM))),
+    ]
+}

@@ -1,0 +1,361 @@
+//! Strategies for every value that travels, within the bounds that the types and the codec promise.
+
+use bytes::Bytes;
+use confab_protocol::codec::encode_entry;
+use confab_protocol::command::{
+    Appended, ClientFrame, Command, CreateRoom, EntriesPush, GoAway, Hello, Identity, Login, Member, Page, Publish,
+    Push, Register, Reply, ResumeOutcome, Resumed, Room, RoomScope, RoomTarget, Secret, ServerFrame, Session, Welcome,
+};
+use confab_protocol::limits::{PAGE_ITEMS_MAX, RESUME_CURSORS_MAX};
+use confab_protocol::model::{
+    Body, CaseId, ClientId, Cursor, DeviceId, DeviceName, DisplayName, Entry, EntryContent, Envelope, Incarnation,
+    MembershipChange, Millis, RoomId, RoomKind, RoomName, RoomRole, SelfNote, Seq, ServerRole, SessionId, Topic,
+    UserId, Username,
+};
+use confab_protocol::reject::Reject;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+macro_rules! ids {
+    ($($function:ident: $name:ident),+) => {$(
+        /// Any but "none".
+        pub(crate) fn $function() -> impl Strategy<Value = $name> {
+            (1..=u128::MAX).prop_map($name::from_u128)
+        }
+    )+};
+}
+
+ids!(user: UserId, device: DeviceId, room_id: RoomId, client_id: ClientId, session_id: SessionId, case: CaseId);
+
+/// Numbers with their edges.
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![3 => any::<u64>(), 2 => 0..1_000_u64, 1 => select(vec![0, 1, u64::MAX - 1, u64::MAX])]
+}
+
+fn time() -> impl Strategy<Value = Millis> {
+    number().prop_map(Millis)
+}
+
+fn seq() -> impl Strategy<Value = Seq> {
+    number().prop_map(Seq)
+}
+
+fn incarnation() -> impl Strategy<Value = Incarnation> {
+    number().prop_map(Incarnation)
+}
+
+pub(crate) fn body() -> impl Strategy<Value = Body> {
+    let text = prop_oneof![
+        4 => "\\PC{1,40}",
+        2 => "[ \n\ta-z\u{4e16}\u{1f600}\u{301}]{1,300}",
+        1 => (1..=4_000_usize).prop_map(|len| "x".repeat(len)),
+        1 => (1..=4_000_usize).prop_map(|len| "\u{1f600}".repeat(len)),
+    ];
+    text.prop_filter_map("not a body", |text| Body::parse(&text).ok())
+}
+
+pub(crate) fn room_name() -> impl Strategy<Value = RoomName> {
+    "[a-z\u{e4}\u{4e16}][a-z \u{e4}\u{4e16}]{0,20}[a-z]".prop_map(|text| RoomName::parse(&text).expect("a name"))
+}
+
+fn topic() -> impl Strategy<Value = Topic> {
+    "(|[a-z\u{4e16}]{1,80})".prop_map(|text| Topic::parse(&text).expect("a topic"))
+}
+
+fn display_name() -> impl Strategy<Value = DisplayName> {
+    "[A-Za-z\u{4e16}]{1,21}".prop_map(|text| DisplayName::parse(&text).expect("a name"))
+}
+
+fn device_name() -> impl Strategy<Value = DeviceName> {
+    "(|[a-z\u{4e16}]{1,21})".prop_map(|text| DeviceName::parse(&text).expect("a name"))
+}
+
+fn username() -> impl Strategy<Value = Username> {
+    "[A-Z0-9a-z._-]{1,32}".prop_map(|text| Username::parse(&text).expect("a name"))
+}
+
+/// Text that only the server writes; nothing bounds it but the frame.
+fn server_text() -> impl Strategy<Value = String> {
+    "\\PC{0,60}"
+}
+
+fn secret(bytes_max: usize) -> impl Strategy<Value = Secret> {
+    vec(32_u8..127, 1..=bytes_max).prop_map(|bytes| Secret::new(String::from_utf8(bytes).expect("ASCII")))
+}
+
+fn token() -> impl Strategy<Value = Secret> {
+    prop_oneof![4 => secret(60), 1 => secret(2_048)]
+}
+
+pub(crate) fn cursor() -> impl Strategy<Value = Cursor> {
+    (room_id(), incarnation(), seq()).prop_map(|(room, incarnation, seq)| Cursor { room, incarnation, seq })
+}
+
+fn room_role() -> impl Strategy<Value = RoomRole> {
+    (1..=7_u8).prop_map(|number| RoomRole::from_number(number).expect("a role"))
+}
+
+fn server_role() -> impl Strategy<Value = ServerRole> {
+    (1..=5_u8).prop_map(|number| ServerRole::from_number(number).expect("a role"))
+}
+
+// ---------------------------------------------------------------------------------- what a client sends
+
+pub(crate) fn hello() -> impl Strategy<Value = Hello> {
+    (any::<u16>(), any::<u16>(), "[ -~]{0,64}", option::of(token()), any::<u64>()).prop_map(
+        |(version_min, version_max, client, token, features)| Hello {
+            version_min,
+            version_max,
+            client,
+            token,
+            features,
+        },
+    )
+}
+
+fn register() -> impl Strategy<Value = Register> {
+    (username(), secret(256), option::of(display_name()), device_name(), option::of(token())).prop_map(
+        |(username, password, display_name, device, owner_token)| Register {
+            username,
+            password,
+            display_name,
+            device,
+            owner_token,
+        },
+    )
+}
+
+fn login() -> impl Strategy<Value = Login> {
+    ("[ -~]{0,32}", secret(256), device_name(), option::of(device()))
+        .prop_map(|(username, password, device, device_id)| Login { username, password, device, device_id })
+}
+
+fn create_room() -> impl Strategy<Value = CreateRoom> {
+    (client_id(), any::<bool>(), room_name(), topic()).prop_map(|(client_id, resend, name, topic)| CreateRoom {
+        client_id,
+        resend,
+        name,
+        topic,
+    })
+}
+
+pub(crate) fn publish() -> impl Strategy<Value = Publish> {
+    (room_id(), client_id(), any::<bool>(), body()).prop_map(|(room, client_id, resend, body)| Publish {
+        room,
+        client_id,
+        resend,
+        body,
+    })
+}
+
+pub(crate) fn target() -> impl Strategy<Value = RoomTarget> {
+    prop_oneof![room_id().prop_map(RoomTarget::Id), room_name().prop_map(RoomTarget::Name)]
+}
+
+fn limit() -> impl Strategy<Value = usize> {
+    1..=PAGE_ITEMS_MAX
+}
+
+pub(crate) fn command() -> impl Strategy<Value = Command> {
+    let scope = select(vec![RoomScope::Joined, RoomScope::Open]);
+    prop_oneof![
+        Just(Command::Ping),
+        register().prop_map(Command::Register),
+        login().prop_map(Command::Login),
+        token().prop_map(Command::Authenticate),
+        token().prop_map(Command::Refresh),
+        Just(Command::Logout),
+        create_room().prop_map(Command::CreateRoom),
+        target().prop_map(Command::JoinRoom),
+        target().prop_map(Command::LeaveRoom),
+        target().prop_map(Command::Unsubscribe),
+        (scope, any::<u128>().prop_map(RoomId::from_u128), limit())
+            .prop_map(|(scope, after, limit)| Command::ListRooms { scope, after, limit }),
+        (room_id(), any::<u128>().prop_map(UserId::from_u128), limit())
+            .prop_map(|(room, after, limit)| Command::ListMembers { room, after, limit }),
+        vec(user(), 0..=PAGE_ITEMS_MAX).prop_map(Command::Profiles),
+        publish().prop_map(Command::Publish),
+        (room_id(), seq(), limit()).prop_map(|(room, before, limit)| Command::History { room, before, limit }),
+        (cursor(), limit()).prop_map(|(cursor, limit)| Command::Sync { cursor, limit }),
+        vec(cursor(), 0..=RESUME_CURSORS_MAX).prop_map(Command::Resume),
+    ]
+}
+
+pub(crate) fn client_frame() -> impl Strategy<Value = ClientFrame> {
+    prop_oneof![
+        1 => hello().prop_map(ClientFrame::Hello),
+        9 => (any::<u32>(), command()).prop_map(|(id, command)| ClientFrame::Request { id, command: Ok(command) }),
+    ]
+}
+
+// ---------------------------------------------------------------------------------- what a server sends
+
+pub(crate) fn identity() -> impl Strategy<Value = Identity> {
+    (user(), device(), room_id(), username(), display_name(), server_role(), time()).prop_map(
+        |(user, device, self_room, username, display_name, role, token_expires)| Identity {
+            user,
+            device,
+            self_room,
+            username,
+            display_name,
+            role,
+            token_expires,
+        },
+    )
+}
+
+pub(crate) fn welcome() -> impl Strategy<Value = Welcome> {
+    (any::<u16>(), session_id(), time(), option::of(identity()))
+        .prop_map(|(version, session, server_time, identity)| Welcome { version, session, server_time, identity })
+}
+
+fn session() -> impl Strategy<Value = Session> {
+    (identity(), token(), token(), time()).prop_map(|(identity, access_token, refresh_token, refresh_expires)| {
+        Session { identity, access_token, refresh_token, refresh_expires }
+    })
+}
+
+fn room() -> impl Strategy<Value = Room> {
+    let kind = select(vec![RoomKind::Channel, RoomKind::SelfLog]);
+    let texts = ("\\PC{0,20}", "\\PC{0,60}");
+    (room_id(), kind, texts, incarnation(), seq(), seq(), option::of(room_role()), any::<u32>(), time()).prop_map(
+        |(id, kind, (name, topic), incarnation, first_seq, head, role, members, created)| Room {
+            id,
+            kind,
+            name,
+            topic,
+            incarnation,
+            first_seq,
+            head,
+            role,
+            members,
+            created,
+        },
+    )
+}
+
+fn member() -> impl Strategy<Value = Member> {
+    (user(), "\\PC{0,20}", "\\PC{0,20}", option::of(room_role()))
+        .prop_map(|(user, username, display_name, role)| Member { user, username, display_name, role })
+}
+
+fn appended() -> impl Strategy<Value = Appended> {
+    (seq(), time(), any::<bool>(), any::<bool>()).prop_map(|(seq, time, altered, duplicate)| Appended {
+        seq,
+        time,
+        altered,
+        duplicate,
+    })
+}
+
+pub(crate) fn resumed() -> impl Strategy<Value = Resumed> {
+    let outcomes = vec![
+        ResumeOutcome::Recovered,
+        ResumeOutcome::GapTooLong,
+        ResumeOutcome::IncarnationChanged,
+        ResumeOutcome::Refused,
+    ];
+    (room_id(), incarnation(), seq(), seq(), select(outcomes)).prop_map(
+        |(room, incarnation, first_seq, head, outcome)| Resumed { room, incarnation, first_seq, head, outcome },
+    )
+}
+
+pub(crate) fn envelopes() -> impl Strategy<Value = Vec<Envelope>> {
+    let payload = prop_oneof![3 => entry().prop_map(|entry| encode_entry(&entry)), 1 => vec(any::<u8>(), 0..40).prop_map(Bytes::from)];
+    let envelope = (seq(), time(), any::<u32>(), payload).prop_map(|(seq, time, rev, payload)| Envelope {
+        seq,
+        time,
+        rev,
+        payload,
+    });
+    // A page as a server makes it: what does not fit is left for the next.
+    vec(envelope, 0..20).prop_map(|mut entries| {
+        entries.truncate(confab_protocol::codec::page_len(&entries));
+        entries
+    })
+}
+
+fn page() -> impl Strategy<Value = Page> {
+    (room_id(), incarnation(), envelopes(), seq(), seq()).prop_map(|(room, incarnation, entries, next, head)| Page {
+        room,
+        incarnation,
+        entries,
+        next,
+        head,
+    })
+}
+
+pub(crate) fn reject() -> impl Strategy<Value = Reject> {
+    (any::<u16>(), server_text(), any::<u32>()).prop_map(|(code, detail, retry_after_ms)| Reject {
+        code,
+        detail,
+        retry_after_ms,
+    })
+}
+
+pub(crate) fn reply() -> impl Strategy<Value = Reply> {
+    prop_oneof![
+        Just(Reply::Ok),
+        time().prop_map(Reply::Pong),
+        session().prop_map(Reply::Session),
+        identity().prop_map(Reply::Authenticated),
+        room().prop_map(Reply::Room),
+        (vec(room(), 0..30), any::<u128>())
+            .prop_map(|(rooms, next)| Reply::Rooms { rooms, next: RoomId::from_u128(next) }),
+        (vec(member(), 0..30), any::<u128>())
+            .prop_map(|(members, next)| Reply::Members { members, next: UserId::from_u128(next) }),
+        appended().prop_map(Reply::Appended),
+        case().prop_map(Reply::Held),
+        page().prop_map(Reply::Page),
+        vec(resumed(), 0..=RESUME_CURSORS_MAX).prop_map(Reply::Resumed),
+    ]
+}
+
+pub(crate) fn push() -> impl Strategy<Value = Push> {
+    let entries = (room_id(), incarnation(), envelopes())
+        .prop_map(|(room, incarnation, entries)| Push::Entries(EntriesPush { room, incarnation, entries }));
+    prop_oneof![8 => entries, 2 => server_text().prop_map(Push::Notice), 1 => Just(Push::Unknown)]
+}
+
+pub(crate) fn go_away() -> impl Strategy<Value = GoAway> {
+    (any::<u16>(), server_text(), any::<u32>(), any::<u32>()).prop_map(
+        |(code, reason, reconnect_after_ms, jitter_ms)| GoAway { code, reason, reconnect_after_ms, jitter_ms },
+    )
+}
+
+pub(crate) fn server_frame() -> impl Strategy<Value = ServerFrame> {
+    let result = prop_oneof![4 => reply().prop_map(Ok), 1 => reject().prop_map(Err)];
+    prop_oneof![
+        1 => welcome().prop_map(ServerFrame::Welcome),
+        6 => (any::<u32>(), result).prop_map(|(id, result)| ServerFrame::Reply { id, result }),
+        3 => push().prop_map(ServerFrame::Push),
+        1 => go_away().prop_map(ServerFrame::GoAway),
+    ]
+}
+
+// ---------------------------------------------------------------------------------- what a log holds
+
+pub(crate) fn entry() -> impl Strategy<Value = Entry> {
+    let change = select(vec![MembershipChange::Joined, MembershipChange::Left]);
+    let membership = (user(), change, room_role(), display_name())
+        .prop_map(|(user, change, role, display_name)| EntryContent::Membership { user, change, role, display_name });
+    let note = prop_oneof![
+        Just(SelfNote::AccountCreated),
+        room_id().prop_map(SelfNote::Joined),
+        room_id().prop_map(SelfNote::Left)
+    ];
+    let content = prop_oneof![
+        1 => Just(EntryContent::Void),
+        4 => body().prop_map(EntryContent::Message),
+        1 => (room_name(), topic()).prop_map(|(name, topic)| EntryContent::RoomCreated { name, topic }),
+        2 => membership,
+        1 => note.prop_map(EntryContent::SelfNote),
+    ];
+    (any::<u128>(), any::<u128>(), content).prop_map(|(author, client_id, content)| Entry {
+        author: UserId::from_u128(author),
+        client_id: ClientId::from_u128(client_id),
+        content,
+    })
+}

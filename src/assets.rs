@@ -1,0 +1,3 @@
+//! The built page and stock plugins, inside the binary.
+
+include!(concat!(env!("OUT_DIR"), "/assets.rs"));

@@ -1,0 +1,306 @@
+//! Configuration: defaults, then the file, then `CONFAB__SECTION__KEY`. The only reader of the environment.
+//! Unknown keys are refused; secrets come from files and are never part of it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+
+/// The whole configuration. `confab config init` prints it with the comments of [`Config::TEMPLATE`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the embedded store, keys, certificate and plugin cache live.
+    pub data_dir: PathBuf,
+    /// Sockets.
+    pub listen: Listen,
+    /// Certificate for HTTPS, WSS and QUIC.
+    pub tls: Tls,
+    /// Accounts and tokens.
+    pub auth: Auth,
+    /// Bounds on peers.
+    pub limits: Limits,
+    /// Moderation plugins.
+    pub plugins: Plugins,
+    /// The embedded store.
+    pub store: Store,
+    /// Logging.
+    pub log: Log,
+}
+
+/// Sockets.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// HTTP and WebSocket.
+    pub http: SocketAddr,
+    /// QUIC (UDP).
+    pub quic: SocketAddr,
+    /// Metrics and health; keep it private.
+    pub ops: SocketAddr,
+    /// Web origins besides the server's own that may open a WebSocket, exact.
+    pub allowed_origins: Vec<String>,
+    /// UDP segmentation offload for QUIC; switch it off where a network card or driver is at odds with it.
+    pub quic_gso: bool,
+}
+
+/// Certificate and key in PEM files; both or neither. Without them QUIC uses a development certificate
+/// and HTTP is plain, on loopback only.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// Chain, leaf first.
+    pub cert_file: Option<PathBuf>,
+    /// Private key.
+    pub key_file: Option<PathBuf>,
+}
+
+/// Who may have an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Registration {
+    /// Anybody who reaches the server.
+    Open,
+    /// Only who holds the owner token; the operator imports the others.
+    Closed,
+}
+
+/// Accounts and tokens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// Who may register.
+    pub registration: Registration,
+    /// Life of an access token.
+    pub access_ttl_seconds: u64,
+    /// Life of a refresh token that is not used.
+    pub refresh_idle_seconds: u64,
+    /// Life of a login, however often it is refreshed.
+    pub refresh_absolute_seconds: u64,
+    /// bcrypt cost, 10 to 15; each step doubles the time of a check.
+    pub bcrypt_cost: u32,
+    /// Password checks at a time; each takes a core.
+    pub hashing_threads: usize,
+    /// Password checks that may wait; more are refused as busy.
+    pub hashing_queue: usize,
+}
+
+/// Bounds on peers; those of the protocol itself are constants.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Messages a user may send, per second in the long run.
+    pub sends_per_second: u32,
+    /// Messages a user may send at once.
+    pub sends_burst: u32,
+    /// Password checks one account may cause, per 15 minutes.
+    pub login_tries: u32,
+    /// Open connections of one user.
+    pub connections_per_user: usize,
+    /// Open connections from one address.
+    pub connections_per_ip: usize,
+    /// Open connections in all.
+    pub connections: usize,
+    /// Devices of one user.
+    pub devices_per_user: u32,
+}
+
+/// Moderation plugins.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plugins {
+    /// Folder with one `<id>.wasm` and `<id>.toml` each; `None` uses those built into the server.
+    pub dir: Option<PathBuf>,
+    /// Ids in the order they decide.
+    pub chain: Vec<String>,
+    /// Capabilities granted to all of the chain.
+    pub grant: Vec<String>,
+    /// CPU time of one message hook, milliseconds.
+    pub call_budget_ms: u64,
+    /// CPU time of a whole chain, milliseconds.
+    pub chain_budget_ms: u64,
+    /// Linear memory of one instance, MiB.
+    pub memory_mib: u64,
+}
+
+/// The embedded store.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// Threads that read.
+    pub readers: usize,
+}
+
+/// Logging.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// `auto` (pretty on a terminal, JSON otherwise), `pretty` or `json`.
+    pub format: LogFormat,
+    /// A filter as `tracing-subscriber` reads it.
+    pub filter: String,
+}
+
+/// See [`Log::format`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "explained at the field")]
+pub enum LogFormat {
+    Auto,
+    Pretty,
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("data"),
+            listen: Listen {
+                http: SocketAddr::from(([127, 0, 0, 1], 8080)),
+                quic: SocketAddr::from(([127, 0, 0, 1], 8443)),
+                ops: SocketAddr::from(([127, 0, 0, 1], 9090)),
+                allowed_origins: Vec::new(),
+                quic_gso: true,
+            },
+            tls: Tls::default(),
+            auth: Auth {
+                registration: Registration::Open,
+                access_ttl_seconds: 15 * 60,
+                refresh_idle_seconds: 7 * 24 * 3600,
+                refresh_absolute_seconds: 30 * 24 * 3600,
+                bcrypt_cost: 12,
+                hashing_threads: 2,
+                hashing_queue: 64,
+            },
+            limits: Limits {
+                sends_per_second: 10,
+                sends_burst: 30,
+                login_tries: 5,
+                connections_per_user: 20,
+                connections_per_ip: 50,
+                connections: 10_000,
+                devices_per_user: 10,
+            },
+            plugins: Plugins {
+                dir: None,
+                chain: vec!["sanitize".into()],
+                grant: Vec::new(),
+                call_budget_ms: 5,
+                chain_budget_ms: 50,
+                memory_mib: 16,
+            },
+            store: Store { readers: 2 },
+            log: Log { format: LogFormat::Auto, filter: "info".into() },
+        }
+    }
+}
+
+/// A configuration that cannot be used: one clear line.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file that cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A key or value that is not what it must be.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl Config {
+    /// The file that `confab config init` writes: every key with default and unit.
+    pub const TEMPLATE: &'static str = include_str!("config.toml");
+
+    /// Reads the layers and checks them.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: an unreadable file, an unknown key, a value out of its bounds.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+            figment = figment.merge(Toml::string(&text));
+        }
+        let config: Self = figment.merge(Env::prefixed("CONFAB__").split("__")).extract().map_err(|error| {
+            let lines: Vec<String> = error.into_iter().map(|error| error.to_string()).collect();
+            ConfigError::Invalid(lines.join("; "))
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks what types cannot.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`], naming the key and what to do.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let invalid = |text: &str| Err(ConfigError::Invalid(text.to_owned()));
+        if self.tls.cert_file.is_some() != self.tls.key_file.is_some() {
+            return invalid("tls: cert_file and key_file go together");
+        }
+        let has_tls = self.tls.cert_file.is_some();
+        if !has_tls && !(self.listen.http.ip().is_loopback() && self.listen.quic.ip().is_loopback()) {
+            return invalid("listen: without tls.cert_file and tls.key_file only loopback addresses are served");
+        }
+        if !(10..=15).contains(&self.auth.bcrypt_cost) {
+            return invalid("auth.bcrypt_cost: 10 to 15");
+        }
+        if !(30..=86_400).contains(&self.auth.access_ttl_seconds) {
+            return invalid("auth.access_ttl_seconds: 30 to 86400");
+        }
+        if self.listen.allowed_origins.iter().any(|origin| origin == "*" || origin == "null") {
+            return invalid("listen.allowed_origins: exact origins only, neither * nor null");
+        }
+        let limits = &self.limits;
+        if limits.sends_per_second == 0 || limits.sends_burst == 0 || limits.login_tries == 0 {
+            return invalid("limits: sends_per_second, sends_burst and login_tries are at least 1");
+        }
+        if self.store.readers == 0 || self.auth.hashing_threads == 0 {
+            return invalid("store.readers and auth.hashing_threads are at least 1");
+        }
+        if self.plugins.memory_mib == 0 || self.plugins.memory_mib > 64 || self.plugins.call_budget_ms == 0 {
+            return invalid("plugins: memory_mib 1 to 64, call_budget_ms at least 1");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("confab.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::load(Some(&path)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_template_is_the_default() {
+        let template = load(Config::TEMPLATE).unwrap();
+        assert_eq!(toml::to_string(&template).unwrap(), toml::to_string(&Config::default()).unwrap());
+    }
+
+    #[test]
+    fn unknown_keys_and_dangerous_values_are_refused() {
+        for (text, word) in [
+            ("[limits]\nsend_per_second = 1", "sends_per_second"),
+            ("[listen]\nhttp = \"0.0.0.0:80\"", "loopback"),
+            ("[auth]\nbcrypt_cost = 4", "bcrypt_cost"),
+            ("[listen]\nallowed_origins = [\"*\"]", "exact"),
+            ("[tls]\ncert_file = \"x\"", "together"),
+            ("nonsense", "expected"),
+        ] {
+            let error = load(text).unwrap_err();
+            assert!(error.contains(word), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! The chat itself: who may do what, in which order, with what result. It knows traits ([`store::Store`],
+//! [`hook::Moderator`], [`log::Log`], [`log::Delivery`]) and neither transports nor drivers.
+
+pub mod access;
+pub mod append;
+pub mod auth;
+pub mod history;
+pub mod hook;
+pub mod limits;
+pub mod log;
+pub mod publish;
+pub mod rooms;
+pub mod store;
+
+use std::sync::Arc;
+
+use confab_protocol::reject::{Reject, RejectCode};
+
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+
+/// Everything a command needs, shared by all connections.
+pub struct Core {
+    /// Durable state.
+    pub store: Arc<dyn store::Store>,
+    /// The way into a room's log.
+    pub log: Arc<dyn log::Log>,
+    /// The way to readers.
+    pub delivery: Arc<dyn log::Delivery>,
+    /// The plugins.
+    pub moderator: Arc<dyn hook::Moderator>,
+    /// Tokens and passwords.
+    pub auth: auth::Auth,
+    /// Bounds on users.
+    pub limits: limits::Limits,
+    /// Recently seen memberships; a hint, checked again where it matters.
+    pub memberships: access::MembershipCache,
+    /// Time and randomness.
+    pub clock: Arc<dyn Clock>,
+    /// What happens, counted.
+    pub metrics: Metrics,
+}
+
+impl Core {
+    /// A store failure as a peer sees it: a number to tell the operator, and nothing else.
+    pub fn unavailable(&self, error: &store::Error) -> Reject {
+        let correlation = self.clock.random() as u64;
+        self.metrics.store_errors_total.with_label_values(&[error.kind()]).inc();
+        tracing::error!(correlation = format_args!("{correlation:016x}"), %error, "the store failed");
+        match error {
+            store::Error::Unavailable(_) => RejectCode::Unavailable.into(),
+            store::Error::Corrupt(_) => {
+                Reject::new(RejectCode::Internal, format!("{}; tell the operator {correlation:016x}", RejectCode::Internal.text()))
+            }
+        }
+    }
+}

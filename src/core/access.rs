@@ -1,0 +1,107 @@
+//! May this actor do this here? Pure rules, and a bounded cache of the memberships they need.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use confab_protocol::model::{RoomId, RoomRole, UserId};
+use confab_protocol::reject::RejectCode;
+
+use super::store::Membership;
+
+/// May they post?
+///
+/// # Errors
+/// The code that says why not.
+pub const fn check_post(membership: Option<Membership>) -> Result<(), RejectCode> {
+    match membership {
+        None => Err(RejectCode::NotMember),
+        Some(Membership { role, .. }) => match role {
+            RoomRole::Owner | RoomRole::Admin | RoomRole::Moderator | RoomRole::Member => Ok(()),
+            RoomRole::Guest | RoomRole::Muted | RoomRole::Banned => Err(RejectCode::Forbidden),
+        },
+    }
+}
+
+/// May they read?
+///
+/// # Errors
+/// The code that says why not. A stranger is not told whether the room exists.
+pub const fn check_read(membership: Option<Membership>) -> Result<(), RejectCode> {
+    match membership {
+        Some(Membership { role: RoomRole::Banned, .. }) | None => Err(RejectCode::NotMember),
+        Some(_) => Ok(()),
+    }
+}
+
+const SHARDS: usize = 16;
+const SHARD_ENTRIES_MAX: usize = 8_192;
+
+/// Memberships of those who posted lately. An entry may be stale: an append checks again inside its
+/// transaction when the room's rights have changed since, so this only saves reads.
+pub struct MembershipCache {
+    shards: [Mutex<HashMap<(RoomId, UserId), Membership>>; SHARDS],
+}
+
+impl MembershipCache {
+    /// An empty cache of at most 131,072 memberships.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { shards: std::array::from_fn(|_| Mutex::default()) }
+    }
+
+    fn shard(&self, room: RoomId, user: UserId) -> &Mutex<HashMap<(RoomId, UserId), Membership>> {
+        // The random halves of UUIDv7 spread well.
+        let index = (room.as_u128() ^ user.as_u128()) as usize % SHARDS;
+        self.shards.get(index).unwrap_or(&self.shards[0])
+    }
+
+    /// What was seen last.
+    #[must_use]
+    pub fn find(&self, room: RoomId, user: UserId) -> Option<Membership> {
+        self.shard(room, user).lock().unwrap_or_else(PoisonError::into_inner).get(&(room, user)).copied()
+    }
+
+    /// Remembers; a full shard starts over.
+    pub fn insert(&self, room: RoomId, user: UserId, membership: Membership) {
+        let mut shard = self.shard(room, user).lock().unwrap_or_else(PoisonError::into_inner);
+        if shard.len() >= SHARD_ENTRIES_MAX {
+            shard.clear();
+        }
+        shard.insert((room, user), membership);
+    }
+
+    /// Forgets.
+    pub fn remove(&self, room: RoomId, user: UserId) {
+        self.shard(room, user).lock().unwrap_or_else(PoisonError::into_inner).remove(&(room, user));
+    }
+}
+
+impl Default for MembershipCache {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_room_roles() {
+        use RoomRole::{Admin, Banned, Guest, Member, Moderator, Muted, Owner};
+        let table = [
+            (None, Err(RejectCode::NotMember), Err(RejectCode::NotMember)),
+            (Some(Owner), Ok(()), Ok(())),
+            (Some(Admin), Ok(()), Ok(())),
+            (Some(Moderator), Ok(()), Ok(())),
+            (Some(Member), Ok(()), Ok(())),
+            (Some(Guest), Err(RejectCode::Forbidden), Ok(())),
+            (Some(Muted), Err(RejectCode::Forbidden), Ok(())),
+            (Some(Banned), Err(RejectCode::Forbidden), Err(RejectCode::NotMember)),
+        ];
+        for (role, post, read) in table {
+            let membership = role.map(|role| Membership { role, acl_version: 0 });
+            assert_eq!((check_post(membership), check_read(membership)), (post, read), "{role:?}");
+        }
+    }
+}

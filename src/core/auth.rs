@@ -1,0 +1,138 @@
+//! Who somebody is: passwords in, tokens out, and back to an [`Actor`].
+
+mod accounts;
+mod owner;
+mod passwords;
+mod tokens;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use confab_protocol::command::Identity;
+use confab_protocol::model::{DeviceId, DisplayName, Millis, RoomId, ServerRole, UserId, Username};
+
+pub use self::accounts::mint_token;
+pub use self::owner::OwnerToken;
+pub use self::passwords::Passwords;
+pub use self::tokens::{Claims, TokenError, Tokens};
+use super::store::User;
+use crate::clock::Clock;
+use crate::config::{self, Registration};
+use crate::metrics::Metrics;
+
+/// The authenticated identity behind a request.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Actor {
+    pub user: UserId,
+    pub device: DeviceId,
+    pub self_room: RoomId,
+    pub username: Username,
+    pub display_name: DisplayName,
+    pub role: ServerRole,
+    pub token_expires: Millis,
+}
+
+impl Actor {
+    fn new(user: &User, device: DeviceId, token_expires: Millis) -> Self {
+        Self {
+            user: user.id,
+            device,
+            self_room: user.self_room,
+            username: user.username.clone(),
+            display_name: user.display_name.clone(),
+            role: user.role,
+            token_expires,
+        }
+    }
+
+    /// As the peer sees itself.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        Identity {
+            user: self.user,
+            device: self.device,
+            self_room: self.self_room,
+            username: self.username.clone(),
+            display_name: self.display_name.clone(),
+            role: self.role,
+            token_expires: self.token_expires,
+        }
+    }
+}
+
+impl From<Identity> for Actor {
+    fn from(identity: Identity) -> Self {
+        let Identity { user, device, self_room, username, display_name, role, token_expires } = identity;
+        Self { user, device, self_room, username, display_name, role, token_expires }
+    }
+}
+
+/// Keys and rules of authentication.
+pub struct Auth {
+    pub(super) tokens: Tokens,
+    pub(super) passwords: Passwords,
+    pub(super) owner: OwnerToken,
+    pub(super) registration: Registration,
+    pub(super) refresh_idle_ms: u64,
+    pub(super) refresh_absolute_ms: u64,
+    pub(super) devices_max: u32,
+}
+
+impl Auth {
+    /// Reads the keys of a data directory, or makes them.
+    ///
+    /// # Errors
+    /// Files that cannot be read or written, or hold something else.
+    pub fn open(config: &config::Config, clock: &Arc<dyn Clock>, metrics: &Metrics) -> Result<Self, KeyError> {
+        let keys = config.data_dir.join("keys");
+        Ok(Self {
+            tokens: Tokens::open(&keys, config.auth.access_ttl_seconds)?,
+            passwords: Passwords::open(&keys, &config.auth, clock, metrics)?,
+            owner: OwnerToken::open(&keys)?,
+            registration: config.auth.registration,
+            refresh_idle_ms: config.auth.refresh_idle_seconds.saturating_mul(1000),
+            refresh_absolute_ms: config.auth.refresh_absolute_seconds.saturating_mul(1000),
+            devices_max: config.limits.devices_per_user,
+        })
+    }
+
+    /// The one-time token that makes the next account the owner, while there is none.
+    #[must_use]
+    pub const fn owner(&self) -> &OwnerToken {
+        &self.owner
+    }
+}
+
+/// A key file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {reason}")]
+pub struct KeyError {
+    path: String,
+    reason: String,
+}
+
+impl KeyError {
+    fn new(path: &Path, reason: impl ToString) -> Self {
+        Self { path: path.display().to_string(), reason: reason.to_string() }
+    }
+}
+
+/// Reads a secret file, or makes it with mode 0600.
+fn read_or_create(path: &Path, make: impl FnOnce() -> Vec<u8>) -> Result<Vec<u8>, KeyError> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    match std::fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        read => return read.map_err(|error| KeyError::new(path, error)),
+    }
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir).map_err(|error| KeyError::new(dir, error))?;
+    }
+    let bytes = make();
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
+        .map_err(|error| KeyError::new(path, error))?;
+    Ok(bytes)
+}

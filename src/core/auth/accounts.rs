@@ -1,0 +1,205 @@
+//! Register, log in, refresh, log out: the same functions behind the protocol and the HTTP API.
+
+use confab_protocol::close::CloseCode;
+use confab_protocol::command::{Identity, Login, Register, Secret, Session};
+use confab_protocol::limits::PASSWORD_BYTES_MIN;
+use confab_protocol::model::{DeviceId, DeviceName, DisplayName, Millis, RoomId, SelfNote, ServerRole, UserId, Username};
+use confab_protocol::reject::{Reject, RejectCode};
+
+use super::tokens::{new_refresh_token, refresh_hash};
+use super::{Actor, TokenError, Tokens};
+use crate::config::Registration;
+use crate::core::Core;
+use crate::core::store::{Created, NewLogin, NewRefresh, NewUser, Refreshed, Store, User};
+
+impl Core {
+    /// Creates an account and logs its first device in.
+    ///
+    /// # Errors
+    /// Closed registration, a wrong owner token, a taken name, a short password.
+    pub async fn register(&self, register: Register) -> Result<Session, Reject> {
+        let role = self.registration_role(register.owner_token.as_ref()).await?;
+        if register.password.expose().len() < PASSWORD_BYTES_MIN {
+            let detail = format!("the password is too short: at least {PASSWORD_BYTES_MIN} bytes");
+            return Err(Reject::new(RejectCode::Malformed, detail));
+        }
+        let password_hash = Some(self.auth.passwords.hash(&register.password).await?);
+        let now = self.clock.now();
+        let display_name = match register.display_name {
+            Some(name) => name,
+            None => DisplayName::parse(register.username.as_str()).map_err(|_| RejectCode::NameInvalid)?,
+        };
+        let user = NewUser {
+            id: UserId::new(now, self.clock.random()),
+            username: register.username,
+            display_name,
+            role,
+            password_hash,
+            self_room: RoomId::new(now, self.clock.random()),
+            created: now,
+        };
+        match self.store.create_user(user.clone()).await.map_err(|error| self.unavailable(&error))? {
+            Created::Yes => {}
+            Created::NameTaken => return Err(RejectCode::NameTaken.into()),
+            Created::OwnerExists => return Err(RejectCode::OwnerTokenInvalid.into()),
+        }
+        if role == ServerRole::Owner {
+            self.auth.owner.spend();
+        }
+        let session = self.open_session(&user.into(), None, register.device).await?;
+        self.note(&Actor::from(session.identity.clone()), SelfNote::AccountCreated).await?;
+        Ok(session)
+    }
+
+    async fn registration_role(&self, owner_token: Option<&Secret>) -> Result<ServerRole, Reject> {
+        match owner_token {
+            Some(token) if self.auth.owner.matches(token.expose()) => {
+                let taken = self.store.has_owner().await.map_err(|error| self.unavailable(&error))?;
+                if taken { Err(RejectCode::OwnerTokenInvalid.into()) } else { Ok(ServerRole::Owner) }
+            }
+            Some(_) => Err(RejectCode::OwnerTokenInvalid.into()),
+            None if self.auth.registration == Registration::Open => Ok(ServerRole::User),
+            None => Err(RejectCode::RegistrationClosed.into()),
+        }
+    }
+
+    /// Logs a device in by password. Unknown users take as long as known ones.
+    ///
+    /// # Errors
+    /// [`RejectCode::BadCredentials`] whatever was wrong; limits.
+    pub async fn login(&self, login: Login) -> Result<Session, Reject> {
+        self.limits.check_login(&login.username)?;
+        let found = match Username::parse(&login.username) {
+            Ok(username) => self.store.find_login(username).await.map_err(|error| self.unavailable(&error))?,
+            Err(_) => None,
+        };
+        let hash = found.as_ref().and_then(|(_, hash)| hash.as_deref());
+        let right = self.auth.passwords.verify(&login.password, hash).await?;
+        let Some((user, Some(hash))) = found.filter(|_| right) else {
+            self.metrics.logins_total.with_label_values(&["refused"]).inc();
+            return Err(RejectCode::BadCredentials.into());
+        };
+        if self.auth.passwords.is_outdated(&hash) {
+            let hash = self.auth.passwords.hash(&login.password).await?;
+            self.store.set_password_hash(user.id, hash).await.map_err(|error| self.unavailable(&error))?;
+        }
+        let session = self.open_session(&user, login.device_id, login.device).await?;
+        self.metrics.logins_total.with_label_values(&["accepted"]).inc();
+        Ok(session)
+    }
+
+    async fn open_session(&self, user: &User, device: Option<DeviceId>, name: DeviceName) -> Result<Session, Reject> {
+        let now = self.clock.now();
+        let device = device.unwrap_or_else(|| DeviceId::new(now, self.clock.random()));
+        let (refresh_token, hash) = new_refresh_token();
+        let refresh = self.new_refresh(hash, now);
+        let login = NewLogin {
+            device,
+            user: user.id,
+            name,
+            refresh: Some(refresh),
+            devices_max: self.auth.devices_max,
+            now,
+        };
+        if !self.store.log_in(login).await.map_err(|error| self.unavailable(&error))? {
+            return Err(RejectCode::TooManyDevices.into());
+        }
+        self.session(user, device, refresh_token, refresh.idle_until, now)
+    }
+
+    /// Spends a refresh token for the next one and an access token.
+    ///
+    /// # Errors
+    /// [`RejectCode::TokenInvalid`], [`RejectCode::TokenExpired`]. Reuse ends the login on that device.
+    pub async fn refresh(&self, token: &Secret) -> Result<Session, Reject> {
+        let now = self.clock.now();
+        let (next_token, hash) = new_refresh_token();
+        let next = self.new_refresh(hash, now);
+        let spent = self.store.refresh(refresh_hash(token.expose()), next, now).await;
+        let (user, device) = match spent.map_err(|error| self.unavailable(&error))? {
+            Refreshed::Yes(user, device) => (user, device),
+            Refreshed::Unknown => return Err(RejectCode::TokenInvalid.into()),
+            Refreshed::Expired => return Err(RejectCode::TokenExpired.into()),
+            Refreshed::Reused(user, device) => {
+                self.metrics.logins_total.with_label_values(&["refresh_reused"]).inc();
+                self.delivery.close_device(user, device, CloseCode::LoggedOut);
+                return Err(RejectCode::TokenInvalid.into());
+            }
+        };
+        let found = self.store.find_identity(user, device).await.map_err(|error| self.unavailable(&error))?;
+        self.session(&found.ok_or(RejectCode::TokenInvalid)?, device, next_token, next.idle_until, now)
+    }
+
+    /// Who an access token belongs to, if user and device are still good.
+    ///
+    /// # Errors
+    /// [`RejectCode::TokenInvalid`], [`RejectCode::TokenExpired`].
+    pub async fn authenticate(&self, token: &Secret) -> Result<Identity, Reject> {
+        let claims = self.auth.tokens.verify(token, self.clock.now()).map_err(|error| match error {
+            TokenError::Expired => RejectCode::TokenExpired,
+            TokenError::Invalid => RejectCode::TokenInvalid,
+        })?;
+        let found = self.store.find_identity(claims.user, claims.device).await.map_err(|error| self.unavailable(&error))?;
+        let user = found.filter(|user| user.token_version == claims.version).ok_or(RejectCode::TokenInvalid)?;
+        Ok(Actor::new(&user, claims.device, claims.expires).identity())
+    }
+
+    /// Ends a device's login and closes its connections.
+    ///
+    /// # Errors
+    /// Only those of the store.
+    pub async fn log_out(&self, user: UserId, device: DeviceId) -> Result<(), Reject> {
+        self.store.log_out(user, device).await.map_err(|error| self.unavailable(&error))?;
+        self.delivery.close_device(user, device, CloseCode::LoggedOut);
+        Ok(())
+    }
+
+    fn new_refresh(&self, hash: [u8; 32], now: Millis) -> NewRefresh {
+        NewRefresh {
+            hash,
+            family: self.clock.random(),
+            idle_until: now.after(self.auth.refresh_idle_ms),
+            absolute_until: now.after(self.auth.refresh_absolute_ms),
+        }
+    }
+
+    fn session(
+        &self,
+        user: &User,
+        device: DeviceId,
+        refresh_token: Secret,
+        refresh_expires: Millis,
+        now: Millis,
+    ) -> Result<Session, Reject> {
+        let issued = self.auth.tokens.issue(user.id, device, user.token_version, now);
+        let (access_token, expires) = issued.map_err(|_| RejectCode::Internal)?;
+        let identity = Actor::new(user, device, expires).identity();
+        Ok(Session { identity, access_token, refresh_token, refresh_expires })
+    }
+}
+
+impl From<NewUser> for User {
+    fn from(new: NewUser) -> Self {
+        let NewUser { id, username, display_name, role, self_room, created, .. } = new;
+        Self { id, username, display_name, role, self_room, token_version: 0, created }
+    }
+}
+
+/// An access token for an account, without a password: for operators, bots and tests.
+///
+/// # Errors
+/// The store's, as text; an unknown user is `None`.
+pub async fn mint_token(
+    store: &dyn Store,
+    tokens: &Tokens,
+    username: Username,
+    device: DeviceId,
+    ttl_seconds: u64,
+    now: Millis,
+) -> Result<Option<Secret>, crate::core::store::Error> {
+    let Some((user, _)) = store.find_login(username).await? else { return Ok(None) };
+    let Ok(name) = DeviceName::parse("minted") else { return Ok(None) };
+    store.log_in(NewLogin { device, user: user.id, name, refresh: None, devices_max: u32::MAX, now }).await?;
+    let issued = tokens.issue_for(user.id, device, user.token_version, now, ttl_seconds);
+    Ok(issued.ok().map(|(token, _)| token))
+}

@@ -1,0 +1,118 @@
+//! Password hashing: bcrypt over a peppered pre-hash (bcrypt alone cuts at 72 bytes), on a bounded pool, so
+//! that a storm of logins costs a known share of the machine.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use confab_protocol::command::Secret;
+use confab_protocol::reject::{Reject, RejectCode};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use tokio::sync::Semaphore;
+
+use super::{KeyError, read_or_create};
+use crate::clock::{Clock, random_bytes};
+use crate::config;
+use crate::metrics::Metrics;
+
+/// Told to those who must wait for a free place, milliseconds.
+const BUSY_RETRY_MS: u64 = 1_000;
+
+/// Hashes and checks passwords.
+pub struct Passwords {
+    pepper: [u8; 32],
+    cost: u32,
+    /// Checked for users that do not exist, so that they take as long as those that do.
+    dummy: String,
+    permits: Semaphore,
+    waiting: AtomicUsize,
+    waiting_max: usize,
+    metrics: Metrics,
+}
+
+impl Passwords {
+    pub(super) fn open(
+        keys: &Path,
+        config: &config::Auth,
+        clock: &Arc<dyn Clock>,
+        metrics: &Metrics,
+    ) -> Result<Self, KeyError> {
+        let path = keys.join("pepper");
+        let bytes = read_or_create(&path, || random_bytes::<32>().to_vec())?;
+        let pepper = bytes.try_into().map_err(|_| KeyError::new(&path, "must hold 32 bytes"))?;
+        let salt = clock.random().to_ne_bytes();
+        let dummy = bcrypt::hash_with_salt(b"nobody", config.bcrypt_cost, salt).map_err(|error| KeyError::new(&path, error))?;
+        Ok(Self {
+            pepper,
+            cost: config.bcrypt_cost,
+            dummy: dummy.to_string(),
+            permits: Semaphore::new(config.hashing_threads),
+            waiting: AtomicUsize::new(0),
+            waiting_max: config.hashing_queue.saturating_add(config.hashing_threads),
+            metrics: metrics.clone(),
+        })
+    }
+
+    /// The hash to store.
+    ///
+    /// # Errors
+    /// [`RejectCode::Busy`] when too many wait.
+    pub async fn hash(&self, password: &Secret) -> Result<String, Reject> {
+        let (input, cost) = (self.pre_hash(password), self.cost);
+        let hashed = self.run(move || bcrypt::hash_with_salt(input, cost, random_bytes())).await?;
+        Ok(hashed.map_err(|_| RejectCode::Internal)?.to_string())
+    }
+
+    /// Whether the password is that of the hash; without a hash it takes as long and is wrong.
+    ///
+    /// # Errors
+    /// [`RejectCode::Busy`] when too many wait.
+    pub async fn verify(&self, password: &Secret, hash: Option<&str>) -> Result<bool, Reject> {
+        let (input, known) = (self.pre_hash(password), hash.is_some());
+        let hash = hash.unwrap_or(&self.dummy).to_owned();
+        let right = self.run(move || bcrypt::verify(input, &hash)).await?;
+        Ok(right.unwrap_or(false) && known)
+    }
+
+    /// Whether a stored hash is weaker than what is configured now.
+    #[must_use]
+    pub fn is_outdated(&self, hash: &str) -> bool {
+        hash.split('$').nth(2).and_then(|cost| cost.parse::<u32>().ok()).is_none_or(|cost| cost < self.cost)
+    }
+
+    /// base64(HMAC-SHA256(pepper, password)): 43 bytes whatever the password, so bcrypt cuts nothing.
+    fn pre_hash(&self, password: &Secret) -> String {
+        // Any key length is fine for HMAC.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.pepper) else { return String::new() };
+        mac.update(password.expose().as_bytes());
+        STANDARD_NO_PAD.encode(mac.finalize().into_bytes())
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Reject> {
+        let _place = Place::take(&self.waiting, self.waiting_max, &self.metrics)
+            .ok_or_else(|| Reject::retry(RejectCode::Busy, BUSY_RETRY_MS))?;
+        let _permit = self.permits.acquire().await.map_err(|_| RejectCode::Unavailable)?;
+        Ok(tokio::task::spawn_blocking(work).await.map_err(|_| RejectCode::Internal)?)
+    }
+}
+
+/// One of the bounded places in the queue; given back on drop, also when the peer has gone.
+struct Place<'a>(&'a AtomicUsize, &'a Metrics);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicUsize, max: usize, metrics: &'a Metrics) -> Option<Self> {
+        waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < max).then_some(n + 1)).ok()?;
+        metrics.hashing_queue.inc();
+        Some(Self(waiting, metrics))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.1.hashing_queue.dec();
+    }
+}

@@ -1,0 +1,283 @@
+//! Access tokens: Ed25519 JWTs (RFC 7519, RFC 9068 `at+jwt`) with everything required that the library
+//! leaves optional. Refresh tokens are opaque and live in the store, by hash.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use aws_lc_rs::digest;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use confab_protocol::command::Secret;
+use confab_protocol::limits::TOKEN_BYTES_MAX;
+use confab_protocol::model::{DeviceId, Millis, UserId};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+
+use super::{KeyError, read_or_create};
+use crate::clock::random_bytes;
+
+/// Who made a token, and for whom: this server, both.
+const ISSUER: &str = "confab";
+const TYPE: &str = "at+jwt";
+/// Clocks may differ by so much.
+const LEEWAY_SECONDS: u64 = 5;
+
+/// What an access token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Claims {
+    pub user: UserId,
+    pub device: DeviceId,
+    pub version: u32,
+    pub expires: Millis,
+}
+
+/// Why a token is not accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum TokenError {
+    /// It was good once.
+    #[error("the token has expired")]
+    Expired,
+    /// It never was.
+    #[error("the token is not valid")]
+    Invalid,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    iss: String,
+    aud: String,
+    sub: String,
+    dev: String,
+    ver: u32,
+    iat: u64,
+    nbf: u64,
+    exp: u64,
+}
+
+/// The keys. One algorithm per key; a key is found by its id, never from the token's own header fields.
+pub struct Tokens {
+    kid: String,
+    encoding: EncodingKey,
+    decoding: HashMap<String, DecodingKey>,
+    ttl_seconds: u64,
+}
+
+impl Tokens {
+    pub(super) fn open(keys: &Path, ttl_seconds: u64) -> Result<Self, KeyError> {
+        let path = keys.join("token-ed25519.pk8");
+        let make = || Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8()).map(|doc| doc.as_ref().to_vec());
+        let pkcs8 = read_or_create(&path, || make().unwrap_or_default())?;
+        let pair = Ed25519KeyPair::from_pkcs8(&pkcs8).map_err(|error| KeyError::new(&path, error))?;
+        let public = pair.public_key().as_ref();
+        let kid = digest::digest(&digest::SHA256, public).as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let decoding = HashMap::from([(kid, DecodingKey::from_ed_der(public))]);
+        let kid = decoding.keys().next().cloned().unwrap_or_default();
+        Ok(Self { kid, encoding: EncodingKey::from_ed_der(&pkcs8), decoding, ttl_seconds })
+    }
+
+    /// A token for a device, and when it expires.
+    ///
+    /// # Errors
+    /// A key that cannot sign.
+    pub fn issue(&self, user: UserId, device: DeviceId, version: u32, now: Millis) -> Result<(Secret, Millis), TokenError> {
+        self.issue_for(user, device, version, now, self.ttl_seconds)
+    }
+
+    /// As [`Self::issue`], with a life of its own; for `confab token mint`.
+    ///
+    /// # Errors
+    /// A key that cannot sign.
+    pub fn issue_for(
+        &self,
+        user: UserId,
+        device: DeviceId,
+        version: u32,
+        now: Millis,
+        ttl_seconds: u64,
+    ) -> Result<(Secret, Millis), TokenError> {
+        let seconds = now.0 / 1000;
+        let exp = seconds.saturating_add(ttl_seconds);
+        let wire = Wire {
+            iss: ISSUER.into(),
+            aud: ISSUER.into(),
+            sub: user.to_string(),
+            dev: device.to_string(),
+            ver: version,
+            iat: seconds,
+            nbf: seconds,
+            exp,
+        };
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.typ = Some(TYPE.into());
+        header.kid = Some(self.kid.clone());
+        let token = jsonwebtoken::encode(&header, &wire, &self.encoding).map_err(|_| TokenError::Invalid)?;
+        Ok((Secret::new(token), Millis(exp.saturating_mul(1000))))
+    }
+
+    /// Checks a token completely; the store still has to know user and device.
+    ///
+    /// # Errors
+    /// [`TokenError::Expired`] only for one of ours; everything else is invalid.
+    pub fn verify(&self, token: &Secret, now: Millis) -> Result<Claims, TokenError> {
+        let token = token.expose();
+        if token.len() > TOKEN_BYTES_MAX || token.bytes().filter(|byte| *byte == b'.').count() != 2 {
+            return Err(TokenError::Invalid);
+        }
+        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid)?;
+        let known_type = header.typ.as_deref() == Some(TYPE);
+        if header.alg != Algorithm::EdDSA || !known_type || header.crit.is_some() {
+            return Err(TokenError::Invalid);
+        }
+        let key = header.kid.as_ref().and_then(|kid| self.decoding.get(kid)).ok_or(TokenError::Invalid)?;
+        let wire = jsonwebtoken::decode::<Wire>(token, key, &validation()).map_err(|_| TokenError::Invalid)?.claims;
+        // Time is ours to judge: the library would read the machine's clock.
+        let seconds = now.0 / 1000;
+        let latest = seconds.saturating_add(LEEWAY_SECONDS);
+        if wire.nbf > latest || wire.iat > latest || wire.exp <= wire.iat {
+            return Err(TokenError::Invalid);
+        }
+        if wire.exp.saturating_add(LEEWAY_SECONDS) <= seconds {
+            return Err(TokenError::Expired);
+        }
+        Ok(Claims {
+            user: wire.sub.parse().map_err(|_| TokenError::Invalid)?,
+            device: wire.dev.parse().map_err(|_| TokenError::Invalid)?,
+            version: wire.ver,
+            expires: Millis(wire.exp.saturating_mul(1000)),
+        })
+    }
+}
+
+fn validation() -> Validation {
+    let mut validation = Validation::new(Algorithm::EdDSA);
+    validation.set_required_spec_claims(&["iss", "aud", "sub"]);
+    validation.set_issuer(&[ISSUER]);
+    validation.set_audience(&[ISSUER]);
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    validation
+}
+
+/// A new refresh token and the hash that the store keeps of it.
+pub(super) fn new_refresh_token() -> (Secret, [u8; 32]) {
+    let token = URL_SAFE_NO_PAD.encode(random_bytes::<32>());
+    let hash = refresh_hash(&token);
+    (Secret::new(token), hash)
+}
+
+/// The hash of an offered refresh token.
+pub(super) fn refresh_hash(token: &str) -> [u8; 32] {
+    digest::digest(&digest::SHA256, token.as_bytes()).as_ref().first_chunk().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const NOW: Millis = Millis(1_800_000_000_000);
+
+    fn tokens() -> (Tokens, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        (Tokens::open(dir.path(), 900).unwrap(), dir)
+    }
+
+    fn good() -> Value {
+        let now = NOW.0 / 1000;
+        let id = UserId::new(NOW, 7).to_string();
+        json!({"iss": "confab", "aud": "confab", "sub": id, "dev": id, "ver": 0, "iat": now, "nbf": now, "exp": now + 900})
+    }
+
+    fn header(tokens: &Tokens) -> Value {
+        json!({"alg": "EdDSA", "typ": "at+jwt", "kid": tokens.kid})
+    }
+
+    /// Signs whatever header and claims with the server's own key.
+    fn forge(dir: &tempfile::TempDir, header: &str, claims: &str) -> Secret {
+        let pkcs8 = std::fs::read(dir.path().join("token-ed25519.pk8")).unwrap();
+        let pair = Ed25519KeyPair::from_pkcs8(&pkcs8).unwrap();
+        let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+        let signature = URL_SAFE_NO_PAD.encode(pair.sign(input.as_bytes()));
+        Secret::new(format!("{input}.{signature}"))
+    }
+
+    #[test]
+    fn issued_tokens_verify_until_they_expire() {
+        let (tokens, _dir) = tokens();
+        let (user, device) = (UserId::new(NOW, 1), DeviceId::new(NOW, 2));
+        let (token, expires) = tokens.issue(user, device, 3, NOW).unwrap();
+        let claims = Claims { user, device, version: 3, expires };
+        assert_eq!(tokens.verify(&token, NOW), Ok(claims.clone()));
+        assert_eq!(tokens.verify(&token, NOW.after(904_000)), Ok(claims));
+        assert_eq!(tokens.verify(&token, NOW.after(905_000)), Err(TokenError::Expired));
+        assert_eq!(tokens.verify(&token, Millis(NOW.0 - 6_000)), Err(TokenError::Invalid), "not yet");
+    }
+
+    #[test]
+    fn a_flipped_bit_anywhere_is_refused() {
+        let (tokens, dir) = tokens();
+        let token = forge(&dir, &header(&tokens).to_string(), &good().to_string());
+        assert!(tokens.verify(&token, NOW).is_ok());
+        for index in 0..token.expose().len() {
+            let mut bytes = token.expose().as_bytes().to_vec();
+            bytes[index] ^= 1;
+            let flipped = Secret::new(String::from_utf8_lossy(&bytes));
+            assert_eq!(tokens.verify(&flipped, NOW), Err(TokenError::Invalid), "byte {index}");
+        }
+    }
+
+    #[test]
+    fn headers_that_are_not_ours_are_refused() {
+        let (tokens, dir) = tokens();
+        let cases = [
+            json!({"alg": "none", "typ": "at+jwt", "kid": tokens.kid}),
+            json!({"alg": "HS256", "typ": "at+jwt", "kid": tokens.kid}),
+            json!({"alg": "EdDSA", "typ": "JWT", "kid": tokens.kid}),
+            json!({"alg": "EdDSA", "kid": tokens.kid}),
+            json!({"alg": "EdDSA", "typ": "at+jwt"}),
+            json!({"alg": "EdDSA", "typ": "at+jwt", "kid": "../../etc/passwd"}),
+            json!({"alg": "EdDSA", "typ": "at+jwt", "kid": "' OR 1=1 --"}),
+            json!({"alg": "EdDSA", "typ": "at+jwt", "kid": "k".repeat(10_000)}),
+            json!({"alg": "EdDSA", "typ": "at+jwt", "kid": tokens.kid, "crit": ["x"], "x": 1}),
+        ];
+        for case in cases {
+            let token = forge(&dir, &case.to_string(), &good().to_string());
+            assert_eq!(tokens.verify(&token, NOW), Err(TokenError::Invalid), "{case}");
+        }
+    }
+
+    #[test]
+    fn claims_that_are_missing_or_wrong_are_refused() {
+        let (tokens, dir) = tokens();
+        let now = NOW.0 / 1000;
+        let cases = [
+            ("iss", Value::Null), ("iss", json!("other")), ("aud", Value::Null), ("aud", json!(5)),
+            ("aud", json!(["confab", "x"])), ("sub", Value::Null), ("sub", json!("root")), ("dev", Value::Null),
+            ("exp", Value::Null), ("exp", json!("soon")), ("exp", json!(1.5)), ("exp", json!(-1)), ("exp", json!(u64::MAX)),
+            ("nbf", Value::Null), ("nbf", json!(now + 60)), ("iat", json!(now + 60)), ("exp", json!(now)),
+        ];
+        for (claim, value) in cases {
+            let mut claims = good();
+            let object = claims.as_object_mut().unwrap();
+            let huge = value == json!(u64::MAX);
+            match value {
+                Value::Null => object.remove(claim),
+                value => object.insert(claim.into(), value),
+            };
+            let token = forge(&dir, &header(&tokens).to_string(), &claims.to_string());
+            let verdict = tokens.verify(&token, NOW);
+            // A signed token of ours that lives long is only odd, not wrong.
+            assert!(verdict == Err(TokenError::Invalid) || huge && verdict.is_ok(), "{claim} {claims}: {verdict:?}");
+        }
+    }
+
+    #[test]
+    fn shapes_that_are_no_token_are_refused() {
+        let (tokens, _dir) = tokens();
+        for shape in ["", "a", "a.b", "a.b.c", "....", "a.b.c.d.e", &"x".repeat(1 << 20), &"[".repeat(2_000)] {
+            assert_eq!(tokens.verify(&Secret::new(shape), NOW), Err(TokenError::Invalid));
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Reading: pages of a log, and subscriptions that begin at a cursor. Every subscription is a cursor; live
+//! means that the cursor is the head.
+
+use bytes::Bytes;
+use confab_protocol::codec::{encode_push, page_len};
+use confab_protocol::command::{Page, Reply, ResumeOutcome, Resumed, RoomTarget};
+use confab_protocol::limits::PAGE_ITEMS_MAX;
+use confab_protocol::model::{Cursor, Incarnation, RoomId, Seq, SessionId};
+use confab_protocol::reject::{Reject, RejectCode};
+
+use super::Core;
+use super::auth::Actor;
+use super::log::Liveness;
+use super::store::LogState;
+
+/// A resume replays at most so many entries of a room by itself; past that the client pages.
+pub const REPLAY_ENTRIES_MAX: u64 = 10_000;
+
+/// A subscription that is not live yet: the connection feeds it from the log at its own pace.
+#[derive(Debug)]
+pub struct CatchUp {
+    cursor: Cursor,
+    /// The head when it began: not live before this was read from the store.
+    head: Seq,
+}
+
+impl Core {
+    /// A page of messages before a seq, newest page first.
+    ///
+    /// # Errors
+    /// Not a member.
+    pub async fn history(&self, actor: &Actor, room: RoomId, before: Seq, limit: usize) -> Result<Reply, Reject> {
+        self.check_read(actor, room).await?;
+        let page = self.store.history(room, before, limit).await.map_err(|error| self.unavailable(&error))?;
+        let page = page.ok_or(RejectCode::UnknownRoom)?;
+        let first = page.entries.first().map_or(Seq(0), |entry| entry.seq);
+        // A first message at the very start of the log has nothing before it.
+        let next = if first > page.state.first_seq { first } else { Seq(0) };
+        let LogState { incarnation, head, .. } = page.state;
+        Ok(Reply::Page(Page { room, incarnation, entries: page.entries, next, head }))
+    }
+
+    /// A page of raw entries after a cursor.
+    ///
+    /// # Errors
+    /// Not a member; another incarnation, or a cursor ahead of the head.
+    pub async fn sync(&self, actor: &Actor, cursor: Cursor, limit: usize) -> Result<Reply, Reject> {
+        self.check_read(actor, cursor.room).await?;
+        let page = self.store.read(cursor.room, cursor.seq, limit).await.map_err(|error| self.unavailable(&error))?;
+        let page = page.ok_or(RejectCode::UnknownRoom)?;
+        if is_other_history(cursor, page.state) {
+            return Err(RejectCode::IncarnationChanged.into());
+        }
+        let last = page.entries.last().map_or(Seq(0), |entry| entry.seq);
+        let next = if last < page.state.head { last } else { Seq(0) };
+        let LogState { incarnation, head, .. } = page.state;
+        Ok(Reply::Page(Page { room: cursor.room, incarnation, entries: page.entries, next, head }))
+    }
+
+    /// Subscribes a connection to rooms from its cursors. What was missed follows as pushes, then what is new.
+    ///
+    /// # Errors
+    /// Only those of the store; each room has its own outcome.
+    pub async fn resume(
+        &self,
+        actor: &Actor,
+        session: SessionId,
+        cursors: Vec<Cursor>,
+    ) -> Result<(Reply, Vec<CatchUp>), Reject> {
+        let mut outcomes = Vec::with_capacity(cursors.len());
+        let mut catching_up = Vec::with_capacity(cursors.len());
+        for cursor in cursors {
+            let resumed = self.resume_room(actor, session, cursor).await?;
+            let from = match resumed.outcome {
+                ResumeOutcome::Recovered => Some(cursor.seq),
+                ResumeOutcome::GapTooLong | ResumeOutcome::IncarnationChanged => Some(resumed.head),
+                ResumeOutcome::Refused => None,
+            };
+            catching_up.extend(from.map(|seq| CatchUp {
+                cursor: Cursor { room: cursor.room, incarnation: resumed.incarnation, seq },
+                head: resumed.head,
+            }));
+            outcomes.push(resumed);
+        }
+        Ok((Reply::Resumed(outcomes), catching_up))
+    }
+
+    async fn resume_room(&self, actor: &Actor, session: SessionId, cursor: Cursor) -> Result<Resumed, Reject> {
+        let refused = Resumed {
+            room: cursor.room,
+            incarnation: Incarnation(0),
+            first_seq: Seq(0),
+            head: Seq(0),
+            outcome: ResumeOutcome::Refused,
+        };
+        if self.check_read(actor, cursor.room).await.is_err_and(|reject| reject.is(RejectCode::NotMember)) {
+            return Ok(refused);
+        }
+        // Attach before the store is read: whatever commits after this read is seen by the hub.
+        self.delivery.attach(session, cursor.room);
+        let page = self.store.read(cursor.room, Seq(u64::MAX >> 1), 1).await.map_err(|error| self.unavailable(&error))?;
+        let Some(page) = page else { return Ok(refused) };
+        let LogState { incarnation, first_seq, head } = page.state;
+        let outcome = if is_other_history(cursor, page.state) {
+            ResumeOutcome::IncarnationChanged
+        } else if cursor.seq.next() < first_seq || head.0 - cursor.seq.0 > REPLAY_ENTRIES_MAX {
+            ResumeOutcome::GapTooLong
+        } else {
+            ResumeOutcome::Recovered
+        };
+        Ok(Resumed { room: cursor.room, incarnation, first_seq, head, outcome })
+    }
+
+    /// The next push of a subscription that is behind; `None` once it is live.
+    ///
+    /// # Errors
+    /// Only those of the store.
+    pub async fn catch_up(&self, session: SessionId, catching_up: &mut CatchUp) -> Result<Option<Bytes>, Reject> {
+        let CatchUp { cursor, head } = catching_up;
+        if cursor.seq >= *head && self.delivery.go_live(session, *cursor) == Liveness::Live {
+            return Ok(None);
+        }
+        let page = self.store.read(cursor.room, cursor.seq, PAGE_ITEMS_MAX).await;
+        let Some(page) = page.map_err(|error| self.unavailable(&error))? else { return Ok(None) };
+        let (entries, _) = page.entries.split_at(page_len(&page.entries));
+        let Some(last) = entries.last() else {
+            // Delivered but not in the store: the log is not what it was.
+            return Err(RejectCode::IncarnationChanged.into());
+        };
+        cursor.seq = last.seq;
+        Ok(Some(encode_push(cursor.room, cursor.incarnation, entries)))
+    }
+
+    /// Ends a connection's interest in a room.
+    ///
+    /// # Errors
+    /// An unknown room.
+    pub async fn unsubscribe(&self, actor: &Actor, session: SessionId, target: RoomTarget) -> Result<Reply, Reject> {
+        let room = match target {
+            RoomTarget::Id(id) => id,
+            name @ RoomTarget::Name(_) => self.open_room(actor, name).await?.id,
+        };
+        self.delivery.detach(session, room);
+        Ok(Reply::Ok)
+    }
+}
+
+/// Whether this cursor is of another history than the log's.
+fn is_other_history(cursor: Cursor, state: LogState) -> bool {
+    let other = cursor.incarnation != Incarnation(0) && cursor.incarnation != state.incarnation;
+    other || cursor.seq > state.head
+}

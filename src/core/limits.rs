@@ -1,0 +1,130 @@
+//! Keyed GCRA buckets (ITU-T I.371): a key and the time in, Ok or a reject with the wait out.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use confab_protocol::model::UserId;
+use confab_protocol::reject::{Reject, RejectCode};
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::keyed::DashMapStateStore;
+use governor::{Quota, RateLimiter};
+
+use crate::clock::Clock;
+use crate::config;
+use crate::metrics::Metrics;
+
+/// Our clock as governor wants it.
+#[derive(Clone)]
+struct Elapsed(Arc<dyn Clock>);
+
+impl governor::clock::Clock for Elapsed {
+    type Instant = Nanos;
+    fn now(&self) -> Nanos {
+        Nanos::from(self.0.elapsed())
+    }
+}
+
+type Buckets<K> = RateLimiter<K, DashMapStateStore<K>, Elapsed, NoOpMiddleware<Nanos>>;
+
+/// The time in which `login_tries` are allowed.
+const LOGIN_WINDOW: Duration = Duration::from_secs(15 * 60);
+
+/// The bounds on what users do.
+pub struct Limits {
+    sends: Buckets<UserId>,
+    logins: Buckets<Box<str>>,
+    clock: Elapsed,
+    metrics: Metrics,
+}
+
+impl Limits {
+    /// Buckets as configured; zero counts as one.
+    #[must_use]
+    pub fn new(config: &config::Limits, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
+        let at_least_one = |value| NonZeroU32::new(value).unwrap_or(NonZeroU32::MIN);
+        let clock = Elapsed(clock);
+        let sends = Quota::per_second(at_least_one(config.sends_per_second)).allow_burst(at_least_one(config.sends_burst));
+        let tries = at_least_one(config.login_tries);
+        let logins = Quota::with_period(LOGIN_WINDOW / tries.get()).unwrap_or(Quota::per_minute(tries)).allow_burst(tries);
+        Self {
+            sends: RateLimiter::dashmap_with_clock(sends, clock.clone()),
+            logins: RateLimiter::dashmap_with_clock(logins, clock.clone()),
+            clock,
+            metrics,
+        }
+    }
+
+    /// May this user send another message?
+    ///
+    /// # Errors
+    /// [`RejectCode::RateLimited`] with the wait.
+    pub fn check_send(&self, user: UserId) -> Result<(), Reject> {
+        self.check(&self.sends, &user, "sends_per_user")
+    }
+
+    /// May another password of this account be tried? The name is as typed, folded.
+    ///
+    /// # Errors
+    /// [`RejectCode::RateLimited`] with the wait.
+    pub fn check_login(&self, username: &str) -> Result<(), Reject> {
+        self.check(&self.logins, &username.to_ascii_lowercase().into(), "logins_per_account")
+    }
+
+    /// Drops the keys that are back to normal; to be called now and then.
+    pub fn evict(&self) {
+        self.sends.retain_recent();
+        self.logins.retain_recent();
+    }
+
+    fn check<K: std::hash::Hash + Eq + Clone>(&self, buckets: &Buckets<K>, key: &K, limit: &str) -> Result<(), Reject> {
+        buckets.check_key(key).map_err(|not_until| {
+            self.metrics.limited_total.with_label_values(&[limit]).inc();
+            let wait = not_until.wait_time_from(governor::clock::Clock::now(&self.clock));
+            Reject::retry(RejectCode::RateLimited, u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+        })
+    }
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use confab_protocol::model::Millis;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    #[derive(Default)]
+    struct Hand(AtomicU64);
+
+    impl Clock for Hand {
+        fn now(&self) -> Millis {
+            Millis(self.0.load(Ordering::Relaxed))
+        }
+        fn elapsed(&self) -> Duration {
+            Duration::from_millis(self.0.load(Ordering::Relaxed))
+        }
+        fn random(&self) -> u128 {
+            0
+        }
+    }
+
+    #[test]
+    fn a_burst_then_the_rate_and_the_wait_is_told() {
+        let clock = Arc::new(Hand::default());
+        let config = config::Limits { sends_per_second: 10, sends_burst: 3, ..config::Config::default().limits };
+        let limits = Limits::new(&config, clock.clone(), Metrics::new());
+        let (alice, bob) = (UserId::from_u128(1), UserId::from_u128(2));
+        for _ in 0..3 {
+            assert!(limits.check_send(alice).is_ok());
+        }
+        let reject = limits.check_send(alice).unwrap_err();
+        assert!(reject.is(RejectCode::RateLimited) && (1..=100).contains(&reject.retry_after_ms), "{reject:?}");
+        assert!(limits.check_send(bob).is_ok(), "keys are apart");
+        clock.0.store(u64::from(reject.retry_after_ms), Ordering::Relaxed);
+        assert!(limits.check_send(alice).is_ok(), "the wait that was told is enough");
+        clock.0.store(10_000, Ordering::Relaxed);
+        limits.evict();
+        assert_eq!(limits.sends.len(), 0);
+    }
+}

@@ -1,0 +1,42 @@
+//! The two ways out of the core: into a room's log (which the sequencer implements) and to readers (which
+//! the hub implements).
+
+use async_trait::async_trait;
+use confab_protocol::close::CloseCode;
+use confab_protocol::model::{Cursor, DeviceId, RoomId, SessionId, UserId};
+use tokio::sync::oneshot;
+
+use super::append::{Decision, Item};
+
+/// What becomes of a queued item. `Err`: the store failed; nothing was appended.
+pub type Receipt = oneshot::Receiver<Result<Decision, super::store::Error>>;
+
+/// The way into room logs. Items of one caller are sequenced in the order of their calls.
+#[async_trait]
+pub trait Log: Send + Sync {
+    /// Queues an item; waits only while the queue is full. The receipt comes after the durable commit.
+    async fn append(&self, item: Item) -> Receipt;
+}
+
+/// Whether a subscription is live.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Liveness {
+    /// Every later entry comes as a push.
+    Live,
+    /// Entries were delivered meanwhile: read on from the cursor and try again.
+    Behind,
+}
+
+/// The way to readers. Nothing here waits.
+pub trait Delivery: Send + Sync {
+    /// A connection is this user's device from now on. `false`: the user has too many.
+    fn identify(&self, session: SessionId, user: UserId, device: DeviceId) -> bool;
+    /// Notes a room's interest in deliveries, before the store is read, so that nothing falls between.
+    fn attach(&self, session: SessionId, room: RoomId);
+    /// The reader knows the log up to the cursor: live from there if that is still the head.
+    fn go_live(&self, session: SessionId, cursor: Cursor) -> Liveness;
+    /// Ends a subscription.
+    fn detach(&self, session: SessionId, room: RoomId);
+    /// Closes the connections of a user's device.
+    fn close_device(&self, user: UserId, device: DeviceId, code: CloseCode);
+}

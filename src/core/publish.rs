@@ -1,0 +1,190 @@
+//! The straight line of one message: resend? access, limits, plugins, sequencer. It reads top to bottom.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use confab_protocol::codec::encode_entry;
+use confab_protocol::command::{Appended, Publish, Reply};
+use confab_protocol::model::{Body, CaseId, ClientId, Entry, EntryContent, Millis, RoomId};
+use confab_protocol::reject::{Reject, RejectCode};
+
+use super::append::{Change, Decision, Item, OrderGuard, recorded_decision};
+use super::auth::Actor;
+use super::hook::{MessageEvent, Verdict};
+use super::log::Receipt;
+use super::store::{Membership, Outcome, Unappended};
+use super::{Core, access};
+
+/// Client ids older than this are not told apart from new ones by a client that lost its memory.
+pub const DEDUPE_WINDOW_MS: u64 = 24 * 3600 * 1000;
+
+/// A message that passed admission.
+pub enum Admitted {
+    /// Decided already: a resend, or held.
+    Done(Reply),
+    /// Queued; the outcome comes after the commit.
+    Queued(Receipt, Altered),
+}
+
+/// Whether a plugin changed the text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Altered(pub bool);
+
+impl Core {
+    /// Admits a message.
+    ///
+    /// # Errors
+    /// Whatever refuses it; nothing was appended then.
+    pub async fn publish(&self, actor: &Actor, order: &Arc<OrderGuard>, publish: Publish) -> Result<Admitted, Reject> {
+        let now = self.clock.now();
+        let digest = body_digest(&publish.body);
+        if publish.resend
+            && let Some(reply) = self.recorded(actor, publish.room, publish.client_id, digest).await?
+        {
+            return Ok(Admitted::Done(reply));
+        }
+        check_age(publish.client_id, now)?;
+        let membership = self.membership(actor, publish.room).await?;
+        access::check_post(Some(membership))?;
+        self.limits.check_send(actor.user)?;
+
+        let verdict = self.moderator.decide_message(message_event(actor, &publish, now)).await;
+        let (body, altered) = match self.apply(actor, &publish, digest, now, verdict).await? {
+            Applied::Post(body, altered) => (body, altered),
+            Applied::Held(case) => return Ok(Admitted::Done(Reply::Held(case))),
+        };
+        let content = EntryContent::Message(body);
+        let payload = encode_entry(&Entry { author: actor.user, client_id: publish.client_id, content });
+        let item = Item {
+            room: publish.room,
+            author: actor.user,
+            client_id: publish.client_id,
+            digest,
+            payload,
+            altered,
+            change: Change::Message,
+            acl_version: membership.acl_version,
+            order: order.admit(),
+        };
+        Ok(Admitted::Queued(self.log.append(item).await, Altered(altered)))
+    }
+
+    /// The answer to an author whose message was queued.
+    ///
+    /// # Errors
+    /// What the transaction refused, or a store that failed.
+    pub async fn settle(&self, receipt: Receipt, altered: Altered) -> Result<Reply, Reject> {
+        let decision = receipt.await.map_err(|_| RejectCode::Unavailable)?.map_err(|error| self.unavailable(&error))?;
+        match decision {
+            Decision::Append { seq, time, .. } => {
+                Ok(Reply::Appended(Appended { seq, time, altered: altered.0, duplicate: false }))
+            }
+            Decision::Recorded(outcome) => self.recorded_reply(outcome),
+            Decision::Refuse(code) => Err(code.into()),
+        }
+    }
+
+    fn recorded_reply(&self, outcome: Outcome) -> Result<Reply, Reject> {
+        self.metrics.entries_duplicate_total.inc();
+        match outcome {
+            Outcome::Appended(appended) => Ok(Reply::Appended(appended)),
+            Outcome::Held(case) => Ok(Reply::Held(case)),
+            Outcome::Refused { code, detail } => Err(Reject { code, detail, retry_after_ms: 0 }),
+        }
+    }
+
+    async fn recorded(&self, actor: &Actor, room: RoomId, id: ClientId, digest: [u8; 16]) -> Result<Option<Reply>, Reject> {
+        let found = self.store.find_recorded(room, actor.user, id).await.map_err(|error| self.unavailable(&error))?;
+        match found.map(|recorded| recorded_decision(recorded, digest)) {
+            None => Ok(None),
+            Some(Decision::Recorded(outcome)) => self.recorded_reply(outcome).map(Some),
+            Some(Decision::Refuse(code)) => Err(code.into()),
+            Some(Decision::Append { .. }) => Ok(None),
+        }
+    }
+
+    /// The actor's place in a room, from the cache or the store.
+    ///
+    /// # Errors
+    /// [`RejectCode::NotMember`], also for rooms that do not exist: strangers are not told apart.
+    pub(super) async fn membership(&self, actor: &Actor, room: RoomId) -> Result<Membership, Reject> {
+        if let Some(membership) = self.memberships.find(room, actor.user) {
+            return Ok(membership);
+        }
+        let found = self.store.membership(room, actor.user).await.map_err(|error| self.unavailable(&error))?;
+        let membership = found.ok_or(RejectCode::NotMember)?;
+        self.memberships.insert(room, actor.user, membership);
+        Ok(membership)
+    }
+
+    async fn apply(
+        &self,
+        actor: &Actor,
+        publish: &Publish,
+        digest: [u8; 16],
+        now: Millis,
+        verdict: Verdict,
+    ) -> Result<Applied, Reject> {
+        let unappended = |outcome, payload, note| Unappended {
+            room: publish.room,
+            author: actor.user,
+            client_id: publish.client_id,
+            digest,
+            time: now,
+            outcome,
+            payload,
+            note,
+        };
+        let (code, reason, note) = match verdict {
+            Verdict::Allow => return Ok(Applied::Post(publish.body.clone(), false)),
+            Verdict::Replace(text) => match Body::parse(&text) {
+                Ok(body) => return Ok(Applied::Post(body, true)),
+                // Nothing is left once it is cleaned: that is the author's to know.
+                Err(_) => (RejectCode::BodyBlank, RejectCode::BodyBlank.text().to_owned(), "replaced by nothing".to_owned()),
+            },
+            Verdict::Hold { note } => {
+                let case = CaseId::new(now, self.clock.random());
+                let content = EntryContent::Message(publish.body.clone());
+                let payload = encode_entry(&Entry { author: actor.user, client_id: publish.client_id, content });
+                let held = unappended(Outcome::Held(case), payload, note);
+                self.store.record(held).await.map_err(|error| self.unavailable(&error))?;
+                return Ok(Applied::Held(case));
+            }
+            Verdict::Bounce { reason } => (RejectCode::Bounced, reason, String::new()),
+            Verdict::Reject { reason, note } => (RejectCode::ByPlugin, reason, note),
+        };
+        let reject = Reject::new(code, if reason.is_empty() { code.text().to_owned() } else { reason });
+        let outcome = Outcome::Refused { code: reject.code, detail: reject.detail.clone() };
+        let refused = unappended(outcome, Bytes::new(), note);
+        self.store.record(refused).await.map_err(|error| self.unavailable(&error))?;
+        Err(reject)
+    }
+}
+
+enum Applied {
+    Post(Body, bool),
+    Held(CaseId),
+}
+
+fn message_event<'a>(actor: &'a Actor, publish: &'a Publish, now: Millis) -> MessageEvent<'a> {
+    MessageEvent {
+        room: publish.room,
+        author: actor.user,
+        username: actor.username.as_str(),
+        role: actor.role,
+        account_created: actor.user.created(),
+        now,
+        body: publish.body.as_str(),
+    }
+}
+
+/// Tells a resend from another message under the same client id: the first half of SHA-256.
+fn body_digest(body: &Body) -> [u8; 16] {
+    let full = digest::digest(&digest::SHA256, body.as_str().as_bytes());
+    full.as_ref().first_chunk().copied().unwrap_or_default()
+}
+
+fn check_age(id: ClientId, now: Millis) -> Result<(), Reject> {
+    if now.since(id.created()) > DEDUPE_WINDOW_MS { Err(RejectCode::ClientIdTooOld.into()) } else { Ok(()) }
+}

@@ -1,0 +1,181 @@
+//! Rooms: create, join, leave, list, members. Every change is an entry of the room's log, and of the log
+//! of the one who came or went, for their other devices.
+
+use confab_protocol::codec::encode_entry;
+use confab_protocol::command::{CreateRoom, Reply, Room, RoomScope, RoomTarget};
+use confab_protocol::limits::{PAGE_ITEMS_MAX, PAGE_ROOMS_MAX, ROOM_MEMBERS_MAX, ROOMS_PER_USER_MAX};
+use confab_protocol::model::{
+    ClientId, Entry, EntryContent, MembershipChange, RoomId, RoomKind, RoomRole, SelfNote, UserId,
+};
+use confab_protocol::reject::{Reject, RejectCode};
+
+use super::Core;
+use super::access;
+use super::append::{Change, Decision, Item, Order};
+use super::auth::Actor;
+use super::store::{NewRoom, Outcome};
+
+impl Core {
+    /// Creates a named room; its author owns it. The room's id is the client id, so a resend finds it.
+    ///
+    /// # Errors
+    /// A taken name, too many rooms.
+    pub async fn create_room(&self, actor: &Actor, create: CreateRoom) -> Result<Reply, Reject> {
+        let id = RoomId::from_u128(create.client_id.as_u128());
+        if let Some(room) = self.store.room(id, actor.user).await.map_err(|error| self.unavailable(&error))? {
+            let same = room.name == create.name.as_str() && room.role == Some(RoomRole::Owner);
+            return if same { Ok(Reply::Room(room)) } else { Err(RejectCode::ClientIdReused.into()) };
+        }
+        if self.find_room(&create.name).await?.is_some() {
+            return Err(RejectCode::RoomNameTaken.into());
+        }
+        self.check_room_count(id, actor.user).await?;
+        let content = EntryContent::RoomCreated { name: create.name.clone(), topic: create.topic.clone() };
+        let change = Change::CreateRoom(Box::new(NewRoom { name: create.name, topic: create.topic }));
+        self.append_own(actor, id, create.client_id, content, change).await?;
+        self.note(actor, SelfNote::Joined(id)).await?;
+        self.room_reply(actor, id).await
+    }
+
+    /// Comes into an open room. Joining again changes nothing.
+    ///
+    /// # Errors
+    /// An unknown room, a ban, too many rooms or members.
+    pub async fn join_room(&self, actor: &Actor, target: RoomTarget) -> Result<Reply, Reject> {
+        let room = self.open_room(actor, target).await?;
+        match room.role {
+            Some(RoomRole::Banned) => return Err(RejectCode::Forbidden.into()),
+            Some(_) => return Ok(Reply::Room(room)),
+            None => {}
+        }
+        self.check_room_count(room.id, actor.user).await?;
+        self.append_membership(actor, room.id, MembershipChange::Joined).await?;
+        self.note(actor, SelfNote::Joined(room.id)).await?;
+        self.room_reply(actor, room.id).await
+    }
+
+    /// Goes out of a room. The entry of it is the last one that is delivered to them.
+    ///
+    /// # Errors
+    /// An unknown room, or not a member.
+    pub async fn leave_room(&self, actor: &Actor, target: RoomTarget) -> Result<Reply, Reject> {
+        let room = self.open_room(actor, target).await?;
+        if room.role.is_none() || room.kind != RoomKind::Channel {
+            return Err(RejectCode::NotMember.into());
+        }
+        self.memberships.remove(room.id, actor.user);
+        self.append_membership(actor, room.id, MembershipChange::Left).await?;
+        self.memberships.remove(room.id, actor.user);
+        self.note(actor, SelfNote::Left(room.id)).await?;
+        Ok(Reply::Ok)
+    }
+
+    /// A page of rooms.
+    ///
+    /// # Errors
+    /// Only those of the store.
+    pub async fn list_rooms(&self, actor: &Actor, scope: RoomScope, after: RoomId, limit: usize) -> Result<Reply, Reject> {
+        let limit = limit.min(PAGE_ROOMS_MAX);
+        let joined_only = scope == RoomScope::Joined;
+        let rooms = self.store.list_rooms(actor.user, joined_only, after, limit).await;
+        let rooms = rooms.map_err(|error| self.unavailable(&error))?;
+        let next = if rooms.len() == limit { rooms.last().map_or(RoomId::NONE, |room| room.id) } else { RoomId::NONE };
+        Ok(Reply::Rooms { rooms, next })
+    }
+
+    /// A page of a room's members.
+    ///
+    /// # Errors
+    /// Not a member.
+    pub async fn list_members(&self, actor: &Actor, room: RoomId, after: UserId, limit: usize) -> Result<Reply, Reject> {
+        self.check_read(actor, room).await?;
+        let members = self.store.list_members(room, after, limit.min(PAGE_ITEMS_MAX)).await;
+        let members = members.map_err(|error| self.unavailable(&error))?;
+        let next = if members.len() == limit { members.last().map_or(UserId::NONE, |member| member.user) } else { UserId::NONE };
+        Ok(Reply::Members { members, next })
+    }
+
+    /// Names of users.
+    ///
+    /// # Errors
+    /// Only those of the store.
+    pub async fn profiles(&self, users: Vec<UserId>) -> Result<Reply, Reject> {
+        let members = self.store.find_users(users).await.map_err(|error| self.unavailable(&error))?;
+        Ok(Reply::Members { members, next: UserId::NONE })
+    }
+
+    /// The room that a target names. Rooms that are not open are unknown to those outside.
+    pub(super) async fn open_room(&self, actor: &Actor, target: RoomTarget) -> Result<Room, Reject> {
+        let id = match target {
+            RoomTarget::Id(id) => id,
+            RoomTarget::Name(name) => self.find_room(&name).await?.ok_or(RejectCode::UnknownRoom)?,
+        };
+        let room = self.store.room(id, actor.user).await.map_err(|error| self.unavailable(&error))?;
+        room.filter(|room| room.kind == RoomKind::Channel || room.role.is_some()).ok_or(RejectCode::UnknownRoom.into())
+    }
+
+    /// May they read this room? From the store, because reading is not checked again.
+    pub(super) async fn check_read(&self, actor: &Actor, room: RoomId) -> Result<(), Reject> {
+        let membership = self.store.membership(room, actor.user).await.map_err(|error| self.unavailable(&error))?;
+        Ok(access::check_read(membership)?)
+    }
+
+    async fn find_room(&self, name: &confab_protocol::model::RoomName) -> Result<Option<RoomId>, Reject> {
+        self.store.find_room(name.clone()).await.map_err(|error| self.unavailable(&error))
+    }
+
+    async fn check_room_count(&self, room: RoomId, user: UserId) -> Result<(), Reject> {
+        let (rooms, members) = self.store.counts(room, user).await.map_err(|error| self.unavailable(&error))?;
+        if rooms >= ROOMS_PER_USER_MAX {
+            return Err(RejectCode::TooManyRooms.into());
+        }
+        if members >= ROOM_MEMBERS_MAX {
+            return Err(RejectCode::TooManyMembers.into());
+        }
+        Ok(())
+    }
+
+    async fn room_reply(&self, actor: &Actor, id: RoomId) -> Result<Reply, Reject> {
+        let room = self.store.room(id, actor.user).await.map_err(|error| self.unavailable(&error))?;
+        Ok(Reply::Room(room.ok_or(RejectCode::UnknownRoom)?))
+    }
+
+    async fn append_membership(&self, actor: &Actor, room: RoomId, change: MembershipChange) -> Result<(), Reject> {
+        let role = RoomRole::Member;
+        let display_name = actor.display_name.clone();
+        let content = EntryContent::Membership { user: actor.user, change, role, display_name };
+        let change = match change {
+            MembershipChange::Joined => Change::Join(role),
+            MembershipChange::Left => Change::Leave,
+        };
+        let client_id = ClientId::new(self.clock.now(), self.clock.random());
+        self.append_own(actor, room, client_id, content, change).await
+    }
+
+    /// An entry of a user's own log.
+    pub(super) async fn note(&self, actor: &Actor, note: SelfNote) -> Result<(), Reject> {
+        let client_id = ClientId::new(self.clock.now(), self.clock.random());
+        self.append_own(actor, actor.self_room, client_id, EntryContent::SelfNote(note), Change::SelfNote).await
+    }
+
+    async fn append_own(
+        &self,
+        actor: &Actor,
+        room: RoomId,
+        client_id: ClientId,
+        content: EntryContent,
+        change: Change,
+    ) -> Result<(), Reject> {
+        let payload = encode_entry(&Entry { author: actor.user, client_id, content });
+        let author = actor.user;
+        let order = Order::none();
+        let item =
+            Item { room, author, client_id, digest: [0; 16], payload, altered: false, change, acl_version: 0, order };
+        let receipt = self.log.append(item).await;
+        match receipt.await.map_err(|_| RejectCode::Unavailable)?.map_err(|error| self.unavailable(&error))? {
+            Decision::Append { .. } | Decision::Recorded(Outcome::Appended(_)) => Ok(()),
+            Decision::Recorded(_) => Err(RejectCode::ClientIdReused.into()),
+            Decision::Refuse(code) => Err(code.into()),
+        }
+    }
+}

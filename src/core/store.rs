@@ -1,0 +1,241 @@
+//! What the core needs of storage: coarse operations, each atomic and durable when it returns. Both
+//! drivers answer the same conformance suite. "Not found" is `None`, never an error.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use confab_protocol::command::{Appended, Member, Room};
+use confab_protocol::model::{
+    CaseId, ClientId, DeviceId, DeviceName, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomName, RoomRole, Seq,
+    ServerRole, Topic, UserId, Username,
+};
+
+use super::append::{Decision, Item};
+
+/// Why the store did not do it. Texts are for the operator's log, never for a peer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be reached, is full, or refuses to write; trying later may help.
+    #[error("store unavailable: {0}")]
+    Unavailable(String),
+    /// What is stored is not what it must be.
+    #[error("stored data is inconsistent: {0}")]
+    Corrupt(String),
+}
+
+impl Error {
+    /// For metrics.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "unavailable",
+            Self::Corrupt(_) => "corrupt",
+        }
+    }
+}
+
+/// What store calls return.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An account.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct User {
+    pub id: UserId,
+    pub username: Username,
+    pub display_name: DisplayName,
+    pub role: ServerRole,
+    pub self_room: RoomId,
+    /// Access tokens of an older version are refused.
+    pub token_version: u32,
+    pub created: Millis,
+}
+
+/// An account to create, with the log of its own that every user has.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "as in `User`")]
+pub struct NewUser {
+    pub id: UserId,
+    pub username: Username,
+    pub display_name: DisplayName,
+    pub role: ServerRole,
+    pub password_hash: Option<String>,
+    pub self_room: RoomId,
+    pub created: Millis,
+}
+
+/// How creating an account went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Created {
+    /// It exists now.
+    Yes,
+    /// The username is taken.
+    NameTaken,
+    /// It was to be the owner, but there is one.
+    OwnerExists,
+}
+
+/// A login on one device, with its first refresh token.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct NewLogin {
+    pub device: DeviceId,
+    pub user: UserId,
+    pub name: DeviceName,
+    pub refresh: Option<NewRefresh>,
+    pub devices_max: u32,
+    pub now: Millis,
+}
+
+/// A refresh token as the store knows it: by hash only.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct NewRefresh {
+    pub hash: [u8; 32],
+    /// All tokens that descend from one login.
+    pub family: u128,
+    pub idle_until: Millis,
+    pub absolute_until: Millis,
+}
+
+/// What became of a refresh token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refreshed {
+    /// It was good and is spent; the next one is stored.
+    Yes(UserId, DeviceId),
+    /// Never issued, or its login is over.
+    Unknown,
+    /// Too old.
+    Expired,
+    /// It was spent before: the whole family is revoked, because one of two holders is a thief.
+    Reused(UserId, DeviceId),
+}
+
+/// A user's place in a room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Membership {
+    pub role: RoomRole,
+    /// The room's rights as of this reading.
+    pub acl_version: u64,
+}
+
+/// A named room to create.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct NewRoom {
+    pub name: RoomName,
+    pub topic: Topic,
+}
+
+/// What a room is now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct LogState {
+    pub incarnation: Incarnation,
+    pub first_seq: Seq,
+    pub head: Seq,
+}
+
+/// Consecutive entries of a log.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct LogPage {
+    pub state: LogState,
+    pub entries: Vec<Envelope>,
+}
+
+/// What was decided about a client id before.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Recorded {
+    pub digest: [u8; 16],
+    pub outcome: Outcome,
+}
+
+/// See [`Recorded`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// It is in the log.
+    Appended(Appended),
+    /// It waits for a moderator.
+    Held(CaseId),
+    /// A plugin refused it.
+    Refused {
+        /// The reject's code.
+        code: u16,
+        /// The reject's text.
+        detail: String,
+    },
+}
+
+/// Something that is not appended, kept so that a resend gets the same answer.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Unappended {
+    pub room: RoomId,
+    pub author: UserId,
+    pub client_id: ClientId,
+    pub digest: [u8; 16],
+    pub time: Millis,
+    pub outcome: Outcome,
+    /// The entry, when it is held.
+    pub payload: Bytes,
+    /// For moderators: which plugin, and why.
+    pub note: String,
+}
+
+/// Durable state.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Whether it answers; for readiness.
+    async fn ping(&self) -> Result<()>;
+
+    // ---- accounts
+    /// Whether an owner exists.
+    async fn has_owner(&self) -> Result<bool>;
+    /// Creates an account and its self log.
+    async fn create_user(&self, user: NewUser) -> Result<Created>;
+    /// Creates many; those whose username is taken are skipped. Returns how many are new.
+    async fn import_users(&self, users: Vec<NewUser>) -> Result<usize>;
+    /// The account and its password hash.
+    async fn find_login(&self, username: Username) -> Result<Option<(User, Option<String>)>>;
+    /// Replaces a password hash.
+    async fn set_password_hash(&self, user: UserId, hash: String) -> Result<()>;
+    /// The account, if this device is logged in.
+    async fn find_identity(&self, user: UserId, device: DeviceId) -> Result<Option<User>>;
+    /// Names of users; unknown ones are left out.
+    async fn find_users(&self, users: Vec<UserId>) -> Result<Vec<Member>>;
+    /// Logs a device in. `false`: too many devices.
+    async fn log_in(&self, login: NewLogin) -> Result<bool>;
+    /// Spends a refresh token and stores the next one, whose family is that of the old one.
+    async fn refresh(&self, hash: [u8; 32], next: NewRefresh, now: Millis) -> Result<Refreshed>;
+    /// Ends a device's login.
+    async fn log_out(&self, user: UserId, device: DeviceId) -> Result<()>;
+
+    // ---- rooms
+    /// The id behind a name.
+    async fn find_room(&self, name: RoomName) -> Result<Option<RoomId>>;
+    /// A room as this user sees it.
+    async fn room(&self, room: RoomId, user: UserId) -> Result<Option<Room>>;
+    /// Rooms of this user, or open ones, by id.
+    async fn list_rooms(&self, user: UserId, joined_only: bool, after: RoomId, limit: usize) -> Result<Vec<Room>>;
+    /// Members of a room, by id.
+    async fn list_members(&self, room: RoomId, after: UserId, limit: usize) -> Result<Vec<Member>>;
+    /// A user's place in a room.
+    async fn membership(&self, room: RoomId, user: UserId) -> Result<Option<Membership>>;
+    /// How many rooms a user is in, and how many members a room has.
+    async fn counts(&self, room: RoomId, user: UserId) -> Result<(u32, u32)>;
+
+    // ---- logs
+    /// Appends a batch in one transaction: [`super::append::decide`] says for each item, in order, on
+    /// rows read inside the transaction, what becomes of it. Durable when it returns.
+    async fn append(&self, batch: Vec<Item>, now: Millis) -> Result<Vec<(Item, Decision)>>;
+    /// What was decided about a client id before.
+    async fn find_recorded(&self, room: RoomId, author: UserId, client_id: ClientId) -> Result<Option<Recorded>>;
+    /// Records what is not appended. Keeps the first outcome of a client id.
+    async fn record(&self, unappended: Unappended) -> Result<()>;
+    /// Entries after a seq, ascending, within the bounds of a page.
+    async fn read(&self, room: RoomId, after: Seq, limit: usize) -> Result<Option<LogPage>>;
+    /// Messages before a seq (0: from the head), ascending, within the bounds of a page.
+    async fn history(&self, room: RoomId, before: Seq, limit: usize) -> Result<Option<LogPage>>;
+}

@@ -1,0 +1,34 @@
+//! The hub as the core wants it: the one place where the two meet.
+
+use std::sync::Arc;
+
+use confab_protocol::close::CloseCode;
+use confab_protocol::model::{Cursor, DeviceId, RoomId, SessionId, UserId};
+
+use crate::core::log::{Delivery, Liveness};
+use crate::hub::Hub;
+
+/// Delivers by way of the hub.
+pub struct HubDelivery(pub Arc<Hub>);
+
+impl Delivery for HubDelivery {
+    fn identify(&self, session: SessionId, user: UserId, device: DeviceId) -> bool {
+        self.0.identify(session, user, device)
+    }
+
+    fn attach(&self, session: SessionId, room: RoomId) {
+        self.0.attach(session, room);
+    }
+
+    fn go_live(&self, session: SessionId, cursor: Cursor) -> Liveness {
+        if self.0.go_live(session, cursor.room, cursor.seq) { Liveness::Live } else { Liveness::Behind }
+    }
+
+    fn detach(&self, session: SessionId, room: RoomId) {
+        self.0.detach(session, room);
+    }
+
+    fn close_device(&self, user: UserId, device: DeviceId, code: CloseCode) {
+        self.0.close_device(user, device, code);
+    }
+}

@@ -1,0 +1,92 @@
+//! The WebSocket handshake (RFC 6455 section 4.2), by hand, so that the buffers of the connection are ours.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State as Shared};
+use axum::http::header::{
+    CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use confab_protocol::reject::{Reject, RejectCode};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::api::Failure;
+use super::{State, origin};
+use crate::transport::gate::Ticket;
+use crate::transport::websocket::{SUBPROTOCOL, WebSocketLink};
+
+/// A WebSocket over whatever the request came by.
+pub type UpgradedLink = WebSocketLink<TokioIo<Upgraded>>;
+
+/// Between our answer and the stream being ours.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(5);
+/// base64 of 16 bytes.
+const KEY_BYTES: usize = 24;
+
+/// The connection's place at the gate, taken over by an upgrade.
+#[derive(Clone)]
+pub(super) struct Place(Arc<Mutex<Option<Ticket>>>);
+
+impl Place {
+    pub(super) fn new(ticket: Ticket) -> Self {
+        Self(Arc::new(Mutex::new(Some(ticket))))
+    }
+
+    fn take(&self) -> Option<Ticket> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+pub(super) async fn upgrade(Shared(state): Shared<State>, mut request: Request) -> Response {
+    if let Err(failure) = check(request.headers(), &state) {
+        return failure.into_response();
+    }
+    let key = request.headers().get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
+    let accept = key.and_then(|key| HeaderValue::try_from(key).ok());
+    let place = request.extensions_mut().remove::<Place>().and_then(|place| place.take());
+    let (Some(accept), Some(ticket)) = (accept, place) else { return bad_handshake().into_response() };
+    let upgraded = hyper::upgrade::on(&mut request);
+    let on_socket = Arc::clone(&state.on_socket);
+    state.lifecycle.spawn(async move {
+        if let Ok(Ok(upgraded)) = tokio::time::timeout(UPGRADE_TIMEOUT, upgraded).await {
+            on_socket(WebSocketLink::new(TokioIo::new(upgraded)).await, ticket);
+        }
+    });
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    response
+}
+
+fn check(headers: &HeaderMap, state: &State) -> Result<(), Failure> {
+    if !origin::is_allowed(headers, &state.origins) {
+        return Err(Reject::new(RejectCode::Forbidden, "this page may not connect").into());
+    }
+    let is_version = headers.get(SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
+    let is_key = headers.get(SEC_WEBSOCKET_KEY).is_some_and(|key| key.len() == KEY_BYTES);
+    let is_upgrade = has_token(headers, &CONNECTION, "upgrade", false) && has_token(headers, &UPGRADE, "websocket", false);
+    if !(is_version && is_key && is_upgrade && has_token(headers, &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL, true)) {
+        return Err(bad_handshake());
+    }
+    Ok(())
+}
+
+fn bad_handshake() -> Failure {
+    Reject::new(RejectCode::Malformed, format!("open a WebSocket of version 13 with subprotocol {SUBPROTOCOL}")).into()
+}
+
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str, exact: bool) -> bool {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim).any(|value| {
+        if exact { value == token } else { value.eq_ignore_ascii_case(token) }
+    })
+}

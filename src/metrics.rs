@@ -1,0 +1,110 @@
+//! Everything that /metrics tells, in one struct of typed handles. Names follow the Prometheus conventions:
+//! base units, `_total` for counters.
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+const LATENCY_SECONDS: &[f64] =
+    &[0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+const BATCH_ENTRIES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
+macro_rules! metrics {
+    ($($field:ident: $type:ident = $name:literal, $help:literal $(, [$($label:literal),+])? $(, buckets $buckets:ident)?;)+) => {
+        /// Handles to every metric.
+        #[derive(Debug, Clone)]
+        pub struct Metrics {
+            registry: Registry,
+            $(#[doc = $help] pub $field: $type,)+
+        }
+
+        impl Metrics {
+            /// A registry of its own, so that several servers can live in one process.
+            ///
+            /// # Panics
+            /// When two metrics share a name, which the first test shows.
+            #[must_use]
+            pub fn new() -> Self {
+                let registry = Registry::new();
+                $(let $field = metrics!(@new $type, $name, $help $(, [$($label),+])? $(, $buckets)?)
+                    .expect(concat!("metric ", $name));
+                registry.register(Box::new($field.clone())).expect(concat!("metric ", $name));)+
+                Self { registry, $($field,)+ }
+            }
+
+            /// Name and help of each metric, for docs/METRICS.md.
+            pub const TABLE: &'static [(&'static str, &'static str, &'static str)] =
+                &[$(($name, stringify!($type), $help)),+];
+        }
+    };
+    (@new $type:ident, $name:literal, $help:literal, [$($label:literal),+], $buckets:ident) => {
+        $type::new(HistogramOpts::new($name, $help).buckets($buckets.to_vec()), &[$($label),+])
+    };
+    (@new $type:ident, $name:literal, $help:literal, $buckets:ident) => {
+        $type::with_opts(HistogramOpts::new($name, $help).buckets($buckets.to_vec()))
+    };
+    (@new $type:ident, $name:literal, $help:literal, [$($label:literal),+]) => {
+        $type::new(Opts::new($name, $help), &[$($label),+])
+    };
+    (@new $type:ident, $name:literal, $help:literal) => { $type::new($name, $help) };
+}
+
+metrics! {
+    build_info: IntGaugeVec = "confab_build_info", "Always 1; the version is a label.", ["version"];
+    connections: IntGaugeVec = "confab_connections", "Open connections.", ["transport"];
+    connections_total: IntCounterVec = "confab_connections_total", "Connections accepted.", ["transport"];
+    connections_refused_total: IntCounterVec = "confab_connections_refused_total", "Connections refused before a session.", ["reason"];
+    closes_total: IntCounterVec = "confab_closes_total", "Connections closed by the server, by code.", ["code"];
+    panics_total: IntCounter = "confab_connection_panics_total", "Connections ended by a fault of the server.";
+    frames_total: IntCounterVec = "confab_frames_total", "Frames, by direction (in, out).", ["direction"];
+    requests_total: IntCounterVec = "confab_requests_total", "Requests admitted, by command.", ["command"];
+    request_seconds: HistogramVec = "confab_request_seconds", "From reading a request to its reply.", ["command"], buckets LATENCY_SECONDS;
+    rejects_total: IntCounterVec = "confab_rejects_total", "Requests refused, by code.", ["code"];
+    entries_total: IntCounter = "confab_entries_total", "Entries durably appended.";
+    entries_duplicate_total: IntCounter = "confab_entries_duplicate_total", "Resends answered with the recorded outcome.";
+    append_batch_entries: Histogram = "confab_append_batch_entries", "Entries in one commit.", buckets BATCH_ENTRIES;
+    append_seconds: Histogram = "confab_append_seconds", "From taking a batch to its durable commit.", buckets LATENCY_SECONDS;
+    append_queue: IntGauge = "confab_append_queue_entries", "Entries that wait for a commit.";
+    deliveries_total: IntCounter = "confab_deliveries_total", "Pushes handed to readers.";
+    slow_consumers_total: IntCounter = "confab_slow_consumers_total", "Readers closed because their outbox was full.";
+    subscriptions: IntGauge = "confab_subscriptions", "Live interests of connections in rooms.";
+    logins_total: IntCounterVec = "confab_logins_total", "Logins, by outcome.", ["outcome"];
+    hashing_queue: IntGauge = "confab_password_hashing_queue", "Password checks that wait or run.";
+    limited_total: IntCounterVec = "confab_limited_total", "Refusals, by limit.", ["limit"];
+    store_errors_total: IntCounterVec = "confab_store_errors_total", "Failed store operations, by kind.", ["kind"];
+    plugin_call_seconds: HistogramVec = "confab_plugin_call_seconds", "Time of one plugin call.", ["plugin", "hook"], buckets LATENCY_SECONDS;
+    plugin_verdicts_total: IntCounterVec = "confab_plugin_verdicts_total", "Verdicts of plugins.", ["plugin", "hook", "verdict"];
+    plugin_traps_total: IntCounterVec = "confab_plugin_traps_total", "Calls that a plugin did not survive, by kind.", ["plugin", "kind"];
+    plugin_breaker_state: IntGaugeVec = "confab_plugin_breaker_state", "0 closed, 1 half open, 2 open.", ["plugin"];
+    http_responses_total: IntCounterVec = "confab_http_responses_total", "HTTP responses, by status.", ["status"];
+}
+
+impl Metrics {
+    /// The text that Prometheus scrapes.
+    #[must_use]
+    pub fn render(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_conventions() {
+        let metrics = Metrics::new();
+        metrics.entries_total.inc();
+        assert!(metrics.render().contains("confab_entries_total 1"));
+        for (name, kind, help) in Metrics::TABLE {
+            assert!(name.starts_with("confab_") && help.ends_with('.'), "{name}");
+            assert_eq!(name.ends_with("_total"), kind.contains("Counter"), "{name}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! When a plugin fails for many, it is taken out of service for a while, and its declared rule decides.
+//! Pure: time is an argument.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use confab_protocol::model::UserId;
+
+/// Failures older than this do not count.
+const WINDOW: Duration = Duration::from_secs(60);
+/// Distinct authors whose messages failed: one author alone cannot open it.
+const AUTHORS_MAX: usize = 5;
+/// Of the last so many calls ...
+const CALLS: u32 = 500;
+/// ... so many failures (1 %) by at least two authors open it too.
+const FAILURES_MAX: usize = 5;
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// Whether a call may be made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Permission {
+    Granted,
+    /// Granted as the one call that tells whether it is well again.
+    Probe,
+    Refused,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Closed,
+    Open {
+        until: Duration,
+        pause: Duration,
+    },
+    HalfOpen {
+        pause: Duration,
+    },
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    state: State,
+    failures: VecDeque<(Duration, UserId)>,
+    calls: u32,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Breaker(Mutex<Inner>);
+
+impl Breaker {
+    pub(super) fn ask(&self, now: Duration) -> Permission {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match inner.state {
+            State::Closed => Permission::Granted,
+            State::Open { until, pause } if now >= until => {
+                inner.state = State::HalfOpen { pause };
+                Permission::Probe
+            }
+            State::Open { .. } | State::HalfOpen { .. } => Permission::Refused,
+        }
+    }
+
+    /// Notes how a permitted call went. Returns the state as its metric: 0 closed, 1 half open, 2 open.
+    pub(super) fn record(&self, permission: Permission, now: Duration, failed_for: Option<UserId>) -> i64 {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match (permission, failed_for) {
+            (Permission::Probe, None) => *inner = Inner::default(),
+            (Permission::Probe, Some(_)) => {
+                let pause = match inner.state {
+                    State::HalfOpen { pause } => (pause * 2).min(LONGEST_PAUSE),
+                    _ => FIRST_PAUSE,
+                };
+                inner.state = State::Open { until: now + pause, pause };
+            }
+            (_, None) => inner.count_call(),
+            (_, Some(author)) => inner.count_failure(now, author),
+        }
+        match inner.state {
+            State::Closed => 0,
+            State::HalfOpen { .. } => 1,
+            State::Open { .. } => 2,
+        }
+    }
+}
+
+impl Inner {
+    /// Every so many calls the share of failures starts anew.
+    fn count_call(&mut self) {
+        self.calls += 1;
+        if self.calls >= CALLS {
+            self.calls = 0;
+            self.failures.clear();
+        }
+    }
+
+    fn count_failure(&mut self, now: Duration, author: UserId) {
+        self.failures.retain(|(time, _)| now.saturating_sub(*time) <= WINDOW);
+        // One author who repeats a trapping message fills nothing.
+        if self.failures.iter().filter(|(_, other)| *other == author).count() < FAILURES_MAX {
+            self.failures.push_back((now, author));
+        }
+        self.calls += 1;
+        let mut authors: Vec<UserId> = self.failures.iter().map(|(_, author)| *author).collect();
+        authors.sort_unstable();
+        authors.dedup();
+        let share = self.calls >= CALLS / 5 && self.failures.len() >= FAILURES_MAX && authors.len() >= 2;
+        if authors.len() >= AUTHORS_MAX || share {
+            self.state = State::Open { until: now + FIRST_PAUSE, pause: FIRST_PAUSE };
+            self.failures.clear();
+            self.calls = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn fail(breaker: &Breaker, now: Duration, author: u128) -> i64 {
+        breaker.record(breaker.ask(now), now, Some(UserId::from_u128(author)))
+    }
+
+    #[test]
+    fn one_author_alone_never_opens_it_and_five_do() {
+        let breaker = Breaker::default();
+        for n in 0..1_000 {
+            assert_eq!(fail(&breaker, SECOND * (n / 100), 7), 0);
+        }
+        let breaker = Breaker::default();
+        for author in 0..4 {
+            assert_eq!(fail(&breaker, SECOND, author), 0);
+        }
+        assert_eq!(fail(&breaker, SECOND, 4), 2);
+        assert_eq!(breaker.ask(SECOND * 2), Permission::Refused);
+    }
+
+    #[test]
+    fn old_failures_do_not_count() {
+        let breaker = Breaker::default();
+        for author in 0..20 {
+            assert_eq!(fail(&breaker, SECOND * 61 * u32::try_from(author).unwrap(), author), 0);
+        }
+    }
+
+    #[test]
+    fn it_probes_with_growing_pauses_and_closes_when_well() {
+        let breaker = Breaker::default();
+        for author in 0..5 {
+            fail(&breaker, SECOND, author);
+        }
+        assert_eq!(breaker.ask(SECOND * 6), Permission::Probe);
+        assert_eq!(breaker.ask(SECOND * 6), Permission::Refused, "one probe at a time");
+        assert_eq!(breaker.record(Permission::Probe, SECOND * 6, Some(UserId::from_u128(1))), 2);
+        assert_eq!(breaker.ask(SECOND * 15), Permission::Refused);
+        assert_eq!(breaker.ask(SECOND * 16), Permission::Probe);
+        assert_eq!(breaker.record(Permission::Probe, SECOND * 16, None), 0);
+        assert_eq!(breaker.ask(SECOND * 16), Permission::Granted);
+    }
+}

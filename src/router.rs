@@ -1,0 +1,126 @@
+//! Every command, on one screen. Who may ask at all was checked by the session; everything else by the core.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use confab_protocol::command::{Command, Identity, Reply, Secret};
+use confab_protocol::model::SessionId;
+use confab_protocol::reject::{Reject, RejectCode};
+
+use crate::core::Core;
+use crate::core::append::OrderGuard;
+use crate::core::auth::Actor;
+use crate::core::history::CatchUp;
+use crate::core::log::Receipt;
+use crate::core::publish::{Admitted, Altered};
+
+/// What the router needs to know of a connection.
+pub struct Peer {
+    /// Its name.
+    pub session: SessionId,
+    /// Who is behind it, once that is known.
+    pub actor: Option<Actor>,
+    /// Keeps the order of what it sends.
+    pub order: Arc<OrderGuard>,
+}
+
+/// What comes of a command.
+pub enum Handled {
+    /// Done.
+    Reply(Reply),
+    /// Queued for a commit; [`Router::settle`] has the reply.
+    Queued(Receipt, Altered),
+    /// Done, and rooms are to be fed until they are live.
+    Resumed(Reply, Vec<CatchUp>),
+}
+
+/// Commands to core functions.
+#[derive(Clone)]
+pub struct Router {
+    core: Arc<Core>,
+}
+
+impl Router {
+    /// Over this core.
+    #[must_use]
+    pub const fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+
+    /// Handles one command of a peer.
+    ///
+    /// # Errors
+    /// Whatever the core rejects.
+    pub async fn handle(&self, peer: &Peer, command: Command) -> Result<Handled, Reject> {
+        let core = &*self.core;
+        let actor = || peer.actor.as_ref().ok_or(RejectCode::NotAuthenticated);
+        let reply = match command {
+            Command::Ping => Reply::Pong(core.clock.now()),
+            Command::Register(register) => Reply::Session(core.register(register).await?),
+            Command::Login(login) => Reply::Session(core.login(login).await?),
+            Command::Authenticate(token) => Reply::Authenticated(self.same_user(peer, core.authenticate(&token).await?)?),
+            Command::Refresh(token) => Reply::Session(core.refresh(&token).await?),
+            Command::Logout => {
+                let actor = actor()?;
+                core.log_out(actor.user, actor.device).await?;
+                Reply::Ok
+            }
+            Command::CreateRoom(create) => core.create_room(actor()?, create).await?,
+            Command::JoinRoom(target) => core.join_room(actor()?, target).await?,
+            Command::LeaveRoom(target) => core.leave_room(actor()?, target).await?,
+            Command::ListRooms { scope, after, limit } => core.list_rooms(actor()?, scope, after, limit).await?,
+            Command::ListMembers { room, after, limit } => core.list_members(actor()?, room, after, limit).await?,
+            Command::Profiles(users) => core.profiles(users).await?,
+            Command::Publish(publish) => match core.publish(actor()?, &peer.order, publish).await? {
+                Admitted::Done(reply) => reply,
+                Admitted::Queued(receipt, altered) => return Ok(Handled::Queued(receipt, altered)),
+            },
+            Command::History { room, before, limit } => core.history(actor()?, room, before, limit).await?,
+            Command::Sync { cursor, limit } => core.sync(actor()?, cursor, limit).await?,
+            Command::Resume(cursors) => {
+                let (reply, catching_up) = core.resume(actor()?, peer.session, cursors).await?;
+                return Ok(Handled::Resumed(reply, catching_up));
+            }
+            Command::Unsubscribe(target) => core.unsubscribe(actor()?, peer.session, target).await?,
+        };
+        Ok(Handled::Reply(reply))
+    }
+
+    /// A connection may renew its identity, not change it.
+    fn same_user(&self, peer: &Peer, identity: Identity) -> Result<Identity, Reject> {
+        match &peer.actor {
+            Some(actor) if actor.user != identity.user => Err(RejectCode::TokenInvalid.into()),
+            _ => Ok(identity),
+        }
+    }
+
+    /// The reply to a queued message.
+    ///
+    /// # Errors
+    /// What its transaction refused.
+    pub async fn settle(&self, receipt: Receipt, altered: Altered) -> Result<Reply, Reject> {
+        self.core.settle(receipt, altered).await
+    }
+
+    /// Who a token belongs to.
+    ///
+    /// # Errors
+    /// An expired or wrong token.
+    pub async fn authenticate(&self, token: &Secret) -> Result<Identity, Reject> {
+        self.core.authenticate(token).await
+    }
+
+    /// Binds a connection to its user. `false`: the user has too many.
+    #[must_use]
+    pub fn identify(&self, session: SessionId, identity: &Identity) -> bool {
+        self.core.delivery.identify(session, identity.user, identity.device)
+    }
+
+    /// The next push of a room that is not live yet, or `None` once it is.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn catch_up(&self, session: SessionId, catching_up: &mut CatchUp) -> Result<Option<Bytes>, Reject> {
+        self.core.catch_up(session, catching_up).await
+    }
+}

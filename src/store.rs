@@ -1,0 +1,3 @@
+//! Storage drivers behind [`crate::core::store::Store`]. Nothing above knows which one runs.
+
+pub mod sqlite;

@@ -1,0 +1,121 @@
+//! The embedded store: SQLite in WAL mode with `synchronous=FULL`, one writer thread whose jobs share
+//! commits, and a few readers.
+
+mod accounts;
+mod logs;
+mod rooms;
+mod rows;
+mod threads;
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use confab_protocol::command::{Member, Room};
+use confab_protocol::model::{ClientId, DeviceId, Millis, RoomId, RoomName, Seq, UserId, Username};
+use rusqlite::{Connection, OpenFlags};
+
+use self::threads::{Readers, Writer};
+use crate::core::append::{Decision, Item};
+use crate::core::store::{
+    Created, Error, LogPage, Membership, NewLogin, NewRefresh, NewUser, Recorded, Refreshed, Result, Store, Unappended, User,
+};
+
+mod migrations {
+    refinery::embed_migrations!("src/store/sqlite/migrations");
+}
+
+/// Prepared statements that a connection keeps.
+const STATEMENTS_KEPT: usize = 64;
+
+/// The embedded store.
+pub struct Sqlite {
+    writer: Writer,
+    readers: Readers,
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match error.sqlite_error_code() {
+            Some(DatabaseCorrupt | NotADatabase) => Self::Corrupt(error.to_string()),
+            Some(_) => Self::Unavailable(error.to_string()),
+            None => Self::Corrupt(error.to_string()),
+        }
+    }
+}
+
+impl Sqlite {
+    /// Opens or creates the store in a file and brings its schema up to date.
+    ///
+    /// # Errors
+    /// A file that cannot be opened, is no database, or has a newer schema than this server.
+    pub fn open(path: &Path, readers: usize) -> Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let open = || -> Result<Connection> {
+            let connection = Connection::open_with_flags(path, flags)?;
+            configure(&connection)?;
+            Ok(connection)
+        };
+        let mut writer = open()?;
+        migrations::migrations::runner().set_grouped(true).run(&mut writer).map_err(|error| {
+            Error::Unavailable(format!("the schema cannot be brought up to date (is this server older than its data?): {error}"))
+        })?;
+        let readers = (0..readers).map(|_| open()).collect::<Result<Vec<_>>>()?;
+        Ok(Self { writer: Writer::start(writer), readers: Readers::start(readers) })
+    }
+}
+
+fn configure(connection: &Connection) -> Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(Error::Unavailable(format!("this file system does not allow WAL (journal mode is {mode})")));
+    }
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "secure_delete", true)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
+    connection.pragma_update(None, "cache_size", -16_000)?;
+    Ok(())
+}
+
+macro_rules! store {
+    ($(write $write:ident($($warg:ident: $wtype:ty),*) -> $wout:ty = $wrun:path;)+
+     $(read $read:ident($($rarg:ident: $rtype:ty),*) -> $rout:ty = $rrun:path;)+) => {
+        #[async_trait]
+        impl Store for Sqlite {
+            $(async fn $write(&self, $($warg: $wtype),*) -> Result<$wout> {
+                self.writer.run(move |connection| $wrun(connection, $($warg),*)).await
+            })+
+            $(async fn $read(&self, $($rarg: $rtype),*) -> Result<$rout> {
+                self.readers.run(move |connection| $rrun(connection, $($rarg),*)).await
+            })+
+        }
+    };
+}
+
+store! {
+    write create_user(user: NewUser) -> Created = accounts::create_user;
+    write import_users(users: Vec<NewUser>) -> usize = accounts::import_users;
+    write set_password_hash(user: UserId, hash: String) -> () = accounts::set_password_hash;
+    write log_in(login: NewLogin) -> bool = accounts::log_in;
+    write refresh(hash: [u8; 32], next: NewRefresh, now: Millis) -> Refreshed = accounts::refresh;
+    write log_out(user: UserId, device: DeviceId) -> () = accounts::log_out;
+    write append(batch: Vec<Item>, now: Millis) -> Vec<(Item, Decision)> = logs::append;
+    write record(unappended: Unappended) -> () = logs::record;
+
+    read ping() -> () = rooms::ping;
+    read has_owner() -> bool = accounts::has_owner;
+    read find_login(username: Username) -> Option<(User, Option<String>)> = accounts::find_login;
+    read find_identity(user: UserId, device: DeviceId) -> Option<User> = accounts::find_identity;
+    read find_users(users: Vec<UserId>) -> Vec<Member> = accounts::find_users;
+    read find_room(name: RoomName) -> Option<RoomId> = rooms::find_room;
+    read room(room: RoomId, user: UserId) -> Option<Room> = rooms::room;
+    read list_rooms(user: UserId, joined_only: bool, after: RoomId, limit: usize) -> Vec<Room> = rooms::list_rooms;
+    read list_members(room: RoomId, after: UserId, limit: usize) -> Vec<Member> = rooms::list_members;
+    read membership(room: RoomId, user: UserId) -> Option<Membership> = rooms::membership;
+    read counts(room: RoomId, user: UserId) -> (u32, u32) = rooms::counts;
+    read find_recorded(room: RoomId, author: UserId, client_id: ClientId) -> Option<Recorded> = logs::find_recorded;
+    read read(room: RoomId, after: Seq, limit: usize) -> Option<LogPage> = logs::read;
+    read history(room: RoomId, before: Seq, limit: usize) -> Option<LogPage> = logs::history;
+}

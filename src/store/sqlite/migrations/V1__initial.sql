@@ -1,0 +1,93 @@
+-- Ids are 16-byte UUIDv7 blobs, times milliseconds since the Unix epoch.
+
+CREATE TABLE users (
+    id            BLOB PRIMARY KEY,
+    username      TEXT NOT NULL UNIQUE,      -- folded by the core
+    display_name  TEXT NOT NULL,
+    role          INTEGER NOT NULL,          -- ServerRole
+    password_hash TEXT,                      -- null: cannot log in by password
+    self_room     BLOB NOT NULL,
+    token_version INTEGER NOT NULL DEFAULT 0,
+    created_ms    INTEGER NOT NULL
+) WITHOUT ROWID, STRICT;
+
+CREATE UNIQUE INDEX users_owner ON users (role) WHERE role = 1;
+
+CREATE TABLE devices (
+    id         BLOB NOT NULL,
+    user       BLOB NOT NULL REFERENCES users (id),
+    name       TEXT NOT NULL,
+    active     INTEGER NOT NULL,             -- 0 after logout
+    created_ms INTEGER NOT NULL,
+    PRIMARY KEY (user, id)
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE refresh_tokens (
+    hash        BLOB PRIMARY KEY,            -- SHA-256
+    family      BLOB NOT NULL,
+    user        BLOB NOT NULL,
+    device      BLOB NOT NULL,
+    idle_ms     INTEGER NOT NULL,            -- not after
+    absolute_ms INTEGER NOT NULL,            -- not after
+    spent_ms    INTEGER                      -- null: unused
+) WITHOUT ROWID, STRICT;
+
+CREATE INDEX refresh_tokens_family ON refresh_tokens (family);
+CREATE INDEX refresh_tokens_device ON refresh_tokens (user, device);
+CREATE INDEX refresh_tokens_absolute ON refresh_tokens (absolute_ms);
+
+CREATE TABLE rooms (
+    id          BLOB PRIMARY KEY,
+    kind        INTEGER NOT NULL,            -- RoomKind
+    name        TEXT UNIQUE,                 -- null for self logs
+    topic       TEXT NOT NULL DEFAULT '',
+    incarnation INTEGER NOT NULL,
+    first_seq   INTEGER NOT NULL DEFAULT 1,
+    head        INTEGER NOT NULL DEFAULT 0,
+    last_ms     INTEGER NOT NULL DEFAULT 0,  -- time of the newest entry
+    acl_version INTEGER NOT NULL DEFAULT 0,
+    members     INTEGER NOT NULL DEFAULT 0,
+    created_ms  INTEGER NOT NULL
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE members (
+    room      BLOB NOT NULL REFERENCES rooms (id),
+    user      BLOB NOT NULL REFERENCES users (id),
+    role      INTEGER NOT NULL,              -- RoomRole
+    join_seq  INTEGER NOT NULL,
+    leave_seq INTEGER,                       -- null: is a member
+    PRIMARY KEY (room, user)
+) WITHOUT ROWID, STRICT;
+
+CREATE INDEX members_user ON members (user, room) WHERE leave_seq IS NULL;
+
+CREATE TABLE entries (
+    room      BLOB NOT NULL REFERENCES rooms (id),
+    seq       INTEGER NOT NULL,
+    time_ms   INTEGER NOT NULL,
+    rev       INTEGER NOT NULL DEFAULT 0,
+    kind      INTEGER NOT NULL,              -- Change::kind
+    author    BLOB NOT NULL,
+    client_id BLOB NOT NULL,
+    digest    BLOB NOT NULL,
+    altered   INTEGER NOT NULL,
+    payload   BLOB NOT NULL,                 -- the encoded entry: stored, pushed and paged as it is
+    PRIMARY KEY (room, seq)
+) WITHOUT ROWID, STRICT;
+
+CREATE UNIQUE INDEX entries_client_id ON entries (client_id, author, room);
+
+-- What was decided without appending: held for review, or refused by a plugin.
+CREATE TABLE unappended (
+    room      BLOB NOT NULL,
+    author    BLOB NOT NULL,
+    client_id BLOB NOT NULL,
+    digest    BLOB NOT NULL,
+    case_id   BLOB,                          -- null: refused
+    code      INTEGER NOT NULL,              -- of the reject; 0 when held
+    detail    TEXT NOT NULL,                 -- what the author was told
+    note      TEXT NOT NULL,                 -- for moderators
+    payload   BLOB NOT NULL,                 -- empty when refused
+    time_ms   INTEGER NOT NULL,
+    PRIMARY KEY (client_id, author, room)
+) WITHOUT ROWID, STRICT;

@@ -1,0 +1,97 @@
+//! Rooms and members, for reading; they change only with an append.
+
+use confab_protocol::command::{Member, Room};
+use confab_protocol::model::{RoomId, RoomName, RoomRole, UserId};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::rows::{Sql, get};
+use crate::core::store::{Membership, Result};
+
+pub(super) fn ping(connection: &Connection) -> Result<()> {
+    Ok(connection.prepare_cached("SELECT 1 FROM rooms LIMIT 1")?.exists([]).map(drop)?)
+}
+
+pub(super) fn find_room(connection: &Connection, name: RoomName) -> Result<Option<RoomId>> {
+    let mut statement = connection.prepare_cached("SELECT id FROM rooms WHERE name = ?")?;
+    Ok(statement.query_row([name.as_str()], |row| get(row, 0)).optional()?)
+}
+
+/// The columns that every query of rooms selects, in this order.
+fn read_room(row: &Row<'_>) -> rusqlite::Result<Room> {
+    let role: Option<Sql<RoomRole>> = row.get(7)?;
+    Ok(Room {
+        id: get(row, 0)?,
+        kind: get(row, 1)?,
+        name: row.get(2)?,
+        topic: row.get(3)?,
+        incarnation: get(row, 4)?,
+        first_seq: get(row, 5)?,
+        head: get(row, 6)?,
+        role: role.map(|sql| sql.0),
+        members: row.get(8)?,
+        created: get(row, 9)?,
+    })
+}
+
+pub(super) fn room(connection: &Connection, room: RoomId, user: UserId) -> Result<Option<Room>> {
+    const SQL: &str =
+        "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members, r.created_ms
+         FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user = ?2 AND m.leave_seq IS NULL WHERE r.id = ?1";
+    Ok(connection.prepare_cached(SQL)?.query_row(params![Sql(room), Sql(user)], read_room).optional()?)
+}
+
+pub(super) fn list_rooms(
+    connection: &Connection,
+    user: UserId,
+    joined_only: bool,
+    after: RoomId,
+    limit: usize,
+) -> Result<Vec<Room>> {
+    const JOINED: &str =
+        "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members, r.created_ms
+         FROM members m JOIN rooms r ON r.id = m.room
+         WHERE m.user = ?1 AND m.leave_seq IS NULL AND m.room > ?2 AND r.kind <> 3 ORDER BY m.room LIMIT ?3";
+    const OPEN: &str =
+        "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members, r.created_ms
+         FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user = ?1 AND m.leave_seq IS NULL
+         WHERE r.kind = 1 AND r.id > ?2 ORDER BY r.id LIMIT ?3";
+    let mut statement = connection.prepare_cached(if joined_only { JOINED } else { OPEN })?;
+    let rows = statement.query_map(params![Sql(user), Sql(after), bound(limit)], read_room)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn list_members(connection: &Connection, room: RoomId, after: UserId, limit: usize) -> Result<Vec<Member>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT u.id, u.username, u.display_name, m.role FROM members m JOIN users u ON u.id = m.user
+         WHERE m.room = ? AND m.user > ? AND m.leave_seq IS NULL ORDER BY m.user LIMIT ?",
+    )?;
+    let member = |row: &Row<'_>| {
+        Ok(Member { user: get(row, 0)?, username: row.get(1)?, display_name: row.get(2)?, role: Some(get(row, 3)?) })
+    };
+    let rows = statement.query_map(params![Sql(room), Sql(after), bound(limit)], member)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn membership(connection: &Connection, room: RoomId, user: UserId) -> Result<Option<Membership>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT m.role, r.acl_version FROM members m JOIN rooms r ON r.id = m.room
+         WHERE m.room = ? AND m.user = ? AND m.leave_seq IS NULL",
+    )?;
+    let membership = |row: &Row<'_>| {
+        let acl_version: i64 = row.get(1)?;
+        Ok(Membership { role: get(row, 0)?, acl_version: acl_version.cast_unsigned() })
+    };
+    Ok(statement.query_row(params![Sql(room), Sql(user)], membership).optional()?)
+}
+
+pub(super) fn counts(connection: &Connection, room: RoomId, user: UserId) -> Result<(u32, u32)> {
+    let mut statement = connection.prepare_cached("SELECT count(*) FROM members WHERE user = ? AND leave_seq IS NULL")?;
+    let rooms = statement.query_row([Sql(user)], |row| row.get(0))?;
+    let mut statement = connection.prepare_cached("SELECT members FROM rooms WHERE id = ?")?;
+    let members = statement.query_row([Sql(room)], |row| row.get(0)).optional()?.unwrap_or(0);
+    Ok((rooms, members))
+}
+
+pub(super) fn bound(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

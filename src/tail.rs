@@ -1,0 +1,76 @@
+//! The only writer to the hub: what a commit appended becomes one push per room, encoded once, in seq order.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use confab_protocol::codec::{encode_push, page_len};
+use confab_protocol::model::{Envelope, Incarnation, RoomId};
+
+use crate::core::append::{Change, Decision, Item};
+use crate::hub::Hub;
+
+/// Feeds the hub.
+#[derive(Clone)]
+pub struct Tail {
+    hub: Arc<Hub>,
+}
+
+/// What one commit appended to one room.
+struct Fresh<'a> {
+    room: RoomId,
+    incarnation: Incarnation,
+    entries: Vec<Envelope>,
+    leavers: Vec<&'a Item>,
+}
+
+impl Tail {
+    /// Over this hub.
+    #[must_use]
+    pub const fn new(hub: Arc<Hub>) -> Self {
+        Self { hub }
+    }
+
+    /// Delivers what a durable commit appended.
+    pub fn deliver(&self, decided: &[(Item, Decision)]) {
+        for fresh in by_room(decided) {
+            if self.hub.is_watched(fresh.room) {
+                for (last, push) in encode_all(&fresh) {
+                    self.hub.deliver(fresh.room, last, &push);
+                }
+            }
+            // Their own leaving was the last entry they see.
+            for item in fresh.leavers {
+                self.hub.detach_user(item.room, item.author);
+            }
+        }
+    }
+}
+
+fn by_room(decided: &[(Item, Decision)]) -> Vec<Fresh<'_>> {
+    let mut rooms: Vec<Fresh<'_>> = Vec::new();
+    for (item, decision) in decided {
+        let Decision::Append { incarnation, seq, time } = *decision else { continue };
+        let index = rooms.iter().position(|fresh| fresh.room == item.room).unwrap_or_else(|| {
+            rooms.push(Fresh { room: item.room, incarnation, entries: Vec::new(), leavers: Vec::new() });
+            rooms.len() - 1
+        });
+        let Some(fresh) = rooms.get_mut(index) else { continue };
+        fresh.entries.push(Envelope { seq, time, rev: 0, payload: item.payload.clone() });
+        if item.change == Change::Leave {
+            fresh.leavers.push(item);
+        }
+    }
+    rooms
+}
+
+/// As few pushes as the frame bound allows, each with its last seq.
+fn encode_all(fresh: &Fresh<'_>) -> Vec<(confab_protocol::model::Seq, Bytes)> {
+    let mut pushes = Vec::with_capacity(1);
+    let mut rest = fresh.entries.as_slice();
+    while let Some(last) = rest.get(page_len(rest).saturating_sub(1)) {
+        let (page, more) = rest.split_at(page_len(rest));
+        pushes.push((last.seq, encode_push(fresh.room, fresh.incarnation, page)));
+        rest = more;
+    }
+    pushes
+}

@@ -1,0 +1,92 @@
+//! How many connections may be open, in all and from one address.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+#[derive(Default)]
+struct Counts {
+    all: usize,
+    by_ip: HashMap<IpAddr, usize>,
+}
+
+/// Counts open connections.
+pub struct Gate {
+    all_max: usize,
+    per_ip_max: usize,
+    counts: Mutex<Counts>,
+}
+
+/// A place, until it is dropped.
+pub struct Ticket {
+    gate: Arc<Gate>,
+    ip: IpAddr,
+}
+
+impl Gate {
+    /// With these bounds.
+    #[must_use]
+    pub fn new(all_max: usize, per_ip_max: usize) -> Arc<Self> {
+        Arc::new(Self { all_max, per_ip_max, counts: Mutex::default() })
+    }
+
+    /// A place for this address, or the name of the limit that is reached.
+    ///
+    /// # Errors
+    /// The limit's name, for metrics.
+    pub fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<Ticket, &'static str> {
+        let ip = network(ip);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.all >= self.all_max {
+            return Err("connections");
+        }
+        let from_ip = counts.by_ip.entry(ip).or_default();
+        if *from_ip >= self.per_ip_max {
+            return Err("connections_per_ip");
+        }
+        *from_ip += 1;
+        counts.all += 1;
+        drop(counts);
+        Ok(Ticket { gate: Arc::clone(self), ip })
+    }
+}
+
+/// Who has one IPv6 address has its whole /64.
+fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
+        v4 => v4,
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut counts = self.gate.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.all = counts.all.saturating_sub(1);
+        if let Some(from_ip) = counts.by_ip.get_mut(&self.ip) {
+            *from_ip = from_ip.saturating_sub(1);
+            if *from_ip == 0 {
+                counts.by_ip.remove(&self.ip);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_bounded_and_given_back() {
+        let gate = Gate::new(3, 2);
+        let ip = |text: &str| text.parse().unwrap();
+        let first = gate.admit(ip("10.0.0.1")).unwrap();
+        let _second = gate.admit(ip("::ffff:10.0.0.1")).unwrap();
+        assert_eq!(gate.admit(ip("10.0.0.1")).err(), Some("connections_per_ip"));
+        let _third = gate.admit(ip("2001:db8::1")).unwrap();
+        assert_eq!(gate.admit(ip("2001:db8:1::1")).err(), Some("connections"));
+        drop(first);
+        assert!(gate.admit(ip("10.0.0.1")).is_ok());
+        assert_eq!(gate.counts.lock().unwrap().by_ip.len(), 2);
+    }
+}

@@ -1,0 +1,107 @@
+//! Certificates and TLS settings, for HTTPS, WSS and QUIC alike; one crypto provider, passed explicitly.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use sha2::{Digest, Sha256};
+
+use crate::config;
+
+/// A certificate chain with its key.
+pub struct Certificate {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    /// Whether it is the self-signed one of development.
+    pub is_development: bool,
+}
+
+/// Files that are no certificate and key.
+#[derive(Debug, thiserror::Error)]
+#[error("tls: {0}")]
+pub struct TlsError(String);
+
+fn tls_error(what: &Path, error: impl std::fmt::Display) -> TlsError {
+    TlsError(format!("{}: {error}", what.display()))
+}
+
+impl Certificate {
+    /// The configured certificate, or the development one of the data directory, made when missing.
+    ///
+    /// # Errors
+    /// Files that cannot be read or are something else.
+    pub fn load(config: &config::Config) -> Result<Self, TlsError> {
+        if let (Some(cert), Some(key)) = (&config.tls.cert_file, &config.tls.key_file) {
+            let chain = CertificateDer::pem_file_iter(cert).map_err(|error| tls_error(cert, error))?;
+            let chain = chain.collect::<Result<Vec<_>, _>>().map_err(|error| tls_error(cert, error))?;
+            let key = PrivateKeyDer::from_pem_file(key).map_err(|error| tls_error(key, error))?;
+            return Ok(Self { chain, key, is_development: false });
+        }
+        Self::development(&config.data_dir.join("dev-cert"))
+    }
+
+    fn development(dir: &Path) -> Result<Self, TlsError> {
+        let (cert_path, key_path) = (dir.join("cert.der"), dir.join("key.der"));
+        if !cert_path.exists() {
+            let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+            let made = rcgen::generate_simple_self_signed(names).map_err(|error| tls_error(dir, error))?;
+            std::fs::create_dir_all(dir).map_err(|error| tls_error(dir, error))?;
+            write_private(&key_path, &made.signing_key.serialize_der())?;
+            write_private(&cert_path, made.cert.der())?;
+        }
+        let cert = std::fs::read(&cert_path).map_err(|error| tls_error(&cert_path, error))?;
+        let key = std::fs::read(&key_path).map_err(|error| tls_error(&key_path, error))?;
+        let certificate =
+            Self { chain: vec![cert.into()], key: PrivatePkcs8KeyDer::from(key).into(), is_development: true };
+        // Local clients read this instead of asking a person to compare.
+        let path = dir.join("fingerprint");
+        std::fs::write(&path, certificate.fingerprint()).map_err(|error| tls_error(&path, error))?;
+        Ok(certificate)
+    }
+
+    /// SHA-256 of the leaf certificate, in hex.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let leaf = self.chain.first().map(AsRef::as_ref).unwrap_or_default();
+        Sha256::digest(leaf).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Settings for QUIC: TLS 1.3, no early data (a replay of it would be a replay of commands).
+    ///
+    /// # Errors
+    /// A certificate and key that do not belong together.
+    pub fn quic(&self, alpn: &[u8]) -> Result<rustls::ServerConfig, TlsError> {
+        self.server_config(&[&rustls::version::TLS13], alpn)
+    }
+
+    /// Settings for HTTPS and WSS.
+    ///
+    /// # Errors
+    /// A certificate and key that do not belong together.
+    pub fn https(&self) -> Result<rustls::ServerConfig, TlsError> {
+        self.server_config(&[&rustls::version::TLS13, &rustls::version::TLS12], b"http/1.1")
+    }
+
+    fn server_config(
+        &self,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+        alpn: &[u8],
+    ) -> Result<rustls::ServerConfig, TlsError> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .and_then(|builder| builder.with_no_client_auth().with_single_cert(self.chain.clone(), self.key.clone_key()))
+            .map_err(|error| TlsError(error.to_string()))?;
+        config.alpn_protocols = vec![alpn.to_vec()];
+        config.max_early_data_size = 0;
+        Ok(config)
+    }
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> Result<(), TlsError> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(bytes)).map_err(|error| tls_error(path, error))
+}
