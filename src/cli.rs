@@ -1,2 +1,89 @@
-//! Subcommands, one file each, and their exit codes.
-pub fn run() -> std::process::ExitCode { std::process::ExitCode::SUCCESS }
+//! Subcommands, one file each, and their exit codes. The only place that prints.
+
+mod chat;
+mod config;
+mod health;
+mod serve;
+mod token;
+mod user;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+use crate::{StartError, config::ConfigError};
+
+/// The store or what it needs cannot be reached (EX_UNAVAILABLE of sysexits).
+const EXIT_STORE: u8 = 69;
+/// The configuration is wrong (EX_CONFIG of sysexits).
+const EXIT_CONFIG: u8 = 78;
+
+/// A self-hosted real-time chat server that its operators extend with sandboxed WebAssembly.
+#[derive(Parser)]
+#[command(version, propagate_version = true)]
+struct Cli {
+    /// Configuration file (TOML); without one the defaults hold.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve,
+    /// Talk in a room from the terminal.
+    Chat(chat::Args),
+    /// Ask a running server whether it is ready.
+    Health,
+    /// Write, check or show the configuration.
+    Config(config::Args),
+    /// Access tokens.
+    Token(token::Args),
+    /// Accounts.
+    User(user::Args),
+}
+
+/// Reads the command line and runs it.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let file = cli.config.as_deref();
+    let result = match cli.command {
+        Command::Serve => load(file).and_then(serve::run),
+        Command::Chat(args) => load(file).and_then(|config| chat::run(&config, args)),
+        Command::Health => load(file).and_then(|config| health::run(&config)),
+        Command::Config(args) => config::run(file, args),
+        Command::Token(args) => load(file).and_then(|config| token::run(&config, args)),
+        Command::User(args) => load(file).and_then(|config| user::run(&config, args)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("confab: {error:#}");
+            exit_code(&error)
+        }
+    }
+}
+
+fn load(file: Option<&std::path::Path>) -> anyhow::Result<Config> {
+    Ok(Config::load(file)?)
+}
+
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if error.is::<ConfigError>() {
+        return ExitCode::from(EXIT_CONFIG);
+    }
+    match error.downcast_ref::<StartError>() {
+        Some(StartError::Store(_) | StartError::Data { .. }) => ExitCode::from(EXIT_STORE),
+        Some(StartError::Tls(_) | StartError::Plugin(_) | StartError::Key(_)) => ExitCode::from(EXIT_CONFIG),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}

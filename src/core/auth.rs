@@ -97,6 +97,12 @@ impl Auth {
         })
     }
 
+    /// The keys of access tokens.
+    #[must_use]
+    pub const fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
     /// The one-time token that makes the next account the owner, while there is none.
     #[must_use]
     pub const fn owner(&self) -> &OwnerToken {

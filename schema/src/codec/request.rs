@@ -54,10 +54,15 @@ fn read_hello(hello: wire::hello::Reader<'_>) -> Result<Hello, FrameError> {
         if text.len() > bytes_max { Err(FrameError::TooLarge) } else { Ok(text) }
     };
     let token = bounded(hello.get_token(), TOKEN_BYTES_MAX)?;
+    let client = bounded(hello.get_client(), CLIENT_NAME_BYTES_MAX)?;
+    // It is written to logs.
+    if client.chars().any(char::is_control) {
+        return Err(FrameError::Invalid);
+    }
     Ok(Hello {
         version_min: hello.get_version_min(),
         version_max: hello.get_version_max(),
-        client: bounded(hello.get_client(), CLIENT_NAME_BYTES_MAX)?,
+        client,
         token: (!token.is_empty()).then(|| Secret::new(token)),
         features: hello.get_features(),
     })

@@ -19,8 +19,12 @@ use crate::limits::{HEARTBEAT_MS, HELLO_TIMEOUT_MS, IDLE_TIMEOUT_MS, IN_FLIGHT_M
 use crate::model::{Cursor, Millis, RoomId, Seq};
 use crate::reject::{Reject, RejectCode};
 
-/// A token is renewed this long before it expires, milliseconds.
+/// A token is renewed this long before it expires, or at half its life if that is shorter; milliseconds.
 const RENEW_BEFORE_MS: u64 = 30_000;
+/// A renewal that was refused for a passing reason is tried again not sooner than this, milliseconds.
+const RENEW_RETRY_MS: u64 = 5_000;
+/// Requests that the session may have in flight by itself: a resume, a refresh, a ping, an unsubscribe.
+const OWN_REQUESTS_MAX: usize = 4;
 /// Not sooner than this after a close of range 43xx, milliseconds.
 const RECONNECT_LATER_MS: u64 = 10_000;
 
@@ -114,9 +118,7 @@ enum State {
     },
     /// Connected, but requests of the application wait for an identity.
     Anonymous,
-    Active {
-        expires: Millis,
-    },
+    Active,
     Stopped,
 }
 
@@ -132,7 +134,8 @@ pub struct ClientSession {
     last_heard: Millis,
     last_sent: Millis,
     go_away: Option<GoAway>,
-    renewing: bool,
+    /// When to renew the token; never while that is under way.
+    renew_at: Millis,
     /// Added to the local clock this is server time.
     clock_offset_ms: i64,
 }
@@ -151,7 +154,7 @@ impl ClientSession {
             last_heard: now,
             last_sent: now,
             go_away: None,
-            renewing: false,
+            renew_at: Millis::NEVER,
             clock_offset_ms: 0,
         }
     }
@@ -165,8 +168,7 @@ impl ClientSession {
     /// Whether another request may be asked now; past the bound the server refuses.
     #[must_use]
     pub fn has_capacity(&self) -> bool {
-        // Two are kept for the session's own.
-        self.requests.len() + 2 < IN_FLIGHT_MAX
+        self.requests.has_room(1 + OWN_REQUESTS_MAX, IN_FLIGHT_MAX)
     }
 
     /// Asks something; the answer is an [`Event::Reply`] with this id, perhaps after a reconnect.
@@ -182,15 +184,13 @@ impl ClientSession {
     /// Follows a room from a cursor, now and after every reconnect.
     pub fn follow(&mut self, now: Millis, cursor: Cursor) {
         self.rooms.follow(cursor);
-        if matches!(self.state, State::Active { .. }) {
-            self.ask(now, Command::Resume(vec![cursor]));
-        }
+        self.send_resume(now);
     }
 
     /// Stops following a room.
     pub fn unfollow(&mut self, now: Millis, room: RoomId) {
         self.rooms.forget(room);
-        if matches!(self.state, State::Active { .. }) {
+        if matches!(self.state, State::Active) {
             self.ask(now, Command::Unsubscribe(crate::command::RoomTarget::Id(room)));
         }
     }
@@ -222,23 +222,13 @@ impl ClientSession {
             State::Waiting { until } => until,
             State::Connecting | State::Stopped => Millis::NEVER,
             State::Greeting { deadline } => deadline,
-            State::Anonymous => alive,
-            State::Active { .. } => alive.min(self.renew_at()),
-        }
-    }
-
-    fn renew_at(&self) -> Millis {
-        match self.state {
-            State::Active { expires } if self.config.refresh_token.is_some() && !self.renewing => {
-                Millis(expires.0.saturating_sub(RENEW_BEFORE_MS))
-            }
-            _ => Millis::NEVER,
+            State::Anonymous | State::Active => alive.min(self.renew_at),
         }
     }
 
     fn is_sendable(&self, command: &Command) -> bool {
         match self.state {
-            State::Active { .. } => true,
+            State::Active => true,
             State::Anonymous => command.is_public(),
             _ => false,
         }
@@ -269,65 +259,87 @@ impl ClientSession {
         self.last_heard = now;
         match decode_server_frame(frame) {
             Ok(ServerFrame::Welcome(welcome)) => self.handle_welcome(now, welcome),
+            Ok(ServerFrame::GoAway(away)) => {
+                self.go_away = Some(away);
+                self.leave_if_asked(now);
+            }
+            // The welcome comes first, whatever else the server may have to say.
+            Ok(_) if matches!(self.state, State::Greeting { .. }) => self.drop_link(now, CloseCode::Internal.into()),
             Ok(ServerFrame::Reply { id, result }) => self.handle_reply(now, id, result),
             Ok(ServerFrame::Push(Push::Entries(push))) => {
                 let step = self.rooms.handle_push(push);
                 step.into_iter().for_each(|step| self.take_step(now, step));
             }
             Ok(ServerFrame::Push(Push::Notice(text))) => self.event(Event::Notice(text)),
-            Ok(ServerFrame::GoAway(away)) => self.go_away = Some(away),
             Ok(ServerFrame::Push(Push::Unknown) | ServerFrame::Unknown) => {}
-            Err(_) => self.drop_link(now, CloseCode::MalformedFrame.into()),
+            Err(_) => self.drop_link(now, CloseCode::Internal.into()),
         }
     }
 
     fn handle_welcome(&mut self, now: Millis, welcome: Welcome) {
         if !matches!(self.state, State::Greeting { .. }) {
-            return self.drop_link(now, CloseCode::WrongState.into());
+            return self.drop_link(now, CloseCode::Internal.into());
         }
         self.clock_offset_ms = welcome.server_time.0.cast_signed().saturating_sub(now.0.cast_signed());
         self.backoff.reset();
         let identity = welcome.identity.clone();
         self.event(Event::Welcome(Box::new(welcome)));
-        match (identity, self.config.refresh_token.clone()) {
-            (Some(identity), _) => self.become_active(now, &identity),
-            (None, Some(token)) => {
+        match identity {
+            Some(identity) => self.become_active(now, &identity),
+            None => {
                 self.state = State::Anonymous;
-                self.renewing = true;
-                self.ask(now, Command::Refresh(token));
-            }
-            (None, None) => {
-                self.state = State::Anonymous;
-                self.resend(now);
+                self.renew(now);
+                self.send_unsent(now);
             }
         }
     }
 
     /// Logged in: rooms first, so that nothing said meanwhile is missed, then what was not answered.
     fn become_active(&mut self, now: Millis, identity: &Identity) {
-        let was_active = matches!(self.state, State::Active { .. });
-        let expires = Millis(identity.token_expires.0.saturating_add_signed(-self.clock_offset_ms));
-        self.state = State::Active { expires };
-        self.renewing = false;
-        if was_active {
-            return;
+        let was_active = matches!(self.state, State::Active);
+        self.state = State::Active;
+        let life_ms = identity.token_expires.since(self.server_time(now));
+        self.renew_at = match self.config.refresh_token {
+            Some(_) => now.after((life_ms - RENEW_BEFORE_MS.min(life_ms / 2)).max(RENEW_RETRY_MS)),
+            None => Millis::NEVER,
+        };
+        if !was_active {
+            self.rooms.restart();
+            self.send_resume(now);
+            self.send_unsent(now);
         }
-        for cursors in self.rooms.resume_all() {
-            self.ask(now, Command::Resume(cursors));
-        }
-        self.resend(now);
     }
 
-    fn resend(&mut self, now: Millis) {
-        let resume = |command: &Command| matches!(command, Command::Resume(_));
-        let ids: Vec<RequestId> = self
-            .requests
-            .outstanding()
-            .filter(|(_, command)| self.is_sendable(command) && !resume(command))
-            .map(|(id, _)| id)
-            .collect();
+    fn renew(&mut self, now: Millis) {
+        self.renew_at = Millis::NEVER;
+        if let Some(token) = self.config.refresh_token.clone() {
+            self.ask(now, Command::Refresh(token));
+        }
+    }
+
+    fn send_resume(&mut self, now: Millis) {
+        if matches!(self.state, State::Active)
+            && let Some(cursors) = self.rooms.next_resume()
+        {
+            self.ask(now, Command::Resume(cursors));
+        }
+    }
+
+    fn send_unsent(&mut self, now: Millis) {
+        let sendable = |(id, command): (RequestId, &Command)| self.is_sendable(command).then_some(id);
+        let ids: Vec<RequestId> = self.requests.unsent().filter_map(sendable).collect();
         for id in ids {
             self.send_pending(now, id);
+        }
+    }
+
+    /// Asked to go, and nothing is waited for: come back later, to another server perhaps.
+    fn leave_if_asked(&mut self, now: Millis) {
+        if let Some(away) = &self.go_away
+            && !self.requests.is_application_waiting()
+        {
+            let close = Close { code: away.code, reason: away.reason.clone() };
+            self.drop_link(now, close);
         }
     }
 
@@ -341,15 +353,9 @@ impl ClientSession {
                 self.become_active(now, &session.identity);
             }
             Ok(Reply::Authenticated(identity)) => self.become_active(now, identity),
-            Ok(Reply::Resumed(outcomes)) => {
-                for resumed in outcomes {
-                    for step in self.rooms.handle_resumed(*resumed) {
-                        self.take_step(now, step);
-                    }
-                }
-            }
+            Ok(Reply::Resumed(outcomes)) => self.handle_resumed(now, outcomes),
             Err(reject) if asker == Asker::Session && matches!(command, Command::Refresh(_)) => {
-                self.handle_refresh_refused(reject);
+                self.handle_refresh_refused(now, reject);
             }
             Err(_) if asker == Asker::Session && matches!(command, Command::Resume(_)) => {
                 self.drop_link(now, CloseCode::Internal.into());
@@ -358,14 +364,29 @@ impl ClientSession {
         }
         if asker == Asker::Application {
             self.event(Event::Reply { id, result });
+            self.leave_if_asked(now);
         }
     }
 
-    fn handle_refresh_refused(&mut self, reject: &Reject) {
-        self.renewing = false;
+    fn handle_resumed(&mut self, now: Millis, outcomes: &[Resumed]) {
+        self.rooms.handle_resume_answered();
+        for resumed in outcomes {
+            for step in self.rooms.handle_resumed(*resumed) {
+                self.take_step(now, step);
+                if !matches!(self.state, State::Active) {
+                    return;
+                }
+            }
+        }
+        self.send_resume(now);
+    }
+
+    fn handle_refresh_refused(&mut self, now: Millis, reject: &Reject) {
+        self.renew_at = now.after(u64::from(reject.retry_after_ms).max(RENEW_RETRY_MS));
         if reject.is(RejectCode::TokenInvalid) || reject.is(RejectCode::TokenExpired) {
             self.config.refresh_token = None;
             self.config.access_token = None;
+            self.renew_at = Millis::NEVER;
             if matches!(self.state, State::Anonymous) {
                 self.stop(CloseCode::TokenInvalid.into());
             }
@@ -378,11 +399,10 @@ impl ClientSession {
             Step::Gap { resumed, known } => self.event(Event::Gap { resumed, known }),
             Step::Lost(room) => self.event(Event::Lost(room)),
             Step::Resubscribe(room) => {
-                if let Some(cursor) = self.rooms.hold(room) {
-                    self.ask(now, Command::Resume(vec![cursor]));
-                }
+                self.rooms.hold(room);
+                self.send_resume(now);
             }
-            Step::Broken => self.drop_link(now, CloseCode::MalformedFrame.into()),
+            Step::Broken => self.drop_link(now, CloseCode::Internal.into()),
         }
     }
 
@@ -394,7 +414,7 @@ impl ClientSession {
             let result = Err(Reject::new(RejectCode::Unavailable, "the connection was lost: try again"));
             self.event(Event::Reply { id, result });
         }
-        self.renewing = false;
+        self.renew_at = Millis::NEVER;
         let away = self.go_away.take();
         let at_least = match close.comeback() {
             Comeback::Never => return self.stop(close),
@@ -422,15 +442,12 @@ impl ClientSession {
                 self.outputs.push_back(Output::Connect);
             }
             State::Greeting { deadline } if now >= deadline => self.drop_link(now, CloseCode::Idle.into()),
-            State::Anonymous | State::Active { .. } => {
+            State::Anonymous | State::Active => {
                 if now >= self.last_heard.after(IDLE_TIMEOUT_MS) {
                     return self.drop_link(now, CloseCode::Idle.into());
                 }
-                if now >= self.renew_at()
-                    && let Some(token) = self.config.refresh_token.clone()
-                {
-                    self.renewing = true;
-                    self.ask(now, Command::Refresh(token));
+                if now >= self.renew_at {
+                    self.renew(now);
                 }
                 if now >= self.last_sent.after(HEARTBEAT_MS) {
                     self.ask(now, Command::Ping);
@@ -446,7 +463,7 @@ impl ClientSession {
     }
 
     fn send_pending(&mut self, now: Millis, id: RequestId) {
-        if let Some(command) = self.requests.find(id).cloned() {
+        if let Some(command) = self.requests.send(id) {
             self.transmit(now, &ClientFrame::Request { id, command: Ok(command) });
         }
     }

@@ -1,6 +1,6 @@
 //! The client's cursors: what it knows of each room, and what must wait until a subscription is answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::command::{EntriesPush, ResumeOutcome, Resumed};
 use crate::limits::RESUME_CURSORS_MAX;
@@ -36,6 +36,9 @@ struct Room {
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
     rooms: BTreeMap<RoomId, Room>,
+    /// Rooms to subscribe to as soon as the last `resume` is answered: one is in flight at a time.
+    waiting: BTreeSet<RoomId>,
+    is_resuming: bool,
 }
 
 impl Rooms {
@@ -43,29 +46,54 @@ impl Rooms {
     pub(super) fn follow(&mut self, cursor: Cursor) {
         let room = Room { incarnation: cursor.incarnation, known: cursor.seq, held: Some(Vec::new()) };
         self.rooms.insert(cursor.room, room);
+        self.waiting.insert(cursor.room);
     }
 
     pub(super) fn forget(&mut self, room: RoomId) {
         self.rooms.remove(&room);
+        self.waiting.remove(&room);
     }
 
     pub(super) fn cursor(&self, room: RoomId) -> Option<Cursor> {
         self.rooms.get(&room).map(|state| Cursor { room, incarnation: state.incarnation, seq: state.known })
     }
 
-    /// After a reconnect nothing is live: the cursors to send, in pages of one `resume` each.
-    pub(super) fn resume_all(&mut self) -> Vec<Vec<Cursor>> {
-        for state in self.rooms.values_mut() {
+    /// The link is new: nothing is live.
+    pub(super) fn restart(&mut self) {
+        self.is_resuming = false;
+        for (room, state) in &mut self.rooms {
             state.held = Some(Vec::new());
+            self.waiting.insert(*room);
         }
-        let cursors: Vec<Cursor> = self.rooms.keys().filter_map(|room| self.cursor(*room)).collect();
-        cursors.chunks(RESUME_CURSORS_MAX).map(<[Cursor]>::to_vec).collect()
     }
 
-    /// From one room again, because something is missing.
-    pub(super) fn hold(&mut self, room: RoomId) -> Option<Cursor> {
-        self.rooms.get_mut(&room)?.held = Some(Vec::new());
-        self.cursor(room)
+    /// Something is missing in a room: subscribe again from what is known.
+    pub(super) fn hold(&mut self, room: RoomId) {
+        if let Some(state) = self.rooms.get_mut(&room) {
+            state.held = Some(Vec::new());
+            self.waiting.insert(room);
+        }
+    }
+
+    /// The next `resume` to send, if none is in flight.
+    pub(super) fn next_resume(&mut self) -> Option<Vec<Cursor>> {
+        if self.is_resuming || self.waiting.is_empty() {
+            return None;
+        }
+        let mut cursors = Vec::new();
+        while let Some(room) = self.waiting.pop_first() {
+            cursors.extend(self.cursor(room));
+            if cursors.len() == RESUME_CURSORS_MAX {
+                break;
+            }
+        }
+        self.is_resuming = !cursors.is_empty();
+        self.is_resuming.then_some(cursors)
+    }
+
+    /// The `resume` in flight was answered.
+    pub(super) const fn handle_resume_answered(&mut self) {
+        self.is_resuming = false;
     }
 
     pub(super) fn handle_resumed(&mut self, resumed: Resumed) -> Vec<Step> {

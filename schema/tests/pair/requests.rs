@@ -135,7 +135,6 @@ fn a_login_is_not_repeated_by_itself() {
 /// Whoever keeps to [`has_capacity`](confab_protocol::session::client::ClientSession::has_capacity) is not
 /// refused after a reconnect either, where the session's own requests come on top.
 #[test]
-#[ignore = "src: has_capacity keeps two for the session, which resumes in up to five"]
 fn a_full_client_with_many_rooms_is_not_refused_after_a_reconnect() {
     let mut pair = Pair::following();
     for number in 0..999 {
@@ -162,7 +161,6 @@ fn a_full_client_with_many_rooms_is_not_refused_after_a_reconnect() {
 
 /// Logging in makes what waited for an identity sendable; what was sent before must not go out twice.
 #[test]
-#[ignore = "src: becoming active resends public requests that are in flight on this very connection"]
 fn a_login_does_not_resend_what_is_in_flight() {
     let mut pair =
         Pair::new(confab_protocol::session::client::Config { access_token: None, ..crate::harness::config() });

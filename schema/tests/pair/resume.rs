@@ -190,7 +190,6 @@ fn a_room_left_is_not_heard_of_again() {
 
 /// Each follow is a request of its own: a list of rooms must not run into the bound on requests in flight.
 #[test]
-#[ignore = "src: past 64 in flight a resume is refused, which drops the link"]
 fn following_many_rooms_at_once_keeps_the_link() {
     let mut pair = Pair::following();
     pair.app.mute = true;

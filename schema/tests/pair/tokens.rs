@@ -74,7 +74,6 @@ fn a_close_for_expiry_is_survived_with_a_refresh_token() {
 
 /// A server that is busy for a moment: the renewal must wait a little and be tried again.
 #[test]
-#[ignore = "src: the renewal is repeated at once, retry_after or not"]
 fn a_renewal_refused_for_a_moment_is_tried_again_without_haste() {
     let mut pair = Pair::new(renewing());
     pair.app.token_ms = 120_000;
@@ -89,7 +88,6 @@ fn a_renewal_refused_for_a_moment_is_tried_again_without_haste() {
 }
 
 #[test]
-#[ignore = "src: a first renewal that was refused for a moment is never repeated"]
 fn a_first_renewal_refused_for_a_moment_is_tried_again() {
     let mut pair = Pair::new(renewing());
     pair.app.refresh_refusals = vec![Reject::retry(RejectCode::Unavailable, 1_000)];
@@ -99,7 +97,6 @@ fn a_first_renewal_refused_for_a_moment_is_tried_again() {
 }
 
 #[test]
-#[ignore = "src: a token that lives for less than 30 s is renewed once a round trip"]
 fn a_short_lived_token_is_not_renewed_in_a_spin() {
     let mut pair = Pair::new(renewing());
     pair.app.token_ms = 20_000;

@@ -1,0 +1,136 @@
+//! The real server, from its binary, with a data folder that goes with it and an account to use it.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::elapsed;
+use super::process::{Cores, Process};
+
+/// Plugins are compiled in this time.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A running server; it ends with this value.
+pub(crate) struct Server {
+    pub(crate) process: Process,
+    /// HTTP and WebSocket.
+    pub(crate) http: SocketAddr,
+    pub(crate) quic: SocketAddr,
+    /// Access token of the one account, for any number of connections.
+    pub(crate) token: String,
+    ops: SocketAddr,
+    data: TempDir,
+}
+
+impl Server {
+    /// Starts it on its core, waits until it is ready and registers the account.
+    pub(crate) fn start(cores: Cores) -> Self {
+        let data = data_dir();
+        let (http, ops, quic) = free_addresses();
+        let path = data.path().join("confab.toml");
+        std::fs::write(&path, config(data.path(), http, ops, quic)).expect("the target folder can be written");
+        let args = ["serve".as_ref(), "--config".as_ref(), path.as_os_str()];
+        let mut process = Process::start(cores.server, env!("CARGO_BIN_EXE_confab"), &args);
+        let give_up = elapsed() + START_TIMEOUT;
+        while !get(ops, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+            assert!(!process.has_ended(), "the server did not start; were the plugins built (`cargo xtask plugins`)?");
+            assert!(elapsed() < give_up, "the server is not ready after {START_TIMEOUT:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let token = register(http);
+        Self { process, http, quic, token, ops, data }
+    }
+
+    /// The development certificate, DER.
+    pub(crate) fn certificate(&self) -> Vec<u8> {
+        certificate(self.data.path())
+    }
+
+    /// Open connections of a transport, as the server counts them.
+    pub(crate) fn connections(&self, transport: &str) -> usize {
+        let metrics = get(self.ops, "/metrics").expect("the server answers");
+        let name = format!("confab_connections{{transport=\"{transport}\"}} ");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        value.and_then(|value| value.trim().parse().ok()).unwrap_or_default()
+    }
+}
+
+/// The development certificate of a data folder, DER.
+pub(crate) fn certificate(data: &Path) -> Vec<u8> {
+    std::fs::read(data.join("dev-cert/cert.der")).expect("made at the start")
+}
+
+/// A folder on the disk of the target folder, not in memory: commits must cost what they cost.
+pub(crate) fn data_dir() -> TempDir {
+    let folder = env!("CARGO_TARGET_TMPDIR");
+    tempfile::Builder::new().prefix("bench-").tempdir_in(folder).expect("the target folder can be written")
+}
+
+fn free_addresses() -> (SocketAddr, SocketAddr, SocketAddr) {
+    let local = "127.0.0.1:0";
+    // All are held until all are known, so that they differ.
+    let sockets = (TcpListener::bind(local), TcpListener::bind(local), UdpSocket::bind(local));
+    let (Ok(http), Ok(ops), Ok(quic)) = sockets else { panic!("no free ports on {local}") };
+    let expected = "a bound socket has an address";
+    (http.local_addr().expect(expected), ops.local_addr().expect(expected), quic.local_addr().expect(expected))
+}
+
+fn config(data: &Path, http: SocketAddr, ops: SocketAddr, quic: SocketAddr) -> String {
+    let data = data.display().to_string();
+    format!(
+        r#"data_dir = {data:?}
+[listen]
+http = "{http}"
+quic = "{quic}"
+ops = "{ops}"
+[auth]
+access_ttl_seconds = 86400
+bcrypt_cost = 10
+[limits]
+sends_per_second = 1000000
+sends_burst = 1000000
+connections_per_user = 20000
+connections_per_ip = 20000
+connections = 20000
+[plugins]
+chain = ["sanitize"]
+[log]
+format = "json"
+filter = "warn"
+"#
+    )
+}
+
+fn register(address: SocketAddr) -> String {
+    let body = r#"{"username":"bench","password":"a password of a bench"}"#;
+    let length = body.len();
+    let answer = exchange(
+        address,
+        &format!(
+            "POST /api/v1/register HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        ),
+    );
+    let answer = answer.expect("the server answers");
+    let json = answer.find('{').zip(answer.rfind('}')).map(|(first, last)| &answer[first..=last]);
+    let session: serde_json::Value = json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+    let token = session.get("accessToken").and_then(serde_json::Value::as_str);
+    token.unwrap_or_else(|| panic!("the account was refused: {answer}")).to_owned()
+}
+
+fn get(address: SocketAddr, path: &str) -> Option<String> {
+    exchange(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")).ok()
+}
+
+fn exchange(address: SocketAddr, request: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, HTTP_TIMEOUT)?;
+    stream.set_read_timeout(Some(HTTP_TIMEOUT))?;
+    stream.write_all(request.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}

@@ -1,0 +1,173 @@
+//! The task behind a [`crate::Client`]: moves bytes and time between a link and the session.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use confab_protocol::close::Close;
+use confab_protocol::command::{Reply, RequestId};
+use confab_protocol::model::Millis;
+use confab_protocol::reject::Reject;
+use confab_protocol::session::client::{ClientSession, Config, Event, Input, Output};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::link::{self, Incoming, Outgoing};
+use crate::{Ask, Options};
+
+/// The machine's time.
+#[expect(clippy::disallowed_methods, reason = "the one clock of the client")]
+pub(crate) fn local_time() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// 128 random bits.
+pub(crate) fn random() -> u128 {
+    let mut bytes = [0; 16];
+    // Without randomness ids collide, which the server tells; nothing secret hangs on it.
+    let _ = getrandom::fill(&mut bytes);
+    u128::from_ne_bytes(bytes)
+}
+
+type Answer = oneshot::Sender<Result<Reply, Reject>>;
+
+struct Driver {
+    options: Options,
+    session: ClientSession,
+    events: mpsc::Sender<Event>,
+    answers: HashMap<RequestId, Answer>,
+    outgoing: Option<Outgoing>,
+    incoming: Option<Incoming>,
+    clock_offset_ms: Arc<AtomicI64>,
+}
+
+/// Runs until all handles are dropped, nobody receives, or the session stops.
+pub(crate) async fn run(
+    options: Options,
+    mut asks: mpsc::Receiver<Ask>,
+    events: mpsc::Sender<Event>,
+    clock_offset_ms: Arc<AtomicI64>,
+) {
+    let config = Config {
+        client: options.name.clone(),
+        access_token: options.access_token.clone(),
+        refresh_token: options.refresh_token.clone(),
+        seed: random() as u64,
+    };
+    let mut driver = Driver {
+        options,
+        session: ClientSession::new(local_time(), config),
+        events,
+        answers: HashMap::new(),
+        outgoing: None,
+        incoming: None,
+        clock_offset_ms,
+    };
+    while let Some(deadline) = driver.drain().await {
+        let wait = Duration::from_millis(deadline.since(local_time()).min(3_600_000));
+        let may_ask = driver.session.has_capacity();
+        tokio::select! {
+            frame = next_frame(&mut driver.incoming) => driver.handle_frame(frame),
+            ask = asks.recv(), if may_ask => match ask {
+                Some(ask) => driver.handle_ask(ask),
+                None => break,
+            },
+            () = tokio::time::sleep(wait) => driver.session.handle(local_time(), Input::Timeout),
+        }
+    }
+    if let Some(outgoing) = driver.outgoing {
+        outgoing.close().await;
+    }
+}
+
+async fn next_frame(incoming: &mut Option<Incoming>) -> Result<Bytes, Close> {
+    match incoming {
+        None => std::future::pending().await,
+        Some(incoming) => {
+            let ended = || Close { code: 0, reason: "the connection ended".into() };
+            incoming.recv().await.unwrap_or_else(|| Err(ended()))
+        }
+    }
+}
+
+impl Driver {
+    fn handle_frame(&mut self, frame: Result<Bytes, Close>) {
+        match frame {
+            Ok(frame) => self.session.handle(local_time(), Input::Frame(frame)),
+            Err(close) => {
+                (self.incoming, self.outgoing) = (None, None);
+                self.session.handle(local_time(), Input::Disconnected(close));
+            }
+        }
+    }
+
+    fn handle_ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Request(command, answer) => {
+                let id = self.session.request(local_time(), command);
+                self.answers.insert(id, answer);
+            }
+            Ask::Follow(cursor) => self.session.follow(local_time(), cursor),
+            Ask::Unfollow(room) => self.session.unfollow(local_time(), room),
+        }
+    }
+
+    /// Does what the session wants. `None`: it is over.
+    async fn drain(&mut self) -> Option<Millis> {
+        loop {
+            match self.session.poll() {
+                Output::Connect => self.connect().await,
+                Output::Transmit(frame) => self.transmit(frame).await,
+                Output::Disconnect => {
+                    self.incoming = None;
+                    if let Some(outgoing) = self.outgoing.take() {
+                        outgoing.close().await;
+                    }
+                }
+                Output::Event(event) => self.handle_event(event).await?,
+                Output::Timeout(deadline) => return Some(deadline),
+            }
+        }
+    }
+
+    async fn connect(&mut self) {
+        match link::connect(&self.options.server).await {
+            Ok((outgoing, incoming)) => {
+                (self.outgoing, self.incoming) = (Some(outgoing), Some(incoming));
+                self.session.handle(local_time(), Input::Connected);
+            }
+            Err(close) => self.session.handle(local_time(), Input::Disconnected(close)),
+        }
+    }
+
+    async fn transmit(&mut self, frame: Bytes) {
+        // A link that fails says why on its way in.
+        if let Some(outgoing) = &mut self.outgoing
+            && outgoing.send(frame).await.is_err()
+        {
+            self.outgoing = None;
+        }
+    }
+
+    async fn handle_event(&mut self, event: Event) -> Option<()> {
+        let is_last = matches!(event, Event::Stopped(_));
+        match event {
+            Event::Reply { id, result } => {
+                if let Some(answer) = self.answers.remove(&id) {
+                    // Whoever asked may have stopped waiting.
+                    let _ = answer.send(result);
+                }
+                return Some(());
+            }
+            Event::Welcome(ref welcome) => {
+                let offset = welcome.server_time.0.cast_signed().saturating_sub(local_time().0.cast_signed());
+                self.clock_offset_ms.store(offset, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+        self.events.send(event).await.ok()?;
+        (!is_last).then_some(())
+    }
+}

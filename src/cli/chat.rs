@@ -1,0 +1,241 @@
+//! `confab chat`: talk in a room from the terminal.
+
+use std::collections::HashMap;
+use std::io::Write;
+
+use anyhow::{Context, bail};
+use confab_client::{Client, Command, Event, Options, Reply, Room, Server};
+use confab_protocol::codec::decode_entry;
+use confab_protocol::command::{EntriesPush, Secret};
+use confab_protocol::model::{DeviceName, Entry, EntryContent, MembershipChange, Seq, UserId, Username};
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use crate::config::Config;
+
+/// Messages shown on entry.
+const HISTORY: usize = 20;
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The server; by default the one of this configuration on this machine, over WebSocket.
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+    /// Over QUIC, when no server is given.
+    #[arg(long)]
+    quic: bool,
+    /// SHA-256 of the server's certificate; by default that of the local development certificate.
+    #[arg(long, value_name = "HEX")]
+    pin: Option<String>,
+    /// Who you are.
+    #[arg(long)]
+    user: String,
+    /// Your password; without it CONFAB_PASSWORD or the first line of standard input is taken.
+    #[arg(long, env = "CONFAB_PASSWORD", hide_env_values = true)]
+    password: Option<String>,
+    /// Make the account first.
+    #[arg(long)]
+    register: bool,
+    /// With --register: the token that a new server printed.
+    #[arg(long, value_name = "TOKEN")]
+    owner_token: Option<String>,
+    /// The room to talk in; it is made if there is none.
+    #[arg(default_value = "general")]
+    room: String,
+}
+
+pub(super) fn run(config: &Config, args: Args) -> anyhow::Result<()> {
+    let runtime = super::runtime()?;
+    let result = runtime.block_on(chat(config, args));
+    // A read of standard input cannot be interrupted; do not wait for it.
+    runtime.shutdown_background();
+    match result {
+        // Whoever read our output has heard enough.
+        Err(error) if error.downcast_ref::<std::io::Error>().is_some_and(is_closed_pipe) => Ok(()),
+        other => other,
+    }
+}
+
+fn is_closed_pipe(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::BrokenPipe
+}
+
+fn server(config: &Config, args: &Args) -> anyhow::Result<Server> {
+    let local = || match args.quic {
+        true => format!("quic://{}", config.listen.quic),
+        false => format!("ws://{}", config.listen.http),
+    };
+    let server = Server::parse(&args.server.clone().unwrap_or_else(local))?;
+    if let Some(pin) = &args.pin {
+        return Ok(server.pin(pin)?);
+    }
+    match std::fs::read_to_string(config.data_dir.join("dev-cert/fingerprint")) {
+        Ok(fingerprint) if args.server.is_none() => Ok(server.pin(&fingerprint)?),
+        _ => Ok(server),
+    }
+}
+
+struct Chat {
+    client: Client,
+    room: Room,
+    names: HashMap<UserId, String>,
+}
+
+type Lines = tokio::io::Lines<BufReader<tokio::io::Stdin>>;
+
+async fn chat(config: &Config, args: Args) -> anyhow::Result<()> {
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    let (client, mut events) = Client::connect(Options::new(server(config, &args)?));
+    let entered = tokio::select! {
+        entered = enter(&client, &args, &mut lines) => entered,
+        stopped = until_stopped(&mut events) => Err(stopped),
+    };
+    let room = entered?;
+    let mut chat = Chat { client, room, names: HashMap::new() };
+    chat.show_room().await?;
+    loop {
+        tokio::select! {
+            event = events.recv() => match event {
+                Some(Event::Entries(push)) => chat.show_push(&push).await?,
+                Some(Event::Offline { close, .. }) => say(&format!("-- offline ({}), trying again", close.reason))?,
+                Some(Event::Welcome(_)) => {}
+                Some(Event::Gap { .. }) => say("-- some messages were skipped; /join this room to read the newest")?,
+                Some(Event::Lost(_)) => say("-- you are not in this room any more")?,
+                Some(Event::Notice(text)) => say(&format!("-- {text}"))?,
+                Some(Event::Stopped(close)) => bail!("{} ({})", close.reason, close.code),
+                Some(Event::Session(_) | Event::Reply { .. }) => {}
+                None => bail!("the session has ended"),
+            },
+            line = lines.next_line() => match line? {
+                None => return Ok(()),
+                Some(line) if line.trim() == "/quit" => return Ok(()),
+                Some(line) => chat.handle_line(line.trim()).await?,
+            },
+        }
+    }
+}
+
+async fn until_stopped(events: &mut tokio::sync::mpsc::Receiver<Event>) -> anyhow::Error {
+    while let Some(event) = events.recv().await {
+        match event {
+            Event::Stopped(close) => return anyhow::anyhow!("{} ({})", close.reason, close.code),
+            Event::Offline { close, .. } => return anyhow::anyhow!("cannot connect: {}", close.reason),
+            _ => {}
+        }
+    }
+    anyhow::anyhow!("the session has ended")
+}
+
+async fn enter(client: &Client, args: &Args, lines: &mut Lines) -> anyhow::Result<Room> {
+    let password = match &args.password {
+        Some(password) => password.clone(),
+        None => {
+            eprint!("password: ");
+            lines.next_line().await?.context("no password was given")?
+        }
+    };
+    if args.register {
+        let Ok(username) = Username::parse(&args.user) else { bail!("{:?} cannot be a user name", args.user) };
+        let register = confab_client::Register {
+            username,
+            password: Secret::new(password),
+            display_name: None,
+            device: DeviceName::parse("terminal").unwrap_or_else(|_| unreachable!("a fixed name")),
+            owner_token: args.owner_token.clone().map(Secret::new),
+        };
+        client.request(Command::Register(register)).await?;
+    } else {
+        client.login(&args.user, &password).await?;
+    }
+    Ok(client.join(&args.room).await?)
+}
+
+impl Chat {
+    async fn show_room(&mut self) -> anyhow::Result<()> {
+        say(&format!("-- {} ({} members); /join ROOM, /who, /quit", self.room.name, self.room.members))?;
+        let page = self.client.history(self.room.id, Seq(0), HISTORY).await?;
+        let push = EntriesPush { room: self.room.id, incarnation: page.incarnation, entries: page.entries };
+        self.show_push(&push).await?;
+        self.client.follow(&self.room, page.head).await;
+        Ok(())
+    }
+
+    async fn handle_line(&mut self, line: &str) -> anyhow::Result<()> {
+        match line.split_once(' ').unwrap_or((line, "")) {
+            ("", _) => Ok(()),
+            ("/join", name) => match self.client.join(name.trim()).await {
+                Ok(room) => {
+                    self.client.unfollow(self.room.id).await;
+                    self.room = room;
+                    self.show_room().await
+                }
+                Err(error) => say(&format!("-- {error}")),
+            },
+            ("/who", _) => self.show_members().await,
+            (command, _) if command.starts_with('/') => say("-- /join ROOM, /who, /quit"),
+            _ => match self.client.say(self.room.id, line).await {
+                Ok(_) => Ok(()),
+                Err(confab_client::Error::Stopped) => bail!("the session has ended"),
+                Err(error) => say(&format!("-- not sent: {error}")),
+            },
+        }
+    }
+
+    async fn show_members(&mut self) -> anyhow::Result<()> {
+        let ask = Command::ListMembers { room: self.room.id, after: UserId::NONE, limit: 0 };
+        if let Reply::Members { members, next } = self.client.request(ask).await? {
+            let names: Vec<String> = members.into_iter().map(|member| member.display_name).collect();
+            let more = if next.is_none() { "" } else { " ..." };
+            say(&format!("-- {}{more}", names.join(", ")))?;
+        }
+        Ok(())
+    }
+
+    async fn show_push(&mut self, push: &EntriesPush) -> anyhow::Result<()> {
+        let entries: Vec<Entry> = push.entries.iter().flat_map(|entry| decode_entry(&entry.payload)).collect();
+        self.learn_names(&entries).await?;
+        if push.room == self.room.id {
+            for entry in &entries {
+                if let Some(line) = self.render(entry) {
+                    say(&line)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn render(&self, entry: &Entry) -> Option<String> {
+        let name = self.names.get(&entry.author).map_or("?", String::as_str);
+        match &entry.content {
+            EntryContent::Message(body) => Some(format!("{}: {}", printable(name), printable(body.as_str()))),
+            EntryContent::Membership { change, display_name, .. } => {
+                let verb = if *change == MembershipChange::Joined { "joined" } else { "left" };
+                Some(format!("-- {} {verb}", printable(display_name.as_str())))
+            }
+            _ => None,
+        }
+    }
+
+    async fn learn_names(&mut self, entries: &[Entry]) -> anyhow::Result<()> {
+        let mut unknown: Vec<UserId> =
+            entries.iter().map(|entry| entry.author).filter(|author| !self.names.contains_key(author)).collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        if !unknown.is_empty()
+            && let Reply::Members { members, .. } = self.client.request(Command::Profiles(unknown)).await?
+        {
+            self.names.extend(members.into_iter().map(|member| (member.user, member.display_name)));
+        }
+        Ok(())
+    }
+}
+
+/// A terminal obeys control characters; those of others are shown and not obeyed.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+fn say(line: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    Ok(out.flush()?)
+}

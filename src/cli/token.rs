@@ -1,0 +1,55 @@
+//! `confab token mint`: access tokens without a password, for operators, bots and tests.
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use confab_protocol::model::{DeviceId, Username};
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::core::auth::{Auth, mint_token};
+use crate::metrics::Metrics;
+use crate::open_store;
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Print one access token per user name, as `name<TAB>token`. Run it as the server's user.
+    Mint {
+        /// User names; `-` reads them from standard input, one a line.
+        #[arg(required = true)]
+        users: Vec<String>,
+        /// How long they are good.
+        #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
+        ttl: u64,
+    },
+}
+
+pub(super) fn run(config: &Config, args: Args) -> anyhow::Result<()> {
+    let Action::Mint { users, ttl } = args.action;
+    let users = if users == ["-"] {
+        std::io::read_to_string(std::io::stdin())?.lines().map(str::to_owned).collect()
+    } else {
+        users
+    };
+    let clock: std::sync::Arc<dyn Clock> = std::sync::Arc::new(SystemClock::new());
+    let auth = Auth::open(config, &clock, &Metrics::new())?;
+    let store = open_store(config)?;
+    super::runtime()?.block_on(async {
+        for (index, user) in users.iter().enumerate() {
+            let username = Username::parse(user).with_context(|| format!("{user:?} cannot be a user name"))?;
+            let device = DeviceId::new(clock.now(), clock.random());
+            let minted = mint_token(&store, auth.tokens(), username, device, ttl, clock.now()).await;
+            let Some(token) = minted? else { bail!("no such user: {user}") };
+            println!("{user}\t{}", token.expose());
+            if (index + 1) % 1000 == 0 {
+                eprintln!("{} of {}", index + 1, users.len());
+            }
+        }
+        Ok(())
+    })
+}
