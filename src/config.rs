@@ -192,7 +192,7 @@ impl Default for Config {
                 memory_mib: 16,
             },
             store: Store { readers: 2 },
-            log: Log { format: LogFormat::Auto, filter: "info".into() },
+            log: Log { format: LogFormat::Auto, filter: "info,refinery_core=warn".into() },
         }
     }
 }

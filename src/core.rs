@@ -49,9 +49,10 @@ impl Core {
         tracing::error!(correlation = format_args!("{correlation:016x}"), %error, "the store failed");
         match error {
             store::Error::Unavailable(_) => RejectCode::Unavailable.into(),
-            store::Error::Corrupt(_) => {
-                Reject::new(RejectCode::Internal, format!("{}; tell the operator {correlation:016x}", RejectCode::Internal.text()))
-            }
+            store::Error::Corrupt(_) => Reject::new(
+                RejectCode::Internal,
+                format!("{}; tell the operator {correlation:016x}", RejectCode::Internal.text()),
+            ),
         }
     }
 }

@@ -68,7 +68,9 @@ pub enum StartError {
     Plugin(#[from] LoadError),
     #[error(transparent)]
     Store(#[from] crate::core::store::Error),
-    #[error("cannot listen on {address} ({key}): {source}; is another server running? Choose another port in the configuration")]
+    #[error(
+        "cannot listen on {address} ({key}): {source}; is another server running? Choose another port in the configuration"
+    )]
     Listen { address: SocketAddr, key: &'static str, source: std::io::Error },
 }
 
@@ -125,10 +127,13 @@ impl Server {
         }
         let http = listen(config.listen.http, "listen.http").await?;
         let ops = listen(config.listen.ops, "listen.ops").await?;
-        let quic = quic::bind(config.listen.quic, &certificate, config.listen.quic_gso).map_err(|error| match error {
-            quic::TlsOrIo::Tls(error) => StartError::Tls(error),
-            quic::TlsOrIo::Io(source) => StartError::Listen { address: config.listen.quic, key: "listen.quic", source },
-        })?;
+        let quic =
+            quic::bind(config.listen.quic, &certificate, config.listen.quic_gso).map_err(|error| match error {
+                quic::TlsOrIo::Tls(error) => StartError::Tls(error),
+                quic::TlsOrIo::Io(source) => {
+                    StartError::Listen { address: config.listen.quic, key: "listen.quic", source }
+                }
+            })?;
         let tls = match &fingerprint {
             Some(_) => None,
             None => Some(tokio_rustls::TlsAcceptor::from(Arc::new(certificate.https()?))),

@@ -171,7 +171,9 @@ fn read(dir: &Path, id: &str, extension: &str) -> Result<Vec<u8>, String> {
 fn find(stock: &[(&str, &[u8])], id: &str, extension: &str) -> Result<Vec<u8>, String> {
     let name = format!("{id}.{extension}");
     let found = stock.iter().find(|(known, _)| *known == name).map(|(_, bytes)| bytes.to_vec());
-    found.ok_or_else(|| format!("{name} is not inside this server; build it with `cargo xtask plugins`, or set plugins.dir"))
+    found.ok_or_else(|| {
+        format!("{name} is not inside this server; build it with `cargo xtask plugins`, or set plugins.dir")
+    })
 }
 
 fn guest_event<'a>(event: &MessageEvent<'a>, body: &'a str) -> message::Event<'a> {

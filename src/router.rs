@@ -58,7 +58,9 @@ impl Router {
             Command::Ping => Reply::Pong(core.clock.now()),
             Command::Register(register) => Reply::Session(core.register(register).await?),
             Command::Login(login) => Reply::Session(core.login(login).await?),
-            Command::Authenticate(token) => Reply::Authenticated(self.same_user(peer, core.authenticate(&token).await?)?),
+            Command::Authenticate(token) => {
+                Reply::Authenticated(self.same_user(peer, core.authenticate(&token).await?)?)
+            }
             Command::Refresh(token) => Reply::Session(core.refresh(&token).await?),
             Command::Logout => {
                 let actor = actor()?;

@@ -32,7 +32,13 @@ pub struct Sequencer {
 
 impl Sequencer {
     /// Starts the one task that commits.
-    pub fn start(store: Arc<dyn Store>, tail: Tail, clock: Arc<dyn Clock>, metrics: Metrics, lifecycle: &Lifecycle) -> Self {
+    pub fn start(
+        store: Arc<dyn Store>,
+        tail: Tail,
+        clock: Arc<dyn Clock>,
+        metrics: Metrics,
+        lifecycle: &Lifecycle,
+    ) -> Self {
         let (queue, items) = mpsc::channel(QUEUE_ENTRIES_MAX);
         let committer = Committer { store, tail, clock, metrics: metrics.clone() };
         lifecycle.spawn(committer.run(items));
@@ -79,7 +85,8 @@ impl Committer {
         match committed {
             Ok(decided) => {
                 self.tail.deliver(&decided);
-                let appended = decided.iter().filter(|(_, decision)| matches!(decision, Decision::Append { .. })).count();
+                let appended =
+                    decided.iter().filter(|(_, decision)| matches!(decision, Decision::Append { .. })).count();
                 self.metrics.entries_total.inc_by(appended as u64);
                 for ((_, decision), waiter) in decided.into_iter().zip(waiters) {
                     // The author may have gone; the entry stands all the same.

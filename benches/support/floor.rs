@@ -86,7 +86,8 @@ impl Floor {
         let program = std::env::current_exe().expect("we run");
         let readers = readers.to_string();
         let data_path = data.path().to_str().expect("a path in UTF-8");
-        let process = Process::start(cores.server, program, &[FLAG, name, &control, &readers, data_path]);
+        let process =
+            Process::start(cores.server, program, &[FLAG, name, control.as_str(), readers.as_str(), data_path]);
         let accepted = tokio::time::timeout(START_TIMEOUT, listener.accept()).await;
         let (mut control, _) = accepted.expect("the floor starts in time").expect("a listening socket");
         control.set_nodelay(true).expect("a TCP socket");

@@ -40,7 +40,7 @@ impl Cores {
 fn run(program: &str, args: &[&str]) {
     let status = Command::new(program).args(args).stdout(Stdio::null()).status();
     let succeeded = status.is_ok_and(|status| status.success());
-    assert!(succeeded, "`{program} {}` failed; it belongs to the package util-linux", args.join(" "));
+    assert!(succeeded, "`{program} {}` failed; the program belongs to the package util-linux", args.join(" "));
 }
 
 fn allowed_cores() -> Vec<usize> {

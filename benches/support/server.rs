@@ -1,5 +1,6 @@
 //! The real server, from its binary, with a data folder that goes with it and an account to use it.
 
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
@@ -33,7 +34,7 @@ impl Server {
         let (http, ops, quic) = free_addresses();
         let path = data.path().join("confab.toml");
         std::fs::write(&path, config(data.path(), http, ops, quic)).expect("the target folder can be written");
-        let args = ["serve".as_ref(), "--config".as_ref(), path.as_os_str()];
+        let args: [OsString; 3] = ["serve".into(), "--config".into(), path.into_os_string()];
         let mut process = Process::start(cores.server, env!("CARGO_BIN_EXE_confab"), &args);
         let give_up = elapsed() + START_TIMEOUT;
         while !get(ops, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {

@@ -28,7 +28,9 @@ mod server;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-pub use confab_protocol::command::{Appended, Command, Login, Page, Publish, Register, Reply, Room, RoomScope, RoomTarget, Session};
+pub use confab_protocol::command::{
+    Appended, Command, Login, Page, Publish, Register, Reply, Room, RoomScope, RoomTarget, Session,
+};
 use confab_protocol::command::{CreateRoom, Secret};
 pub use confab_protocol::model;
 use confab_protocol::model::{Body, ClientId, Cursor, DeviceName, Millis, RoomId, RoomName, Seq, Topic};

@@ -118,7 +118,11 @@ async fn read_lanes(connection: quinn::Connection, frames: mpsc::Sender<Result<B
     }
 }
 
-async fn read_quic(connection: quinn::Connection, mut stream: quinn::RecvStream, frames: mpsc::Sender<Result<Bytes, Close>>) {
+async fn read_quic(
+    connection: quinn::Connection,
+    mut stream: quinn::RecvStream,
+    frames: mpsc::Sender<Result<Bytes, Close>>,
+) {
     let mut buffer = BytesMut::new();
     let end = loop {
         match take_frame(&mut buffer) {

@@ -14,6 +14,8 @@ use crate::config::Config;
 
 /// Messages shown on entry.
 const HISTORY: usize = 20;
+/// How long leaving may take.
+const GOODBYE: std::time::Duration = std::time::Duration::from_secs(1);
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -91,25 +93,37 @@ async fn chat(config: &Config, args: Args) -> anyhow::Result<()> {
     };
     let room = entered?;
     let mut chat = Chat { client, room, names: HashMap::new() };
-    chat.show_room().await?;
-    loop {
-        tokio::select! {
-            event = events.recv() => match event {
-                Some(Event::Entries(push)) => chat.show_push(&push).await?,
-                Some(Event::Offline { close, .. }) => say(&format!("-- offline ({}), trying again", close.reason))?,
-                Some(Event::Welcome(_)) => {}
-                Some(Event::Gap { .. }) => say("-- some messages were skipped; /join this room to read the newest")?,
-                Some(Event::Lost(_)) => say("-- you are not in this room any more")?,
-                Some(Event::Notice(text)) => say(&format!("-- {text}"))?,
-                Some(Event::Stopped(close)) => bail!("{} ({})", close.reason, close.code),
-                Some(Event::Session(_) | Event::Reply { .. }) => {}
-                None => bail!("the session has ended"),
-            },
-            line = lines.next_line() => match line? {
-                None => return Ok(()),
-                Some(line) if line.trim() == "/quit" => return Ok(()),
-                Some(line) => chat.handle_line(line.trim()).await?,
-            },
+    let talked = chat.talk(&mut events, &mut lines).await;
+    // Without handles the session says goodbye; its events end then.
+    drop(chat);
+    let goodbye = async { while events.recv().await.is_some() {} };
+    let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+    talked
+}
+
+impl Chat {
+    async fn talk(&mut self, events: &mut tokio::sync::mpsc::Receiver<Event>, lines: &mut Lines) -> anyhow::Result<()> {
+        let chat = self;
+        chat.show_room().await?;
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(Event::Entries(push)) => chat.show_push(&push).await?,
+                    Some(Event::Offline { close, .. }) => say(&format!("-- offline ({}), trying again", close.reason))?,
+                    Some(Event::Welcome(_)) => {}
+                    Some(Event::Gap { .. }) => say("-- some messages were skipped; /join this room to read the newest")?,
+                    Some(Event::Lost(_)) => say("-- you are not in this room any more")?,
+                    Some(Event::Notice(text)) => say(&format!("-- {text}"))?,
+                    Some(Event::Stopped(close)) => bail!("{} ({})", close.reason, close.code),
+                    Some(Event::Session(_) | Event::Reply { .. }) => {}
+                    None => bail!("the session has ended"),
+                },
+                line = lines.next_line() => match line? {
+                    None => return Ok(()),
+                    Some(line) if line.trim() == "/quit" => return Ok(()),
+                    Some(line) => chat.handle_line(line.trim()).await?,
+                },
+            }
         }
     }
 }

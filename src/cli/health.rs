@@ -12,7 +12,8 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) fn run(config: &Config) -> anyhow::Result<()> {
     let address = config.listen.ops;
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).with_context(|| format!("no server at {address}"))?;
+    let mut stream =
+        TcpStream::connect_timeout(&address, TIMEOUT).with_context(|| format!("no server at {address}"))?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
     let mut answer = String::new();

@@ -237,7 +237,10 @@ mod tests {
         let refused = decide_with(&mut state, &stale, 1, Some(RoomRole::Banned));
         assert_eq!(refused, Decision::Refuse(RejectCode::Forbidden));
         // Queued behind it, even though it would pass by itself.
-        assert_eq!(decide_with(&mut state, &stale, 1, Some(RoomRole::Member)), Decision::Refuse(RejectCode::OrderBroken));
+        assert_eq!(
+            decide_with(&mut state, &stale, 1, Some(RoomRole::Member)),
+            Decision::Refuse(RejectCode::OrderBroken)
+        );
         guard.acknowledge();
         let fresh = item(&guard.admit(), 4);
         assert!(matches!(decide_with(&mut state, &fresh, 1, Some(RoomRole::Member)), Decision::Append { .. }));

@@ -98,7 +98,8 @@ impl Core {
         }
         // Attach before the store is read: whatever commits after this read is seen by the hub.
         self.delivery.attach(session, cursor.room);
-        let page = self.store.read(cursor.room, Seq(u64::MAX >> 1), 1).await.map_err(|error| self.unavailable(&error))?;
+        let page =
+            self.store.read(cursor.room, Seq(u64::MAX >> 1), 1).await.map_err(|error| self.unavailable(&error))?;
         let Some(page) = page else { return Ok(refused) };
         let LogState { incarnation, first_seq, head } = page.state;
         let outcome = if is_other_history(cursor, page.state) {

@@ -45,9 +45,11 @@ impl Limits {
     pub fn new(config: &config::Limits, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
         let at_least_one = |value| NonZeroU32::new(value).unwrap_or(NonZeroU32::MIN);
         let clock = Elapsed(clock);
-        let sends = Quota::per_second(at_least_one(config.sends_per_second)).allow_burst(at_least_one(config.sends_burst));
+        let sends =
+            Quota::per_second(at_least_one(config.sends_per_second)).allow_burst(at_least_one(config.sends_burst));
         let tries = at_least_one(config.login_tries);
-        let logins = Quota::with_period(LOGIN_WINDOW / tries.get()).unwrap_or(Quota::per_minute(tries)).allow_burst(tries);
+        let logins =
+            Quota::with_period(LOGIN_WINDOW / tries.get()).unwrap_or(Quota::per_minute(tries)).allow_burst(tries);
         Self {
             sends: RateLimiter::dashmap_with_clock(sends, clock.clone()),
             logins: RateLimiter::dashmap_with_clock(logins, clock.clone()),
@@ -86,7 +88,6 @@ impl Limits {
         })
     }
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -94,7 +94,13 @@ impl Core {
         }
     }
 
-    async fn recorded(&self, actor: &Actor, room: RoomId, id: ClientId, digest: [u8; 16]) -> Result<Option<Reply>, Reject> {
+    async fn recorded(
+        &self,
+        actor: &Actor,
+        room: RoomId,
+        id: ClientId,
+        digest: [u8; 16],
+    ) -> Result<Option<Reply>, Reject> {
         let found = self.store.find_recorded(room, actor.user, id).await.map_err(|error| self.unavailable(&error))?;
         match found.map(|recorded| recorded_decision(recorded, digest)) {
             None => Ok(None),
@@ -141,7 +147,9 @@ impl Core {
             Verdict::Replace(text) => match Body::parse(&text) {
                 Ok(body) => return Ok(Applied::Post(body, true)),
                 // Nothing is left once it is cleaned: that is the author's to know.
-                Err(_) => (RejectCode::BodyBlank, RejectCode::BodyBlank.text().to_owned(), "replaced by nothing".to_owned()),
+                Err(_) => {
+                    (RejectCode::BodyBlank, RejectCode::BodyBlank.text().to_owned(), "replaced by nothing".to_owned())
+                }
             },
             Verdict::Hold { note } => {
                 let case = CaseId::new(now, self.clock.random());

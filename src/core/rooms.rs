@@ -74,7 +74,13 @@ impl Core {
     ///
     /// # Errors
     /// Only those of the store.
-    pub async fn list_rooms(&self, actor: &Actor, scope: RoomScope, after: RoomId, limit: usize) -> Result<Reply, Reject> {
+    pub async fn list_rooms(
+        &self,
+        actor: &Actor,
+        scope: RoomScope,
+        after: RoomId,
+        limit: usize,
+    ) -> Result<Reply, Reject> {
         let limit = limit.min(PAGE_ROOMS_MAX);
         let joined_only = scope == RoomScope::Joined;
         let rooms = self.store.list_rooms(actor.user, joined_only, after, limit).await;
@@ -87,11 +93,21 @@ impl Core {
     ///
     /// # Errors
     /// Not a member.
-    pub async fn list_members(&self, actor: &Actor, room: RoomId, after: UserId, limit: usize) -> Result<Reply, Reject> {
+    pub async fn list_members(
+        &self,
+        actor: &Actor,
+        room: RoomId,
+        after: UserId,
+        limit: usize,
+    ) -> Result<Reply, Reject> {
         self.check_read(actor, room).await?;
         let members = self.store.list_members(room, after, limit.min(PAGE_ITEMS_MAX)).await;
         let members = members.map_err(|error| self.unavailable(&error))?;
-        let next = if members.len() == limit { members.last().map_or(UserId::NONE, |member| member.user) } else { UserId::NONE };
+        let next = if members.len() == limit {
+            members.last().map_or(UserId::NONE, |member| member.user)
+        } else {
+            UserId::NONE
+        };
         Ok(Reply::Members { members, next })
     }
 

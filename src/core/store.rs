@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use confab_protocol::command::{Appended, Member, Room};
 use confab_protocol::model::{
-    CaseId, ClientId, DeviceId, DeviceName, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomName, RoomRole, Seq,
-    ServerRole, Topic, UserId, Username,
+    CaseId, ClientId, DeviceId, DeviceName, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomName, RoomRole,
+    Seq, ServerRole, Topic, UserId, Username,
 };
 
 use super::append::{Decision, Item};

@@ -163,7 +163,10 @@ pub(super) async fn register(
     Ok(session(&state.core.register(register).await?))
 }
 
-pub(super) async fn login(Shared(state): Shared<State>, Checked(body): Checked<LoginBody>) -> Result<Response, Failure> {
+pub(super) async fn login(
+    Shared(state): Shared<State>,
+    Checked(body): Checked<LoginBody>,
+) -> Result<Response, Failure> {
     if body.username.len() > USERNAME_BYTES_MAX {
         return Err(RejectCode::BadCredentials.into());
     }
@@ -188,7 +191,8 @@ pub(super) async fn refresh(
 }
 
 pub(super) async fn logout(Shared(state): Shared<State>, headers: HeaderMap) -> Result<StatusCode, Failure> {
-    let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|text| text.strip_prefix("Bearer "));
+    let bearer =
+        headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|text| text.strip_prefix("Bearer "));
     let token = Secret::new(bearer.ok_or(RejectCode::NotAuthenticated)?);
     let identity = state.core.authenticate(&token).await?;
     state.core.log_out(identity.user, identity.device).await?;

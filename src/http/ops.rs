@@ -38,5 +38,8 @@ async fn readyz(State(ops): State<Ops>) -> (StatusCode, String) {
     let draining = ops.lifecycle.is_draining();
     let status = if store && plugins && !draining { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let say = |good| if good { "ok" } else { "failing" };
-    (status, format!("store {}\nplugins {}\ndrain {}\n", say(store), say(plugins), if draining { "draining" } else { "no" }))
+    (
+        status,
+        format!("store {}\nplugins {}\ndrain {}\n", say(store), say(plugins), if draining { "draining" } else { "no" }),
+    )
 }

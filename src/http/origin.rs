@@ -29,7 +29,14 @@ mod tests {
             is_allowed(&headers, &allowed)
         };
         assert!(check(None) && check(Some("http://localhost:8080")) && check(Some("https://chat.example")));
-        for other in ["null", "http://localhost:8081", "https://chat.example.evil", "https://chat.example:444", "localhost:8080", "*"] {
+        for other in [
+            "null",
+            "http://localhost:8081",
+            "https://chat.example.evil",
+            "https://chat.example:444",
+            "localhost:8080",
+            "*",
+        ] {
             assert!(!check(Some(other)), "{other}");
         }
     }

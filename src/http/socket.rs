@@ -6,7 +6,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Request, State as Shared};
 use axum::http::header::{
-    CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -73,7 +74,8 @@ fn check(headers: &HeaderMap, state: &State) -> Result<(), Failure> {
     }
     let is_version = headers.get(SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
     let is_key = headers.get(SEC_WEBSOCKET_KEY).is_some_and(|key| key.len() == KEY_BYTES);
-    let is_upgrade = has_token(headers, &CONNECTION, "upgrade", false) && has_token(headers, &UPGRADE, "websocket", false);
+    let is_upgrade =
+        has_token(headers, &CONNECTION, "upgrade", false) && has_token(headers, &UPGRADE, "websocket", false);
     if !(is_version && is_key && is_upgrade && has_token(headers, &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL, true)) {
         return Err(bad_handshake());
     }
@@ -86,7 +88,8 @@ fn bad_handshake() -> Failure {
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str, exact: bool) -> bool {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(str::trim).any(|value| {
-        if exact { value == token } else { value.eq_ignore_ascii_case(token) }
-    })
+    values
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|value| if exact { value == token } else { value.eq_ignore_ascii_case(token) })
 }

@@ -93,7 +93,8 @@ impl Engine {
 
     /// Compiles a component, checks its imports against what was granted, and makes a first instance.
     pub(super) fn load(&self, manifest: &Manifest, wasm: &[u8], granted: &[&str]) -> Result<Pool, String> {
-        let component = Component::from_binary(&self.engine, wasm).map_err(|error| format!("not a component: {error:#}"))?;
+        let component =
+            Component::from_binary(&self.engine, wasm).map_err(|error| format!("not a component: {error:#}"))?;
         self.check_imports(&component, manifest, granted)?;
         let mut linker = Linker::<HostState>::new(&self.engine);
         if granted.contains(&"log") {
@@ -125,7 +126,9 @@ impl Engine {
                 return Err(format!("imports {capability}, which its manifest does not declare"));
             }
             if !granted.contains(&capability) {
-                return Err(format!("wants the capability {capability}; grant it with plugins.grant = [\"{capability}\"]"));
+                return Err(format!(
+                    "wants the capability {capability}; grant it with plugins.grant = [\"{capability}\"]"
+                ));
             }
         }
         Ok(())

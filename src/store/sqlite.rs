@@ -17,7 +17,8 @@ use rusqlite::{Connection, OpenFlags};
 use self::threads::{Readers, Writer};
 use crate::core::append::{Decision, Item};
 use crate::core::store::{
-    Created, Error, LogPage, Membership, NewLogin, NewRefresh, NewUser, Recorded, Refreshed, Result, Store, Unappended, User,
+    Created, Error, LogPage, Membership, NewLogin, NewRefresh, NewUser, Recorded, Refreshed, Result, Store, Unappended,
+    User,
 };
 
 mod migrations {
@@ -58,7 +59,9 @@ impl Sqlite {
         };
         let mut writer = open()?;
         migrations::migrations::runner().set_grouped(true).run(&mut writer).map_err(|error| {
-            Error::Unavailable(format!("the schema cannot be brought up to date (is this server older than its data?): {error}"))
+            Error::Unavailable(format!(
+                "the schema cannot be brought up to date (is this server older than its data?): {error}"
+            ))
         })?;
         let readers = (0..readers).map(|_| open()).collect::<Result<Vec<_>>>()?;
         Ok(Self { writer: Writer::start(writer), readers: Readers::start(readers) })

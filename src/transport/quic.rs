@@ -46,7 +46,8 @@ const KEPT_BYTES: usize = 4 * 1024;
 /// # Errors
 /// A taken port, a certificate that does not fit.
 pub fn bind(address: SocketAddr, certificate: &Certificate, gso: bool) -> Result<Endpoint, TlsOrIo> {
-    let crypto = QuicServerConfig::try_from(certificate.quic(ALPN)?).map_err(|error| TlsOrIo::Io(std::io::Error::other(error)))?;
+    let crypto = QuicServerConfig::try_from(certificate.quic(ALPN)?)
+        .map_err(|error| TlsOrIo::Io(std::io::Error::other(error)))?;
     let mut transport = quinn::TransportConfig::default();
     transport
         .receive_window(VarInt::from_u32(RECEIVE_WINDOW_BYTES))

@@ -1,1 +1,241 @@
-//! stub
+//! The browser's client: the same session as everyone else, driven by JavaScript that owns the socket, the
+//! clock and the page. Plain values go in; what comes out is a list of small events as plain objects.
+
+use bytes::Bytes;
+use confab_protocol::close::Close;
+use confab_protocol::codec::decode_entry;
+use confab_protocol::command::{Command, CreateRoom, EntriesPush, Publish, Reply, Room, RoomTarget, Secret};
+use confab_protocol::model::{
+    Body, ClientId, Cursor, EntryContent, MembershipChange, Millis, RoomId, RoomName, Seq, Topic, UserId,
+};
+use confab_protocol::reject::{Reject, RejectCode};
+use confab_protocol::session::client::{ClientSession, Config, Event, Input, Output};
+use wasm_bindgen::prelude::wasm_bindgen;
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = Date, js_name = now)]
+    fn date_now() -> f64;
+    #[wasm_bindgen(js_namespace = ["globalThis", "crypto"], js_name = getRandomValues)]
+    fn get_random_values(bytes: &mut [u8]);
+
+    /// What the page does when the session wants something; implemented in page/app.js.
+    pub type Page;
+    #[wasm_bindgen(method)]
+    fn connect(this: &Page);
+    #[wasm_bindgen(method)]
+    fn transmit(this: &Page, frame: &[u8]);
+    #[wasm_bindgen(method)]
+    fn disconnect(this: &Page);
+    #[wasm_bindgen(method, js_name = wakeIn)]
+    fn wake_in(this: &Page, millis: f64);
+    #[wasm_bindgen(method)]
+    fn status(this: &Page, online: bool, text: &str);
+    #[wasm_bindgen(method)]
+    fn session(this: &Page, refresh_token: &str);
+    #[wasm_bindgen(method)]
+    fn stopped(this: &Page, text: &str);
+    #[wasm_bindgen(method)]
+    fn entered(this: &Page, room: &str, name: &str);
+    #[wasm_bindgen(method)]
+    fn entry(this: &Page, room: &str, seq: f64, time: f64, author: &str, kind: &str, text: &str);
+    #[wasm_bindgen(method)]
+    fn name(this: &Page, user: &str, name: &str);
+    #[wasm_bindgen(method)]
+    fn failed(this: &Page, what: &str, text: &str);
+    #[wasm_bindgen(method)]
+    fn acknowledged(this: &Page, draft: u32, text: &str);
+}
+
+fn now() -> Millis {
+    Millis(date_now() as u64)
+}
+
+fn random() -> u128 {
+    let mut bytes = [0; 16];
+    get_random_values(&mut bytes);
+    u128::from_ne_bytes(bytes)
+}
+
+/// What a reply is for.
+enum Asked {
+    Enter(RoomName),
+    Create(RoomName),
+    History,
+    Names,
+    Say(u32),
+}
+
+/// A chat in a browser.
+#[wasm_bindgen]
+pub struct Chat {
+    page: Page,
+    session: ClientSession,
+    asked: Vec<(u32, Asked)>,
+}
+
+#[wasm_bindgen]
+impl Chat {
+    /// A chat that connects with these tokens of an HTTP login.
+    #[wasm_bindgen(constructor)]
+    pub fn new(page: Page, access_token: &str, refresh_token: &str) -> Self {
+        let config = Config {
+            client: concat!("confab-web/", env!("CARGO_PKG_VERSION")).into(),
+            access_token: (!access_token.is_empty()).then(|| Secret::new(access_token)),
+            refresh_token: (!refresh_token.is_empty()).then(|| Secret::new(refresh_token)),
+            seed: random() as u64,
+        };
+        Self { page, session: ClientSession::new(now(), config), asked: Vec::new() }
+    }
+
+    /// Time has passed; also to be called first.
+    pub fn wake(&mut self) {
+        self.handle(Input::Timeout);
+    }
+
+    /// The socket is open.
+    pub fn connected(&mut self) {
+        self.handle(Input::Connected);
+    }
+
+    /// A binary message came.
+    pub fn frame(&mut self, bytes: &[u8]) {
+        self.handle(Input::Frame(Bytes::copy_from_slice(bytes)));
+    }
+
+    /// The socket closed.
+    pub fn disconnected(&mut self, code: u16, reason: &str) {
+        self.handle(Input::Disconnected(Close { code, reason: reason.into() }));
+    }
+
+    /// Goes into a room by name; makes it if there is none.
+    pub fn enter(&mut self, name: &str) {
+        match RoomName::parse(name) {
+            Ok(name) => {
+                let join = Command::JoinRoom(RoomTarget::Name(name.clone()));
+                self.ask(join, Asked::Enter(name));
+            }
+            Err(error) => self.page.failed("enter", &format!("the room name {error}")),
+        }
+        self.drain();
+    }
+
+    /// Says something; the draft's number comes back when it is kept.
+    pub fn say(&mut self, room: &str, text: &str, draft: u32) {
+        match (room.parse::<RoomId>(), Body::parse(text)) {
+            (Ok(room), Ok(body)) => {
+                let client_id = ClientId::new(self.session.server_time(now()), random());
+                self.ask(Command::Publish(Publish { room, client_id, resend: false, body }), Asked::Say(draft));
+            }
+            (_, Err(error)) => self.page.failed("say", &format!("the message {error}")),
+            (Err(_), _) => self.page.failed("say", "enter a room first"),
+        }
+        self.drain();
+    }
+
+    fn ask(&mut self, command: Command, asked: Asked) {
+        let id = self.session.request(now(), command);
+        self.asked.push((id, asked));
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.session.handle(now(), input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        loop {
+            match self.session.poll() {
+                Output::Connect => self.page.connect(),
+                Output::Transmit(frame) => self.page.transmit(&frame),
+                Output::Disconnect => self.page.disconnect(),
+                Output::Event(event) => self.handle_event(event),
+                Output::Timeout(deadline) => {
+                    return self.page.wake_in(deadline.since(now()).min(60_000) as f64);
+                }
+            }
+        }
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        match event {
+            Event::Welcome(_) => self.page.status(true, "connected"),
+            Event::Session(session) => self.page.session(session.refresh_token.expose()),
+            Event::Offline { close, .. } => {
+                self.page.status(false, &format!("offline ({}), trying again", close.reason))
+            }
+            Event::Stopped(close) => self.page.stopped(&close.reason),
+            Event::Entries(push) => self.show(&push),
+            Event::Gap { resumed, .. } => {
+                self.ask(Command::History { room: resumed.room, before: Seq(0), limit: 0 }, Asked::History);
+            }
+            Event::Lost(_) => self.page.failed("enter", "you are not in this room any more"),
+            Event::Notice(text) => self.page.status(true, &text),
+            Event::Reply { id, result } => {
+                if let Some(index) = self.asked.iter().position(|(asked, _)| *asked == id) {
+                    let (_, asked) = self.asked.swap_remove(index);
+                    self.handle_reply(asked, result);
+                }
+            }
+        }
+    }
+
+    fn handle_reply(&mut self, asked: Asked, result: Result<Reply, Reject>) {
+        match (asked, result) {
+            (Asked::Enter(_) | Asked::Create(_), Ok(Reply::Room(room))) => self.handle_entered(&room),
+            (Asked::Enter(name), Err(reject)) if reject.is(RejectCode::UnknownRoom) => {
+                let client_id = ClientId::new(self.session.server_time(now()), random());
+                let Ok(topic) = Topic::parse("") else { return };
+                let create = CreateRoom { client_id, resend: false, name: name.clone(), topic };
+                self.ask(Command::CreateRoom(create), Asked::Create(name));
+            }
+            (Asked::Create(name), Err(reject)) if reject.is(RejectCode::RoomNameTaken) => {
+                self.ask(Command::JoinRoom(RoomTarget::Name(name.clone())), Asked::Enter(name));
+            }
+            (Asked::Enter(_) | Asked::Create(_), Err(reject)) => self.page.failed("enter", &reject.detail),
+            (Asked::History, Ok(Reply::Page(page))) => {
+                // The log goes on after the head that this page was read at.
+                self.show(&EntriesPush { room: page.room, incarnation: page.incarnation, entries: page.entries });
+                let cursor = Cursor { room: page.room, incarnation: page.incarnation, seq: page.head };
+                self.session.follow(now(), cursor);
+            }
+            (Asked::Names, Ok(Reply::Members { members, .. })) => {
+                for member in members {
+                    self.page.name(&member.user.to_string(), &member.display_name);
+                }
+            }
+            (Asked::Say(draft), Ok(Reply::Appended(_))) => self.page.acknowledged(draft, ""),
+            (Asked::Say(draft), Ok(Reply::Held(_))) => self.page.acknowledged(draft, "in review"),
+            (Asked::Say(draft), Err(reject)) => self.page.acknowledged(draft, &format!("not sent: {}", reject.detail)),
+            (_, Err(reject)) => self.page.failed("ask", &reject.detail),
+            (_, Ok(_)) => {}
+        }
+    }
+
+    fn handle_entered(&mut self, room: &Room) {
+        self.page.entered(&room.id.to_string(), &room.name);
+        self.ask(Command::History { room: room.id, before: Seq(0), limit: 0 }, Asked::History);
+    }
+
+    fn show(&mut self, push: &EntriesPush) {
+        let room = push.room.to_string();
+        let mut authors: Vec<UserId> = Vec::new();
+        for envelope in &push.entries {
+            let Ok(entry) = decode_entry(&envelope.payload) else { continue };
+            authors.push(entry.author);
+            let (kind, text) = match &entry.content {
+                EntryContent::Message(body) => ("message", body.as_str()),
+                EntryContent::Membership { change: MembershipChange::Joined, .. } => ("notice", "joined"),
+                EntryContent::Membership { change: MembershipChange::Left, .. } => ("notice", "left"),
+                _ => continue,
+            };
+            let (seq, time) = (envelope.seq.0 as f64, envelope.time.0 as f64);
+            self.page.entry(&room, seq, time, &entry.author.to_string(), kind, text);
+        }
+        authors.sort_unstable();
+        authors.dedup();
+        if !authors.is_empty() {
+            self.ask(Command::Profiles(authors), Asked::Names);
+        }
+    }
+}

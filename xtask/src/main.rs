@@ -1,5 +1,6 @@
 //! The project's own tool. One file per task; this one only reads the command line.
 
+mod assets;
 mod codegen;
 mod shell;
 
@@ -19,6 +20,9 @@ fn main() {
 
 fn dispatch(args: &[&str]) -> Result<()> {
     match args {
+        ["plugins"] => assets::plugins(),
+        ["test-plugins"] => assets::test_plugins(),
+        ["page"] => assets::page(),
         ["codegen"] => codegen::run(false),
         ["codegen", "--check"] => codegen::run(true),
         _ => {

@@ -3,7 +3,9 @@
 use confab_protocol::close::CloseCode;
 use confab_protocol::command::{Identity, Login, Register, Secret, Session};
 use confab_protocol::limits::PASSWORD_BYTES_MIN;
-use confab_protocol::model::{DeviceId, DeviceName, DisplayName, Millis, RoomId, SelfNote, ServerRole, UserId, Username};
+use confab_protocol::model::{
+    DeviceId, DeviceName, DisplayName, Millis, RoomId, SelfNote, ServerRole, UserId, Username,
+};
 use confab_protocol::reject::{Reject, RejectCode};
 
 use super::tokens::{new_refresh_token, refresh_hash};
@@ -93,14 +95,8 @@ impl Core {
         let device = device.unwrap_or_else(|| DeviceId::new(now, self.clock.random()));
         let (refresh_token, hash) = new_refresh_token();
         let refresh = self.new_refresh(hash, now);
-        let login = NewLogin {
-            device,
-            user: user.id,
-            name,
-            refresh: Some(refresh),
-            devices_max: self.auth.devices_max,
-            now,
-        };
+        let login =
+            NewLogin { device, user: user.id, name, refresh: Some(refresh), devices_max: self.auth.devices_max, now };
         if !self.store.log_in(login).await.map_err(|error| self.unavailable(&error))? {
             return Err(RejectCode::TooManyDevices.into());
         }
@@ -139,7 +135,8 @@ impl Core {
             TokenError::Expired => RejectCode::TokenExpired,
             TokenError::Invalid => RejectCode::TokenInvalid,
         })?;
-        let found = self.store.find_identity(claims.user, claims.device).await.map_err(|error| self.unavailable(&error))?;
+        let found =
+            self.store.find_identity(claims.user, claims.device).await.map_err(|error| self.unavailable(&error))?;
         let user = found.filter(|user| user.token_version == claims.version).ok_or(RejectCode::TokenInvalid)?;
         Ok(Actor::new(&user, claims.device, claims.expires).identity())
     }

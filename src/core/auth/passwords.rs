@@ -44,7 +44,8 @@ impl Passwords {
         let bytes = read_or_create(&path, || random_bytes::<32>().to_vec())?;
         let pepper = bytes.try_into().map_err(|_| KeyError::new(&path, "must hold 32 bytes"))?;
         let salt = clock.random().to_ne_bytes();
-        let dummy = bcrypt::hash_with_salt(b"nobody", config.bcrypt_cost, salt).map_err(|error| KeyError::new(&path, error))?;
+        let dummy =
+            bcrypt::hash_with_salt(b"nobody", config.bcrypt_cost, salt).map_err(|error| KeyError::new(&path, error))?;
         Ok(Self {
             pepper,
             cost: config.bcrypt_cost,

@@ -71,7 +71,8 @@ impl Tokens {
         let pkcs8 = read_or_create(&path, || make().unwrap_or_default())?;
         let pair = Ed25519KeyPair::from_pkcs8(&pkcs8).map_err(|error| KeyError::new(&path, error))?;
         let public = pair.public_key().as_ref();
-        let kid = digest::digest(&digest::SHA256, public).as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let kid =
+            digest::digest(&digest::SHA256, public).as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let decoding = HashMap::from([(kid, DecodingKey::from_ed_der(public))]);
         let kid = decoding.keys().next().cloned().unwrap_or_default();
         Ok(Self { kid, encoding: EncodingKey::from_ed_der(&pkcs8), decoding, ttl_seconds })
@@ -81,7 +82,13 @@ impl Tokens {
     ///
     /// # Errors
     /// A key that cannot sign.
-    pub fn issue(&self, user: UserId, device: DeviceId, version: u32, now: Millis) -> Result<(Secret, Millis), TokenError> {
+    pub fn issue(
+        &self,
+        user: UserId,
+        device: DeviceId,
+        version: u32,
+        now: Millis,
+    ) -> Result<(Secret, Millis), TokenError> {
         self.issue_for(user, device, version, now, self.ttl_seconds)
     }
 
@@ -253,10 +260,23 @@ mod tests {
         let (tokens, dir) = tokens();
         let now = NOW.0 / 1000;
         let cases = [
-            ("iss", Value::Null), ("iss", json!("other")), ("aud", Value::Null), ("aud", json!(5)),
-            ("aud", json!(["confab", "x"])), ("sub", Value::Null), ("sub", json!("root")), ("dev", Value::Null),
-            ("exp", Value::Null), ("exp", json!("soon")), ("exp", json!(1.5)), ("exp", json!(-1)), ("exp", json!(u64::MAX)),
-            ("nbf", Value::Null), ("nbf", json!(now + 60)), ("iat", json!(now + 60)), ("exp", json!(now)),
+            ("iss", Value::Null),
+            ("iss", json!("other")),
+            ("aud", Value::Null),
+            ("aud", json!(5)),
+            ("aud", json!(["confab", "x"])),
+            ("sub", Value::Null),
+            ("sub", json!("root")),
+            ("dev", Value::Null),
+            ("exp", Value::Null),
+            ("exp", json!("soon")),
+            ("exp", json!(1.5)),
+            ("exp", json!(-1)),
+            ("exp", json!(u64::MAX)),
+            ("nbf", Value::Null),
+            ("nbf", json!(now + 60)),
+            ("iat", json!(now + 60)),
+            ("exp", json!(now)),
         ];
         for (claim, value) in cases {
             let mut claims = good();

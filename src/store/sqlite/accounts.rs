@@ -80,9 +80,8 @@ pub(super) fn find_users(connection: &Connection, users: Vec<UserId>) -> Result<
     let mut statement = connection.prepare_cached("SELECT username, display_name FROM users WHERE id = ?")?;
     let mut found = Vec::with_capacity(users.len());
     for user in users {
-        let member = |row: &rusqlite::Row<'_>| {
-            Ok(Member { user, username: row.get(0)?, display_name: row.get(1)?, role: None })
-        };
+        let member =
+            |row: &rusqlite::Row<'_>| Ok(Member { user, username: row.get(0)?, display_name: row.get(1)?, role: None });
         found.extend(statement.query_row([Sql(user)], member).optional()?);
     }
     Ok(found)
@@ -90,7 +89,8 @@ pub(super) fn find_users(connection: &Connection, users: Vec<UserId>) -> Result<
 
 pub(super) fn log_in(connection: &Connection, login: NewLogin) -> Result<bool> {
     let (user, device) = (Sql(login.user), Sql(login.device));
-    let mut statement = connection.prepare_cached("SELECT count(*) FROM devices WHERE user = ? AND active AND id <> ?")?;
+    let mut statement =
+        connection.prepare_cached("SELECT count(*) FROM devices WHERE user = ? AND active AND id <> ?")?;
     let others: u32 = statement.query_row(params![user, device], |row| row.get(0))?;
     if others >= login.devices_max {
         return Ok(false);

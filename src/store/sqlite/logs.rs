@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use confab_protocol::command::Appended;
 use confab_protocol::limits::{PAGE_BYTES_MAX, PAGE_ITEMS_MAX};
-use confab_protocol::model::{CaseId, ClientId, Envelope, Incarnation, Millis, RoomId, RoomKind, RoomRole, Seq, UserId};
+use confab_protocol::model::{
+    CaseId, ClientId, Envelope, Incarnation, Millis, RoomId, RoomKind, RoomRole, Seq, UserId,
+};
 use confab_protocol::reject::RejectCode;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -98,9 +100,20 @@ fn insert(connection: &Connection, item: &Item, seq: Seq, time: Millis) -> Resul
         "INSERT INTO entries (room, seq, time_ms, kind, author, client_id, digest, altered, payload)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
-    let (room, seq, time, author, client_id) = (Sql(item.room), Sql(seq), Sql(time), Sql(item.author), Sql(item.client_id));
+    let (room, seq, time, author, client_id) =
+        (Sql(item.room), Sql(seq), Sql(time), Sql(item.author), Sql(item.client_id));
     let payload: &[u8] = &item.payload;
-    statement.execute(params![room, seq, time, item.change.kind(), author, client_id, item.digest, item.altered, payload])?;
+    statement.execute(params![
+        room,
+        seq,
+        time,
+        item.change.kind(),
+        author,
+        client_id,
+        item.digest,
+        item.altered,
+        payload
+    ])?;
     Ok(())
 }
 
@@ -173,7 +186,18 @@ pub(super) fn record(connection: &Connection, unappended: Unappended) -> Result<
     )?;
     let (room, author, client_id) = (Sql(unappended.room), Sql(unappended.author), Sql(unappended.client_id));
     let (payload, time): (&[u8], _) = (&unappended.payload, Sql(unappended.time));
-    statement.execute(params![room, author, client_id, unappended.digest, case, code, detail, unappended.note, payload, time])?;
+    statement.execute(params![
+        room,
+        author,
+        client_id,
+        unappended.digest,
+        case,
+        code,
+        detail,
+        unappended.note,
+        payload,
+        time
+    ])?;
     Ok(())
 }
 

@@ -85,7 +85,8 @@ pub(super) fn membership(connection: &Connection, room: RoomId, user: UserId) ->
 }
 
 pub(super) fn counts(connection: &Connection, room: RoomId, user: UserId) -> Result<(u32, u32)> {
-    let mut statement = connection.prepare_cached("SELECT count(*) FROM members WHERE user = ? AND leave_seq IS NULL")?;
+    let mut statement =
+        connection.prepare_cached("SELECT count(*) FROM members WHERE user = ? AND leave_seq IS NULL")?;
     let rooms = statement.query_row([Sql(user)], |row| row.get(0))?;
     let mut statement = connection.prepare_cached("SELECT members FROM rooms WHERE id = ?")?;
     let members = statement.query_row([Sql(room)], |row| row.get(0)).optional()?.unwrap_or(0);

@@ -1,0 +1,139 @@
+//! Acknowledged durable messages per second, over WebSocket, with the embedded store (SQLite, WAL,
+//! `synchronous=FULL`) on the disk of the target folder: 1, 64 and 512 in flight, in 8 rooms nobody reads.
+//! A connection may have 64 requests in flight, so 512 are 8 connections.
+
+mod support;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use confab_protocol::limits::IN_FLIGHT_MAX;
+use confab_protocol::model::RoomId;
+use support::process::Cores;
+use support::server::Server;
+use support::session::{Wire, acknowledged, body, decode, greet, new_room, publish};
+use support::websocket::WebSocket;
+use support::{elapsed, percentile, print_table, verdict};
+use tokio::task::JoinSet;
+
+const ROOMS: usize = 8;
+/// Connections, and requests in flight on each.
+const LOADS: [(usize, usize); 3] = [(1, 1), (1, IN_FLIGHT_MAX), (8, IN_FLIGHT_MAX)];
+/// Not counted.
+const WARM_UP: Duration = Duration::from_secs(1);
+const MEASURED: Duration = Duration::from_secs(6);
+/// Wanted with the most in flight.
+const ACKS_PER_SECOND_MIN: f64 = 20_000.0;
+
+fn main() {
+    if !support::is_wanted() {
+        return;
+    }
+    let cores = Cores::claim();
+    let rows = support::run(measure(cores));
+    let head = ["in flight", "connections", "acks/s", "p50 ms", "p99 ms", "server CPU us/message", "target", "met"];
+    print_table("Publish to acknowledged, SQLite FULL (200-byte bodies, plugin chain: sanitize)", &head, &rows);
+}
+
+async fn measure(cores: Cores) -> Vec<Vec<String>> {
+    let server = Server::start(cores);
+    let mut socket = connect(&server).await;
+    let mut rooms = Vec::with_capacity(ROOMS);
+    for number in 0..ROOMS {
+        rooms.push(new_room(&mut socket, &format!("publish-{number}")).await.room);
+    }
+    let rooms: Rc<[RoomId]> = rooms.into();
+    let mut rows = Vec::with_capacity(LOADS.len());
+    for (connections, in_flight) in LOADS {
+        rows.push(measure_load(&server, &rooms, connections, in_flight).await);
+    }
+    rows
+}
+
+async fn connect(server: &Server) -> WebSocket {
+    let mut socket = WebSocket::connect(server.http).await;
+    greet(&mut socket, &server.token).await;
+    socket
+}
+
+async fn measure_load(server: &Server, rooms: &Rc<[RoomId]>, connections: usize, in_flight: usize) -> Vec<String> {
+    let mut sockets = Vec::with_capacity(connections);
+    for _ in 0..connections {
+        sockets.push(connect(server).await);
+    }
+    let from = elapsed() + WARM_UP;
+    let window = Window { from, until: from + MEASURED };
+    let mut publishers = JoinSet::new();
+    for socket in sockets {
+        publishers.spawn_local(keep_publishing(socket, Rc::clone(rooms), in_flight, window));
+    }
+    sleep_until(window.from).await;
+    let cpu = server.process.cpu();
+    sleep_until(window.until).await;
+    let cpu = server.process.cpu() - cpu;
+    let latencies_ms = publishers.join_all().await.concat();
+    let acks = latencies_ms.len() as f64;
+    let acks_per_second = acks / MEASURED.as_secs_f64();
+    let (target, met) = if connections > 1 {
+        (format!(">= {ACKS_PER_SECOND_MIN}/s"), verdict(acks_per_second >= ACKS_PER_SECOND_MIN))
+    } else {
+        ("-".into(), "-".into())
+    };
+    vec![
+        (connections * in_flight).to_string(),
+        connections.to_string(),
+        format!("{acks_per_second:.0}"),
+        format!("{:.2}", percentile(&latencies_ms, 50)),
+        format!("{:.2}", percentile(&latencies_ms, 99)),
+        format!("{:.1}", cpu.as_secs_f64() * 1e6 / acks),
+        target,
+        met,
+    ]
+}
+
+/// When acknowledgements count.
+#[derive(Clone, Copy)]
+struct Window {
+    from: Duration,
+    until: Duration,
+}
+
+/// Sends a message for each acknowledgement until the window ends. Returns the milliseconds from sending to
+/// acknowledged of each message whose acknowledgement came within it.
+async fn keep_publishing(mut socket: WebSocket, rooms: Rc<[RoomId]>, in_flight: usize, window: Window) -> Vec<f64> {
+    let body = body();
+    let mut latencies_ms = Vec::new();
+    let mut frames = Vec::new();
+    let mut rooms = rooms.iter().cycle();
+    // A request's id is its place here.
+    let mut sent = vec![elapsed(); in_flight];
+    let mut next = |id| publish(id, *rooms.next().expect("there are rooms"), &body);
+    let first: Vec<_> = (0..).take(in_flight).map(&mut next).collect();
+    socket.send(&first).await;
+    let mut open = in_flight;
+    while open > 0 {
+        socket.recv_all(&mut frames).await;
+        let now = elapsed();
+        let mut more = Vec::with_capacity(frames.len());
+        for id in frames.drain(..).filter_map(|frame| acknowledged(&decode(&frame))) {
+            let sent = &mut sent[id as usize];
+            if (window.from..window.until).contains(&now) {
+                latencies_ms.push((now - *sent).as_secs_f64() * 1e3);
+            }
+            if now < window.until {
+                *sent = now;
+                more.push(next(id));
+            } else {
+                open -= 1;
+            }
+        }
+        if !more.is_empty() {
+            socket.send(&more).await;
+        }
+    }
+    latencies_ms
+}
+
+async fn sleep_until(time: Duration) {
+    tokio::time::sleep(time.saturating_sub(elapsed())).await;
+}

@@ -1,0 +1,3 @@
+//! What people do, over each transport, with the same outcome.
+
+mod talk;

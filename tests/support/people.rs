@@ -1,0 +1,84 @@
+//! People with accounts, connected over one transport or the other.
+
+use confab_client::{Client, Command, Event, Options, Reply, Room, Session};
+use confab_protocol::codec::decode_entry;
+use confab_protocol::command::{Register, Secret};
+use confab_protocol::model::{DeviceName, EntryContent, Seq, Username};
+use tokio::sync::mpsc;
+
+use super::{TestServer, Transport};
+
+/// The password of everybody.
+pub const PASSWORD: &str = "correct horse";
+
+/// Somebody at a device.
+pub struct Person {
+    pub client: Client,
+    pub events: mpsc::Receiver<Event>,
+    pub session: Session,
+}
+
+impl Person {
+    /// Registers an account and stays connected.
+    pub async fn register(server: &TestServer, transport: Transport, name: &str) -> Self {
+        let (client, events) = Client::connect(Options::new(server.client_address(transport)));
+        let register = Register {
+            username: Username::parse(name).unwrap(),
+            password: Secret::new(PASSWORD),
+            display_name: None,
+            device: DeviceName::parse("test").unwrap(),
+            owner_token: None,
+        };
+        let Reply::Session(session) = client.request(Command::Register(register)).await.unwrap() else { panic!() };
+        Self { client, events, session }
+    }
+
+    /// Logs in with an existing account.
+    pub async fn login(server: &TestServer, transport: Transport, name: &str) -> Self {
+        let (client, events) = Client::connect(Options::new(server.client_address(transport)));
+        let session = client.login(name, PASSWORD).await.unwrap();
+        Self { client, events, session }
+    }
+
+    /// Joins a room (or makes it) and follows it from its head.
+    pub async fn enter(&self, room: &str) -> Room {
+        let room = self.client.join(room).await.unwrap();
+        self.client.follow(&room, room.head).await;
+        room
+    }
+
+    /// The next entry of a followed room that is a message: its seq and text. Fails after 10 s.
+    pub async fn hear(&mut self) -> Vec<(Seq, String)> {
+        loop {
+            let event = tokio::time::timeout(std::time::Duration::from_secs(10), self.events.recv()).await;
+            let Event::Entries(push) = event.expect("nothing was heard").expect("the session ended") else { continue };
+            let heard: Vec<_> =
+                push.entries.iter().filter_map(|entry| Some((entry.seq, message(&entry.payload)?))).collect();
+            if !heard.is_empty() {
+                return heard;
+            }
+        }
+    }
+
+    /// All messages of a room, read page by page.
+    pub async fn history(&self, room: &Room) -> Vec<(Seq, String)> {
+        let (mut messages, mut before) = (Vec::new(), Seq(0));
+        loop {
+            let page = self.client.history(room.id, before, 0).await.unwrap();
+            let entries = page.entries.iter().filter_map(|entry| Some((entry.seq, message(&entry.payload)?)));
+            messages.splice(0..0, entries);
+            before = page.next;
+            if before == Seq(0) {
+                return messages;
+            }
+        }
+    }
+}
+
+/// The text of an entry that is a message.
+pub fn message(payload: &[u8]) -> Option<String> {
+    match decode_entry(payload).unwrap().content {
+        EntryContent::Message(body) => Some(body.as_str().to_owned()),
+        _ => None,
+    }
+}
