@@ -246,7 +246,8 @@ impl Config {
             return invalid("tls: cert_file and key_file go together");
         }
         let has_tls = self.tls.cert_file.is_some();
-        if !has_tls && !(self.listen.http.ip().is_loopback() && self.listen.quic.ip().is_loopback()) {
+        let is_private = self.listen.http.ip().is_loopback() && self.listen.quic.ip().is_loopback();
+        if !has_tls && !is_private {
             return invalid("listen: without tls.cert_file and tls.key_file only loopback addresses are served");
         }
         if !(10..=15).contains(&self.auth.bcrypt_cost) {

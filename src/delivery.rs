@@ -9,7 +9,7 @@ use crate::core::log::{Delivery, Liveness};
 use crate::hub::Hub;
 
 /// Delivers by way of the hub.
-pub struct HubDelivery(pub Arc<Hub>);
+pub(crate) struct HubDelivery(pub(crate) Arc<Hub>);
 
 impl Delivery for HubDelivery {
     fn identify(&self, session: SessionId, user: UserId, device: DeviceId) -> bool {

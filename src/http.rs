@@ -69,7 +69,7 @@ pub fn routes(core: Arc<Core>, origins: &[String], on_socket: OnSocket, lifecycl
         .route("/assets/{name}", get(web::asset))
         .fallback(|| async { api::Failure::not_found().into_response() })
         .layer(axum::middleware::from_fn_with_state(state.metrics.clone(), headers::count))
-        .layer(axum::middleware::map_response(move |response| headers::secure(response, is_tls)))
+        .layer(axum::middleware::map_response(move |response| async move { headers::secure(response, is_tls) }))
         .with_state(state)
 }
 

@@ -4,6 +4,7 @@
 //! together. To read the server, follow one message: [`transport`] (frames in), [`connection`] (the driver),
 //! [`router`] (which command), [`core`] (who may do what), [`plugin`] (what may be said), [`sequencer`]
 //! (group commit), [`store`] (durable), [`tail`] and [`hub`] (to every reader).
+#![warn(clippy::unwrap_used, clippy::indexing_slicing)]
 
 pub mod assets;
 pub mod cli;
@@ -67,7 +68,7 @@ pub enum StartError {
     #[error(transparent)]
     Plugin(#[from] LoadError),
     #[error(transparent)]
-    Store(#[from] crate::core::store::Error),
+    Store(#[from] core::store::Error),
     #[error(
         "cannot listen on {address} ({key}): {source}; is another server running? Choose another port in the configuration"
     )]
@@ -148,7 +149,7 @@ impl Server {
             moderator,
             auth,
             limits: Limits::new(&config.limits, Arc::clone(&clock), metrics.clone()),
-            memberships: crate::core::access::MembershipCache::new(),
+            memberships: core::access::MembershipCache::new(),
             clock: Arc::clone(&clock),
             metrics: metrics.clone(),
         });

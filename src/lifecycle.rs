@@ -18,7 +18,6 @@ pub struct Lifecycle {
 
 impl Lifecycle {
     /// Runs a task that shutdown waits for.
-    #[expect(clippy::disallowed_methods, reason = "this is the place: tracked")]
     pub fn spawn<F>(&self, task: F)
     where
         F: Future<Output = ()> + Send + 'static,

@@ -96,7 +96,7 @@ impl PluginSet {
         let now = self.clock.elapsed();
         let permission = plugin.breaker.ask(now);
         if permission == Permission::Refused {
-            return self.while_open(plugin);
+            return while_open(plugin);
         }
         let start = self.clock.elapsed();
         let called = plugin.pool.call(event, budget);
@@ -116,17 +116,6 @@ impl PluginSet {
         self.metrics.plugin_traps_total.with_label_values(&[id, failure.kind()]).inc();
         tracing::warn!(plugin = id, kind = failure.kind(), detail = failure.detail(), "a plugin failed on a message");
         Verdict::Hold { note: format!("plugin {id} failed: {}", failure.kind()) }
-    }
-
-    fn while_open(&self, plugin: &Plugin) -> Verdict {
-        let id = plugin.manifest.id.as_str();
-        match plugin.manifest.on_error {
-            OnError::Open => Verdict::Allow,
-            OnError::Hold => Verdict::Hold { note: format!("plugin {id} is out of service") },
-            OnError::Closed => {
-                Verdict::Reject { reason: CLOSED_REASON.into(), note: format!("plugin {id} is out of service") }
-            }
-        }
     }
 
     fn decide(&self, event: &MessageEvent<'_>) -> Verdict {
@@ -160,6 +149,17 @@ impl Moderator for PluginSet {
 
     fn is_ready(&self) -> bool {
         self.chain.iter().all(|plugin| plugin.pool.is_sound())
+    }
+}
+
+fn while_open(plugin: &Plugin) -> Verdict {
+    let id = plugin.manifest.id.as_str();
+    match plugin.manifest.on_error {
+        OnError::Open => Verdict::Allow,
+        OnError::Hold => Verdict::Hold { note: format!("plugin {id} is out of service") },
+        OnError::Closed => {
+            Verdict::Reject { reason: CLOSED_REASON.into(), note: format!("plugin {id} is out of service") }
+        }
     }
 }
 

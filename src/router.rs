@@ -58,9 +58,7 @@ impl Router {
             Command::Ping => Reply::Pong(core.clock.now()),
             Command::Register(register) => Reply::Session(core.register(register).await?),
             Command::Login(login) => Reply::Session(core.login(login).await?),
-            Command::Authenticate(token) => {
-                Reply::Authenticated(self.same_user(peer, core.authenticate(&token).await?)?)
-            }
+            Command::Authenticate(token) => Reply::Authenticated(same_user(peer, core.authenticate(&token).await?)?),
             Command::Refresh(token) => Reply::Session(core.refresh(&token).await?),
             Command::Logout => {
                 let actor = actor()?;
@@ -86,14 +84,6 @@ impl Router {
             Command::Unsubscribe(target) => core.unsubscribe(actor()?, peer.session, target).await?,
         };
         Ok(Handled::Reply(reply))
-    }
-
-    /// A connection may renew its identity, not change it.
-    fn same_user(&self, peer: &Peer, identity: Identity) -> Result<Identity, Reject> {
-        match &peer.actor {
-            Some(actor) if actor.user != identity.user => Err(RejectCode::TokenInvalid.into()),
-            _ => Ok(identity),
-        }
     }
 
     /// The reply to a queued message.
@@ -124,5 +114,13 @@ impl Router {
     /// Those of the store.
     pub async fn catch_up(&self, session: SessionId, catching_up: &mut CatchUp) -> Result<Option<Bytes>, Reject> {
         self.core.catch_up(session, catching_up).await
+    }
+}
+
+/// A connection may renew its identity, not change it.
+fn same_user(peer: &Peer, identity: Identity) -> Result<Identity, Reject> {
+    match &peer.actor {
+        Some(actor) if actor.user != identity.user => Err(RejectCode::TokenInvalid.into()),
+        _ => Ok(identity),
     }
 }

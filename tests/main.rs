@@ -1,5 +1,12 @@
 //! Everything that needs a socket, a database, a guest or a browser, in one binary. Pure tests stand beside
 //! the code they test.
+#![allow(
+    unreachable_pub,
+    dead_code,
+    clippy::disallowed_methods,
+    clippy::field_reassign_with_default,
+    reason = "helpers are shared by the modules of one binary"
+)]
 
 mod page;
 mod plugin;

@@ -72,7 +72,7 @@ pub(crate) fn print_table(title: &str, head: &[&str], rows: &[Vec<String>]) {
         let mut line = String::new();
         for (column, cell) in cells.iter().enumerate() {
             let width = width(column);
-            line += &if column == 0 { format!("| {cell:<width$} ") } else { format!("| {cell:>width$} ") };
+            line.push_str(&if column == 0 { format!("| {cell:<width$} ") } else { format!("| {cell:>width$} ") });
         }
         println!("{line}|");
     };

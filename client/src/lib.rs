@@ -19,6 +19,7 @@
 //! }
 //! # Ok(()) }
 //! ```
+#![warn(clippy::unwrap_used, clippy::indexing_slicing)]
 #![warn(missing_docs)]
 
 mod driver;

@@ -6,6 +6,7 @@
 //!
 //! Reading order: [`model`] (what there is), [`command`] (what can be asked and answered), [`codec`]
 //! (bytes and back), [`session`] (who may say what when).
+#![warn(clippy::unwrap_used, clippy::indexing_slicing)]
 #![warn(missing_docs)]
 
 pub mod close;

@@ -196,6 +196,7 @@ impl Order {
 
 #[cfg(test)]
 mod tests {
+    use super::decide as decide_item;
     use super::*;
 
     fn item(order: &Order, acl_version: u64) -> Item {
@@ -255,7 +256,7 @@ mod tests {
         let item = item(&Order::none(), 5);
         let mut decide = |recorded| {
             let facts = Facts { recorded: Some(recorded), membership: &mut || Ok(None) };
-            super::decide(&mut state, &item, Millis(1), facts).unwrap()
+            decide_item(&mut state, &item, Millis(1), facts).unwrap()
         };
         let again = Outcome::Appended(Appended { duplicate: true, ..appended });
         assert_eq!(decide(recorded.clone()), Decision::Recorded(again));

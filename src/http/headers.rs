@@ -21,7 +21,7 @@ static FIXED: [(HeaderName, &str); 7] = [
 ];
 
 /// Adds the security headers; what nobody said may be cached is not.
-pub(super) async fn secure(mut response: Response, is_tls: bool) -> Response {
+pub(super) fn secure(mut response: Response, is_tls: bool) -> Response {
     let headers = response.headers_mut();
     for (name, value) in &FIXED {
         headers.insert(name, HeaderValue::from_static(value));

@@ -24,7 +24,7 @@ pub fn routes(core: Arc<Core>, lifecycle: Lifecycle) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(readyz))
-        .layer(axum::middleware::map_response(|response| super::headers::secure(response, false)))
+        .layer(axum::middleware::map_response(|response| async { super::headers::secure(response, false) }))
         .with_state(Ops { core, lifecycle })
 }
 

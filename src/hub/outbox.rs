@@ -9,9 +9,9 @@ use confab_protocol::close::CloseCode;
 use confab_protocol::model::{DeviceId, RoomId, SessionId, UserId};
 
 /// Pushes that may wait for one reader.
-pub const OUTBOX_PUSHES_MAX: usize = 256;
+const OUTBOX_PUSHES_MAX: usize = 256;
 /// Bytes that may wait for one reader.
-pub const OUTBOX_BYTES_MAX: usize = 1024 * 1024;
+const OUTBOX_BYTES_MAX: usize = 1024 * 1024;
 /// A queue that grew past this gives its memory back when it is empty.
 const KEPT_CAPACITY: usize = 32;
 

@@ -21,14 +21,14 @@ enum Std {
 }
 
 /// Builds the stock plugins as components.
-pub fn plugins() -> Result<()> {
+pub(crate) fn plugins() -> Result<()> {
     let out = shell::root().join("target/assets/plugins");
     fs::create_dir_all(&out)?;
     build_plugin("confab-sanitize", Path::new("plugins/sanitize"), &out.join("sanitize"))
 }
 
 /// Builds the hostile guest that the tests load.
-pub fn test_plugins() -> Result<()> {
+pub(crate) fn test_plugins() -> Result<()> {
     let out = shell::root().join("target/assets/test-plugins");
     fs::create_dir_all(&out)?;
     build_plugin("confab-hostile", Path::new("tests/plugins/hostile"), &out.join("hostile"))
@@ -45,7 +45,7 @@ fn build_plugin(package: &str, folder: &Path, out: &Path) -> Result<()> {
 }
 
 /// Builds the page: static files, and the client session compiled to wasm with its glue.
-pub fn page() -> Result<()> {
+pub(crate) fn page() -> Result<()> {
     let module = build_guest("confab-web")?;
     let fresh = shell::root().join("target/assets/page.new");
     let out = shell::root().join("target/assets/page");
@@ -63,7 +63,7 @@ pub fn page() -> Result<()> {
 }
 
 /// Checks that a crate builds for wasm32: the proof that it does no I/O.
-pub fn check_for_wasm(package: &str) -> Result<()> {
+pub(crate) fn check_for_wasm(package: &str) -> Result<()> {
     guest_cargo("check", package)?.run()
 }
 

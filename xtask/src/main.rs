@@ -1,13 +1,24 @@
-//! The project's own tool. One file per task; this one only reads the command line.
+//! The project's own tool. One file per subject; this one only reads the command line.
 
 mod assets;
+mod check;
 mod codegen;
 mod shell;
+mod tasks;
+mod tidy;
 
 use anyhow::{Result, bail};
 
 const HELP: &str = "cargo xtask <task>
-  codegen [--check] generated protocol code from schema/chat.capnp";
+
+  run [ARGS]        build the page, the stock plugins and the server, and run it
+  test [LAYER]      everything, beginning with check; or one of check, protocol, server
+  check             format, habits, generated code, clippy, wasm32, documents, licences
+  bench [NAME]      fanout, publish, plugins, idle
+  codegen [--check] generated protocol code from schema/chat.capnp
+  plugins           stock plugins as components into target/assets
+  page              the web page into target/assets
+  fuzz TARGET [--secs N]";
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -20,11 +31,20 @@ fn main() {
 
 fn dispatch(args: &[&str]) -> Result<()> {
     match args {
+        ["run", rest @ ..] => tasks::run(rest),
+        ["test"] => tasks::test(None),
+        ["test", layer] => tasks::test(Some(layer)),
+        ["check"] => check::run(),
+        ["tidy"] => tidy::run(),
+        ["bench"] => tasks::bench(None),
+        ["bench", name] => tasks::bench(Some(name)),
+        ["codegen"] => codegen::run(false),
+        ["codegen", "--check"] => codegen::run(true),
         ["plugins"] => assets::plugins(),
         ["test-plugins"] => assets::test_plugins(),
         ["page"] => assets::page(),
-        ["codegen"] => codegen::run(false),
-        ["codegen", "--check"] => codegen::run(true),
+        ["fuzz", target] => tasks::fuzz(target, "60"),
+        ["fuzz", target, "--secs", seconds] => tasks::fuzz(target, seconds),
         _ => {
             println!("{HELP}");
             if args.is_empty() || args == ["help"] { Ok(()) } else { bail!("unknown task: {}", args.join(" ")) }

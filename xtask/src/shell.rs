@@ -8,25 +8,25 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// The folder of the workspace.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").to_owned()
 }
 
 /// A program to run from the workspace's folder, printed before it runs.
-pub struct Cmd {
+pub(crate) struct Cmd {
     inner: Command,
     shown: String,
 }
 
 impl Cmd {
-    pub fn new(program: &str) -> Self {
+    pub(crate) fn new(program: &str) -> Self {
         let mut inner = Command::new(program);
         inner.current_dir(root());
         Self { inner, shown: program.to_owned() }
     }
 
     /// The cargo that runs this task.
-    pub fn cargo() -> Self {
+    pub(crate) fn cargo() -> Self {
         let mut cmd = Self::new("cargo");
         // Cargo sets these for us; a nested cargo must find out for itself.
         for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_PKG_VERSION"] {
@@ -35,28 +35,28 @@ impl Cmd {
         cmd
     }
 
-    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+    pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.shown = format!("{} {}", self.shown, arg.as_ref().to_string_lossy());
         self.inner.arg(arg);
         self
     }
 
-    pub fn args<S: AsRef<OsStr>>(self, args: impl IntoIterator<Item = S>) -> Self {
+    pub(crate) fn args<S: AsRef<OsStr>>(self, args: impl IntoIterator<Item = S>) -> Self {
         args.into_iter().fold(self, Self::arg)
     }
 
-    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.inner.env(name, value);
         self
     }
 
-    pub fn dir(mut self, dir: &Path) -> Self {
+    pub(crate) fn dir(mut self, dir: &Path) -> Self {
         self.inner.current_dir(dir);
         self
     }
 
     /// Runs it and fails unless it exits with 0.
-    pub fn run(mut self) -> Result<()> {
+    pub(crate) fn run(mut self) -> Result<()> {
         eprintln!("  $ {}", self.shown);
         let status = self.inner.status().with_context(|| format!("cannot start {}", self.shown))?;
         if !status.success() {
@@ -66,13 +66,13 @@ impl Cmd {
     }
 
     /// Runs it silently; whether it exits with 0.
-    pub fn succeeds(mut self) -> bool {
+    pub(crate) fn succeeds(mut self) -> bool {
         self.inner.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null());
         self.inner.status().is_ok_and(|status| status.success())
     }
 
     /// Its standard output as text.
-    pub fn read(mut self) -> Result<String> {
+    pub(crate) fn read(mut self) -> Result<String> {
         let output =
             self.inner.stderr(Stdio::inherit()).output().with_context(|| format!("cannot start {}", self.shown))?;
         if !output.status.success() {
@@ -83,13 +83,13 @@ impl Cmd {
 }
 
 /// Where a program stands, if it does.
-pub fn find_program(name: &str) -> Option<PathBuf> {
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
 }
 
 /// Installs the Debian packages whose program is missing: `(program, package)`.
-pub fn ensure_apt(wanted: &[(&str, &str)]) -> Result<()> {
+pub(crate) fn ensure_apt(wanted: &[(&str, &str)]) -> Result<()> {
     let missing: Vec<&str> =
         wanted.iter().filter(|(program, _)| find_program(program).is_none()).map(|(_, package)| *package).collect();
     if missing.is_empty() {

@@ -71,7 +71,7 @@ pub fn encode_push(room: RoomId, incarnation: Incarnation, entries: &[Envelope])
 pub fn decode_server_frame(frame: &Bytes) -> Result<ServerFrame, FrameError> {
     use wire::{push, server_frame};
     let message = open(frame)?;
-    let root = message.get_root::<wire::server_frame::Reader<'_>>()?;
+    let root = message.get_root::<server_frame::Reader<'_>>()?;
     Ok(match root.which() {
         Ok(server_frame::Which::Welcome(welcome)) => ServerFrame::Welcome(read_welcome(welcome?)?),
         Ok(server_frame::Which::Reply(reply)) => {

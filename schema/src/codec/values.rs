@@ -57,7 +57,7 @@ pub(super) fn write_cursor(mut cursor: wire::cursor::Builder<'_>, value: &Cursor
 }
 
 /// UTF-8 or a reject of the request.
-pub(super) fn utf8<'a>(text: capnp::Result<text::Reader<'a>>) -> Result<&'a str, Reject> {
+pub(super) fn utf8(text: capnp::Result<text::Reader<'_>>) -> Result<&str, Reject> {
     text.map_err(|_| malformed())?.to_str().map_err(|_| Reject::new(RejectCode::Malformed, "a text is not UTF-8"))
 }
 

@@ -1,0 +1,52 @@
+//! `check`: everything that can be said about the code without running it.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::shell::{self, Cmd};
+use crate::{assets, codegen, tidy};
+
+const DENY_VERSION: &str = "0.20.2";
+
+pub(crate) fn run() -> Result<()> {
+    Cmd::cargo().args(["fmt", "--all", "--check"]).run().context("run `cargo fmt --all`")?;
+    tidy::run()?;
+    codegen::run(true)?;
+    let wasm_only = ["--exclude", "confab-hostile", "--exclude", "confab-web"];
+    let clippy = Cmd::cargo().args(["clippy", "--quiet", "--workspace", "--all-targets"]).args(wasm_only);
+    clippy.args(["--", "--deny", "warnings"]).run()?;
+    assets::check_for_wasm("confab-protocol").context("the protocol must build for wasm32: it does no I/O")?;
+    let doc = Cmd::cargo().env("RUSTDOCFLAGS", "--deny warnings").args([
+        "doc",
+        "--quiet",
+        "--no-deps",
+        "--document-private-items",
+    ]);
+    doc.args(["--package", "confab-protocol", "--package", "confab-plugin", "--package", "confab-client"]).run()?;
+    deny()
+}
+
+/// Licences, sources, bans. Advisories need a database that is not everywhere; `cargo deny check` asks for it.
+fn deny() -> Result<()> {
+    let home = tools_home()?;
+    let program = home.join("bin/cargo-deny");
+    let version = Cmd::new(program.to_str().context("paths are UTF-8")?).arg("--version").read().unwrap_or_default();
+    if !version.contains(DENY_VERSION) {
+        eprintln!("xtask: building cargo-deny {DENY_VERSION} once, into {}", home.display());
+        let install = Cmd::cargo().args(["install", "cargo-deny", "--quiet", "--locked", "--version", DENY_VERSION]);
+        install.arg("--root").arg(&home).arg("--target-dir").arg(home.join("build")).run()?;
+    }
+    let deny =
+        Cmd::new(program.to_str().context("paths are UTF-8")?).args(["--log-level", "error", "--offline", "check"]);
+    deny.args(["--hide-inclusion-graph", "licenses", "bans", "sources"]).run()
+}
+
+/// Outside `target`, so that it is built once for a machine and not once for a clone.
+fn tools_home() -> Result<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
+    let home = cache.or_else(home).unwrap_or_else(|| shell::root().join("target")).join("confab-tools");
+    std::fs::create_dir_all(&home)?;
+    Ok(home)
+}

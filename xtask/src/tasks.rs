@@ -1,0 +1,86 @@
+//! `run`, `test`, `bench`, `fuzz`: what people type.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use crate::shell::{self, Cmd};
+use crate::{assets, check};
+
+/// Builds the page, the stock plugins and the server, and runs it. Needs nothing but cargo and a C compiler.
+pub(crate) fn run(args: &[&str]) -> Result<()> {
+    assets::plugins()?;
+    assets::page()?;
+    let args = if args.is_empty() { &["serve"] } else { args };
+    Cmd::cargo().args(["run", "--quiet", "--release", "--package", "confab", "--"]).args(args).run()
+}
+
+/// Everything: `check`, then every layer of tests. Prints how long each part took.
+pub(crate) fn test(layer: Option<&str>) -> Result<()> {
+    let mut times = BTreeMap::new();
+    let mut timed = |name: &'static str, work: &dyn Fn() -> Result<()>| -> Result<()> {
+        eprintln!("xtask: {name}");
+        let start = now();
+        work()?;
+        times.insert(name, start.elapsed().as_secs());
+        Ok(())
+    };
+    let is_wanted = |name: &str| layer.is_none_or(|layer| layer == name);
+    if !["check", "protocol", "server"].iter().any(|name| is_wanted(name)) {
+        bail!("layers: check, protocol, server");
+    }
+    if is_wanted("check") {
+        timed("check", &check::run)?;
+    }
+    if is_wanted("protocol") {
+        timed("protocol", &|| {
+            let packages = ["confab-protocol", "confab-plugin", "confab-client", "confab-sanitize", "xtask"];
+            let cargo = Cmd::cargo().args(["test", "--quiet"]);
+            packages.iter().fold(cargo, |cargo, package| cargo.args(["--package", package])).run()
+        })?;
+    }
+    if is_wanted("server") {
+        timed("guests and page", &|| {
+            assets::plugins()?;
+            assets::test_plugins()?;
+            assets::page()
+        })?;
+        timed("server", &|| {
+            let browser = [("chromium", "chromium"), ("chromedriver", "chromium-driver"), ("capnp", "capnproto")];
+            shell::ensure_apt(&browser)?;
+            Cmd::cargo().args(["test", "--package", "confab"]).run()
+        })?;
+    }
+    for (name, seconds) in &times {
+        eprintln!("xtask: {name}: {seconds} s");
+    }
+    eprintln!("xtask: all passed in {} s", times.values().sum::<u64>());
+    Ok(())
+}
+
+/// All benches, or one by name.
+pub(crate) fn bench(name: Option<&str>) -> Result<()> {
+    assets::plugins()?;
+    let benches = ["fanout", "publish", "plugins", "idle"];
+    for bench in benches.iter().filter(|bench| name.is_none_or(|name| name == **bench)) {
+        Cmd::cargo().args(["bench", "--quiet", "--package", "confab", "--bench", bench]).run()?;
+    }
+    Ok(())
+}
+
+/// One fuzz target for a while; the only task that wants a nightly compiler and cargo-fuzz.
+pub(crate) fn fuzz(target: &str, seconds: &str) -> Result<()> {
+    if !Cmd::cargo().args(["+nightly", "fuzz", "--version"]).succeeds() {
+        bail!(
+            "this task needs a nightly compiler and cargo-fuzz:\n\n    rustup toolchain add nightly && cargo install cargo-fuzz\n"
+        );
+    }
+    let limit = format!("-max_total_time={seconds}");
+    Cmd::cargo().args(["+nightly", "fuzz", "run", target, "--", &limit]).dir(&shell::root().join("fuzz")).run()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a tool tells how long it took")]
+fn now() -> Instant {
+    Instant::now()
+}
