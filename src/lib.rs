@@ -6,6 +6,11 @@
 //! (group commit), [`store`] (durable), [`tail`] and [`hub`] (to every reader).
 #![warn(clippy::unwrap_used, clippy::indexing_slicing)]
 
+/// The README's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
+
 pub mod assets;
 pub mod cli;
 pub mod clock;

@@ -8,6 +8,7 @@
     reason = "helpers are shared by the modules of one binary"
 )]
 
+mod docs;
 mod page;
 mod plugin;
 mod process;

@@ -1,6 +1,6 @@
 //! What the benches share: processes on cores of their own, clients that cost little, tables. What is
 //! measured and how stands in the bench itself.
-#![allow(dead_code, reason = "each bench is a crate and uses its part")]
+#![allow(clippy::format_push_string, dead_code, reason = "each bench is a crate and uses its part")]
 #![allow(clippy::print_stdout, reason = "a bench prints what it found")]
 
 pub(crate) mod floor;

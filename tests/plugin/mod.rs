@@ -1,1 +1,65 @@
-//! See the files of this folder.
+//! The sandbox: what misbehaving guests do to authors and to the server, what is refused at load, and the
+//! stock filter inside it beside the same filter outside.
+
+mod hostile;
+mod load;
+mod sanitize;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use confab::config::{Config, Plugins};
+use confab_client::{Command, Error, Publish, Reject, Reply, Room};
+use confab_protocol::model::{Body, ClientId};
+
+use crate::support::people::Person;
+
+/// A file that `cargo xtask plugins` or `cargo xtask test-plugins` built.
+fn built(path: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/assets").join(path);
+    assert!(path.exists(), "{} is missing: run `cargo xtask plugins` and `cargo xtask test-plugins`", path.display());
+    path
+}
+
+/// A folder with the stock filter and the hostile guest.
+fn folder() -> Arc<tempfile::TempDir> {
+    let folder = tempfile::tempdir().unwrap();
+    for path in ["plugins/sanitize.wasm", "plugins/sanitize.toml", "test-plugins/hostile.wasm", "test-plugins/hostile.toml"]
+    {
+        let file = built(path);
+        std::fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
+    }
+    Arc::new(folder)
+}
+
+/// Both plugins in a chain, with the budgets of the defaults.
+fn plugins(folder: &Path) -> Plugins {
+    Plugins {
+        dir: Some(folder.to_owned()),
+        chain: vec!["sanitize".into(), "hostile".into()],
+        grant: vec!["log".into()],
+        ..Config::default().plugins
+    }
+}
+
+/// Budgets that only an endless loop exhausts, however slow the machine.
+fn generous(plugins: Plugins) -> Plugins {
+    Plugins { call_budget_ms: 500, chain_budget_ms: 2_000, ..plugins }
+}
+
+type Outcome = Result<Reply, Reject>;
+
+/// Publishes, perhaps again, under a given id.
+async fn publish(person: &Person, room: &Room, client_id: ClientId, resend: bool, text: &str) -> Outcome {
+    let publish = Publish { room: room.id, client_id, resend, body: Body::parse(text).unwrap() };
+    match person.client.request(Command::Publish(publish)).await {
+        Ok(reply) => Ok(reply),
+        Err(Error::Rejected(reject)) => Err(reject),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+/// Publishes something new.
+async fn post(person: &Person, room: &Room, text: &str) -> Outcome {
+    publish(person, room, person.client.new_client_id(), false, text).await
+}
