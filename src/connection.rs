@@ -144,7 +144,9 @@ impl<L: Link> Connection<'_, L> {
         let mut leave_by = None;
         let mut armed = Millis(0);
         let sleep = tokio::time::sleep(Duration::ZERO);
-        tokio::pin!(sleep);
+        // Both are registered once and polled often.
+        let drain = self.shared.lifecycle.draining();
+        tokio::pin!(sleep, drain);
         loop {
             let deadline = self.drain_session().await?;
             // Deadlines mostly move away; the timer is touched only when one comes nearer or it has fired.
@@ -159,7 +161,7 @@ impl<L: Link> Connection<'_, L> {
                 taken = std::future::poll_fn(|cx| outbox.poll_take(cx, &mut batch)) => Wake::Pushes(taken),
                 frame = self.link.recv() => Wake::Frame(frame),
                 Some(settled) = self.settling.next() => Wake::Settled(settled),
-                () = self.shared.lifecycle.draining(), if leave_by.is_none() => Wake::Draining,
+                () = &mut drain, if leave_by.is_none() => Wake::Draining,
                 () = sleep_until(leave_by), if leave_by.is_some() => Wake::DrainedLongEnough,
                 () = &mut sleep => Wake::Timeout,
                 () = std::future::ready(()), if !self.catching_up.is_empty() => Wake::CatchUp,
@@ -187,7 +189,7 @@ impl<L: Link> Connection<'_, L> {
     fn handle_frame(&mut self, frame: Result<Option<Bytes>, LinkError>) -> Result<(), End> {
         match frame {
             Ok(Some(frame)) => {
-                self.shared.metrics.frames_total.with_label_values(&["in"]).inc();
+                self.shared.metrics.frames_received_total.inc();
                 self.session.handle(self.shared.clock.now(), Input::Frame(frame));
                 Ok(())
             }
@@ -307,7 +309,7 @@ impl<L: Link> Connection<'_, L> {
     }
 
     async fn send_pushes(&mut self, batch: &mut Batch) -> Result<(), End> {
-        self.shared.metrics.frames_total.with_label_values(&["out"]).inc_by(batch.len() as u64);
+        self.shared.metrics.pushes_sent_total.inc_by(batch.len() as u64);
         let link = &mut self.link;
         within(async {
             for push in batch.drain(..) {

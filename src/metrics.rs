@@ -57,7 +57,8 @@ metrics! {
     connections_refused_total: IntCounterVec = "confab_connections_refused_total", "Connections refused before a session.", ["reason"];
     closes_total: IntCounterVec = "confab_closes_total", "Connections closed by the server, by code.", ["code"];
     panics_total: IntCounter = "confab_connection_panics_total", "Connections ended by a fault of the server.";
-    frames_total: IntCounterVec = "confab_frames_total", "Frames, by direction (in, out).", ["direction"];
+    frames_received_total: IntCounter = "confab_frames_received_total", "Frames that peers sent.";
+    pushes_sent_total: IntCounter = "confab_pushes_sent_total", "Pushes taken from outboxes to be written.";
     requests_total: IntCounterVec = "confab_requests_total", "Requests admitted, by command.", ["command"];
     request_seconds: HistogramVec = "confab_request_seconds", "From reading a request to its reply.", ["command"], buckets LATENCY_SECONDS;
     rejects_total: IntCounterVec = "confab_rejects_total", "Requests refused, by code.", ["code"];

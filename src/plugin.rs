@@ -6,6 +6,7 @@ mod engine;
 mod host;
 mod manifest;
 mod pool;
+mod ticker;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -66,7 +67,7 @@ impl PluginSet {
         clock: &Arc<dyn Clock>,
         metrics: &Metrics,
     ) -> Result<Self, LoadError> {
-        let engine = Engine::new(config, clock, metrics).map_err(|reason| LoadError { id: "engine".into(), reason })?;
+        let engine = Engine::new(config, clock).map_err(|reason| LoadError { id: "engine".into(), reason })?;
         let mut chain = Vec::with_capacity(config.chain.len());
         for id in &config.chain {
             let fail = |reason: String| LoadError { id: id.clone(), reason };

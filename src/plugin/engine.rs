@@ -13,12 +13,10 @@ use super::host::bindings::exports::confab::plugin::message;
 use super::host::{HostState, MemoryExceeded};
 use super::manifest::Manifest;
 use super::pool::Pool;
+use super::ticker::Ticker;
 use crate::clock::Clock;
 use crate::config;
-use crate::metrics::Metrics;
 
-/// How often a running guest is looked at.
-const TICK: Duration = Duration::from_millis(1);
 const STACK_BYTES_MAX: usize = 512 * 1024;
 const PACKAGE: &str = "confab:plugin/";
 const VERSION: &str = "@0.1.0";
@@ -68,27 +66,17 @@ impl From<wasmtime::Error> for Failure {
 /// The engine and its ticker.
 pub(super) struct Engine {
     engine: wasmtime::Engine,
+    ticker: Ticker,
     memory_max: usize,
     clock: Arc<dyn Clock>,
 }
 
 impl Engine {
-    pub(super) fn new(config: &config::Plugins, clock: &Arc<dyn Clock>, _metrics: &Metrics) -> Result<Self, String> {
+    pub(super) fn new(config: &config::Plugins, clock: &Arc<dyn Clock>) -> Result<Self, String> {
         let memory_max = usize::try_from(config.memory_mib << 20).map_err(|error| error.to_string())?;
         let engine = wasmtime::Engine::new(&settings(memory_max as u64)).map_err(|error| format!("{error:#}"))?;
-        // The ticker ends with the engine.
-        let ticked = engine.weak();
-        std::thread::Builder::new()
-            .name("plugin-ticker".into())
-            .spawn(move || {
-                while let Some(engine) = ticked.upgrade() {
-                    engine.increment_epoch();
-                    drop(engine);
-                    std::thread::sleep(TICK);
-                }
-            })
-            .map_err(|error| error.to_string())?;
-        Ok(Self { engine, memory_max, clock: Arc::clone(clock) })
+        let ticker = Ticker::start(&engine).map_err(|error| error.to_string())?;
+        Ok(Self { engine, ticker, memory_max, clock: Arc::clone(clock) })
     }
 
     /// Compiles a component, checks its imports against what was granted, and makes a first instance.
@@ -104,7 +92,7 @@ impl Engine {
         let hook = message::GuestIndices::new(&prepared).map_err(|_| "does not export the message hook".to_owned())?;
         let hash = digest::digest(&digest::SHA256, wasm).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         let id: Arc<str> = manifest.id.as_str().into();
-        let pool = Pool::new(id, hash, prepared, hook, self.memory_max, Arc::clone(&self.clock));
+        let pool = Pool::new(id, hash, prepared, hook, self.memory_max, Arc::clone(&self.clock), self.ticker.clone());
         pool.warm_up().map_err(|failure| format!("cannot be instantiated: {}", failure.detail()))?;
         Ok(pool)
     }

@@ -10,6 +10,7 @@ use wasmtime::{Store, UpdateDeadline};
 use super::engine::{Budget, Failure};
 use super::host::HostState;
 use super::host::bindings::exports::confab::plugin::message;
+use super::ticker::Ticker;
 use crate::clock::{Clock, thread_cpu_time};
 
 /// Calls after which an instance is replaced, so that slow leaks stay small.
@@ -34,6 +35,7 @@ pub(super) struct Pool {
     hook: message::GuestIndices,
     memory_max: usize,
     clock: Arc<dyn Clock>,
+    ticker: Ticker,
     idle: Mutex<Vec<Instance>>,
 }
 
@@ -45,8 +47,9 @@ impl Pool {
         hook: message::GuestIndices,
         memory_max: usize,
         clock: Arc<dyn Clock>,
+        ticker: Ticker,
     ) -> Self {
-        Self { plugin, hash, prepared, hook, memory_max, clock, idle: Mutex::default() }
+        Self { plugin, hash, prepared, hook, memory_max, clock, ticker, idle: Mutex::default() }
     }
 
     /// SHA-256 of the component, in hex.
@@ -67,6 +70,7 @@ impl Pool {
     }
 
     pub(super) fn call(&self, event: message::Event<'_>, budget: Budget) -> Result<message::Verdict, Failure> {
+        let _watch = self.ticker.watch();
         let idle = self.lock().pop();
         let mut instance = match idle {
             Some(instance) => instance,
@@ -87,6 +91,7 @@ impl Pool {
     }
 
     fn start(&self) -> Result<Instance, Failure> {
+        let _watch = self.ticker.watch();
         let state = HostState {
             plugin: Arc::clone(&self.plugin),
             clock: Arc::clone(&self.clock),

@@ -17,6 +17,9 @@ pub fn clean(text: &str) -> Option<String> {
     if text.bytes().all(|byte| matches!(byte, b'\t' | b'\n' | b' '..=b'~')) {
         return None;
     }
+    if text.chars().all(is_plain) {
+        return None;
+    }
     // Composing comes after removing: what stood between a base and its mark may be what went.
     let visible = remove_banned(text);
     let composed = match is_nfc_quick(visible.chars()) {
@@ -25,6 +28,17 @@ pub fn clean(text: &str) -> Option<String> {
     };
     let cleaned = limit_marks(&composed);
     (cleaned != text).then_some(cleaned)
+}
+
+/// The bulk of what people write, known by range to stay, to be composed, and to be no mark: Latin, Greek and
+/// Cyrillic letters, ideographs, kana, Hangul, usual punctuation and pictures. The rest is looked up.
+const fn is_plain(c: char) -> bool {
+    matches!(c,
+        '\t' | '\n' | ' '..='~' | '\u{a0}'..='\u{ac}' | '\u{ae}'..='\u{2ff}' | '\u{391}'..='\u{3a1}' | '\u{3a3}'..='\u{3ce}'
+        | '\u{400}'..='\u{482}' | '\u{48a}'..='\u{52f}' | '\u{5d0}'..='\u{5ea}' | '\u{2010}'..='\u{2027}'
+        | '\u{2030}'..='\u{205e}' | '\u{20a0}'..='\u{20bf}' | '\u{3001}'..='\u{3020}' | '\u{3041}'..='\u{3096}'
+        | '\u{30a1}'..='\u{30fa}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' | '\u{ff01}'..='\u{ff5e}'
+        | '\u{1f300}'..='\u{1f3f3}' | '\u{1f400}'..='\u{1f64f}' | '\u{1f680}'..='\u{1f6ff}' | '\u{1f900}'..='\u{1f9ff}')
 }
 
 fn remove_banned(text: &str) -> String {
@@ -73,7 +87,7 @@ fn is_banned(c: char) -> bool {
 }
 
 fn is_mark(c: char) -> bool {
-    matches!(c.general_category(), GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark)
+    !is_plain(c) && matches!(c.general_category(), GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark)
         // Variation selectors choose a form and stack nothing.
         && !matches!(c, '\u{fe00}'..='\u{fe0f}')
 }
@@ -139,6 +153,15 @@ mod tests {
         ] {
             assert_eq!(clean(text).as_deref(), Some(cleaned), "{text:?}");
             assert_eq!(clean(cleaned), None, "cleaning is done once: {cleaned:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_plain_by_range_is_plain_by_the_tables() {
+        for c in ('\0'..=char::MAX).filter(|c| is_plain(*c)) {
+            let mark = matches!(c.general_category(), GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark);
+            let composed = is_nfc_quick(std::iter::once(c)) == IsNormalized::Yes;
+            assert!(!mark && composed && (!is_banned(c) || matches!(c, '\t' | '\n')), "U+{:04X}", u32::from(c));
         }
     }
 
