@@ -2,6 +2,8 @@
 //! the code they test.
 #![allow(
     unreachable_pub,
+    clippy::pedantic,
+    clippy::drop_non_drop,
     dead_code,
     clippy::disallowed_methods,
     clippy::field_reassign_with_default,

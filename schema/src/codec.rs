@@ -2,7 +2,7 @@
 //!
 //! Decoding never panics and allocates no more than the frame's own length. A frame that is not of the
 //! protocol is a [`FrameError`], which ends the connection; a request that can be told apart but not
-//! served carries its own [`Reject`], which does not.
+//! served carries its own [`crate::reject::Reject`], which does not.
 
 mod entry;
 mod read;

@@ -93,13 +93,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocketLink<S> {
 const HEADER_BYTES_MAX: usize = 10;
 
 /// The header of a binary message, unmasked, and its length (RFC 6455 section 5.2).
-const fn message_header(payload_bytes: usize) -> ([u8; HEADER_BYTES_MAX], usize) {
-    let [a, b, c, d, e, f, high, low] = (payload_bytes as u64).to_be_bytes();
-    match payload_bytes {
-        0..126 => ([FINAL_BINARY, low, 0, 0, 0, 0, 0, 0, 0, 0], 2),
-        126..0x1_0000 => ([FINAL_BINARY, 126, high, low, 0, 0, 0, 0, 0, 0], 4),
-        _ => ([FINAL_BINARY, 127, a, b, c, d, e, f, high, low], 10),
-    }
+fn message_header(payload_bytes: usize) -> ([u8; HEADER_BYTES_MAX], usize) {
+    let mut header = [0; HEADER_BYTES_MAX];
+    let [first, short, long @ ..] = &mut header;
+    *first = FINAL_BINARY;
+    let length = match payload_bytes {
+        0..126 => {
+            *short = payload_bytes as u8;
+            2
+        }
+        126..0x1_0000 => {
+            *short = 126;
+            let bytes = (payload_bytes as u16).to_be_bytes();
+            long.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+            4
+        }
+        _ => {
+            *short = 127;
+            *long = (payload_bytes as u64).to_be_bytes();
+            HEADER_BYTES_MAX
+        }
+    };
+    (header, length)
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Link for WebSocketLink<S> {
