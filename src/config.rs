@@ -229,8 +229,9 @@ impl Config {
             figment = figment.merge(Toml::string(&text));
         }
         let config: Self = figment.merge(Env::prefixed("CONFAB__").split("__")).extract().map_err(|error| {
-            let lines: Vec<String> = error.into_iter().map(|error| error.to_string()).collect();
-            ConfigError::Invalid(lines.join("; "))
+            let texts: Vec<String> = error.into_iter().map(|error| error.to_string()).collect();
+            // One line, however the parser draws it.
+            ConfigError::Invalid(texts.join("; ").split_whitespace().collect::<Vec<_>>().join(" "))
         })?;
         config.check()?;
         Ok(config)

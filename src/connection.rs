@@ -191,6 +191,9 @@ impl<L: Link> Connection<'_, L> {
             Ok(Some(frame)) => {
                 self.shared.metrics.frames_received_total.inc();
                 self.session.handle(self.shared.clock.now(), Input::Frame(frame));
+                if let Some(code) = self.session.take_refusal() {
+                    self.count_reject(code);
+                }
                 Ok(())
             }
             Ok(None) | Err(LinkError::Lost) => Err(End::Gone),
@@ -235,7 +238,7 @@ impl<L: Link> Connection<'_, L> {
                 Err(reject) => {
                     let code = match RejectCode::from_number(reject.code) {
                         Some(RejectCode::TokenExpired) => CloseCode::TokenExpired,
-                        Some(RejectCode::Unavailable) => CloseCode::Internal,
+                        Some(RejectCode::Unavailable | RejectCode::Internal) => CloseCode::Internal,
                         _ => CloseCode::TokenInvalid,
                     };
                     return self.session.handle(now, Input::Close(code));
@@ -261,7 +264,11 @@ impl<L: Link> Connection<'_, L> {
         let result = match Box::pin(self.shared.router.handle(&self.peer, command)).await {
             Ok(Handled::Reply(reply)) => Ok(reply),
             Ok(Handled::Resumed(reply, catching_up)) => {
-                self.catching_up.extend(catching_up);
+                for room in catching_up {
+                    // Asked again, it begins again.
+                    self.catching_up.retain(|other| other.room() != room.room());
+                    self.catching_up.push_back(room);
+                }
                 Ok(reply)
             }
             Ok(Handled::Queued(receipt, altered)) => {
@@ -289,8 +296,7 @@ impl<L: Link> Connection<'_, L> {
             Ok(Reply::Authenticated(identity)) => Some(identity),
             Ok(_) => None,
             Err(reject) => {
-                let name = RejectCode::from_number(reject.code).map_or("unknown", RejectCode::name);
-                self.shared.metrics.rejects_total.with_label_values(&[name]).inc();
+                self.count_reject(reject.code);
                 None
             }
         };
@@ -302,6 +308,11 @@ impl<L: Link> Connection<'_, L> {
             self.peer.actor = Some(Actor::from(identity.clone()));
         }
         self.session.handle(now, Input::Reply { id, result });
+    }
+
+    fn count_reject(&self, code: u16) {
+        let name = RejectCode::from_number(code).map_or("unknown", RejectCode::name);
+        self.shared.metrics.rejects_total.with_label_values(&[name]).inc();
     }
 
     fn since(&self, start: Duration) -> f64 {

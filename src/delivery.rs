@@ -24,6 +24,10 @@ impl Delivery for HubDelivery {
         if self.0.go_live(session, cursor.room, cursor.seq) { Liveness::Live } else { Liveness::Behind }
     }
 
+    fn is_attached(&self, session: SessionId, room: RoomId) -> bool {
+        self.0.is_attached(session, room)
+    }
+
     fn detach(&self, session: SessionId, room: RoomId) {
         self.0.detach(session, room);
     }

@@ -40,6 +40,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn remove_from(users: &mut HashMap<UserId, Vec<Arc<Outbox>>>, user: UserId, outbox: &Arc<Outbox>) {
+    if let Some(outboxes) = users.get_mut(&user) {
+        outboxes.retain(|other| !Arc::ptr_eq(other, outbox));
+        if outboxes.is_empty() {
+            users.remove(&user);
+        }
+    }
+}
+
 impl Hub {
     /// An empty hub with a power of two of shards, at least twice the cores.
     #[must_use]
@@ -68,13 +77,7 @@ impl Hub {
     pub fn disconnect(&self, outbox: &Arc<Outbox>) {
         lock(&self.sessions).remove(&outbox.session());
         if let Some((user, _)) = outbox.owner() {
-            let mut users = lock(&self.users);
-            if let Some(outboxes) = users.get_mut(&user) {
-                outboxes.retain(|other| !Arc::ptr_eq(other, outbox));
-                if outboxes.is_empty() {
-                    users.remove(&user);
-                }
-            }
+            remove_from(&mut lock(&self.users), user, outbox);
         }
         for room in outbox.take_rooms() {
             self.drop_subscriber(room, |other| Arc::ptr_eq(other, outbox));
@@ -84,7 +87,8 @@ impl Hub {
     /// Binds a connection to a user's device. `false`: the user has too many.
     pub fn identify(&self, session: SessionId, user: UserId, device: DeviceId) -> bool {
         let Some(outbox) = self.outbox(session) else { return true };
-        if outbox.owner().is_some_and(|(owner, _)| owner == user) {
+        let before = outbox.owner().map(|(owner, _)| owner);
+        if before == Some(user) {
             outbox.set_owner(user, device);
             return true;
         }
@@ -94,7 +98,10 @@ impl Hub {
             return false;
         }
         outbox.set_owner(user, device);
-        outboxes.push(outbox);
+        outboxes.push(Arc::clone(&outbox));
+        if let Some(before) = before {
+            remove_from(&mut users, before, &outbox);
+        }
         true
     }
 
@@ -126,6 +133,12 @@ impl Hub {
             subscriber.live_from = Some(known);
         }
         true
+    }
+
+    /// Whether a connection follows a room, live or not.
+    #[must_use]
+    pub fn is_attached(&self, session: SessionId, room: RoomId) -> bool {
+        self.outbox(session).is_some_and(|outbox| outbox.has_room(room))
     }
 
     /// Ends an interest.

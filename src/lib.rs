@@ -30,6 +30,7 @@ pub mod tail;
 pub mod telemetry;
 pub mod transport;
 
+use std::fs::File;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,6 +102,7 @@ pub struct Server {
     tls: Option<tokio_rustls::TlsAcceptor>,
     config: Config,
     fingerprint: Option<String>,
+    _lock: File,
 }
 
 impl Server {
@@ -114,7 +116,8 @@ impl Server {
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let plugins = PluginSet::load(&config.plugins, assets::PLUGINS, &clock, &metrics)?;
         let store = open_store(&config)?;
-        Self::assemble(config, clock, metrics, Arc::new(store), Arc::new(plugins)).await
+        let lock = lock(&config)?;
+        Self::assemble(config, clock, metrics, Arc::new(store), Arc::new(plugins), lock).await
     }
 
     async fn assemble(
@@ -123,6 +126,7 @@ impl Server {
         metrics: Metrics,
         store: Arc<dyn Store>,
         moderator: Arc<dyn Moderator>,
+        lock: File,
     ) -> Result<Self, StartError> {
         let lifecycle = Lifecycle::default();
         let certificate = Certificate::load(&config)?;
@@ -161,7 +165,7 @@ impl Server {
         let connections =
             Connections { router: Router::new(Arc::clone(&core)), hub, clock, metrics, lifecycle: lifecycle.clone() };
         let gate = Gate::new(config.limits.connections, config.limits.connections_per_ip);
-        Ok(Self { core, connections, lifecycle, gate, http, ops, quic, tls, config, fingerprint })
+        Ok(Self { core, connections, lifecycle, gate, http, ops, quic, tls, config, fingerprint, _lock: lock })
     }
 
     /// Where it listens; ports of 0 are resolved.
@@ -228,6 +232,20 @@ pub fn open_store(config: &Config) -> Result<Sqlite, StartError> {
     let path = config.data_dir.display().to_string();
     std::fs::create_dir_all(&config.data_dir).map_err(|source| StartError::Data { path, source })?;
     Ok(Sqlite::open(&config.data_dir.join("confab.db"), config.store.readers)?)
+}
+
+/// Two servers on one data directory would each deliver half; the second is refused. Held until the process ends.
+fn lock(config: &Config) -> Result<File, StartError> {
+    let path = config.data_dir.join("lock");
+    let failed = |source| StartError::Data { path: path.display().to_string(), source };
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(failed(std::io::Error::other("another server runs on this data directory; stop it first")))
+        }
+    }
 }
 
 async fn listen(address: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {

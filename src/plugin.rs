@@ -70,7 +70,7 @@ impl PluginSet {
         let engine = Engine::new(config, clock).map_err(|reason| LoadError { id: "engine".into(), reason })?;
         let mut chain = Vec::with_capacity(config.chain.len());
         for id in &config.chain {
-            let fail = |reason: String| LoadError { id: id.clone(), reason };
+            let fail = |reason: String| LoadError { id: id.clone(), reason: one_line(&reason) };
             let (wasm, toml) = match &config.dir {
                 Some(dir) => (read(dir, id, "wasm").map_err(fail)?, read(dir, id, "toml").map_err(fail)?),
                 None => (find(stock, id, "wasm").map_err(fail)?, find(stock, id, "toml").map_err(fail)?),
@@ -162,6 +162,13 @@ fn while_open(plugin: &Plugin) -> Verdict {
             Verdict::Reject { reason: CLOSED_REASON.into(), note: format!("plugin {id} is out of service") }
         }
     }
+}
+
+/// Libraries explain themselves over many lines; an operator reads one.
+fn one_line(text: &str) -> String {
+    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.truncate(line.floor_char_boundary(REASON_BYTES_MAX));
+    line
 }
 
 fn read(dir: &Path, id: &str, extension: &str) -> Result<Vec<u8>, String> {

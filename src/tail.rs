@@ -50,7 +50,9 @@ fn by_room(decided: &[(Item, Decision)]) -> Vec<Fresh<'_>> {
     let mut rooms: Vec<Fresh<'_>> = Vec::new();
     for (item, decision) in decided {
         let Decision::Append { incarnation, seq, time } = *decision else { continue };
-        let index = rooms.iter().position(|fresh| fresh.room == item.room).unwrap_or_else(|| {
+        // Behind a leaving begins another push: their own leaving is the last entry that they see.
+        let is_open = |fresh: &Fresh<'_>| fresh.room == item.room && fresh.leavers.is_empty();
+        let index = rooms.iter().position(is_open).unwrap_or_else(|| {
             rooms.push(Fresh { room: item.room, incarnation, entries: Vec::new(), leavers: Vec::new() });
             rooms.len() - 1
         });

@@ -10,7 +10,11 @@ use crate::config::{Log, LogFormat};
 
 /// Installs the process-wide subscriber; a second call changes nothing.
 pub fn init(config: &Log) {
-    let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let mut filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    // Libraries that print what passes through them when asked for everything: they are never asked.
+    for quiet in ["tungstenite=info", "hyper=info", "rustls=info"] {
+        filter = filter.add_directive(quiet.parse().unwrap_or_default());
+    }
     let pretty = match config.format {
         LogFormat::Pretty => true,
         LogFormat::Json => false,

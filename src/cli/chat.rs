@@ -91,7 +91,15 @@ async fn chat(config: &Config, args: Args) -> anyhow::Result<()> {
         entered = enter(&client, &args, &mut lines) => entered,
         stopped = until_stopped(&mut events) => Err(stopped),
     };
-    let room = entered?;
+    let room = match entered {
+        Ok(room) => room,
+        // A request that failed because the link did: say why the link did.
+        Err(error) if is_lost(&error) => {
+            let why = tokio::time::timeout(GOODBYE, until_stopped(&mut events)).await;
+            return Err(why.unwrap_or(error));
+        }
+        Err(error) => return Err(error),
+    };
     let mut chat = Chat { client, room, names: HashMap::new() };
     let talked = chat.talk(&mut events, &mut lines).await;
     // Without handles the session says goodbye; its events end then.
@@ -125,6 +133,15 @@ impl Chat {
                 },
             }
         }
+    }
+}
+
+fn is_lost(error: &anyhow::Error) -> bool {
+    use confab_client::{Error, RejectCode};
+    match error.downcast_ref::<Error>() {
+        Some(Error::Stopped) => true,
+        Some(Error::Rejected(reject)) => reject.is(RejectCode::Unavailable),
+        _ => false,
     }
 }
 

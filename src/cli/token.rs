@@ -8,7 +8,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::core::auth::{Auth, mint_token};
 use crate::metrics::Metrics;
-use crate::open_store;
+use crate::{StartError, open_store};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -37,8 +37,8 @@ pub(super) fn run(config: &Config, args: Args) -> anyhow::Result<()> {
         users
     };
     let clock: std::sync::Arc<dyn Clock> = std::sync::Arc::new(SystemClock::new());
-    let auth = Auth::open(config, &clock, &Metrics::new())?;
     let store = open_store(config)?;
+    let auth = Auth::open(config, &clock, &Metrics::new()).map_err(StartError::Key)?;
     super::runtime()?.block_on(async {
         for (index, user) in users.iter().enumerate() {
             let username = Username::parse(user).with_context(|| format!("{user:?} cannot be a user name"))?;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use confab_protocol::command::Appended;
+use confab_protocol::limits::IN_FLIGHT_MAX;
 use confab_protocol::model::{ClientId, Incarnation, Millis, RoomId, RoomRole, Seq, UserId};
 use confab_protocol::reject::RejectCode;
 
@@ -93,6 +94,8 @@ pub enum Decision {
     },
     /// It was decided before; insert nothing.
     Recorded(Outcome),
+    /// It is so already; insert nothing.
+    Unchanged,
     /// Not any more, or not like this; insert nothing.
     Refuse(RejectCode),
 }
@@ -116,12 +119,20 @@ pub fn decide(state: &mut RoomState, item: &Item, now: Millis, facts: Facts<'_>)
     if item.order.is_broken(item.room) {
         return Ok(Decision::Refuse(RejectCode::OrderBroken));
     }
-    if item.acl_version != state.acl_version && item.change == Change::Message {
-        let membership = (facts.membership)()?;
-        if let Err(code) = access::check_post(membership) {
-            item.order.mark_broken(item.room);
-            return Ok(Decision::Refuse(code));
+    match item.change {
+        Change::Message if item.acl_version != state.acl_version => {
+            if let Err(code) = access::check_post((facts.membership)()?) {
+                item.order.mark_broken(item.room);
+                return Ok(Decision::Refuse(code));
+            }
         }
+        // Doors are rare: always on fresh rows.
+        Change::Join(_) | Change::Leave => match (&item.change, (facts.membership)()?) {
+            (_, Some(Membership { role: RoomRole::Banned, .. })) => return Ok(Decision::Refuse(RejectCode::Forbidden)),
+            (Change::Join(_), Some(_)) | (Change::Leave, None) => return Ok(Decision::Unchanged),
+            _ => {}
+        },
+        Change::Message | Change::CreateRoom(_) | Change::SelfNote => {}
     }
     state.head = state.head.next();
     state.last_time = state.last_time.max(now);
@@ -168,7 +179,9 @@ impl OrderGuard {
     /// The connection has learned of a failure: what it sends from now on is new.
     pub fn acknowledge(&self) {
         let epoch = self.epoch.fetch_add(1, Ordering::AcqRel);
-        self.broken.lock().unwrap_or_else(PoisonError::into_inner).retain(|(_, broken)| *broken > epoch);
+        // What was admitted before may still wait, for as long as a connection can have requests in flight.
+        let is_recent = |broken: u64| broken + IN_FLIGHT_MAX as u64 > epoch;
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).retain(|(_, broken)| is_recent(*broken));
     }
 }
 

@@ -1,6 +1,8 @@
 //! Reading: pages of a log, and subscriptions that begin at a cursor. Every subscription is a cursor; live
 //! means that the cursor is the head.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use confab_protocol::codec::{encode_push, page_len};
 use confab_protocol::command::{Page, Reply, ResumeOutcome, Resumed, RoomTarget};
@@ -22,6 +24,14 @@ pub struct CatchUp {
     cursor: Cursor,
     /// The head when it began: not live before this was read from the store.
     head: Seq,
+}
+
+impl CatchUp {
+    /// Which room.
+    #[must_use]
+    pub const fn room(&self) -> RoomId {
+        self.cursor.room
+    }
 }
 
 impl Core {
@@ -69,7 +79,8 @@ impl Core {
     ) -> Result<(Reply, Vec<CatchUp>), Reject> {
         let mut outcomes = Vec::with_capacity(cursors.len());
         let mut catching_up = Vec::with_capacity(cursors.len());
-        for cursor in cursors {
+        let mut seen = HashSet::with_capacity(cursors.len());
+        for cursor in cursors.into_iter().filter(|cursor| seen.insert(cursor.room)) {
             let resumed = self.resume_room(actor, session, cursor).await?;
             let from = match resumed.outcome {
                 ResumeOutcome::Recovered => Some(cursor.seq),
@@ -93,8 +104,10 @@ impl Core {
             head: Seq(0),
             outcome: ResumeOutcome::Refused,
         };
-        if self.check_read(actor, cursor.room).await.is_err_and(|reject| reject.is(RejectCode::NotMember)) {
-            return Ok(refused);
+        match self.check_read(actor, cursor.room).await {
+            Ok(()) => {}
+            Err(reject) if reject.is(RejectCode::NotMember) => return Ok(refused),
+            Err(reject) => return Err(reject),
         }
         // Attach before the store is read: whatever commits after this read is seen by the hub.
         self.delivery.attach(session, cursor.room);
@@ -118,6 +131,10 @@ impl Core {
     /// Only those of the store.
     pub async fn catch_up(&self, session: SessionId, catching_up: &mut CatchUp) -> Result<Option<Bytes>, Reject> {
         let CatchUp { cursor, head } = catching_up;
+        // Who has left meanwhile is fed no more.
+        if !self.delivery.is_attached(session, cursor.room) {
+            return Ok(None);
+        }
         if cursor.seq >= *head && self.delivery.go_live(session, *cursor) == Liveness::Live {
             return Ok(None);
         }

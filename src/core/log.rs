@@ -35,6 +35,8 @@ pub trait Delivery: Send + Sync {
     fn attach(&self, session: SessionId, room: RoomId);
     /// The reader knows the log up to the cursor: live from there if that is still the head.
     fn go_live(&self, session: SessionId, cursor: Cursor) -> Liveness;
+    /// Whether the connection still follows the room.
+    fn is_attached(&self, session: SessionId, room: RoomId) -> bool;
     /// Ends a subscription.
     fn detach(&self, session: SessionId, room: RoomId);
     /// Closes the connections of a user's device.

@@ -8,6 +8,7 @@ use confab_protocol::codec::encode_entry;
 use confab_protocol::command::{Appended, Publish, Reply};
 use confab_protocol::model::{Body, CaseId, ClientId, Entry, EntryContent, Millis, RoomId};
 use confab_protocol::reject::{Reject, RejectCode};
+use confab_protocol::text::TextError;
 
 use super::append::{Change, Decision, Item, OrderGuard, recorded_decision};
 use super::auth::Actor;
@@ -82,6 +83,7 @@ impl Core {
             }
             Decision::Recorded(outcome) => self.recorded_reply(outcome),
             Decision::Refuse(code) => Err(code.into()),
+            Decision::Unchanged => Err(RejectCode::Internal.into()),
         }
     }
 
@@ -106,7 +108,7 @@ impl Core {
             None => Ok(None),
             Some(Decision::Recorded(outcome)) => self.recorded_reply(outcome).map(Some),
             Some(Decision::Refuse(code)) => Err(code.into()),
-            Some(Decision::Append { .. }) => Ok(None),
+            Some(Decision::Append { .. } | Decision::Unchanged) => Ok(None),
         }
     }
 
@@ -147,8 +149,13 @@ impl Core {
             Verdict::Replace(text) => match Body::parse(&text) {
                 Ok(body) => return Ok(Applied::Post(body, true)),
                 // Nothing is left once it is cleaned: that is the author's to know.
-                Err(_) => {
+                Err(TextError::Blank) => {
                     (RejectCode::BodyBlank, RejectCode::BodyBlank.text().to_owned(), "replaced by nothing".to_owned())
+                }
+                // What is no body at all is the plugin's failure, and held like any other.
+                Err(error) => {
+                    let verdict = Verdict::Hold { note: format!("the plugin's replacement {error}") };
+                    return Box::pin(self.apply(actor, publish, digest, now, verdict)).await;
                 }
             },
             Verdict::Hold { note } => {

@@ -49,8 +49,9 @@ impl Core {
             None => {}
         }
         self.check_room_count(room.id, actor.user).await?;
-        self.append_membership(actor, room.id, MembershipChange::Joined).await?;
-        self.note(actor, SelfNote::Joined(room.id)).await?;
+        if self.append_membership(actor, room.id, MembershipChange::Joined).await? {
+            self.note(actor, SelfNote::Joined(room.id)).await?;
+        }
         self.room_reply(actor, room.id).await
     }
 
@@ -64,9 +65,11 @@ impl Core {
             return Err(RejectCode::NotMember.into());
         }
         self.memberships.remove(room.id, actor.user);
-        self.append_membership(actor, room.id, MembershipChange::Left).await?;
+        let left = self.append_membership(actor, room.id, MembershipChange::Left).await?;
         self.memberships.remove(room.id, actor.user);
-        self.note(actor, SelfNote::Left(room.id)).await?;
+        if left {
+            self.note(actor, SelfNote::Left(room.id)).await?;
+        }
         Ok(Reply::Ok)
     }
 
@@ -156,7 +159,7 @@ impl Core {
         Ok(Reply::Room(room.ok_or(RejectCode::UnknownRoom)?))
     }
 
-    async fn append_membership(&self, actor: &Actor, room: RoomId, change: MembershipChange) -> Result<(), Reject> {
+    async fn append_membership(&self, actor: &Actor, room: RoomId, change: MembershipChange) -> Result<bool, Reject> {
         let role = RoomRole::Member;
         let display_name = actor.display_name.clone();
         let content = EntryContent::Membership { user: actor.user, change, role, display_name };
@@ -171,9 +174,11 @@ impl Core {
     /// An entry of a user's own log.
     pub(super) async fn note(&self, actor: &Actor, note: SelfNote) -> Result<(), Reject> {
         let client_id = ClientId::new(self.clock.now(), self.clock.random());
-        self.append_own(actor, actor.self_room, client_id, EntryContent::SelfNote(note), Change::SelfNote).await
+        let content = EntryContent::SelfNote(note);
+        self.append_own(actor, actor.self_room, client_id, content, Change::SelfNote).await.map(drop)
     }
 
+    /// Whether it was appended: what is so already is not done twice.
     async fn append_own(
         &self,
         actor: &Actor,
@@ -181,7 +186,7 @@ impl Core {
         client_id: ClientId,
         content: EntryContent,
         change: Change,
-    ) -> Result<(), Reject> {
+    ) -> Result<bool, Reject> {
         let payload = encode_entry(&Entry { author: actor.user, client_id, content });
         let author = actor.user;
         let order = Order::none();
@@ -189,7 +194,8 @@ impl Core {
             Item { room, author, client_id, digest: [0; 16], payload, altered: false, change, acl_version: 0, order };
         let receipt = self.log.append(item).await;
         match receipt.await.map_err(|_| RejectCode::Unavailable)?.map_err(|error| self.unavailable(&error))? {
-            Decision::Append { .. } | Decision::Recorded(Outcome::Appended(_)) => Ok(()),
+            Decision::Append { .. } => Ok(true),
+            Decision::Unchanged | Decision::Recorded(Outcome::Appended(_)) => Ok(false),
             Decision::Recorded(_) => Err(RejectCode::ClientIdReused.into()),
             Decision::Refuse(code) => Err(code.into()),
         }

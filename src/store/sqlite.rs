@@ -58,6 +58,7 @@ impl Sqlite {
             Ok(connection)
         };
         let mut writer = open()?;
+        check_history(&writer)?;
         migrations::migrations::runner().set_grouped(true).run(&mut writer).map_err(|error| {
             Error::Unavailable(format!(
                 "the schema cannot be brought up to date (is this server older than its data?): {error}"
@@ -66,6 +67,28 @@ impl Sqlite {
         let readers = (0..readers).map(|_| open()).collect::<Result<Vec<_>>>()?;
         Ok(Self { writer: Writer::start(writer), readers: Readers::start(readers) })
     }
+}
+
+/// The migration library trusts its own table; a damaged one is found here instead of by its panic.
+fn check_history(connection: &Connection) -> Result<()> {
+    let exists: bool = connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'refinery_schema_history')",
+        [],
+        |row| row.get(0),
+    )?;
+    let is_damaged = |connection: &Connection| {
+        connection.query_row(
+            "SELECT EXISTS (SELECT 1 FROM refinery_schema_history WHERE typeof(version) <> 'integer'
+                 OR typeof(name) <> 'text' OR checksum = '' OR checksum GLOB '*[^0-9]*'
+                 OR applied_on NOT GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T[0-9][0-9]:[0-9][0-9]:[0-9][0-9]*Z')",
+            [],
+            |row| row.get::<_, bool>(0),
+        )
+    };
+    if exists && is_damaged(connection)? {
+        return Err(Error::Corrupt("the table of migrations is damaged; restore a backup".to_owned()));
+    }
+    Ok(())
 }
 
 fn configure(connection: &Connection) -> Result<()> {

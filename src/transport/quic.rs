@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
 use bytes::{Bytes, BytesMut};
-use confab_protocol::close::Close;
+use confab_protocol::close::{Close, CloseCode};
 use confab_protocol::frame::{put_frame, take_frame};
+use confab_protocol::limits::HELLO_TIMEOUT_MS;
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Endpoint, Incoming, VarInt};
+use quinn::{Endpoint, EndpointConfig, VarInt};
 
 use super::gate::{Gate, Ticket};
 use super::tls::{Certificate, TlsError};
@@ -27,6 +29,8 @@ const SEND_WINDOW_BYTES: u64 = 512 * 1024;
 const CLIENT_STREAMS: u32 = 8;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A client opens its control stream with `hello`, which is due in this time.
+const HELLO_TIMEOUT: Duration = Duration::from_millis(HELLO_TIMEOUT_MS);
 const DATAGRAM_RECEIVE_BYTES: usize = 16 * 1024;
 const DATAGRAM_SEND_BYTES: usize = 64 * 1024;
 const INCOMING_MAX: usize = 1_024;
@@ -66,7 +70,12 @@ pub fn bind(address: SocketAddr, certificate: &Certificate, gso: bool) -> Result
         .max_incoming(INCOMING_MAX)
         .incoming_buffer_size(INCOMING_BUFFER_BYTES)
         .incoming_buffer_size_total(INCOMING_BUFFER_TOTAL_BYTES);
-    Ok(Endpoint::server(server, address)?)
+    // The same key after a restart: clients of the process before learn at once that their connection is gone
+    // (stateless reset, RFC 9000 section 10.3), not only when it has been silent for too long.
+    let reset_key = hmac::Key::new(hmac::HMAC_SHA256, certificate.reset_key());
+    let config = EndpointConfig::new(Arc::new(reset_key));
+    let socket = std::net::UdpSocket::bind(address)?;
+    Ok(Endpoint::new(config, Some(server), socket, Arc::new(quinn::TokioRuntime))?)
 }
 
 /// Why an endpoint could not be had.
@@ -110,9 +119,16 @@ pub async fn accept(
         };
         let on_link = on_link.clone();
         lifecycle.spawn(async move {
-            match tokio::time::timeout(HANDSHAKE_TIMEOUT, QuicLink::accept(incoming)).await {
+            let Ok(Ok(connection)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, incoming).await else {
+                return refused.with_label_values(&["handshake"]).inc();
+            };
+            match tokio::time::timeout(HELLO_TIMEOUT, QuicLink::open(connection.clone())).await {
                 Ok(Some(link)) => on_link(link, ticket),
-                _ => refused.with_label_values(&["handshake"]).inc(),
+                _ => {
+                    refused.with_label_values(&["hello"]).inc();
+                    let close = Close::from(CloseCode::HelloTimeout);
+                    connection.close(VarInt::from_u32(close.code.into()), close.reason.as_bytes());
+                }
             }
         });
     }
@@ -152,8 +168,7 @@ pub struct QuicLink {
 }
 
 impl QuicLink {
-    async fn accept(incoming: Incoming) -> Option<Self> {
-        let connection = incoming.await.ok()?;
+    async fn open(connection: quinn::Connection) -> Option<Self> {
         let (control, receiving) = connection.accept_bi().await.ok()?;
         let lane = connection.open_uni().await.ok()?;
         // Control before entries; the order of the enum, spelled for quinn.

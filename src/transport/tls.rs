@@ -13,6 +13,7 @@ use crate::config;
 pub struct Certificate {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
+    reset_key: Vec<u8>,
     /// Whether it is the self-signed one of development.
     pub is_development: bool,
 }
@@ -32,16 +33,17 @@ impl Certificate {
     /// # Errors
     /// Files that cannot be read or are something else.
     pub fn load(config: &config::Config) -> Result<Self, TlsError> {
+        let reset_key = load_reset_key(&config.data_dir.join("keys"))?;
         if let (Some(cert), Some(key)) = (&config.tls.cert_file, &config.tls.key_file) {
             let chain = CertificateDer::pem_file_iter(cert).map_err(|error| tls_error(cert, error))?;
             let chain = chain.collect::<Result<Vec<_>, _>>().map_err(|error| tls_error(cert, error))?;
             let key = PrivateKeyDer::from_pem_file(key).map_err(|error| tls_error(key, error))?;
-            return Ok(Self { chain, key, is_development: false });
+            return Ok(Self { chain, key, reset_key, is_development: false });
         }
-        Self::development(&config.data_dir.join("dev-cert"))
+        Self::development(&config.data_dir.join("dev-cert"), reset_key)
     }
 
-    fn development(dir: &Path) -> Result<Self, TlsError> {
+    fn development(dir: &Path, reset_key: Vec<u8>) -> Result<Self, TlsError> {
         let (cert_path, key_path) = (dir.join("cert.der"), dir.join("key.der"));
         if !cert_path.exists() {
             let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
@@ -52,12 +54,22 @@ impl Certificate {
         }
         let cert = std::fs::read(&cert_path).map_err(|error| tls_error(&cert_path, error))?;
         let key = std::fs::read(&key_path).map_err(|error| tls_error(&key_path, error))?;
-        let certificate =
-            Self { chain: vec![cert.into()], key: PrivatePkcs8KeyDer::from(key).into(), is_development: true };
+        let certificate = Self {
+            chain: vec![cert.into()],
+            key: PrivatePkcs8KeyDer::from(key).into(),
+            reset_key,
+            is_development: true,
+        };
         // Local clients read this instead of asking a person to compare.
         let path = dir.join("fingerprint");
         std::fs::write(&path, certificate.fingerprint()).map_err(|error| tls_error(&path, error))?;
         Ok(certificate)
+    }
+
+    /// The key of QUIC's stateless resets; the same across restarts.
+    #[must_use]
+    pub fn reset_key(&self) -> &[u8] {
+        &self.reset_key
     }
 
     /// SHA-256 of the leaf certificate, in hex.
@@ -99,6 +111,15 @@ impl Certificate {
         config.max_early_data_size = 0;
         Ok(config)
     }
+}
+
+fn load_reset_key(dir: &Path) -> Result<Vec<u8>, TlsError> {
+    let path = dir.join("quic-reset");
+    if !path.exists() {
+        std::fs::create_dir_all(dir).map_err(|error| tls_error(dir, error))?;
+        write_private(&path, &crate::clock::random_bytes::<32>())?;
+    }
+    std::fs::read(&path).map_err(|error| tls_error(&path, error))
 }
 
 fn write_private(path: &Path, bytes: &[u8]) -> Result<(), TlsError> {

@@ -1,1 +1,5 @@
-//! See the files of this folder.
+//! The page in a real browser: headless Chromium, driven over WebDriver.
+
+mod browser;
+mod inert;
+mod talk;

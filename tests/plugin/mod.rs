@@ -24,7 +24,8 @@ fn built(path: &str) -> PathBuf {
 /// A folder with the stock filter and the hostile guest.
 fn folder() -> Arc<tempfile::TempDir> {
     let folder = tempfile::tempdir().unwrap();
-    for path in ["plugins/sanitize.wasm", "plugins/sanitize.toml", "test-plugins/hostile.wasm", "test-plugins/hostile.toml"]
+    for path in
+        ["plugins/sanitize.wasm", "plugins/sanitize.toml", "test-plugins/hostile.wasm", "test-plugins/hostile.toml"]
     {
         let file = built(path);
         std::fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();

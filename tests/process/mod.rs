@@ -1,1 +1,8 @@
-//! See the files of this folder.
+//! The real binary: as an operator starts, breaks, stops and scripts it.
+
+mod chat;
+mod crash;
+mod disk;
+mod operate;
+mod schema;
+mod start;

@@ -1,1 +1,5 @@
-//! See the files of this folder.
+//! Hostile peers against the real server.
+
+mod canaries;
+mod frames;
+mod http;

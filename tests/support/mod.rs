@@ -1,6 +1,8 @@
 //! A real server in this process, on free ports and in a folder of its own.
 
 pub mod people;
+pub mod process;
+pub mod raw;
 
 use std::sync::Arc;
 

@@ -25,9 +25,10 @@ mod record;
 mod verify;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use confab_client::Server;
 
@@ -112,8 +113,18 @@ impl Access {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+async fn main() -> ExitCode {
+    match run(Cli::parse().command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("replay: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Prepare { log, users, names } => {
             ChatLog::read(&log)?.write_accounts(&users, names.as_deref())?;
         }
@@ -121,9 +132,7 @@ async fn main() -> anyhow::Result<()> {
             let log = Arc::new(ChatLog::read(&log)?);
             let summary = post::run(log, &access, &pace, &record).await?;
             println!("{summary}");
-            if summary.unexpected_rejects() > 0 {
-                bail!("{} messages with a text were rejected", summary.unexpected_rejects());
-            }
+            summary.check()?;
         }
         Command::Verify { log, access, record, any_order } => {
             let log = Arc::new(ChatLog::read(&log)?);

@@ -199,7 +199,7 @@ impl Pool {
         }
         let all = u32::try_from(self.places_max)?;
         let closed = tokio::time::timeout(CLOSE_TIMEOUT, self.places.acquire_many(all)).await;
-        closed.context("some connections do not close")??;
+        drop(closed.context("some connections do not close")??);
         Ok(())
     }
 }

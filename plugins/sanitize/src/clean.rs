@@ -5,6 +5,10 @@ use unicode_properties::{GeneralCategory, UnicodeEmoji, UnicodeGeneralCategory};
 
 /// Combining marks on one base; more are noise ("zalgo"). Vietnamese needs two, Hebrew with accents four.
 const MARKS_MAX: usize = 4;
+/// Rounds of cleaning; texts of people need one, made-up ones two or three.
+const ROUNDS_MAX: usize = 8;
+/// Tags behind a black flag; the longest region in use has five.
+const FLAG_TAGS_MAX: usize = 8;
 
 const ZWNJ: char = '\u{200c}';
 const ZWJ: char = '\u{200d}';
@@ -20,14 +24,26 @@ pub fn clean(text: &str) -> Option<String> {
     if text.chars().all(is_plain) {
         return None;
     }
+    let mut cleaned = pass(text);
+    // Composing may bring together what only then is to go; each round has less to do.
+    for _ in 0..ROUNDS_MAX {
+        let again = pass(&cleaned);
+        if again == cleaned {
+            break;
+        }
+        cleaned = again;
+    }
+    (cleaned != text).then_some(cleaned)
+}
+
+fn pass(text: &str) -> String {
     // Composing comes after removing: what stood between a base and its mark may be what went.
     let visible = remove_banned(text);
     let composed = match is_nfc_quick(visible.chars()) {
         IsNormalized::Yes => visible,
         _ => visible.nfc().collect(),
     };
-    let cleaned = limit_marks(&composed);
-    (cleaned != text).then_some(cleaned)
+    limit_marks(&composed)
 }
 
 /// The bulk of what people write, known by range to stay, to be composed, and to be no mark: Latin, Greek and
@@ -45,8 +61,17 @@ fn remove_banned(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     let mut previous = None;
+    // Tags spell the regions of some flags, behind a black flag, and hide text elsewhere.
+    let mut flag_tags = None;
     while let Some(c) = chars.next() {
-        if stays(c, previous, chars.peek().copied(), &out) {
+        let is_tag = matches!(c, '\u{e0020}'..=CANCEL_TAG);
+        flag_tags = match flag_tags {
+            _ if c == BLACK_FLAG => Some(0),
+            Some(tags) if is_tag && tags < FLAG_TAGS_MAX => Some(tags + 1),
+            _ => None,
+        };
+        let stays = if is_tag { flag_tags.is_some() } else { stays(c, previous, chars.peek().copied()) };
+        if stays {
             out.push(c);
             previous = Some(c);
         }
@@ -63,13 +88,11 @@ fn limit_marks(text: &str) -> String {
     text.chars().filter(fits).collect()
 }
 
-fn stays(c: char, previous: Option<char>, next: Option<char>, before: &str) -> bool {
+fn stays(c: char, previous: Option<char>, next: Option<char>) -> bool {
     match c {
         '\t' | '\n' => true,
         ZWJ => joins_emoji(previous, next) || previous.is_some_and(is_joining_script),
         ZWNJ => previous.is_some_and(is_joining_script),
-        // Tags spell the regions of some flags, behind a black flag, and hide text elsewhere.
-        '\u{e0020}'..=CANCEL_TAG => is_in_flag(before),
         _ => !is_banned(c),
     }
 }
@@ -101,12 +124,6 @@ fn joins_emoji(previous: Option<char>, next: Option<char>) -> bool {
 fn is_joining_script(c: char) -> bool {
     matches!(c, '\u{0600}'..='\u{08ff}' | '\u{0900}'..='\u{0dff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{18af}'
         | '\u{fb50}'..='\u{fdcf}' | '\u{fe70}'..='\u{fefc}')
-}
-
-fn is_in_flag(before: &str) -> bool {
-    let tags = |c: &char| matches!(c, '\u{e0020}'..='\u{e007e}');
-    let mut rest = before.chars().rev().skip_while(tags);
-    rest.next() == Some(BLACK_FLAG)
 }
 
 #[cfg(test)]

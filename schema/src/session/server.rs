@@ -87,6 +87,7 @@ pub struct ServerSession {
     outputs: VecDeque<Output>,
     last_heard: Millis,
     in_flight: usize,
+    refusal: Option<u16>,
 }
 
 impl ServerSession {
@@ -98,6 +99,7 @@ impl ServerSession {
             outputs: VecDeque::new(),
             last_heard: now,
             in_flight: 0,
+            refusal: None,
         }
     }
 
@@ -105,6 +107,11 @@ impl ServerSession {
     #[must_use]
     pub const fn is_active(&self) -> bool {
         matches!(self.state, State::Active { .. })
+    }
+
+    /// The code of the request that the session itself refused last, once; for counting.
+    pub const fn take_refusal(&mut self) -> Option<u16> {
+        self.refusal.take()
     }
 
     /// Requests without a reply.
@@ -184,7 +191,10 @@ impl ServerSession {
                 self.in_flight += 1;
                 self.outputs.push_back(Output::Event(Event::Request { id, command }));
             }
-            (Some(reject), _) | (None, Err(reject)) => self.transmit(&ServerFrame::Reply { id, result: Err(reject) }),
+            (Some(reject), _) | (None, Err(reject)) => {
+                self.refusal = Some(reject.code);
+                self.transmit(&ServerFrame::Reply { id, result: Err(reject) });
+            }
         }
     }
 

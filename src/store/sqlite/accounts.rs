@@ -1,7 +1,7 @@
 //! Users, devices and refresh tokens.
 
 use confab_protocol::command::Member;
-use confab_protocol::model::{DeviceId, Millis, RoomKind, UserId, Username};
+use confab_protocol::model::{DeviceId, Millis, RoomKind, RoomRole, UserId, Username};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::{Sql, get, user};
@@ -45,8 +45,9 @@ fn insert_user(connection: &Connection, new: &NewUser) -> Result<bool> {
         .prepare_cached("INSERT INTO rooms (id, kind, incarnation, created_ms, members) VALUES (?, ?, ?, ?, 1)")?;
     statement.execute(params![room, Sql(RoomKind::SelfLog), new_incarnation(), created])?;
     let mut statement =
-        connection.prepare_cached("INSERT INTO members (room, user, role, join_seq) VALUES (?, ?, 1, 0)")?;
-    statement.execute(params![room, id])?;
+        connection.prepare_cached("INSERT INTO members (room, user, role, join_seq) VALUES (?, ?, ?, 0)")?;
+    // One's own log is the server's to write and one's own to read.
+    statement.execute(params![room, id, Sql(RoomRole::Guest)])?;
     Ok(true)
 }
 

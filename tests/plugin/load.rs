@@ -1,0 +1,155 @@
+//! What is refused before a server runs, and that the refusal says what to do.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use confab::clock::{Clock, SystemClock};
+use confab::config::Plugins;
+use confab::core::hook::Moderator;
+use confab::metrics::Metrics;
+use confab::plugin::PluginSet;
+
+use super::{built, folder, plugins};
+
+fn load(plugins: &Plugins) -> Result<PluginSet, String> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    PluginSet::load(plugins, confab::assets::PLUGINS, &clock, &Metrics::new()).map_err(|error| error.to_string())
+}
+
+fn assert_refused(plugins: &Plugins, words: &[&str]) {
+    let Err(error) = load(plugins) else { panic!("it was loaded; expected {words:?}") };
+    assert!(!error.contains('\n'), "one line: {error}");
+    for word in words {
+        assert!(error.contains(word), "{word:?} is missing: {error}");
+    }
+}
+
+/// Puts another text of the same length wherever it stands in a component, so that its sections stay whole.
+fn with_replaced(wasm: &[u8], from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let (mut changed, mut at, mut count) = (wasm.to_vec(), 0, 0);
+    while at + from.len() <= changed.len() {
+        if changed[at..].starts_with(from.as_bytes()) {
+            changed[at..at + to.len()].copy_from_slice(to.as_bytes());
+            count += 1;
+        }
+        at += 1;
+    }
+    assert!(count > 0, "{from} does not occur");
+    changed
+}
+
+/// The hostile guest alone, with one of its files changed.
+fn hostile(folder: &Path) -> Plugins {
+    Plugins { chain: vec!["hostile".into()], ..plugins(folder) }
+}
+
+#[test]
+fn what_is_granted_loads_and_is_ready() {
+    let folder = folder();
+    let set = load(&plugins(folder.path())).unwrap();
+    assert!(set.is_ready());
+    let stock = Plugins { dir: None, chain: vec!["sanitize".into()], grant: Vec::new(), ..plugins(folder.path()) };
+    assert!(load(&stock).unwrap().is_ready(), "the stock plugin is inside the server and wants nothing");
+    assert!(load(&Plugins { chain: Vec::new(), ..stock }).unwrap().is_ready(), "no plugin at all is a choice");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let folder = folder();
+    let mut nobody = hostile(folder.path());
+    nobody.chain = vec!["nobody".into()];
+    assert_refused(&nobody, &["plugin nobody", "nobody.wasm", "No such file"]);
+    nobody.dir = None;
+    assert_refused(&nobody, &["plugin nobody", "nobody.wasm", "plugins.dir"]);
+    std::fs::remove_file(folder.path().join("hostile.toml")).unwrap();
+    assert_refused(&hostile(folder.path()), &["plugin hostile", "hostile.toml"]);
+}
+
+#[test]
+fn a_path_is_no_plugin_id() {
+    // The chain names plugins; it must not reach outside the folder.
+    let folder = folder();
+    let inner = folder.path().join("inner");
+    std::fs::create_dir(&inner).unwrap();
+    let mut outside = hostile(&inner);
+    outside.chain = vec!["../hostile".into()];
+    assert_refused(&outside, &["plugin ../hostile"]);
+}
+
+#[test]
+fn a_bad_manifest_is_explained() {
+    let folder = folder();
+    let path = folder.path().join("hostile.toml");
+    let good = std::fs::read_to_string(&path).unwrap();
+    for (manifest, word) in [
+        (good.replace("id = \"hostile\"", "id = \"other\""), "other"),
+        (good.replace("api = \"0.1\"", "api = \"0.9\""), "0.9"),
+        (good.replace("hooks = [\"message\"]", "hooks = [\"login\"]"), "hooks"),
+        (good.replace("hooks = [\"message\"]", "hooks = []"), "hooks"),
+        (good.replace("\"hold\"", "\"explode\""), "explode"),
+        (format!("{good}\nnetwork = true\n"), "network"),
+        ("= nonsense =".to_owned(), "manifest"),
+        (String::new(), "manifest"),
+    ] {
+        std::fs::write(&path, manifest).unwrap();
+        assert_refused(&hostile(folder.path()), &["plugin hostile", word]);
+    }
+    std::fs::write(&path, [0xff, 0xfe]).unwrap();
+    assert_refused(&hostile(folder.path()), &["plugin hostile", "UTF-8"]);
+}
+
+#[test]
+fn a_capability_must_be_declared_and_granted() {
+    let folder = folder();
+    let ungranted = Plugins { grant: Vec::new(), ..hostile(folder.path()) };
+    assert_refused(&ungranted, &["plugin hostile", "capability log", "plugins.grant"]);
+    let misspelt = Plugins { grant: vec!["logs".into()], ..hostile(folder.path()) };
+    assert_refused(&misspelt, &["log", "plugins.grant"]);
+    let path = folder.path().join("hostile.toml");
+    let undeclared = std::fs::read_to_string(&path).unwrap().replace("[\"log\"]", "[]");
+    std::fs::write(&path, undeclared).unwrap();
+    assert_refused(&hostile(folder.path()), &["plugin hostile", "log", "manifest"]);
+}
+
+#[test]
+fn what_is_no_component_is_refused() {
+    let folder = folder();
+    let path = folder.path().join("hostile.wasm");
+    let whole = std::fs::read(&path).unwrap();
+    for wasm in [
+        b"".to_vec(),
+        b"garbage".to_vec(),
+        b"\0asm\x01\0\0\0".to_vec(), // a core module
+        whole[..whole.len() / 2].to_vec(),
+        b"(component)".to_vec(), // text is for people
+    ] {
+        std::fs::write(&path, wasm).unwrap();
+        assert_refused(&hostile(folder.path()), &["plugin hostile", "not a component"]);
+    }
+}
+
+#[test]
+fn another_contract_is_refused() {
+    let folder = folder();
+    let path = folder.path().join("hostile.wasm");
+    std::fs::write(&path, b"\0asm\x0d\0\x01\0").unwrap(); // an empty component
+    assert_refused(&hostile(folder.path()), &["plugin hostile", "message hook"]);
+    let wasm = std::fs::read(built("test-plugins/hostile.wasm")).unwrap();
+    for (from, to, word) in [
+        ("confab:plugin/message@0.1.0", "confab:plugin/message@0.9.0", "message hook"),
+        ("confab:plugin/log@0.1.0", "confab:plugin/log@0.9.0", "which no plugin can have"),
+        ("confab:plugin/log@0.1.0", "confab:plugin/net@0.1.0", "imports net"),
+        ("confab:plugin/log@0.1.0", "wasi:clocks12/log@0.1.0", "imports wasi:clocks12/log@0.1.0"),
+    ] {
+        std::fs::write(&path, with_replaced(&wasm, from, to)).unwrap();
+        assert_refused(&hostile(folder.path()), &["plugin hostile", word]);
+    }
+}
+
+#[test]
+fn memory_that_cannot_hold_the_guest_is_told_at_load() {
+    let folder = folder();
+    let tight = Plugins { memory_mib: 1, ..hostile(folder.path()) };
+    assert_refused(&tight, &["plugin hostile", "cannot be instantiated"]);
+}

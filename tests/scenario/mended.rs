@@ -1,0 +1,206 @@
+//! What once went wrong, each with its test.
+
+use std::sync::Arc;
+
+use confab::core::append::OrderGuard;
+use confab_protocol::codec::decode_entry;
+use confab_protocol::command::{Command, Login, Reply, RoomTarget, Secret};
+use confab_protocol::model::{Cursor, DeviceName, EntryContent, Envelope, MembershipChange, RoomId, Seq, UserId};
+
+use crate::support::raw::{Raw, Target, accounts, client_id, publish, spawn};
+use crate::support::{TRANSPORTS, TestServer, Transport};
+
+async fn bare_server() -> (TestServer, Target) {
+    let server = TestServer::start_with(|config| config.plugins.chain.clear()).await;
+    let target = Target::from(&server);
+    (server, target)
+}
+
+fn leave(room: RoomId) -> Command {
+    Command::LeaveRoom(RoomTarget::Id(room))
+}
+
+fn changes(log: &[Envelope], user: UserId, wanted: MembershipChange) -> Vec<Seq> {
+    let is_it = |entry: &&Envelope| {
+        let content = decode_entry(&entry.payload).unwrap().content;
+        matches!(content, EntryContent::Membership { user: who, change, .. } if who == user && change == wanted)
+    };
+    log.iter().filter(is_it).map(|entry| entry.seq).collect()
+}
+
+/// src/tail.rs: a push holds a whole batch, so a leaver gets what was committed behind the leaving.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_heard_behind_ones_own_leaving() {
+    let (server, target) = bare_server().await;
+    let people = accounts(&server.config, &["alice", "bob"]).await;
+    for (index, transport) in TRANSPORTS.into_iter().cycle().take(10).enumerate() {
+        let mut bob = Raw::enter(&target, transport, &people[1].1).await;
+        let room = bob.join(&format!("exit {index}")).await;
+        let mut alice = Raw::enter(&target, transport, &people[0].1).await;
+        let joined = alice.join(&room.name).await;
+        alice.resume(room.id, room.incarnation, joined.head).await;
+        let mut waiting = Vec::new();
+        let mut asked = 0;
+        for number in 0..60 {
+            waiting.push(bob.begin(publish(room.id, client_id(), &format!("{number}"))).await);
+            if number == 20 {
+                asked = alice.begin(leave(room.id)).await;
+            }
+        }
+        for id in waiting {
+            bob.reply(id).await.unwrap();
+        }
+        assert_eq!(alice.reply(asked).await, Ok(Reply::Ok));
+        let log = bob.sync_all(room.id, 0).await;
+        let left = changes(&log, people[0].0, MembershipChange::Left)[0];
+        let heard = alice.hear_until(room.id, left).await;
+        assert_eq!(heard.last().unwrap().seq, left, "{transport:?}: heard behind one's own leaving");
+    }
+}
+
+/// src/core/append.rs `decide`: joins and leaves are not checked again inside the transaction.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_comes_once_and_goes_once() {
+    let (server, target) = bare_server().await;
+    let people = accounts(&server.config, &["alice", "bob"]).await;
+    let mut alice = Raw::enter(&target, Transport::Quic, &people[0].1).await;
+    let room = alice.join("doors").await;
+    let mut one = Raw::enter(&target, Transport::Quic, &people[1].1).await;
+    let mut two = Raw::enter(&target, Transport::WebSocket, &people[1].1).await;
+    for _ in 0..10 {
+        for command in [Command::JoinRoom(RoomTarget::Id(room.id)), leave(room.id)] {
+            let (a, b) = (one.begin(command.clone()).await, two.begin(command).await);
+            let _ = (one.reply(a).await, two.reply(b).await);
+        }
+    }
+    let log = alice.sync_all(room.id, 0).await;
+    assert_eq!(changes(&log, people[1].0, MembershipChange::Joined).len(), 10);
+    assert_eq!(changes(&log, people[1].0, MembershipChange::Left).len(), 10);
+}
+
+/// src/core/history.rs `catch_up`: goes on reading the log for one who has left.
+#[tokio::test(flavor = "multi_thread")]
+async fn catching_up_ends_with_ones_own_leaving() {
+    let (server, target) = bare_server().await;
+    let people = accounts(&server.config, &["alice", "bob"]).await;
+    let mut bob = Raw::enter(&target, Transport::Quic, &people[1].1).await;
+    let room = bob.join("long").await;
+    let mut twin = Raw::enter(&target, Transport::Quic, &people[0].1).await;
+    twin.join("long").await;
+    let text = "\u{1f600}".repeat(4_000);
+    for _ in 0..80 {
+        let mut waiting = Vec::new();
+        for _ in 0..10 {
+            waiting.push(bob.begin(publish(room.id, client_id(), &text)).await);
+        }
+        for id in waiting {
+            bob.reply(id).await.unwrap();
+        }
+    }
+    for transport in TRANSPORTS {
+        let head = twin.join("long").await.head;
+        let mut alice = Raw::enter(&target, transport, &people[0].1).await;
+        alice.resume(room.id, room.incarnation, Seq(0)).await;
+        // The buffers are full and the rest waits for the reader.
+        assert_eq!(twin.request(leave(room.id)).await, Ok(Reply::Ok));
+        for _ in 0..7 {
+            bob.say(room.id, "behind their back").await;
+        }
+        let log = bob.sync_all(room.id, 0).await;
+        let left = *changes(&log, people[0].0, MembershipChange::Left).last().unwrap();
+        let reading = spawn(async move {
+            let heard = alice.hear_until(room.id, head).await;
+            alice.request(Command::Ping).await.unwrap();
+            (heard, alice)
+        });
+        let (_, alice) = reading.await.unwrap();
+        let last = alice.heard.last().unwrap().2.seq;
+        assert!(last <= left, "{transport:?}: heard {last:?}, left at {left:?}");
+    }
+}
+
+/// src/core/append.rs `OrderGuard::acknowledge`: forgets a failure while items admitted with it still wait.
+#[test]
+fn a_failure_holds_for_what_was_admitted_before_it_was_known() {
+    let guard = Arc::new(OrderGuard::default());
+    let room = RoomId::from_u128(1);
+    let (first, second) = (guard.admit(), guard.admit());
+    first.mark_broken(room);
+    guard.acknowledge();
+    assert!(second.is_broken(room), "queued behind the failure, and not decided yet");
+    assert!(!guard.admit().is_broken(room), "what comes now is new");
+}
+
+/// src/hub.rs `identify`: a connection that changes its user stays counted for the one before, for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_logs_in_as_another_gives_the_place_back() {
+    let (server, target) = bare_server().await;
+    for transport in TRANSPORTS {
+        let people = [format!("alice-{transport:?}"), format!("bob-{transport:?}")];
+        for name in &people {
+            let (status, _) = server
+                .post("/api/v1/register", &serde_json::json!({"username": name, "password": "correct horse"}))
+                .await;
+            assert_eq!(status, 200);
+        }
+        let token = accounts(&server.config, &[&people[0]]).await.remove(0).1;
+        let login = || {
+            let device = DeviceName::parse("").unwrap();
+            Command::Login(Login {
+                username: people[1].clone(),
+                password: Secret::new("correct horse"),
+                device,
+                device_id: None,
+            })
+        };
+        for _ in 0..4 {
+            let mut raw = Raw::enter(&target, transport, &token).await;
+            // Either it is refused, or alice's place is free again.
+            let _ = raw.request(login()).await;
+            raw.leave().await;
+        }
+        let mut open = Vec::new();
+        for _ in 0..18 {
+            open.push(Raw::enter(&target, transport, &token).await);
+        }
+    }
+}
+
+/// src/core/history.rs `resume`: a room that is named twice is replayed twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_is_named_twice_is_fed_once() {
+    let (server, target) = bare_server().await;
+    let token = accounts(&server.config, &["alice"]).await.remove(0).1;
+    for transport in TRANSPORTS {
+        let mut alice = Raw::enter(&target, transport, &token).await;
+        let room = alice.join("echo").await;
+        for _ in 0..5 {
+            alice.say(room.id, "hello").await;
+        }
+        let cursor = Cursor { room: room.id, incarnation: room.incarnation, seq: Seq(0) };
+        let _ = alice.request(Command::Resume(vec![cursor; 3])).await;
+        let last = alice.say(room.id, "live").await.seq;
+        let heard = alice.hear_until(room.id, last).await;
+        let seqs: Vec<u64> = heard.iter().map(|entry| entry.seq.0).collect();
+        assert_eq!(seqs, (1..=last.0).collect::<Vec<_>>(), "{transport:?}");
+        alice.leave().await;
+    }
+}
+
+/// schema/src/session/server.rs: what the session refuses is not counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_of_the_session_are_counted() {
+    let (server, target) = bare_server().await;
+    let mut stranger = Raw::greet(&target, Transport::Quic, None).await.0;
+    assert_eq!(stranger.refusal(Command::Logout).await, 1003);
+    let count = server.metric(r#"confab_rejects_total{code="NotAuthenticated"}"#).await;
+    assert!((count - 1.0).abs() < f64::EPSILON);
+}
+
+/// src/transport/quic.rs: a client that opens no stream is dropped without the number.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_quic_client_is_told_why() {
+    let (_server, target) = bare_server().await;
+    let mut silent = Raw::open(&target, Transport::Quic).await;
+    assert_eq!(silent.closed().await.code, 4104);
+}

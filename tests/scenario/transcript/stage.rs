@@ -1,0 +1,361 @@
+//! Who is on the stage, what they say, and how it reads.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
+
+use confab_protocol::codec::decode_entry;
+use confab_protocol::command::{
+    Command, CreateRoom, Identity, Login, Register, Reply, Resumed, Room, RoomTarget, Secret, ServerFrame, Session,
+};
+use confab_protocol::model::{
+    ClientId, Cursor, DeviceId, DeviceName, DisplayName, EntryContent, Envelope, Incarnation, RoomId, RoomName,
+    SelfNote, Seq, Topic, Username,
+};
+use confab_protocol::reject::Reject;
+
+use crate::support::raw::{Raw, Received, Target, client_id, hello};
+use crate::support::{TestServer, Transport};
+
+pub(super) const PASSWORD: &str = "correct horse";
+
+/// A server of its own, with people connected to it.
+pub(super) struct Stage {
+    pub(super) server: TestServer,
+    target: Target,
+    transport: Transport,
+    people: BTreeMap<&'static str, Raw>,
+    names: Names,
+    text: String,
+}
+
+impl Stage {
+    pub(super) async fn new(transport: Transport, plugins: &[&str]) -> Self {
+        let chain = plugins.iter().map(|&id| id.to_owned()).collect();
+        let server = TestServer::start_with(|config| config.plugins.chain = chain).await;
+        let target = Target::from(&server);
+        Self { server, target, transport, people: BTreeMap::new(), names: Names::default(), text: String::new() }
+    }
+
+    fn line(&mut self, who: &str, what: &str) {
+        writeln!(self.text, "{who}{what}").unwrap();
+    }
+
+    /// Comes in, with a token or without.
+    pub(super) async fn connect(&mut self, who: &'static str, token: Option<&Secret>) {
+        self.line(who, if token.is_some() { " > hello with a token" } else { " > hello" });
+        let mut raw = Raw::open(&self.target, self.transport).await;
+        raw.send(&hello(token)).await;
+        match raw.next().await {
+            Received::Frame(ServerFrame::Welcome(welcome)) => {
+                let identity = welcome.identity.map_or("nobody".to_owned(), |identity| self.names.identity(&identity));
+                self.line(who, &format!(" < welcome version {}: {identity}", welcome.version));
+                self.people.insert(who, raw);
+            }
+            Received::Closed(close) => self.line(who, &format!(" < closed {} {}", close.code, close.reason)),
+            other @ Received::Frame(_) => panic!("{other:?}"),
+        }
+    }
+
+    /// Comes in and registers.
+    pub(super) async fn register(&mut self, who: &'static str) -> Session {
+        self.connect(who, None).await;
+        session(self.ask(who, register(who, PASSWORD)).await)
+    }
+
+    /// Asks, and notes question and answer.
+    pub(super) async fn ask(&mut self, who: &'static str, command: Command) -> Result<Reply, Reject> {
+        let question = self.names.command(&command);
+        self.line(who, &format!(" > {question}"));
+        let raw = self.people.get_mut(who).unwrap();
+        let result = raw.request(command).await;
+        let answer = self.names.result(&result);
+        self.line(who, &format!(" < {answer}"));
+        result
+    }
+
+    /// Sends a request that no honest client could encode.
+    pub(super) async fn ask_bytes(&mut self, who: &'static str, label: &str, frame: impl FnOnce(u32) -> Vec<u8>) {
+        self.line(who, &format!(" > {label}"));
+        let raw = self.people.get_mut(who).unwrap();
+        let id = raw.take_id();
+        raw.send_frame(&frame(id)).await;
+        let result = raw.reply(id).await;
+        let answer = self.names.result(&result);
+        self.line(who, &format!(" < {answer}"));
+    }
+
+    /// Waits for pushed entries and notes them, room by room.
+    pub(super) async fn hears(&mut self, who: &'static str, entries: usize) {
+        let raw = self.people.get_mut(who).unwrap();
+        raw.hear(entries).await;
+        let mut rooms: Vec<(RoomId, Vec<(Incarnation, Envelope)>)> = Vec::new();
+        for (room, incarnation, entry) in std::mem::take(&mut raw.heard) {
+            match rooms.iter_mut().find(|(other, _)| *other == room) {
+                Some((_, entries)) => entries.push((incarnation, entry)),
+                None => rooms.push((room, vec![(incarnation, entry)])),
+            }
+        }
+        rooms.sort_by_key(|(room, _)| *room);
+        for (room, entries) in rooms {
+            for (incarnation, entry) in entries {
+                let room = self.names.id("room", room.as_u128());
+                let incarnation = self.names.id("history", incarnation.0.into());
+                let entry = self.names.entry(&entry);
+                self.line(who, &format!(" * {room} {incarnation} {entry}"));
+            }
+        }
+    }
+
+    /// The connection ends, and says why.
+    pub(super) async fn is_closed(&mut self, who: &'static str) {
+        let close = self.people.remove(who).unwrap().closed().await;
+        self.line(who, &format!(" < closed {} {}", close.code, close.reason));
+    }
+
+    /// Goes away.
+    pub(super) async fn leave(&mut self, who: &'static str) {
+        self.people.remove(who).unwrap().leave().await;
+        self.line(who, " is gone");
+    }
+
+    /// Nobody heard anything that the script did not listen for.
+    pub(super) async fn finish(mut self) -> String {
+        let people: Vec<&'static str> = self.people.keys().copied().collect();
+        for who in people {
+            self.people.get_mut(who).unwrap().request(Command::Ping).await.unwrap();
+            self.hears(who, 0).await;
+        }
+        self.text
+    }
+}
+
+pub(super) fn register(name: &str, password: &str) -> Command {
+    Command::Register(Register {
+        username: Username::parse(name).unwrap(),
+        password: Secret::new(password),
+        display_name: Some(DisplayName::parse(&format!("{name} Doe")).unwrap()),
+        device: DeviceName::parse("phone").unwrap(),
+        owner_token: None,
+    })
+}
+
+pub(super) fn login(name: &str, password: &str, device_id: Option<DeviceId>) -> Command {
+    let device = DeviceName::parse("laptop").unwrap();
+    Command::Login(Login { username: name.into(), password: Secret::new(password), device, device_id })
+}
+
+pub(super) fn create(id: ClientId, name: &str) -> Command {
+    let (name, topic) = (RoomName::parse(name).unwrap(), Topic::parse("talk").unwrap());
+    Command::CreateRoom(CreateRoom { client_id: id, resend: false, name, topic })
+}
+
+pub(super) fn new_room(name: &str) -> Command {
+    create(client_id(), name)
+}
+
+pub(super) fn named(name: &str) -> RoomTarget {
+    RoomTarget::Name(RoomName::parse(name).unwrap())
+}
+
+pub(super) fn cursor(room: &Room, seq: u64) -> Cursor {
+    Cursor { room: room.id, incarnation: room.incarnation, seq: Seq(seq) }
+}
+
+pub(super) fn session(result: Result<Reply, Reject>) -> Session {
+    match result {
+        Ok(Reply::Session(session)) => session,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(super) fn room(result: Result<Reply, Reject>) -> Room {
+    match result {
+        Ok(Reply::Room(room)) => room,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Stable names for what is random.
+#[derive(Default)]
+struct Names {
+    known: HashMap<(&'static str, u128), usize>,
+    counts: HashMap<&'static str, usize>,
+}
+
+impl Names {
+    fn id(&mut self, kind: &'static str, value: u128) -> String {
+        if value == 0 {
+            return "none".into();
+        }
+        let count = self.counts.entry(kind).or_default();
+        let number = self.known.entry((kind, value)).or_insert_with(|| {
+            *count += 1;
+            *count
+        });
+        format!("{kind}-{number}")
+    }
+
+    fn room_id(&mut self, room: RoomId) -> String {
+        self.id("room", room.as_u128())
+    }
+
+    fn identity(&mut self, identity: &Identity) -> String {
+        let Identity { user, device, self_room, username, display_name, role, token_expires } = identity;
+        assert!(token_expires.0 > 0);
+        let (user, device) = (self.id("user", user.as_u128()), self.id("device", device.as_u128()));
+        let log = self.room_id(*self_room);
+        format!("{user} {username} {:?} {role:?} on {device} with {log}", display_name.as_str())
+    }
+
+    fn target(&mut self, target: &RoomTarget) -> String {
+        match target {
+            RoomTarget::Id(id) => self.room_id(*id),
+            RoomTarget::Name(name) => format!("{:?}", name.as_str()),
+        }
+    }
+
+    fn cursor(&mut self, cursor: &Cursor) -> String {
+        let (room, history) = (self.room_id(cursor.room), self.id("history", cursor.incarnation.0.into()));
+        format!("{room} {history} after {}", cursor.seq.0)
+    }
+
+    fn command(&mut self, command: &Command) -> String {
+        match command {
+            Command::Ping | Command::Logout => command.name().to_owned(),
+            Command::Authenticate(_) => "authenticate with a token".into(),
+            Command::Refresh(_) => "refresh with a token".into(),
+            Command::Register(register) => {
+                format!(
+                    "register {}{}",
+                    register.username,
+                    if register.owner_token.is_some() { " as owner" } else { "" }
+                )
+            }
+            Command::Login(login) => {
+                let device = self.id("device", login.device_id.unwrap_or(DeviceId::NONE).as_u128());
+                format!("login {} on {device}", login.username)
+            }
+            Command::CreateRoom(create) => {
+                let id = self.id("room", create.client_id.as_u128());
+                format!("create_room {id} {:?}", create.name.as_str())
+            }
+            Command::JoinRoom(target) | Command::LeaveRoom(target) | Command::Unsubscribe(target) => {
+                format!("{} {}", command.name(), self.target(target))
+            }
+            Command::ListRooms { scope, after, limit } => {
+                format!("list_rooms {scope:?} after {} limit {limit}", self.room_id(*after))
+            }
+            Command::ListMembers { room, after, limit } => {
+                let room = self.room_id(*room);
+                format!("list_members {room} after {} limit {limit}", self.id("user", after.as_u128()))
+            }
+            Command::Profiles(users) => {
+                let users: Vec<String> = users.iter().map(|user| self.id("user", user.as_u128())).collect();
+                format!("profiles {}", users.join(" "))
+            }
+            Command::Publish(publish) => {
+                let (room, id) = (self.room_id(publish.room), self.id("client", publish.client_id.as_u128()));
+                let again = if publish.resend { " again" } else { "" };
+                format!("publish{again} {room} {id} {:?}", short(publish.body.as_str()))
+            }
+            Command::History { room, before, limit } => {
+                format!("history {} before {} limit {limit}", self.room_id(*room), before.0)
+            }
+            Command::Sync { cursor, limit } => format!("sync {} limit {limit}", self.cursor(cursor)),
+            Command::Resume(cursors) => {
+                let cursors: Vec<String> = cursors.iter().map(|cursor| self.cursor(cursor)).collect();
+                format!("resume {}", cursors.join(", "))
+            }
+        }
+    }
+
+    fn result(&mut self, result: &Result<Reply, Reject>) -> String {
+        match result {
+            Ok(reply) => self.reply(reply),
+            Err(Reject { code, detail, retry_after_ms: 0 }) => format!("reject {code} {detail}"),
+            Err(Reject { code, detail, .. }) => format!("reject {code} {detail} (later)"),
+        }
+    }
+
+    fn reply(&mut self, reply: &Reply) -> String {
+        match reply {
+            Reply::Ok => "ok".into(),
+            Reply::Pong(time) => {
+                assert!(time.0 > 0);
+                "pong".into()
+            }
+            Reply::Session(session) => {
+                assert!(session.refresh_expires > session.identity.token_expires);
+                format!("session {}", self.identity(&session.identity))
+            }
+            Reply::Authenticated(identity) => format!("authenticated {}", self.identity(identity)),
+            Reply::Room(room) => self.room(room),
+            Reply::Rooms { rooms, next } => {
+                let rooms: Vec<String> = rooms.iter().map(|room| format!("\n    {}", self.room(room))).collect();
+                format!("rooms, next {}{}", self.room_id(*next), rooms.concat())
+            }
+            Reply::Members { members, next } => {
+                let members = members.iter().map(|member| {
+                    let user = self.id("user", member.user.as_u128());
+                    format!("\n    {user} {} {:?} {:?}", member.username, member.display_name, member.role)
+                });
+                let members = members.collect::<Vec<_>>().concat();
+                format!("members, next {}{members}", self.id("user", next.as_u128()))
+            }
+            Reply::Appended(appended) => {
+                let altered = if appended.altered { ", altered" } else { "" };
+                format!("appended {}{altered}{}", appended.seq.0, if appended.duplicate { ", duplicate" } else { "" })
+            }
+            Reply::Held(_) => "held".into(),
+            Reply::Page(page) => {
+                let (room, history) = (self.room_id(page.room), self.id("history", page.incarnation.0.into()));
+                let entries: Vec<String> =
+                    page.entries.iter().map(|entry| format!("\n    {}", self.entry(entry))).collect();
+                format!("page {room} {history} head {} next {}{}", page.head.0, page.next.0, entries.concat())
+            }
+            Reply::Resumed(rooms) => {
+                let resumed = rooms.iter().map(|Resumed { room, incarnation, first_seq, head, outcome }| {
+                    let (room, history) = (self.room_id(*room), self.id("history", incarnation.0.into()));
+                    format!("{room} {history} {}..{} {outcome:?}", first_seq.0, head.0)
+                });
+                format!("resumed {}", resumed.collect::<Vec<_>>().join(", "))
+            }
+            Reply::Unknown => "unknown".into(),
+        }
+    }
+
+    fn room(&mut self, room: &Room) -> String {
+        let (id, history) = (self.room_id(room.id), self.id("history", room.incarnation.0.into()));
+        let Room { kind, name, topic, first_seq, head, role, members, .. } = room;
+        let range = format!("{}..{}", first_seq.0, head.0);
+        format!("{id} {kind:?} {name:?} about {topic:?} {history} {range} role {role:?} members {members}")
+    }
+
+    fn entry(&mut self, envelope: &Envelope) -> String {
+        let entry = decode_entry(&envelope.payload).unwrap();
+        let content = match entry.content {
+            EntryContent::Message(body) => {
+                format!("message {:?} as {}", short(body.as_str()), self.id("client", entry.client_id.as_u128()))
+            }
+            EntryContent::RoomCreated { name, topic } => {
+                format!("created {:?} about {:?}", name.as_str(), topic.as_str())
+            }
+            EntryContent::Membership { user, change, role, display_name } => {
+                let user = self.id("user", user.as_u128());
+                format!("{user} {change:?} as {role:?} {:?}", display_name.as_str())
+            }
+            EntryContent::SelfNote(note) => match note {
+                SelfNote::AccountCreated => "account created".into(),
+                SelfNote::Joined(room) => format!("joined {}", self.room_id(room)),
+                SelfNote::Left(room) => format!("left {}", self.room_id(room)),
+            },
+            other => format!("{other:?}"),
+        };
+        assert_eq!(envelope.rev, 0);
+        format!("{} {}: {content}", envelope.seq.0, self.id("user", entry.author.as_u128()))
+    }
+}
+
+fn short(text: &str) -> String {
+    if text.len() <= 60 { text.to_owned() } else { format!("{}... of {}", &text[..8], text.len()) }
+}
