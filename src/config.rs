@@ -201,7 +201,7 @@ impl Default for Config {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file that cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}")]
     Unreadable {
         /// Which.
         path: PathBuf,
@@ -228,11 +228,10 @@ impl Config {
                 .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
             figment = figment.merge(Toml::string(&text));
         }
-        let config: Self = figment.merge(Env::prefixed("CONFAB__").split("__")).extract().map_err(|error| {
-            let texts: Vec<String> = error.into_iter().map(|error| error.to_string()).collect();
-            // One line, however the parser draws it.
-            ConfigError::Invalid(texts.join("; ").split_whitespace().collect::<Vec<_>>().join(" "))
-        })?;
+        let config: Self = figment
+            .merge(Env::prefixed("CONFAB__").split("__"))
+            .extract()
+            .map_err(|error| ConfigError::Invalid(explain(error, file)))?;
         config.check()?;
         Ok(config)
     }
@@ -272,6 +271,14 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// One line, however many the parser draws, and in the operator's words.
+fn explain(error: figment::Error, file: Option<&Path>) -> String {
+    let texts: Vec<String> = error.into_iter().map(|error| error.to_string()).collect();
+    let line = texts.join("; ").split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = line.replace("default.", "").replace(" in TOML source string", "");
+    file.map_or_else(|| line.clone(), |path| format!("{}: {line}", path.display()))
 }
 
 #[cfg(test)]

@@ -18,6 +18,19 @@ struct Subscriber {
     outbox: Arc<Outbox>,
     /// `None` until it is live; then what it knew when it became so.
     live_from: Option<Seq>,
+    /// One who left while being caught up is fed to their leaving and no further.
+    until: Option<Seq>,
+}
+
+/// How a connection stands to a room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// It follows it, live or not.
+    Follows,
+    /// It is to be fed up to this seq.
+    Until(Seq),
+    /// It does not.
+    Gone,
 }
 
 #[derive(Default)]
@@ -111,10 +124,10 @@ impl Hub {
         let mut shard = self.shard(room);
         let state = shard.entry(room).or_default();
         match state.subscribers.iter_mut().find(|subscriber| Arc::ptr_eq(&subscriber.outbox, &outbox)) {
-            Some(subscriber) => subscriber.live_from = None,
+            Some(subscriber) => (subscriber.live_from, subscriber.until) = (None, None),
             None => {
                 outbox.add_room(room);
-                state.subscribers.push(Subscriber { outbox, live_from: None });
+                state.subscribers.push(Subscriber { outbox, live_from: None, until: None });
                 self.metrics.subscriptions.inc();
             }
         }
@@ -135,10 +148,14 @@ impl Hub {
         true
     }
 
-    /// Whether a connection follows a room, live or not.
+    /// How a connection stands to a room.
     #[must_use]
-    pub fn is_attached(&self, session: SessionId, room: RoomId) -> bool {
-        self.outbox(session).is_some_and(|outbox| outbox.has_room(room))
+    pub fn standing(&self, session: SessionId, room: RoomId) -> Standing {
+        let Some(outbox) = self.outbox(session) else { return Standing::Gone };
+        let shard = self.shard(room);
+        let subscribers = shard.get(&room).map_or(&[][..], |state| &state.subscribers);
+        let mine = subscribers.iter().find(|subscriber| Arc::ptr_eq(&subscriber.outbox, &outbox));
+        mine.map_or(Standing::Gone, |subscriber| subscriber.until.map_or(Standing::Follows, Standing::Until))
     }
 
     /// Ends an interest.
@@ -149,12 +166,28 @@ impl Hub {
         }
     }
 
-    /// Ends the interest of all of a user's connections.
-    pub fn detach_user(&self, room: RoomId, user: UserId) {
+    /// Ends the interest of all of a user's connections with their leaving, which live ones have just been given.
+    pub fn detach_user(&self, room: RoomId, user: UserId, leaving: Seq) {
         let outboxes = lock(&self.users).get(&user).cloned().unwrap_or_default();
         for outbox in outboxes {
+            if self.bound_if_behind(room, &outbox, leaving) {
+                continue;
+            }
             outbox.remove_room(room);
             self.drop_subscriber(room, |other| Arc::ptr_eq(other, &outbox));
+        }
+    }
+
+    fn bound_if_behind(&self, room: RoomId, outbox: &Arc<Outbox>, leaving: Seq) -> bool {
+        let mut shard = self.shard(room);
+        let Some(state) = shard.get_mut(&room) else { return false };
+        let mine = state.subscribers.iter_mut().find(|subscriber| Arc::ptr_eq(&subscriber.outbox, outbox));
+        match mine {
+            Some(subscriber) if subscriber.live_from.is_none() => {
+                subscriber.until.get_or_insert(leaving);
+                true
+            }
+            _ => false,
         }
     }
 

@@ -65,7 +65,7 @@ const EVICT_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the texts say it")]
 pub enum StartError {
-    #[error("data directory {path}: {source}")]
+    #[error("data directory: {path}")]
     Data { path: String, source: std::io::Error },
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -75,9 +75,7 @@ pub enum StartError {
     Plugin(#[from] LoadError),
     #[error(transparent)]
     Store(#[from] core::store::Error),
-    #[error(
-        "cannot listen on {address} ({key}): {source}; is another server running? Choose another port in the configuration"
-    )]
+    #[error("cannot listen on {address} ({key}); stop what listens there or choose another port")]
     Listen { address: SocketAddr, key: &'static str, source: std::io::Error },
 }
 

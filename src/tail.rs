@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use confab_protocol::codec::{encode_push, page_len};
-use confab_protocol::model::{Envelope, Incarnation, RoomId};
+use confab_protocol::model::{Envelope, Incarnation, RoomId, Seq};
 
 use crate::core::append::{Change, Decision, Item};
 use crate::hub::Hub;
@@ -20,7 +20,7 @@ struct Fresh<'a> {
     room: RoomId,
     incarnation: Incarnation,
     entries: Vec<Envelope>,
-    leavers: Vec<&'a Item>,
+    leavers: Vec<(&'a Item, Seq)>,
 }
 
 impl Tail {
@@ -39,8 +39,8 @@ impl Tail {
                 }
             }
             // Their own leaving was the last entry they see.
-            for item in fresh.leavers {
-                self.hub.detach_user(item.room, item.author);
+            for (item, seq) in fresh.leavers {
+                self.hub.detach_user(item.room, item.author, seq);
             }
         }
     }
@@ -59,14 +59,14 @@ fn by_room(decided: &[(Item, Decision)]) -> Vec<Fresh<'_>> {
         let Some(fresh) = rooms.get_mut(index) else { continue };
         fresh.entries.push(Envelope { seq, time, rev: 0, payload: item.payload.clone() });
         if item.change == Change::Leave {
-            fresh.leavers.push(item);
+            fresh.leavers.push((item, seq));
         }
     }
     rooms
 }
 
 /// As few pushes as the frame bound allows, each with its last seq.
-fn encode_all(fresh: &Fresh<'_>) -> Vec<(confab_protocol::model::Seq, Bytes)> {
+fn encode_all(fresh: &Fresh<'_>) -> Vec<(Seq, Bytes)> {
     let mut pushes = Vec::with_capacity(1);
     let mut rest = fresh.entries.as_slice();
     while let Some(last) = rest.get(page_len(rest).saturating_sub(1)) {

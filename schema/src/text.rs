@@ -102,10 +102,16 @@ fn one_line(text: &str, bytes_max: usize, may_be_empty: bool) -> Result<Box<str>
     if text.trim().is_empty() && !(may_be_empty && text.is_empty()) {
         return Err(TextError::Blank);
     }
-    if text.trim() != text || text.chars().any(char::is_control) {
+    if text.trim() != text || text.chars().any(|c| c.is_control() || is_deceptive(c)) {
         return Err(TextError::Invalid);
     }
     Ok(text.into())
+}
+
+/// Characters that show a name as another one: bidi embeddings, overrides and isolates (CVE-2021-42574), and what
+/// takes no room. No script needs them in a name.
+const fn is_deceptive(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
 }
 
 /// A secret that a person typed or a token: dropped from every `Debug`.
@@ -163,6 +169,8 @@ mod tests {
         assert_eq!(Username::parse("\u{430}lice").err(), Some(TextError::Invalid));
         assert_eq!(RoomName::parse("general chat").err(), None);
         assert_eq!(RoomName::parse("a\nb").err(), Some(TextError::Invalid));
+        assert_eq!(RoomName::parse("a\u{202e}b").err(), Some(TextError::Invalid));
+        assert_eq!(DisplayName::parse("ad\u{200b}min").err(), Some(TextError::Invalid));
         assert_eq!(RoomName::parse(" a").err(), Some(TextError::Invalid));
         assert_eq!(RoomName::parse("").err(), Some(TextError::Blank));
         assert_eq!(Topic::parse("").err(), None);

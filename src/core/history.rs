@@ -131,16 +131,19 @@ impl Core {
     /// Only those of the store.
     pub async fn catch_up(&self, session: SessionId, catching_up: &mut CatchUp) -> Result<Option<Bytes>, Reject> {
         let CatchUp { cursor, head } = catching_up;
-        // Who has left meanwhile is fed no more.
-        if !self.delivery.is_attached(session, cursor.room) {
+        // Who has left meanwhile is fed up to their leaving.
+        let Some(until) = self.delivery.feed_until(session, cursor.room) else { return Ok(None) };
+        if cursor.seq >= until {
+            self.delivery.detach(session, cursor.room);
             return Ok(None);
         }
-        if cursor.seq >= *head && self.delivery.go_live(session, *cursor) == Liveness::Live {
+        if until == Seq(u64::MAX) && cursor.seq >= *head && self.delivery.go_live(session, *cursor) == Liveness::Live {
             return Ok(None);
         }
         let page = self.store.read(cursor.room, cursor.seq, PAGE_ITEMS_MAX).await;
         let Some(page) = page.map_err(|error| self.unavailable(&error))? else { return Ok(None) };
-        let (entries, _) = page.entries.split_at(page_len(&page.entries));
+        let allowed = page.entries.partition_point(|entry| entry.seq <= until);
+        let (entries, _) = page.entries.split_at(page_len(&page.entries).min(allowed));
         let Some(last) = entries.last() else {
             // Delivered but not in the store: the log is not what it was.
             return Err(RejectCode::IncarnationChanged.into());

@@ -120,10 +120,6 @@ impl Outbox {
         self.lock().rooms.push(room);
     }
 
-    pub(super) fn has_room(&self, room: RoomId) -> bool {
-        self.lock().rooms.contains(&room)
-    }
-
     pub(super) fn remove_room(&self, room: RoomId) {
         self.lock().rooms.retain(|other| *other != room);
     }

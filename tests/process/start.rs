@@ -73,7 +73,7 @@ fn a_taken_port_is_named() {
 fn a_second_server_in_the_same_place_is_refused_and_the_first_goes_on() {
     let place = Place::new();
     let mut server = place.serve();
-    run(&mut place.command(&["serve"]), "").assert_refused(1, &["another server"]);
+    run(&mut place.command(&["serve"]), "").assert_refused(69, &["another server"]);
     assert!(server.is_running());
     assert_eq!(place.ops_get("/readyz").unwrap().0, 200);
 }

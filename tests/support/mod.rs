@@ -29,6 +29,20 @@ pub enum Transport {
 
 pub const TRANSPORTS: [Transport; 2] = [Transport::Quic, Transport::WebSocket];
 
+/// Builds; an earlier server on the same folder may take a moment to drain, which is waited for.
+async fn build(config: &Config) -> Server {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(15);
+    loop {
+        match Server::build(config.clone()).await {
+            Ok(server) => return server,
+            Err(confab::StartError::Data { .. }) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
 impl TestServer {
     /// A server with the stock plugins and cheap passwords.
     pub async fn start() -> Self {
@@ -51,7 +65,7 @@ impl TestServer {
         config.limits.sends_burst = 100_000;
         change(&mut config);
         config.check().unwrap();
-        let server = Server::build(config.clone()).await.unwrap();
+        let server = build(&config).await;
         let addresses = server.addresses().unwrap();
         let fingerprint = server.fingerprint().unwrap().to_owned();
         let owner_token = server.owner_token().unwrap_or_default();
