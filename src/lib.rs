@@ -228,7 +228,10 @@ fn spawn_connection<L: transport::Link>(
 /// A directory that cannot be made, a file that cannot be opened.
 pub fn open_store(config: &Config) -> Result<Sqlite, StartError> {
     let path = config.data_dir.display().to_string();
-    std::fs::create_dir_all(&config.data_dir).map_err(|source| StartError::Data { path, source })?;
+    let mut builder = std::fs::DirBuilder::new();
+    // Keys, hashes and messages are for the server's user alone.
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(&config.data_dir).map_err(|source| StartError::Data { path, source })?;
     Ok(Sqlite::open(&config.data_dir.join("confab.db"), config.store.readers)?)
 }
 

@@ -158,9 +158,7 @@ fn while_open(plugin: &Plugin) -> Verdict {
     match plugin.manifest.on_error {
         OnError::Open => Verdict::Allow,
         OnError::Hold => Verdict::Hold { note: format!("plugin {id} is out of service") },
-        OnError::Closed => {
-            Verdict::Reject { reason: CLOSED_REASON.into(), note: format!("plugin {id} is out of service") }
-        }
+        OnError::Closed => Verdict::Unavailable { reason: CLOSED_REASON.into() },
     }
 }
 
@@ -231,5 +229,6 @@ const fn name(verdict: &Verdict) -> &'static str {
         Verdict::Hold { .. } => "hold",
         Verdict::Bounce { .. } => "bounce",
         Verdict::Reject { .. } => "reject",
+        Verdict::Unavailable { .. } => "unavailable",
     }
 }

@@ -56,10 +56,17 @@ impl Router {
         let actor = || peer.actor.as_ref().ok_or(RejectCode::NotAuthenticated);
         let reply = match command {
             Command::Ping => Reply::Pong(core.clock.now()),
+            Command::Register(_) if peer.actor.is_some() => return Err(RejectCode::Forbidden.into()),
             Command::Register(register) => Reply::Session(core.register(register).await?),
+            // A connection may renew its identity, not change it.
+            Command::Login(login) if !is_same_name(peer, &login.username) => return Err(RejectCode::Forbidden.into()),
             Command::Login(login) => Reply::Session(core.login(login).await?),
             Command::Authenticate(token) => Reply::Authenticated(same_user(peer, core.authenticate(&token).await?)?),
-            Command::Refresh(token) => Reply::Session(core.refresh(&token).await?),
+            Command::Refresh(token) => {
+                let session = core.refresh(&token).await?;
+                same_user(peer, session.identity.clone())?;
+                Reply::Session(session)
+            }
             Command::Logout => {
                 let actor = actor()?;
                 core.log_out(actor.user, actor.device).await?;
@@ -117,7 +124,10 @@ impl Router {
     }
 }
 
-/// A connection may renew its identity, not change it.
+fn is_same_name(peer: &Peer, username: &str) -> bool {
+    peer.actor.as_ref().is_none_or(|actor| actor.username.as_str().eq_ignore_ascii_case(username))
+}
+
 fn same_user(peer: &Peer, identity: Identity) -> Result<Identity, Reject> {
     match &peer.actor {
         Some(actor) if actor.user != identity.user => Err(RejectCode::TokenInvalid.into()),

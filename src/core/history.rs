@@ -104,13 +104,12 @@ impl Core {
             head: Seq(0),
             outcome: ResumeOutcome::Refused,
         };
-        match self.check_read(actor, cursor.room).await {
-            Ok(()) => {}
-            Err(reject) if reject.is(RejectCode::NotMember) => return Ok(refused),
-            Err(reject) => return Err(reject),
-        }
-        // Attach before the store is read: whatever commits after this read is seen by the hub.
+        // Attach before the store is read: whatever commits after these reads, a leaving too, is seen by the hub.
         self.delivery.attach(session, cursor.room);
+        if let Err(reject) = self.check_read(actor, cursor.room).await {
+            self.delivery.detach(session, cursor.room);
+            return if reject.is(RejectCode::NotMember) { Ok(refused) } else { Err(reject) };
+        }
         let page =
             self.store.read(cursor.room, Seq(u64::MAX >> 1), 1).await.map_err(|error| self.unavailable(&error))?;
         let Some(page) = page else { return Ok(refused) };

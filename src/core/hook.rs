@@ -33,6 +33,11 @@ pub enum Verdict {
         /// For the author.
         reason: String,
     },
+    /// It cannot be decided now; the author may send it again later.
+    Unavailable {
+        /// For the author.
+        reason: String,
+    },
     /// Not at all.
     Reject {
         /// For the author.

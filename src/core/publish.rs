@@ -14,11 +14,14 @@ use super::append::{Change, Decision, Item, OrderGuard, recorded_decision};
 use super::auth::Actor;
 use super::hook::{MessageEvent, Verdict};
 use super::log::Receipt;
-use super::store::{Membership, Outcome, Unappended};
+use super::store::{Membership, Outcome, Recorded, Unappended};
 use super::{Core, access};
 
 /// Client ids older than this are not told apart from new ones by a client that lost its memory.
 pub const DEDUPE_WINDOW_MS: u64 = 24 * 3600 * 1000;
+
+/// Told to authors while a plugin that must decide is out of service, milliseconds.
+const UNAVAILABLE_RETRY_MS: u64 = 5_000;
 
 /// A message that passed admission.
 pub enum Admitted {
@@ -53,7 +56,7 @@ impl Core {
         let verdict = self.moderator.decide_message(message_event(actor, &publish, now)).await;
         let (body, altered) = match self.apply(actor, &publish, digest, now, verdict).await? {
             Applied::Post(body, altered) => (body, altered),
-            Applied::Held(case) => return Ok(Admitted::Done(Reply::Held(case))),
+            Applied::Done(reply) => return Ok(Admitted::Done(reply)),
         };
         let content = EntryContent::Message(body);
         let payload = encode_entry(&Entry { author: actor.user, client_id: publish.client_id, content });
@@ -104,11 +107,15 @@ impl Core {
         digest: [u8; 16],
     ) -> Result<Option<Reply>, Reject> {
         let found = self.store.find_recorded(room, actor.user, id).await.map_err(|error| self.unavailable(&error))?;
-        match found.map(|recorded| recorded_decision(recorded, digest)) {
-            None => Ok(None),
-            Some(Decision::Recorded(outcome)) => self.recorded_reply(outcome).map(Some),
-            Some(Decision::Refuse(code)) => Err(code.into()),
-            Some(Decision::Append { .. } | Decision::Unchanged) => Ok(None),
+        found.map(|recorded| self.recorded_earlier(recorded, digest)).transpose()
+    }
+
+    /// What was decided about this client id before is what holds.
+    fn recorded_earlier(&self, recorded: Recorded, digest: [u8; 16]) -> Result<Reply, Reject> {
+        match recorded_decision(recorded, digest) {
+            Decision::Recorded(outcome) => self.recorded_reply(outcome),
+            Decision::Refuse(code) => Err(code.into()),
+            Decision::Append { .. } | Decision::Unchanged => Err(RejectCode::Internal.into()),
         }
     }
 
@@ -163,8 +170,14 @@ impl Core {
                 let content = EntryContent::Message(publish.body.clone());
                 let payload = encode_entry(&Entry { author: actor.user, client_id: publish.client_id, content });
                 let held = unappended(Outcome::Held(case), payload, note);
-                self.store.record(held).await.map_err(|error| self.unavailable(&error))?;
-                return Ok(Applied::Held(case));
+                return match self.store.record(held).await.map_err(|error| self.unavailable(&error))? {
+                    None => Ok(Applied::Done(Reply::Held(case))),
+                    Some(recorded) => self.recorded_earlier(recorded, digest).map(Applied::Done),
+                };
+            }
+            // It passes: nothing is recorded, so a resend is decided then.
+            Verdict::Unavailable { reason } => {
+                return Err(Reject { detail: reason, ..Reject::retry(RejectCode::Busy, UNAVAILABLE_RETRY_MS) });
             }
             Verdict::Bounce { reason } => (RejectCode::Bounced, reason, String::new()),
             Verdict::Reject { reason, note } => (RejectCode::ByPlugin, reason, note),
@@ -172,14 +185,16 @@ impl Core {
         let reject = Reject::new(code, if reason.is_empty() { code.text().to_owned() } else { reason });
         let outcome = Outcome::Refused { code: reject.code, detail: reject.detail.clone() };
         let refused = unappended(outcome, Bytes::new(), note);
-        self.store.record(refused).await.map_err(|error| self.unavailable(&error))?;
-        Err(reject)
+        match self.store.record(refused).await.map_err(|error| self.unavailable(&error))? {
+            None => Err(reject),
+            Some(recorded) => self.recorded_earlier(recorded, digest).map(Applied::Done),
+        }
     }
 }
 
 enum Applied {
     Post(Body, bool),
-    Held(CaseId),
+    Done(Reply),
 }
 
 fn message_event<'a>(actor: &'a Actor, publish: &'a Publish, now: Millis) -> MessageEvent<'a> {

@@ -205,8 +205,8 @@ pub trait Store: Send + Sync {
     async fn find_identity(&self, user: UserId, device: DeviceId) -> Result<Option<User>>;
     /// Names of users; unknown ones are left out.
     async fn find_users(&self, users: Vec<UserId>) -> Result<Vec<Member>>;
-    /// Logs a device in. `false`: too many devices.
-    async fn log_in(&self, login: NewLogin) -> Result<bool>;
+    /// Logs a device in. When the user has too many, the oldest login ends; that device is returned.
+    async fn log_in(&self, login: NewLogin) -> Result<Option<DeviceId>>;
     /// Spends a refresh token and stores the next one, whose family is that of the old one.
     async fn refresh(&self, hash: [u8; 32], next: NewRefresh, now: Millis) -> Result<Refreshed>;
     /// Ends a device's login.
@@ -232,8 +232,8 @@ pub trait Store: Send + Sync {
     async fn append(&self, batch: Vec<Item>, now: Millis) -> Result<Vec<(Item, Decision)>>;
     /// What was decided about a client id before.
     async fn find_recorded(&self, room: RoomId, author: UserId, client_id: ClientId) -> Result<Option<Recorded>>;
-    /// Records what is not appended. Keeps the first outcome of a client id.
-    async fn record(&self, unappended: Unappended) -> Result<()>;
+    /// Records what is not appended, unless the client id has an outcome, which is returned instead.
+    async fn record(&self, unappended: Unappended) -> Result<Option<Recorded>>;
     /// Entries after a seq, ascending, within the bounds of a page.
     async fn read(&self, room: RoomId, after: Seq, limit: usize) -> Result<Option<LogPage>>;
     /// Messages before a seq (0: from the head), ascending, within the bounds of a page.

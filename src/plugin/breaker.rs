@@ -44,7 +44,9 @@ enum State {
 struct Inner {
     state: State,
     failures: VecDeque<(Duration, UserId)>,
+    /// Of the share that is counted now: calls, and those of them that failed.
     calls: u32,
+    failed: usize,
 }
 
 #[derive(Debug, Default)]
@@ -87,12 +89,11 @@ impl Breaker {
 }
 
 impl Inner {
-    /// Every so many calls the share of failures starts anew.
+    /// Every so many calls the share starts anew; authors only age.
     fn count_call(&mut self) {
         self.calls += 1;
         if self.calls >= CALLS {
-            self.calls = 0;
-            self.failures.clear();
+            (self.calls, self.failed) = (0, 0);
         }
     }
 
@@ -102,15 +103,16 @@ impl Inner {
         if self.failures.iter().filter(|(_, other)| *other == author).count() < FAILURES_MAX {
             self.failures.push_back((now, author));
         }
-        self.calls += 1;
+        self.count_call();
+        self.failed += 1;
         let mut authors: Vec<UserId> = self.failures.iter().map(|(_, author)| *author).collect();
         authors.sort_unstable();
         authors.dedup();
-        let share = self.calls >= CALLS / 5 && self.failures.len() >= FAILURES_MAX && authors.len() >= 2;
+        let share = self.calls >= CALLS / 5 && self.failed >= FAILURES_MAX && authors.len() >= 2;
         if authors.len() >= AUTHORS_MAX || share {
             self.state = State::Open { until: now + FIRST_PAUSE, pause: FIRST_PAUSE };
             self.failures.clear();
-            self.calls = 0;
+            (self.calls, self.failed) = (0, 0);
         }
     }
 }

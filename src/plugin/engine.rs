@@ -24,7 +24,7 @@ const VERSION: &str = "@0.1.0";
 /// How long a call may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Budget {
-    /// CPU time of the calling thread; the wall cap is four times that.
+    /// CPU time of the calling thread.
     pub(super) cpu: Duration,
 }
 

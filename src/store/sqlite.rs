@@ -124,11 +124,11 @@ store! {
     write create_user(user: NewUser) -> Created = accounts::create_user;
     write import_users(users: Vec<NewUser>) -> usize = accounts::import_users;
     write set_password_hash(user: UserId, hash: String) -> () = accounts::set_password_hash;
-    write log_in(login: NewLogin) -> bool = accounts::log_in;
+    write log_in(login: NewLogin) -> Option<DeviceId> = accounts::log_in;
     write refresh(hash: [u8; 32], next: NewRefresh, now: Millis) -> Refreshed = accounts::refresh;
     write log_out(user: UserId, device: DeviceId) -> () = accounts::log_out;
     write append(batch: Vec<Item>, now: Millis) -> Vec<(Item, Decision)> = logs::append;
-    write record(unappended: Unappended) -> () = logs::record;
+    write record(unappended: Unappended) -> Option<Recorded> = logs::record;
 
     read ping() -> () = rooms::ping;
     read has_owner() -> bool = accounts::has_owner;

@@ -153,6 +153,29 @@ async fn a_resend_gets_the_recorded_outcome() {
     }
 }
 
+/// What a client id stands for is decided once, resend or not, on one connection or two.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_is_decided_once_also_without_the_resend_flag() {
+    let server = hostile_server(true).await;
+    let author = Person::register(&server, Transport::WebSocket, "author").await;
+    let room = author.enter("tricks").await;
+    for body in ["hold", "trap", "reject"] {
+        let id = author.client.new_client_id();
+        let first = publish(&author, &room, id, false, body).await;
+        assert_eq!(first, publish(&author, &room, id, false, body).await, "{body}: another case or another word");
+        let other = publish(&author, &room, id, false, "bounce").await;
+        assert!(refusal(&other).is(RejectCode::ClientIdReused), "{body}: {other:?}");
+    }
+    let twin = Person::login(&server, Transport::Quic, "author").await;
+    for _ in 0..20 {
+        let id = author.client.new_client_id();
+        let (one, two) =
+            tokio::join!(publish(&author, &room, id, false, "hold"), publish(&twin, &room, id, true, "hold"));
+        assert!(is_held(&one), "{one:?}");
+        assert_eq!(one, two, "one message, one case");
+    }
+}
+
 /// One author loops all the time; another talks elsewhere meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_looping_plugin_is_stopped_while_others_talk() {

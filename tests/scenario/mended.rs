@@ -204,3 +204,28 @@ async fn a_silent_quic_client_is_told_why() {
     let mut silent = Raw::open(&target, Transport::Quic).await;
     assert_eq!(silent.closed().await.code, 4104);
 }
+
+/// src/router.rs: a connection may renew its identity, not change it; else a leaving or a ban would miss it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_stays_whose_it_is() {
+    let (server, target) = bare_server().await;
+    for name in ["alice", "bob"] {
+        let body = serde_json::json!({"username": name, "password": "correct horse"});
+        assert_eq!(server.post("/api/v1/register", &body).await.0, 200);
+    }
+    let tokens = accounts(&server.config, &["alice", "bob"]).await;
+    let login = |username: &str| {
+        Command::Login(Login {
+            username: username.to_owned(),
+            password: Secret::new("correct horse"),
+            device: DeviceName::parse("").unwrap(),
+            device_id: None,
+        })
+    };
+    for transport in TRANSPORTS {
+        let mut alice = Raw::enter(&target, transport, &tokens[0].1).await;
+        assert_eq!(alice.refusal(login("bob")).await, 2006, "{transport:?}");
+        assert_eq!(alice.refusal(Command::Authenticate(tokens[1].1.clone())).await, 2002, "{transport:?}");
+        assert!(matches!(alice.request(login("Alice")).await, Ok(Reply::Session(_))), "{transport:?}");
+    }
+}

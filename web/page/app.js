@@ -20,7 +20,7 @@ const page = {
   disconnect() { const old = socket; socket = undefined; if (old) old.close(); },
   wakeIn(millis) { clearTimeout(timer); timer = setTimeout(() => chat && chat.wake(), Math.max(millis, 1)); },
   status(online, text) { $("status").textContent = text; document.body.dataset.online = online; },
-  session() {},
+  session(token) { access = token; },
   stopped(text) { showDoor(text); },
   entered(id, name) {
     room = id;
@@ -94,6 +94,10 @@ async function start(session) {
 
 function showDoor(text) {
   chat = undefined;
+  room = undefined;
+  names.clear();
+  $("drafts").replaceChildren();
+  $("messages").replaceChildren();
   clearTimeout(timer);
   page.disconnect();
   $("room").hidden = true;

@@ -32,7 +32,7 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn status(this: &Page, online: bool, text: &str);
     #[wasm_bindgen(method)]
-    fn session(this: &Page, refresh_token: &str);
+    fn session(this: &Page, access_token: &str);
     #[wasm_bindgen(method)]
     fn stopped(this: &Page, text: &str);
     #[wasm_bindgen(method)]
@@ -127,8 +127,8 @@ impl Chat {
                 let client_id = ClientId::new(self.session.server_time(now()), random());
                 self.ask(Command::Publish(Publish { room, client_id, resend: false, body }), Asked::Say(draft));
             }
-            (_, Err(error)) => self.page.failed("say", &format!("the message {error}")),
-            (Err(_), _) => self.page.failed("say", "enter a room first"),
+            (_, Err(error)) => self.page.acknowledged(draft, &format!("not sent: the message {error}")),
+            (Err(_), _) => self.page.acknowledged(draft, "not sent: enter a room first"),
         }
         self.drain();
     }
@@ -160,7 +160,7 @@ impl Chat {
     fn handle_event(&mut self, event: Event) {
         match event {
             Event::Welcome(_) => self.page.status(true, "connected"),
-            Event::Session(session) => self.page.session(session.refresh_token.expose()),
+            Event::Session(session) => self.page.session(session.access_token.expose()),
             Event::Offline { close, .. } => {
                 self.page.status(false, &format!("offline ({}), trying again", close.reason))
             }

@@ -1,4 +1,4 @@
-//! The habits that no compiler keeps: headers, sizes, module edges, no SQL from parts, no machine's paths.
+//! The habits that no compiler keeps: headers, sizes, module edges, no SQL from parts.
 //! Each finding is one line with its reason.
 
 use std::fs;

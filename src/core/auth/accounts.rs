@@ -25,7 +25,8 @@ impl Core {
             let detail = format!("the password is too short: at least {PASSWORD_BYTES_MIN} bytes");
             return Err(Reject::new(RejectCode::Malformed, detail));
         }
-        let password_hash = Some(self.auth.passwords.hash(&register.password).await?);
+        let place = self.auth.passwords.reserve()?;
+        let password_hash = Some(self.auth.passwords.hash(place, &register.password).await?);
         let now = self.clock.now();
         let display_name = match register.display_name {
             Some(name) => name,
@@ -70,20 +71,25 @@ impl Core {
     /// # Errors
     /// [`RejectCode::BadCredentials`] whatever was wrong; limits.
     pub async fn login(&self, login: Login) -> Result<Session, Reject> {
+        // First a place, so that names cost the limiter no more memory than hashing lets through.
+        let place = self.auth.passwords.reserve()?;
         self.limits.check_login(&login.username)?;
         let found = match Username::parse(&login.username) {
             Ok(username) => self.store.find_login(username).await.map_err(|error| self.unavailable(&error))?,
             Err(_) => None,
         };
         let hash = found.as_ref().and_then(|(_, hash)| hash.as_deref());
-        let right = self.auth.passwords.verify(&login.password, hash).await?;
+        let right = self.auth.passwords.verify(place, &login.password, hash).await?;
         let Some((user, Some(hash))) = found.filter(|_| right) else {
             self.metrics.logins_total.with_label_values(&["refused"]).inc();
             return Err(RejectCode::BadCredentials.into());
         };
         if self.auth.passwords.is_outdated(&hash) {
-            let hash = self.auth.passwords.hash(&login.password).await?;
-            self.store.set_password_hash(user.id, hash).await.map_err(|error| self.unavailable(&error))?;
+            // A busy moment is no reason to refuse a right password.
+            if let Ok(place) = self.auth.passwords.reserve() {
+                let hash = self.auth.passwords.hash(place, &login.password).await?;
+                self.store.set_password_hash(user.id, hash).await.map_err(|error| self.unavailable(&error))?;
+            }
         }
         let session = self.open_session(&user, login.device_id, login.device).await?;
         self.metrics.logins_total.with_label_values(&["accepted"]).inc();
@@ -97,8 +103,8 @@ impl Core {
         let refresh = self.new_refresh(hash, now);
         let login =
             NewLogin { device, user: user.id, name, refresh: Some(refresh), devices_max: self.auth.devices_max, now };
-        if !self.store.log_in(login).await.map_err(|error| self.unavailable(&error))? {
-            return Err(RejectCode::TooManyDevices.into());
+        if let Some(oldest) = self.store.log_in(login).await.map_err(|error| self.unavailable(&error))? {
+            self.delivery.close_device(user.id, oldest, CloseCode::LoggedOut);
         }
         self.session(user, device, refresh_token, refresh.idle_until, now)
     }

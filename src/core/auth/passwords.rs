@@ -27,8 +27,8 @@ pub struct Passwords {
     cost: u32,
     /// Checked for users that do not exist, so that they take as long as those that do.
     dummy: String,
-    permits: Semaphore,
-    waiting: AtomicUsize,
+    permits: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
     waiting_max: usize,
     metrics: Metrics,
 }
@@ -50,31 +50,43 @@ impl Passwords {
             pepper,
             cost: config.bcrypt_cost,
             dummy: dummy.to_string(),
-            permits: Semaphore::new(config.hashing_threads),
-            waiting: AtomicUsize::new(0),
+            permits: Arc::new(Semaphore::new(config.hashing_threads)),
+            waiting: Arc::default(),
             waiting_max: config.hashing_queue.saturating_add(config.hashing_threads),
             metrics: metrics.clone(),
         })
     }
 
-    /// The hash to store.
+    /// A place among those that wait for a hash. Taken before anything else is spent on a login.
     ///
     /// # Errors
     /// [`RejectCode::Busy`] when too many wait.
-    pub async fn hash(&self, password: &Secret) -> Result<String, Reject> {
+    pub fn reserve(&self) -> Result<Place, Reject> {
+        let taken =
+            self.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < self.waiting_max).then_some(n + 1));
+        taken.map_err(|_| Reject::retry(RejectCode::Busy, BUSY_RETRY_MS))?;
+        self.metrics.hashing_queue.inc();
+        Ok(Place(Arc::clone(&self.waiting), self.metrics.clone()))
+    }
+
+    /// The hash to store.
+    ///
+    /// # Errors
+    /// [`RejectCode::Internal`] when the pool is gone.
+    pub async fn hash(&self, place: Place, password: &Secret) -> Result<String, Reject> {
         let (input, cost) = (self.pre_hash(password), self.cost);
-        let hashed = self.run(move || bcrypt::hash_with_salt(input, cost, random_bytes())).await?;
+        let hashed = self.run(place, move || bcrypt::hash_with_salt(input, cost, random_bytes())).await?;
         Ok(hashed.map_err(|_| RejectCode::Internal)?.to_string())
     }
 
     /// Whether the password is that of the hash; without a hash it takes as long and is wrong.
     ///
     /// # Errors
-    /// [`RejectCode::Busy`] when too many wait.
-    pub async fn verify(&self, password: &Secret, hash: Option<&str>) -> Result<bool, Reject> {
+    /// [`RejectCode::Internal`] when the pool is gone.
+    pub async fn verify(&self, place: Place, password: &Secret, hash: Option<&str>) -> Result<bool, Reject> {
         let (input, known) = (self.pre_hash(password), hash.is_some());
         let hash = hash.unwrap_or(&self.dummy).to_owned();
-        let right = self.run(move || bcrypt::verify(input, &hash)).await?;
+        let right = self.run(place, move || bcrypt::verify(input, &hash)).await?;
         Ok(right.unwrap_or(false) && known)
     }
 
@@ -92,28 +104,52 @@ impl Passwords {
         STANDARD_NO_PAD.encode(mac.finalize().into_bytes())
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Reject> {
-        let _place = Place::take(&self.waiting, self.waiting_max, &self.metrics)
-            .ok_or_else(|| Reject::retry(RejectCode::Busy, BUSY_RETRY_MS))?;
-        let _permit = self.permits.acquire().await.map_err(|_| RejectCode::Unavailable)?;
+    /// Place and permit belong to the work, not to who waits for it: a peer that hangs up frees neither early.
+    async fn run<T: Send + 'static>(
+        &self,
+        place: Place,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Reject> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| RejectCode::Unavailable)?;
+        let work = move || {
+            let _held = (place, permit);
+            work()
+        };
         Ok(tokio::task::spawn_blocking(work).await.map_err(|_| RejectCode::Internal)?)
     }
 }
 
-/// One of the bounded places in the queue; given back on drop, also when the peer has gone.
-struct Place<'a>(&'a AtomicUsize, &'a Metrics);
+/// One of the bounded places in the queue; given back when the work is done, or was never begun.
+pub struct Place(Arc<AtomicUsize>, Metrics);
 
-impl<'a> Place<'a> {
-    fn take(waiting: &'a AtomicUsize, max: usize, metrics: &'a Metrics) -> Option<Self> {
-        waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < max).then_some(n + 1)).ok()?;
-        metrics.hashing_queue.inc();
-        Some(Self(waiting, metrics))
-    }
-}
-
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
         self.1.hashing_queue.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    #[tokio::test]
+    async fn hanging_up_frees_no_place_early() {
+        let dir = tempfile::tempdir().unwrap();
+        let config =
+            config::Auth { bcrypt_cost: 10, hashing_threads: 1, hashing_queue: 1, ..config::Config::default().auth };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let passwords = Passwords::open(dir.path(), &config, &clock, &Metrics::new()).unwrap();
+        let secret = Secret::new("correct horse");
+        for _ in 0..2 {
+            let hashing = passwords.hash(passwords.reserve().unwrap(), &secret);
+            // Begun and given up at once.
+            assert!(futures_util::FutureExt::now_or_never(hashing).is_none());
+        }
+        // The first is at work on its thread; the second never got one and is gone.
+        assert_eq!(passwords.waiting.load(Ordering::Acquire), 1);
+        let _second = passwords.reserve().unwrap();
+        assert!(passwords.reserve().is_err_and(|reject| reject.is(RejectCode::Busy)));
     }
 }

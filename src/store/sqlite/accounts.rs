@@ -88,13 +88,16 @@ pub(super) fn find_users(connection: &Connection, users: Vec<UserId>) -> Result<
     Ok(found)
 }
 
-pub(super) fn log_in(connection: &Connection, login: NewLogin) -> Result<bool> {
+pub(super) fn log_in(connection: &Connection, login: NewLogin) -> Result<Option<DeviceId>> {
     let (user, device) = (Sql(login.user), Sql(login.device));
-    let mut statement =
-        connection.prepare_cached("SELECT count(*) FROM devices WHERE user = ? AND active AND id <> ?")?;
-    let others: u32 = statement.query_row(params![user, device], |row| row.get(0))?;
-    if others >= login.devices_max {
-        return Ok(false);
+    let mut statement = connection.prepare_cached(
+        "SELECT id, count(*) OVER () FROM devices WHERE user = ? AND active AND id <> ? ORDER BY created_ms, id LIMIT 1",
+    )?;
+    let others: Option<(DeviceId, u32)> =
+        statement.query_row(params![user, device], |row| Ok((get(row, 0)?, row.get(1)?))).optional()?;
+    let oldest = others.filter(|(_, count)| *count >= login.devices_max).map(|(oldest, _)| oldest);
+    if let Some(oldest) = oldest {
+        log_out(connection, login.user, oldest)?;
     }
     let mut statement = connection.prepare_cached(
         "INSERT INTO devices (id, user, name, active, created_ms) VALUES (?, ?, ?, 1, ?)
@@ -109,7 +112,7 @@ pub(super) fn log_in(connection: &Connection, login: NewLogin) -> Result<bool> {
             .execute(params![user, device])?;
         insert_refresh(connection, &refresh, refresh.family.to_be_bytes(), login.user, login.device)?;
     }
-    Ok(true)
+    Ok(oldest)
 }
 
 fn insert_refresh(

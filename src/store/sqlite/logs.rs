@@ -173,16 +173,20 @@ pub(super) fn find_recorded(
     Ok(statement.query_row(key, unappended).optional()?)
 }
 
-pub(super) fn record(connection: &Connection, unappended: Unappended) -> Result<()> {
+pub(super) fn record(connection: &Connection, unappended: Unappended) -> Result<Option<Recorded>> {
+    let known = find_recorded(connection, unappended.room, unappended.author, unappended.client_id)?;
+    if known.is_some() {
+        return Ok(known);
+    }
     let (case, code, detail) = match &unappended.outcome {
         Outcome::Held(case) => (Some(Sql(*case)), 0, ""),
         Outcome::Refused { code, detail } => (None, *code, detail.as_str()),
         // An appended entry is recorded by being there.
-        Outcome::Appended(_) => return Ok(()),
+        Outcome::Appended(_) => return Ok(None),
     };
     let mut statement = connection.prepare_cached(
         "INSERT INTO unappended (room, author, client_id, digest, case_id, code, detail, note, payload, time_ms)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
     let (room, author, client_id) = (Sql(unappended.room), Sql(unappended.author), Sql(unappended.client_id));
     let (payload, time): (&[u8], _) = (&unappended.payload, Sql(unappended.time));
@@ -198,7 +202,7 @@ pub(super) fn record(connection: &Connection, unappended: Unappended) -> Result<
         payload,
         time
     ])?;
-    Ok(())
+    Ok(None)
 }
 
 fn log_state(connection: &Connection, room: RoomId) -> Result<Option<LogState>> {
