@@ -37,9 +37,8 @@ const REASON_BYTES_MAX: usize = 123;
 /// A WebSocket after its handshake.
 ///
 /// Reading, closing and answering pings is the library's. Binary messages are written here, straight from the
-/// shared frame: what a server sends is not masked, so a header in front is all there is to it, and a copy into
-/// a buffer of each connection would cost more than the rest (measured: 0.91 against 0.63 us a delivery at
-/// sixteen a batch to 1,000 readers).
+/// shared frame: what a server sends is not masked, so a header in front is all there is to it. Whether this is
+/// cheaper than the library's buffer is not settled: see docs/decisions/0001-foundation.md.
 pub struct WebSocketLink<S> {
     socket: WebSocketStream<S>,
     queued: Vec<Bytes>,
