@@ -20,6 +20,8 @@ const HOSTCALL_FUEL: usize = 256 * 1024;
 /// The wall only catches what CPU time cannot: a thread that waits for a core is not guilty. Four times the CPU
 /// budget held ordinary messages on a busy machine (9 of 196,127).
 const WALL_CAP: Duration = Duration::from_secs(1);
+/// A call that took less by the wall clock is not measured by the thread's.
+const SHORT: Duration = Duration::from_micros(200);
 /// Instantiating runs guest code too.
 const START_BUDGET: Budget = Budget { cpu: Duration::from_millis(250) };
 
@@ -70,14 +72,33 @@ impl Pool {
         !self.lock().is_empty() || self.warm_up().is_ok()
     }
 
-    pub(super) fn call(&self, event: message::Event<'_>, budget: Budget) -> Result<message::Verdict, Failure> {
+    /// One call, and the CPU time that it took.
+    pub(super) fn call(
+        &self,
+        event: message::Event<'_>,
+        budget: Budget,
+    ) -> (Result<message::Verdict, Failure>, Duration) {
+        let (cpu, wall) = (thread_cpu_time(), self.clock.elapsed());
+        let called = self.call_from(cpu, wall, event, budget);
+        let took = self.clock.elapsed().saturating_sub(wall);
+        // A short call took no longer by the thread's clock, which costs a system call to read.
+        (called, if took < SHORT { took } else { thread_cpu_time().saturating_sub(cpu) })
+    }
+
+    fn call_from(
+        &self,
+        cpu: Duration,
+        wall: Duration,
+        event: message::Event<'_>,
+        budget: Budget,
+    ) -> Result<message::Verdict, Failure> {
         let _watch = self.ticker.watch();
         let idle = self.lock().pop();
         let mut instance = match idle {
             Some(instance) => instance,
             None => self.start()?,
         };
-        self.arm(&mut instance.store, budget);
+        arm(&mut instance.store, cpu, wall, budget);
         // On an error the instance is poisoned: it is dropped here and never reused.
         let verdict = instance.guest.call_decide(&mut instance.store, event)?;
         instance.calls += 1;
@@ -111,16 +132,16 @@ impl Pool {
             let is_over = thread_cpu_time() >= state.cpu_deadline || state.clock.elapsed() >= state.wall_deadline;
             Ok(if is_over { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
         });
-        self.arm(&mut store, START_BUDGET);
+        arm(&mut store, thread_cpu_time(), self.clock.elapsed(), START_BUDGET);
         let instance = self.prepared.instantiate(&mut store)?;
         let guest = self.hook.load(&mut store, &instance)?;
         Ok(Instance { store, guest, calls: 0 })
     }
+}
 
-    fn arm(&self, store: &mut Store<HostState>, budget: Budget) {
-        let state = store.data_mut();
-        state.cpu_deadline = thread_cpu_time() + budget.cpu;
-        state.wall_deadline = self.clock.elapsed() + WALL_CAP.max(budget.cpu);
-        store.set_epoch_deadline(1);
-    }
+fn arm(store: &mut Store<HostState>, cpu: Duration, wall: Duration, budget: Budget) {
+    let state = store.data_mut();
+    state.cpu_deadline = cpu + budget.cpu;
+    state.wall_deadline = wall + WALL_CAP.max(budget.cpu);
+    store.set_epoch_deadline(1);
 }

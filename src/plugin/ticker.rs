@@ -8,7 +8,7 @@ use std::time::Duration;
 
 const TICK: Duration = Duration::from_millis(1);
 /// Ticks without a call after which the thread sleeps: waking it costs the next call a few microseconds.
-const IDLE_TICKS: u64 = 20;
+const IDLE_TICKS: u64 = 4;
 
 #[derive(Debug, Default)]
 struct Shared {

@@ -24,26 +24,46 @@ pub fn clean(text: &str) -> Option<String> {
     if text.chars().all(is_plain) {
         return None;
     }
-    let mut cleaned = pass(text);
+    let (mut cleaned, mut is_settled) = pass(text);
     // Composing may bring together what only then is to go; each round has less to do.
     for _ in 0..ROUNDS_MAX {
-        let again = pass(&cleaned);
-        if again == cleaned {
+        if is_settled {
             break;
         }
-        cleaned = again;
+        (cleaned, is_settled) = pass(&cleaned);
     }
     (cleaned != text).then_some(cleaned)
 }
 
-fn pass(text: &str) -> String {
+/// One round, and whether another one would change nothing.
+fn pass(text: &str) -> (String, bool) {
     // Composing comes after removing: what stood between a base and its mark may be what went.
-    let visible = remove_banned(text);
-    let composed = match is_nfc_quick(visible.chars()) {
-        IsNormalized::Yes => visible,
-        _ => visible.nfc().collect(),
-    };
-    limit_marks(&composed)
+    let composed = compose(&remove_banned(text));
+    let limited = limit_marks(&composed);
+    let is_settled = limited.len() == composed.len() && remove_banned(&limited).len() == limited.len();
+    (limited, is_settled)
+}
+
+/// NFC. Nothing before a plain character changes with it or what follows, so only the others, each with what
+/// stands before it, are given to the tables.
+fn compose(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(found) = rest.find(|c| !is_plain(c)) {
+        let (plain, tail) = rest.split_at(found);
+        let base = plain.char_indices().next_back().map_or(0, |(index, _)| index);
+        let end = tail.find(is_plain).map_or(rest.len(), |length| found + length);
+        let (before, from_base) = rest.split_at(base);
+        let (segment, after) = from_base.split_at(end - base);
+        out.push_str(before);
+        match is_nfc_quick(segment.chars()) {
+            IsNormalized::Yes => out.push_str(segment),
+            _ => out.extend(segment.nfc()),
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out
 }
 
 /// The bulk of what people write, known by range to stay, to be composed, and to be no mark: Latin, Greek and
@@ -64,6 +84,11 @@ fn remove_banned(text: &str) -> String {
     // Tags spell the regions of some flags, behind a black flag, and hide text elsewhere.
     let mut flag_tags = None;
     while let Some(c) = chars.next() {
+        if is_plain(c) {
+            out.push(c);
+            (previous, flag_tags) = (Some(c), None);
+            continue;
+        }
         let is_tag = matches!(c, '\u{e0020}'..=CANCEL_TAG);
         flag_tags = match flag_tags {
             _ if c == BLACK_FLAG => Some(0),
@@ -177,8 +202,50 @@ mod tests {
     fn what_is_plain_by_range_is_plain_by_the_tables() {
         for c in ('\0'..=char::MAX).filter(|c| is_plain(*c)) {
             let mark = matches!(c.general_category(), GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark);
+            let starts = unicode_normalization::char::canonical_combining_class(c) == 0;
             let composed = is_nfc_quick(std::iter::once(c)) == IsNormalized::Yes;
-            assert!(!mark && composed && (!is_banned(c) || matches!(c, '\t' | '\n')), "U+{:04X}", u32::from(c));
+            assert!(
+                !mark && starts && composed && (!is_banned(c) || matches!(c, '\t' | '\n')),
+                "U+{:04X}",
+                u32::from(c)
+            );
+        }
+    }
+
+    #[test]
+    fn composing_by_segments_is_composing() {
+        // Bases, marks of several classes, composed and decomposed letters, jamo, and what is excluded from composing.
+        let alphabet = [
+            'a',
+            'o',
+            ' ',
+            '\u{e9}',
+            '\u{308}',
+            '\u{301}',
+            '\u{323}',
+            '\u{345}',
+            '\u{1100}',
+            '\u{1161}',
+            '\u{11a8}',
+            '\u{ac00}',
+            '\u{915}',
+            '\u{93c}',
+            '\u{958}',
+            '\u{212b}',
+            '\u{5d0}',
+            '\u{5b8}',
+            '\u{1f44d}',
+            '\u{65e5}',
+        ];
+        let mut seed = 1_u64;
+        for _ in 0..20_000 {
+            let text: String = (0..6)
+                .map(|_| {
+                    seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    alphabet[(seed >> 33) as usize % alphabet.len()]
+                })
+                .collect();
+            assert_eq!(compose(&text), text.nfc().collect::<String>(), "{text:?}");
         }
     }
 
