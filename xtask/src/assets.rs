@@ -67,6 +67,11 @@ pub(crate) fn check_for_wasm(package: &str) -> Result<()> {
     guest_cargo("check", package)?.run()
 }
 
+/// Lints what only wasm32 compiles.
+pub(crate) fn clippy_for_wasm(package: &str) -> Result<()> {
+    guest_cargo("clippy", package)?.args(["--", "--deny", "warnings"]).run()
+}
+
 fn build_guest(package: &str) -> Result<PathBuf> {
     guest_cargo("build", package)?.run()?;
     let file = format!("{}.wasm", package.replace('-', "_"));

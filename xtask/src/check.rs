@@ -17,6 +17,9 @@ pub(crate) fn run() -> Result<()> {
     let clippy = Cmd::cargo().args(["clippy", "--quiet", "--workspace", "--all-targets"]).args(wasm_only);
     clippy.args(["--", "--deny", "warnings"]).run()?;
     assets::check_for_wasm("confab-protocol").context("the protocol must build for wasm32: it does no I/O")?;
+    for guest in ["confab-web", "confab-hostile", "confab-sanitize"] {
+        assets::clippy_for_wasm(guest)?;
+    }
     let doc = Cmd::cargo().env("RUSTDOCFLAGS", "--deny warnings").args([
         "doc",
         "--quiet",
