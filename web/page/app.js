@@ -69,6 +69,9 @@ function soon(work) { queueMicrotask(() => chat && work()); }
 async function account(call, extra) {
   $("problem").textContent = "";
   const body = { username: $("username").value, password: $("password").value, device: "browser", ...extra };
+  // The same device each time: a user may have ten.
+  const known = `device of ${body.username.toLowerCase()}`;
+  if (call === "login" && localStorage.getItem(known)) body.deviceId = localStorage.getItem(known);
   try {
     const response = await fetch(`/api/v1/${call}`, {
       method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
@@ -76,6 +79,7 @@ async function account(call, extra) {
     const answer = await response.json();
     if (!response.ok) { $("problem").textContent = answer.detail; return; }
     access = answer.accessToken;
+    localStorage.setItem(known, answer.deviceId);
     await start(answer);
   } catch {
     $("problem").textContent = "the server does not answer";

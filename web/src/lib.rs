@@ -1,6 +1,8 @@
 //! The browser's client: the same session as everyone else, driven by JavaScript that owns the socket, the
 //! clock and the page. Plain values go in; what comes out is a list of small events as plain objects.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use confab_protocol::close::Close;
 use confab_protocol::codec::decode_entry;
@@ -62,7 +64,7 @@ enum Asked {
     Enter(RoomName),
     Create(RoomName),
     History,
-    Names,
+    Names(Vec<UserId>),
     Say(u32),
 }
 
@@ -72,6 +74,10 @@ pub struct Chat {
     page: Page,
     session: ClientSession,
     asked: Vec<(u32, Asked)>,
+    /// The room that the page shows: the one that is followed.
+    shown: Option<RoomId>,
+    /// Whose names the page has been told, or will be.
+    named: HashSet<UserId>,
 }
 
 #[wasm_bindgen]
@@ -85,7 +91,7 @@ impl Chat {
             refresh_token: (!refresh_token.is_empty()).then(|| Secret::new(refresh_token)),
             seed: random() as u64,
         };
-        Self { page, session: ClientSession::new(now(), config), asked: Vec::new() }
+        Self { page, session: ClientSession::new(now(), config), asked: Vec::new(), shown: None, named: HashSet::new() }
     }
 
     /// Time has passed; also to be called first.
@@ -193,13 +199,15 @@ impl Chat {
                 self.ask(Command::JoinRoom(RoomTarget::Name(name.clone())), Asked::Enter(name));
             }
             (Asked::Enter(_) | Asked::Create(_), Err(reject)) => self.page.failed("enter", &reject.detail),
+            // Somebody went on to another room before the answer came.
+            (Asked::History, Ok(Reply::Page(page))) if self.shown != Some(page.room) => {}
             (Asked::History, Ok(Reply::Page(page))) => {
                 // The log goes on after the head that this page was read at.
                 self.show(&EntriesPush { room: page.room, incarnation: page.incarnation, entries: page.entries });
                 let cursor = Cursor { room: page.room, incarnation: page.incarnation, seq: page.head };
                 self.session.follow(now(), cursor);
             }
-            (Asked::Names, Ok(Reply::Members { members, .. })) => {
+            (Asked::Names(_), Ok(Reply::Members { members, .. })) => {
                 for member in members {
                     self.page.name(&member.user.to_string(), &member.display_name);
                 }
@@ -207,22 +215,29 @@ impl Chat {
             (Asked::Say(draft), Ok(Reply::Appended(_))) => self.page.acknowledged(draft, ""),
             (Asked::Say(draft), Ok(Reply::Held(_))) => self.page.acknowledged(draft, "in review"),
             (Asked::Say(draft), Err(reject)) => self.page.acknowledged(draft, &format!("not sent: {}", reject.detail)),
+            // Asked again when they speak again.
+            (Asked::Names(strangers), Err(_)) => self.named.retain(|user| !strangers.contains(user)),
             (_, Err(reject)) => self.page.failed("ask", &reject.detail),
             (_, Ok(_)) => {}
         }
     }
 
     fn handle_entered(&mut self, room: &Room) {
+        if let Some(before) = self.shown.replace(room.id).filter(|before| *before != room.id) {
+            self.session.unfollow(now(), before);
+        }
         self.page.entered(&room.id.to_string(), &room.name);
         self.ask(Command::History { room: room.id, before: Seq(0), limit: 0 }, Asked::History);
     }
 
     fn show(&mut self, push: &EntriesPush) {
         let room = push.room.to_string();
-        let mut authors: Vec<UserId> = Vec::new();
+        let mut strangers: Vec<UserId> = Vec::new();
         for envelope in &push.entries {
             let Ok(entry) = decode_entry(&envelope.payload) else { continue };
-            authors.push(entry.author);
+            if self.named.insert(entry.author) {
+                strangers.push(entry.author);
+            }
             let (kind, text) = match &entry.content {
                 EntryContent::Message(body) => ("message", body.as_str()),
                 EntryContent::Membership { change: MembershipChange::Joined, .. } => ("notice", "joined"),
@@ -232,10 +247,8 @@ impl Chat {
             let (seq, time) = (envelope.seq.0 as f64, envelope.time.0 as f64);
             self.page.entry(&room, seq, time, &entry.author.to_string(), kind, text);
         }
-        authors.sort_unstable();
-        authors.dedup();
-        if !authors.is_empty() {
-            self.ask(Command::Profiles(authors), Asked::Names);
+        if !strangers.is_empty() {
+            self.ask(Command::Profiles(strangers.clone()), Asked::Names(strangers));
         }
     }
 }
