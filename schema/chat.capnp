@@ -341,6 +341,7 @@ struct Push {
   }
 }
 
+# Right after a subscription became live a push may begin with entries at or before its cursor: skip those.
 struct EntriesPush {
   # All entries of one room in one committed batch, ascending by seq, the same bytes for every reader.
   room @0 :Id;
@@ -490,6 +491,7 @@ const closeGoingAway :UInt16 = 4000;
 const closeSlowConsumer :UInt16 = 4001;      # resume from your cursors
 const closeIdle :UInt16 = 4002;              # no frame within the heartbeat
 const closeInternal :UInt16 = 4003;
+const closeFrameTimeout :UInt16 = 4004;      # a frame began and its rest did not come within 10 s
 # 41xx: this client broke the protocol; do not reconnect by yourself.
 const closeMalformedFrame :UInt16 = 4100;
 const closeFrameTooLarge :UInt16 = 4101;

@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
+
+const THREADS_MAX: usize = 256;
+const HASHING_QUEUE_MAX: usize = 65_536;
 
 /// The whole configuration. `confab config init` prints it with the comments of [`Config::TEMPLATE`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -250,6 +254,11 @@ impl Config {
         if !has_tls && !is_private {
             return invalid("listen: without tls.cert_file and tls.key_file only loopback addresses are served");
         }
+        if !has_tls && !self.listen.ops.ip().is_loopback() {
+            return invalid(
+                "listen.ops: has neither TLS nor accounts; a loopback address, and a proxy if others must see it",
+            );
+        }
         if !(10..=15).contains(&self.auth.bcrypt_cost) {
             return invalid("auth.bcrypt_cost: 10 to 15");
         }
@@ -263,11 +272,25 @@ impl Config {
         if limits.sends_per_second == 0 || limits.sends_burst == 0 || limits.login_tries == 0 {
             return invalid("limits: sends_per_second, sends_burst and login_tries are at least 1");
         }
-        if self.store.readers == 0 || self.auth.hashing_threads == 0 {
-            return invalid("store.readers and auth.hashing_threads are at least 1");
+        if !(1..=THREADS_MAX).contains(&self.store.readers) || !(1..=THREADS_MAX).contains(&self.auth.hashing_threads) {
+            return invalid("store.readers and auth.hashing_threads: 1 to 256");
         }
-        if self.plugins.memory_mib == 0 || self.plugins.memory_mib > 64 || self.plugins.call_budget_ms == 0 {
-            return invalid("plugins: memory_mib 1 to 64, call_budget_ms at least 1");
+        if self.auth.hashing_queue > HASHING_QUEUE_MAX {
+            return invalid("auth.hashing_queue: at most 65536");
+        }
+        if self.auth.refresh_idle_seconds < self.auth.access_ttl_seconds
+            || self.auth.refresh_absolute_seconds < self.auth.refresh_idle_seconds
+        {
+            return invalid("auth: access_ttl_seconds <= refresh_idle_seconds <= refresh_absolute_seconds");
+        }
+        if !(1..=64).contains(&self.plugins.memory_mib) {
+            return invalid("plugins.memory_mib: 1 to 64");
+        }
+        if self.plugins.call_budget_ms == 0 || self.plugins.chain_budget_ms < self.plugins.call_budget_ms {
+            return invalid("plugins: call_budget_ms at least 1, chain_budget_ms at least that");
+        }
+        if let Err(error) = EnvFilter::try_new(&self.log.filter) {
+            return Err(ConfigError::Invalid(format!("log.filter: {error}")));
         }
         Ok(())
     }
@@ -304,6 +327,12 @@ mod tests {
             ("[limits]\nsend_per_second = 1", "sends_per_second"),
             ("[listen]\nhttp = \"0.0.0.0:80\"", "loopback"),
             ("[auth]\nbcrypt_cost = 4", "bcrypt_cost"),
+            ("[listen]\nops = \"0.0.0.0:9090\"", "listen.ops"),
+            ("[auth]\nhashing_threads = 4000000000000", "hashing_threads"),
+            ("[store]\nreaders = 0", "store.readers"),
+            ("[auth]\nrefresh_idle_seconds = 0", "refresh_idle_seconds"),
+            ("[plugins]\nchain_budget_ms = 0", "chain_budget_ms"),
+            ("[log]\nfilter = \"confab=loud\"", "log.filter"),
             ("[listen]\nallowed_origins = [\"*\"]", "exact"),
             ("[tls]\ncert_file = \"x\"", "together"),
             ("nonsense", "expected"),

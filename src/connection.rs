@@ -2,20 +2,22 @@
 //! neither sockets nor rooms.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use confab_protocol::close::{Close, CloseCode};
-use confab_protocol::command::{Command, GoAway, Reply, RequestId, Secret, Welcome};
+use confab_protocol::command::{Command, GoAway, Identity, Reply, RequestId, Secret, Welcome};
 use confab_protocol::model::{Millis, SessionId};
 use confab_protocol::reject::{Reject, RejectCode};
 use confab_protocol::session::VERSION;
 use confab_protocol::session::server::{Event, Input, Output, ServerSession};
-use futures_util::StreamExt;
+use futures_util::Stream;
 use futures_util::stream::FuturesUnordered;
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::WaitForCancellationFuture;
 
 use crate::clock::Clock;
 use crate::core::append::OrderGuard;
@@ -25,8 +27,10 @@ use crate::hub::{Batch, Hub, Outbox};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::router::{Handled, Peer, Router};
-use crate::transport::{Lane, Link, LinkError};
+use crate::transport::{Lane, Link, LinkError, Received};
 
+/// Replies are flushed before more of them are fed.
+const PENDING_BYTES_MAX: usize = 64 * 1024;
 /// A reader that takes nothing for so long is closed as slow.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Clients spread their return over this time when the server drains, milliseconds.
@@ -62,17 +66,23 @@ impl Connections {
     /// Serves one link until it ends.
     pub async fn serve<L: Link>(&self, link: L, transport: &'static str) {
         let session = SessionId::new(self.clock.now(), self.clock.random());
+        let opened = Opened { at: self.clock.now(), elapsed: self.clock.elapsed() };
         let outbox = self.hub.connect(session);
         let _open = OpenGuard::new(self, &outbox, transport);
         let mut connection = Connection {
             shared: self,
             link,
-            session: ServerSession::new(self.clock.now()),
+            session: ServerSession::new(opened.now(&*self.clock)),
+            opened,
             peer: Peer { session, actor: None, order: Arc::new(OrderGuard::default()) },
             outbox: Arc::clone(&outbox),
             settling: FuturesUnordered::new(),
             catching_up: VecDeque::new(),
+            pushes_first: false,
         };
+        if let Some(writer) = connection.link.try_writer() {
+            outbox.set_writer(writer);
+        }
         let end = connection.run().await;
         // Readers of the hub first: nothing is queued for a connection that says goodbye.
         self.hub.disconnect(&outbox);
@@ -110,25 +120,67 @@ impl Drop for OpenGuard<'_> {
     }
 }
 
+/// When a connection was opened, by both clocks.
+#[derive(Clone, Copy)]
+struct Opened {
+    at: Millis,
+    elapsed: Duration,
+}
+
+impl Opened {
+    /// The session's time: a step of the wall clock must not end every connection.
+    fn now(self, clock: &dyn Clock) -> Millis {
+        let since = clock.elapsed().saturating_sub(self.elapsed);
+        self.at.after(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
 struct Connection<'a, L> {
     shared: &'a Connections,
+    opened: Opened,
     link: L,
     session: ServerSession,
     peer: Peer,
     outbox: Arc<Outbox>,
     settling: Settling,
     catching_up: VecDeque<CatchUp>,
+    /// Whose turn it is when a peer talks as fast as its rooms.
+    pushes_first: bool,
 }
 
 /// What woke the loop.
 enum Wake {
-    Frame(Result<Option<Bytes>, LinkError>),
+    Received(Result<Received, LinkError>),
+    InsideFrame,
     Pushes(Result<(), CloseCode>),
     Settled(Settled),
     Draining,
-    DrainedLongEnough,
     Timeout,
     CatchUp,
+}
+
+/// The two clocks of a connection: its deadline and the server's drain.
+struct Timers<'a, 'b> {
+    sleep: Pin<&'a mut Sleep>,
+    drain: Option<Pin<&'a mut WaitForCancellationFuture<'b>>>,
+    leave_by: Option<Instant>,
+    armed: Millis,
+}
+
+impl Timers<'_, '_> {
+    /// Deadlines mostly move away; the timer is touched only when one comes nearer or it has fired.
+    fn arm(&mut self, now: Millis, deadline: Millis) {
+        if deadline < self.armed || self.sleep.is_elapsed() {
+            let wait = Duration::from_millis(deadline.since(now)).min(Duration::from_secs(3600));
+            let at = Instant::now() + wait;
+            self.sleep.as_mut().reset(self.leave_by.map_or(at, |leave_by| at.min(leave_by)));
+            self.armed = deadline;
+        }
+    }
+
+    fn drained_long_enough(&self) -> bool {
+        self.leave_by.is_some_and(|leave_by| Instant::now() >= leave_by)
+    }
 }
 
 impl<L: Link> Connection<'_, L> {
@@ -141,62 +193,99 @@ impl<L: Link> Connection<'_, L> {
 
     async fn run_until_end(&mut self) -> Result<std::convert::Infallible, End> {
         let mut batch = Batch::new();
-        let mut leave_by = None;
-        let mut armed = Millis(0);
-        let sleep = tokio::time::sleep(Duration::ZERO);
-        // Both are registered once and polled often.
-        let drain = self.shared.lifecycle.draining();
-        tokio::pin!(sleep, drain);
+        let drain = std::pin::pin!(self.shared.lifecycle.draining());
+        let sleep = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
+        let mut timers = Timers { sleep, drain: Some(drain), leave_by: None, armed: Millis(0) };
         loop {
             let deadline = self.drain_session().await?;
-            // Deadlines mostly move away; the timer is touched only when one comes nearer or it has fired.
-            if deadline < armed || sleep.is_elapsed() {
-                let wait = Duration::from_millis(deadline.since(self.shared.clock.now()));
-                sleep.as_mut().reset(tokio::time::Instant::now() + wait.min(Duration::from_secs(3600)));
-                armed = deadline;
+            flush(&mut self.link).await?;
+            // Also for a peer that talks so much that no timer is ever looked at.
+            let now = self.now();
+            if timers.drained_long_enough() {
+                self.session.handle(now, Input::Close(CloseCode::GoingAway));
+                continue;
             }
-            let outbox = &self.outbox;
-            let wake = tokio::select! {
-                biased;
-                taken = std::future::poll_fn(|cx| outbox.poll_take(cx, &mut batch)) => Wake::Pushes(taken),
-                frame = self.link.recv() => Wake::Frame(frame),
-                Some(settled) = self.settling.next() => Wake::Settled(settled),
-                () = &mut drain, if leave_by.is_none() => Wake::Draining,
-                () = sleep_until(leave_by), if leave_by.is_some() => Wake::DrainedLongEnough,
-                () = &mut sleep => Wake::Timeout,
-                () = std::future::ready(()), if !self.catching_up.is_empty() => Wake::CatchUp,
-            };
-            match wake {
-                Wake::Frame(frame) => self.handle_frame(frame)?,
+            if deadline <= now {
+                self.session.handle(now, Input::Timeout);
+                continue;
+            }
+            timers.arm(now, deadline);
+            match poll_fn(|cx| self.poll_wake(cx, &mut timers, &mut batch)).await {
+                Wake::Received(received) => self.handle_received(received)?,
+                Wake::InsideFrame => self.session.handle(self.now(), Input::InsideFrame),
                 Wake::Pushes(taken) => {
                     taken.map_err(|code| End::Close(code.into()))?;
-                    self.send_pushes(&mut batch).await?;
+                    self.shared.metrics.pushes_sent_total.inc_by(batch.len() as u64);
+                    batch.drain(..).for_each(|push| self.link.feed(Lane::Entries, push));
                 }
                 Wake::Settled(settled) => self.handle_settled(settled),
                 Wake::Draining => {
-                    leave_by = Some(tokio::time::Instant::now() + DRAIN_GRACE);
-                    self.session.handle(self.shared.clock.now(), Input::GoAway(going_away()));
+                    timers.leave_by = Some(Instant::now() + DRAIN_GRACE);
+                    timers.armed = Millis::NEVER;
+                    self.session.handle(self.now(), Input::GoAway(going_away()));
                 }
-                Wake::DrainedLongEnough => {
-                    self.session.handle(self.shared.clock.now(), Input::Close(CloseCode::GoingAway));
-                }
-                Wake::Timeout => self.session.handle(self.shared.clock.now(), Input::Timeout),
+                // What is due is looked at before the next wait.
+                Wake::Timeout => {}
                 Wake::CatchUp => self.feed_one_room().await?,
             }
         }
     }
 
-    fn handle_frame(&mut self, frame: Result<Option<Bytes>, LinkError>) -> Result<(), End> {
-        match frame {
-            Ok(Some(frame)) => {
+    /// While this is pending, others may write to the link; after that it is ours again.
+    fn poll_wake(&mut self, cx: &mut Context<'_>, timers: &mut Timers<'_, '_>, batch: &mut Batch) -> Poll<Wake> {
+        let wake = self.poll_sources(cx, timers, batch);
+        if wake.is_ready()
+            && let Some(rest) = self.outbox.end_wait()
+        {
+            self.link.resume_write(rest);
+        }
+        wake
+    }
+
+    fn poll_sources(&mut self, cx: &mut Context<'_>, timers: &mut Timers<'_, '_>, batch: &mut Batch) -> Poll<Wake> {
+        self.pushes_first = !self.pushes_first;
+        if let Poll::Ready(Some(settled)) = Pin::new(&mut self.settling).poll_next(cx) {
+            return Poll::Ready(Wake::Settled(settled));
+        }
+        for is_pushes_turn in [self.pushes_first, !self.pushes_first] {
+            if is_pushes_turn {
+                if let Poll::Ready(taken) = self.outbox.poll_take(cx, batch) {
+                    return Poll::Ready(Wake::Pushes(taken));
+                }
+            } else if let Poll::Ready(received) = self.link.poll_recv(cx) {
+                return Poll::Ready(Wake::Received(received));
+            }
+        }
+        if self.link.is_inside_frame() && !self.session.is_inside_frame() {
+            return Poll::Ready(Wake::InsideFrame);
+        }
+        if timers.drain.as_mut().is_some_and(|drain| drain.as_mut().poll(cx).is_ready()) {
+            timers.drain = None;
+            return Poll::Ready(Wake::Draining);
+        }
+        if timers.sleep.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Wake::Timeout);
+        }
+        if self.catching_up.is_empty() { Poll::Pending } else { Poll::Ready(Wake::CatchUp) }
+    }
+
+    fn handle_received(&mut self, received: Result<Received, LinkError>) -> Result<(), End> {
+        match received {
+            Ok(Received::Frame(frame)) => {
                 self.shared.metrics.frames_received_total.inc();
-                self.session.handle(self.shared.clock.now(), Input::Frame(frame));
+                self.session.handle(self.now(), Input::Frame(frame));
                 if let Some(code) = self.session.take_refusal() {
                     self.count_reject(code);
                 }
                 Ok(())
             }
-            Ok(None) | Err(LinkError::Lost) => Err(End::Gone),
+            Ok(Received::Alive) => {
+                let inside_frame = self.link.is_inside_frame();
+                self.session.handle(self.now(), Input::Alive { inside_frame });
+                Ok(())
+            }
+            Ok(Received::End) | Err(LinkError::Lost) => Err(End::Gone),
+            Err(LinkError::Malformed) => Err(End::Close(CloseCode::MalformedFrame.into())),
             Err(LinkError::TooLarge) => Err(End::Close(CloseCode::FrameTooLarge.into())),
             Err(LinkError::Text) => Err(End::Close(CloseCode::TextFrame.into())),
         }
@@ -204,33 +293,30 @@ impl<L: Link> Connection<'_, L> {
 
     /// Does everything that the session wants; returns its next deadline.
     async fn drain_session(&mut self) -> Result<Millis, End> {
-        let mut fed = false;
         loop {
             match self.session.poll() {
                 Output::Transmit(frame) => {
-                    fed = true;
-                    within(self.link.feed(Lane::Control, frame)).await?;
+                    self.link.feed(Lane::Control, frame);
+                    if self.link.pending_bytes() >= PENDING_BYTES_MAX {
+                        Box::pin(flush(&mut self.link)).await?;
+                    }
                 }
+                Output::Probe => self.link.probe(),
                 Output::Event(Event::Hello { client, token }) => self.handle_hello(&client, token).await,
                 Output::Event(Event::Request { id, command }) => self.handle_request(id, command).await,
                 Output::Close(close) => {
                     // What was said before the close is worth reading; a peer that cannot is cut off.
-                    let _ = within(self.link.flush()).await;
+                    let _ = Box::pin(flush(&mut self.link)).await;
                     return Err(End::Close(close));
                 }
-                Output::Timeout(deadline) => {
-                    if fed {
-                        within(self.link.flush()).await?;
-                    }
-                    return Ok(deadline);
-                }
+                Output::Timeout(deadline) => return Ok(deadline),
             }
         }
     }
 
     async fn handle_hello(&mut self, client: &str, token: Option<Secret>) {
         tracing::debug!(session = %self.peer.session, client, "hello");
-        let now = self.shared.clock.now();
+        let now = self.now();
         let identity = match token {
             None => None,
             Some(token) => match Box::pin(self.shared.router.authenticate(&token)).await {
@@ -245,13 +331,13 @@ impl<L: Link> Connection<'_, L> {
                 }
             },
         };
-        if let Some(identity) = &identity {
-            if !self.shared.router.identify(self.peer.session, identity) {
-                return self.session.handle(now, Input::Close(CloseCode::TooManyConnections));
-            }
-            self.peer.actor = Some(Actor::from(identity.clone()));
+        if let Some(identity) = &identity
+            && let Err(code) = self.identify(identity).await
+        {
+            return self.session.handle(now, Input::Close(code));
         }
-        let welcome = Welcome { version: VERSION, session: self.peer.session, server_time: now, identity };
+        let server_time = self.shared.clock.now();
+        let welcome = Welcome { version: VERSION, session: self.peer.session, server_time, identity };
         self.session.handle(now, Input::Welcome(Box::new(welcome)));
     }
 
@@ -271,15 +357,32 @@ impl<L: Link> Connection<'_, L> {
                 }
                 Ok(reply)
             }
-            Ok(Handled::Queued(receipt, altered)) => {
+            Ok(Handled::Queued(queued)) => {
                 let router = self.shared.router.clone();
-                self.settling.push(Box::pin(async move { (id, start, router.settle(receipt, altered).await) }));
+                self.settling.push(Box::pin(async move { (id, start, router.settle(queued).await) }));
                 return;
             }
             Err(reject) => Err(reject),
         };
         self.shared.metrics.request_seconds.with_label_values(&[name]).observe(self.since(start));
+        let identity = match &result {
+            Ok(Reply::Session(session)) => Some(&session.identity),
+            Ok(Reply::Authenticated(identity)) => Some(identity),
+            _ => None,
+        };
+        if let Some(identity) = identity
+            && let Err(code) = self.identify(identity).await
+        {
+            return self.session.handle(self.now(), Input::Close(code));
+        }
         self.finish(id, result);
+    }
+
+    async fn identify(&mut self, identity: &Identity) -> Result<(), CloseCode> {
+        // Boxed as requests are.
+        Box::pin(self.shared.router.identify(self.peer.session, identity)).await?;
+        self.peer.actor = Some(Actor::from(identity.clone()));
+        Ok(())
     }
 
     fn handle_settled(&mut self, (id, start, result): Settled) {
@@ -291,23 +394,10 @@ impl<L: Link> Connection<'_, L> {
     }
 
     fn finish(&mut self, id: RequestId, result: Result<Reply, Reject>) {
-        let identity = match &result {
-            Ok(Reply::Session(session)) => Some(&session.identity),
-            Ok(Reply::Authenticated(identity)) => Some(identity),
-            Ok(_) => None,
-            Err(reject) => {
-                self.count_reject(reject.code);
-                None
-            }
-        };
-        let now = self.shared.clock.now();
-        if let Some(identity) = identity {
-            if !self.shared.router.identify(self.peer.session, identity) {
-                return self.session.handle(now, Input::Close(CloseCode::TooManyConnections));
-            }
-            self.peer.actor = Some(Actor::from(identity.clone()));
+        if let Err(reject) = &result {
+            self.count_reject(reject.code);
         }
-        self.session.handle(now, Input::Reply { id, result });
+        self.session.handle(self.now(), Input::Reply { id, result });
     }
 
     fn count_reject(&self, code: u16) {
@@ -315,20 +405,12 @@ impl<L: Link> Connection<'_, L> {
         self.shared.metrics.rejects_total.with_label_values(&[name]).inc();
     }
 
-    fn since(&self, start: Duration) -> f64 {
-        self.shared.clock.elapsed().saturating_sub(start).as_secs_f64()
+    fn now(&self) -> Millis {
+        self.opened.now(&*self.shared.clock)
     }
 
-    async fn send_pushes(&mut self, batch: &mut Batch) -> Result<(), End> {
-        self.shared.metrics.pushes_sent_total.inc_by(batch.len() as u64);
-        let link = &mut self.link;
-        within(async {
-            for push in batch.drain(..) {
-                link.feed(Lane::Entries, push).await?;
-            }
-            link.flush().await
-        })
-        .await
+    fn since(&self, start: Duration) -> f64 {
+        self.shared.clock.elapsed().saturating_sub(start).as_secs_f64()
     }
 
     /// One page for one room; rooms take turns, and what else happens goes first.
@@ -336,12 +418,7 @@ impl<L: Link> Connection<'_, L> {
         let Some(mut room) = self.catching_up.pop_front() else { return Ok(()) };
         match self.shared.router.catch_up(self.peer.session, &mut room).await {
             Ok(Some(push)) => {
-                let link = &mut self.link;
-                within(async {
-                    link.feed(Lane::Entries, push).await?;
-                    link.flush().await
-                })
-                .await?;
+                self.link.feed(Lane::Entries, push);
                 self.catching_up.push_back(room);
                 Ok(())
             }
@@ -352,25 +429,25 @@ impl<L: Link> Connection<'_, L> {
     }
 }
 
-async fn sleep_until(time: Option<tokio::time::Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time).await,
-        None => std::future::pending().await,
+async fn flush<L: Link>(link: &mut L) -> Result<(), End> {
+    // Most flushes are done at once: no timer for them.
+    let flushed = poll_fn(|cx| Poll::Ready(link.poll_flush(cx))).await;
+    match flushed {
+        Poll::Ready(flushed) => flushed.map_err(|_| End::Gone),
+        Poll::Pending => Box::pin(flush_slowly(link)).await,
     }
 }
 
-async fn within(write: impl Future<Output = Result<(), LinkError>>) -> Result<(), End> {
-    // Most writes are done at once: no timer for them.
-    let mut write = std::pin::pin!(write);
-    let first = std::future::poll_fn(|cx| Poll::Ready(write.as_mut().poll(cx))).await;
-    let result = match first {
-        Poll::Ready(result) => result,
-        Poll::Pending => match tokio::time::timeout(WRITE_TIMEOUT, write).await {
-            Ok(result) => result,
+async fn flush_slowly<L: Link>(link: &mut L) -> Result<(), End> {
+    loop {
+        let before = link.pending_bytes();
+        match tokio::time::timeout(WRITE_TIMEOUT, poll_fn(|cx| link.poll_flush(cx))).await {
+            Ok(flushed) => return flushed.map_err(|_| End::Gone),
+            // Slow is not stuck: the bound of the outbox is for those who never catch up.
+            Err(_) if link.pending_bytes() < before => {}
             Err(_) => return Err(End::Close(CloseCode::SlowConsumer.into())),
-        },
-    };
-    result.map_err(|_| End::Gone)
+        }
+    }
 }
 
 fn going_away() -> GoAway {

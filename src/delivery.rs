@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use confab_protocol::close::CloseCode;
-use confab_protocol::model::{Cursor, DeviceId, RoomId, Seq, SessionId, UserId};
+use confab_protocol::model::{Cursor, DeviceId, RoomId, SessionId, UserId};
 
 use crate::core::log::{Delivery, Liveness};
-use crate::hub::{Hub, Standing};
+use crate::hub::Hub;
 
 /// Delivers by way of the hub.
 pub(crate) struct HubDelivery(pub(crate) Arc<Hub>);
@@ -24,12 +24,8 @@ impl Delivery for HubDelivery {
         if self.0.go_live(session, cursor.room, cursor.seq) { Liveness::Live } else { Liveness::Behind }
     }
 
-    fn feed_until(&self, session: SessionId, room: RoomId) -> Option<Seq> {
-        match self.0.standing(session, room) {
-            Standing::Follows => Some(Seq(u64::MAX)),
-            Standing::Until(seq) => Some(seq),
-            Standing::Gone => None,
-        }
+    fn is_attached(&self, session: SessionId, room: RoomId) -> bool {
+        self.0.is_attached(session, room)
     }
 
     fn detach(&self, session: SessionId, room: RoomId) {

@@ -19,15 +19,15 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-pub use self::socket::UpgradedLink;
 use crate::core::Core;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::transport::gate::{Gate, Ticket};
+use crate::transport::stream::Stream;
+use crate::transport::websocket::WebSocketLink;
 
 /// From accepting to the end of the request's head, and between requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,7 +40,7 @@ const HEADERS_MAX: usize = 64;
 const BODY_BYTES_MAX: usize = 8 * 1024;
 
 /// Takes an upgraded WebSocket and its place; runs on its own.
-pub type OnSocket = Arc<dyn Fn(UpgradedLink, Ticket) + Send + Sync>;
+pub type OnSocket = Arc<dyn Fn(WebSocketLink, Ticket) + Send + Sync>;
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -118,21 +118,19 @@ async fn serve(
     lifecycle: Lifecycle,
 ) {
     match tls {
-        None => serve_stream(stream, peer, routes, ticket, lifecycle).await,
+        None => serve_stream(Stream::Plain(Arc::new(stream)), peer, routes, ticket, lifecycle).await,
         Some(tls) => {
             if let Ok(Ok(stream)) = tokio::time::timeout(TLS_TIMEOUT, tls.accept(stream)).await {
-                serve_stream(stream, peer, routes, ticket, lifecycle).await;
+                serve_stream(Stream::Tls(Box::new(stream)), peer, routes, ticket, lifecycle).await;
             }
         }
     }
 }
 
-async fn serve_stream<S>(stream: S, peer: SocketAddr, routes: Router, ticket: Ticket, lifecycle: Lifecycle)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+async fn serve_stream(stream: Stream, peer: SocketAddr, routes: Router, ticket: Ticket, lifecycle: Lifecycle) {
     // The place goes over to an upgraded connection; until then it is the request's.
     let place = socket::Place::new(ticket);
+    let is_tls = matches!(stream, Stream::Tls(_));
     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(place.clone());
@@ -142,7 +140,7 @@ where
             Ok::<_, std::convert::Infallible>(match tokio::time::timeout(REQUEST_TIMEOUT, handled).await {
                 Ok(Ok(response)) => response,
                 Ok(Err(never)) => match never {},
-                Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+                Err(_) => headers::secure(StatusCode::REQUEST_TIMEOUT.into_response(), is_tls),
             })
         }
     });

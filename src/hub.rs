@@ -10,7 +10,10 @@ use bytes::Bytes;
 use confab_protocol::close::CloseCode;
 use confab_protocol::model::{DeviceId, RoomId, Seq, SessionId, UserId};
 
-pub use self::outbox::{Batch, Outbox};
+use prometheus::IntCounter;
+
+use self::outbox::Pushed;
+pub use self::outbox::{Batch, Outbox, TryWriter};
 use crate::metrics::Metrics;
 
 /// A reader's interest in a room.
@@ -18,19 +21,8 @@ struct Subscriber {
     outbox: Arc<Outbox>,
     /// `None` until it is live; then what it knew when it became so.
     live_from: Option<Seq>,
-    /// One who left while being caught up is fed to their leaving and no further.
-    until: Option<Seq>,
-}
-
-/// How a connection stands to a room.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Standing {
-    /// It follows it, live or not.
-    Follows,
-    /// It is to be fed up to this seq.
-    Until(Seq),
-    /// It does not.
-    Gone,
+    /// One who left while being caught up is fed to their leaving by the store, and never becomes live.
+    has_left: bool,
 }
 
 #[derive(Default)]
@@ -47,6 +39,23 @@ pub struct Hub {
     users: Mutex<HashMap<UserId, Vec<Arc<Outbox>>>>,
     connections_per_user: usize,
     metrics: Metrics,
+}
+
+/// Readers that one flusher writes to: a few hundred microseconds of system calls, and one wake-up for all of them.
+const FLUSHER_OUTBOXES: usize = 32;
+
+/// Some of a push's readers, who wait and are to be written to.
+pub struct Flusher {
+    outboxes: Vec<Arc<Outbox>>,
+    pushes_sent_total: IntCounter,
+}
+
+impl Flusher {
+    /// Writes to each what is queued for it by now; whoever cannot take it is woken.
+    pub fn flush(self) {
+        let sent: usize = self.outboxes.iter().map(|outbox| outbox.flush()).sum();
+        self.pushes_sent_total.inc_by(sent as u64);
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -88,6 +97,7 @@ impl Hub {
 
     /// A connection goes, with all its interest.
     pub fn disconnect(&self, outbox: &Arc<Outbox>) {
+        outbox.retire();
         lock(&self.sessions).remove(&outbox.session());
         if let Some((user, _)) = outbox.owner() {
             remove_from(&mut lock(&self.users), user, outbox);
@@ -124,16 +134,17 @@ impl Hub {
         let mut shard = self.shard(room);
         let state = shard.entry(room).or_default();
         match state.subscribers.iter_mut().find(|subscriber| Arc::ptr_eq(&subscriber.outbox, &outbox)) {
-            Some(subscriber) => (subscriber.live_from, subscriber.until) = (None, None),
+            Some(subscriber) => (subscriber.live_from, subscriber.has_left) = (None, false),
             None => {
                 outbox.add_room(room);
-                state.subscribers.push(Subscriber { outbox, live_from: None, until: None });
+                state.subscribers.push(Subscriber { outbox, live_from: None, has_left: false });
                 self.metrics.subscriptions.inc();
             }
         }
     }
 
-    /// Live from a seq, if nothing after it was delivered. `true` also for one who is not attached.
+    /// Live from a seq, if nothing after it was delivered and they have not left. `true` also for one who is not
+    /// attached.
     pub fn go_live(&self, session: SessionId, room: RoomId, known: Seq) -> bool {
         let Some(outbox) = self.outbox(session) else { return true };
         let mut shard = self.shard(room);
@@ -142,20 +153,23 @@ impl Hub {
             return false;
         }
         let mine = state.subscribers.iter_mut().find(|subscriber| Arc::ptr_eq(&subscriber.outbox, &outbox));
-        if let Some(subscriber) = mine {
-            subscriber.live_from = Some(known);
+        match mine {
+            Some(Subscriber { has_left: true, .. }) => false,
+            Some(subscriber) => {
+                subscriber.live_from = Some(known);
+                true
+            }
+            None => true,
         }
-        true
     }
 
-    /// How a connection stands to a room.
+    /// Whether a connection follows a room, live or not.
     #[must_use]
-    pub fn standing(&self, session: SessionId, room: RoomId) -> Standing {
-        let Some(outbox) = self.outbox(session) else { return Standing::Gone };
+    pub fn is_attached(&self, session: SessionId, room: RoomId) -> bool {
+        let Some(outbox) = self.outbox(session) else { return false };
         let shard = self.shard(room);
         let subscribers = shard.get(&room).map_or(&[][..], |state| &state.subscribers);
-        let mine = subscribers.iter().find(|subscriber| Arc::ptr_eq(&subscriber.outbox, &outbox));
-        mine.map_or(Standing::Gone, |subscriber| subscriber.until.map_or(Standing::Follows, Standing::Until))
+        subscribers.iter().any(|subscriber| Arc::ptr_eq(&subscriber.outbox, &outbox))
     }
 
     /// Ends an interest.
@@ -167,10 +181,10 @@ impl Hub {
     }
 
     /// Ends the interest of all of a user's connections with their leaving, which live ones have just been given.
-    pub fn detach_user(&self, room: RoomId, user: UserId, leaving: Seq) {
+    pub fn detach_user(&self, room: RoomId, user: UserId) {
         let outboxes = lock(&self.users).get(&user).cloned().unwrap_or_default();
         for outbox in outboxes {
-            if self.bound_if_behind(room, &outbox, leaving) {
+            if self.note_left_if_behind(room, &outbox) {
                 continue;
             }
             outbox.remove_room(room);
@@ -178,13 +192,13 @@ impl Hub {
         }
     }
 
-    fn bound_if_behind(&self, room: RoomId, outbox: &Arc<Outbox>, leaving: Seq) -> bool {
+    fn note_left_if_behind(&self, room: RoomId, outbox: &Arc<Outbox>) -> bool {
         let mut shard = self.shard(room);
         let Some(state) = shard.get_mut(&room) else { return false };
         let mine = state.subscribers.iter_mut().find(|subscriber| Arc::ptr_eq(&subscriber.outbox, outbox));
         match mine {
             Some(subscriber) if subscriber.live_from.is_none() => {
-                subscriber.until.get_or_insert(leaving);
+                subscriber.has_left = true;
                 true
             }
             _ => false,
@@ -197,23 +211,40 @@ impl Hub {
         self.shard(room).contains_key(&room)
     }
 
-    /// Hands a push to every live subscriber. Called by the tail alone, in seq order for each room.
-    pub fn deliver(&self, room: RoomId, last: Seq, push: &Bytes) {
+    /// Hands a push to every live subscriber. Called by the tail alone, in seq order for each room. What comes back
+    /// is to be flushed, on any thread.
+    #[must_use]
+    pub fn deliver(&self, room: RoomId, last: Seq, push: &Bytes) -> Vec<Flusher> {
+        let mut flushers = Vec::new();
         let mut shard = self.shard(room);
-        let Some(state) = shard.get_mut(&room) else { return };
+        let Some(state) = shard.get_mut(&room) else { return flushers };
         state.last = last;
         let mut delivered = 0;
         for subscriber in &state.subscribers {
             // One who became live from the store may have seen this already.
             if subscriber.live_from.is_some_and(|known| known < last) {
                 delivered += 1;
-                if !subscriber.outbox.push(push) {
-                    self.metrics.slow_consumers_total.inc();
+                match subscriber.outbox.push(push) {
+                    Pushed::Queued => {}
+                    Pushed::ToFlush => self.add(&mut flushers, &subscriber.outbox),
+                    Pushed::Full => self.metrics.slow_consumers_total.inc(),
                 }
             }
         }
         drop(shard);
         self.metrics.deliveries_total.inc_by(delivered);
+        flushers
+    }
+
+    fn add(&self, flushers: &mut Vec<Flusher>, outbox: &Arc<Outbox>) {
+        match flushers.last_mut().filter(|last| last.outboxes.len() < FLUSHER_OUTBOXES) {
+            Some(last) => last.outboxes.push(Arc::clone(outbox)),
+            None => {
+                let mut outboxes = Vec::with_capacity(FLUSHER_OUTBOXES);
+                outboxes.push(Arc::clone(outbox));
+                flushers.push(Flusher { outboxes, pushes_sent_total: self.metrics.pushes_sent_total.clone() });
+            }
+        }
     }
 
     /// Closes the connections of a user's device.

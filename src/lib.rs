@@ -18,6 +18,7 @@ pub mod config;
 pub mod connection;
 pub mod core;
 mod delivery;
+pub mod files;
 pub mod http;
 pub mod hub;
 pub mod lifecycle;
@@ -113,8 +114,9 @@ impl Server {
         let metrics = Metrics::new();
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let plugins = PluginSet::load(&config.plugins, assets::PLUGINS, &clock, &metrics)?;
-        let store = open_store(&config)?;
+        // Before the store: opening it may bring its schema up to date.
         let lock = lock(&config)?;
+        let store = open_store(&config)?;
         Self::assemble(config, clock, metrics, Arc::new(store), Arc::new(plugins), lock).await
     }
 
@@ -132,6 +134,8 @@ impl Server {
         let auth = Auth::open(&config, &clock, &metrics)?;
         if store.has_owner().await? {
             auth.owner().spend();
+        } else {
+            auth.owner().renew_if_spent()?;
         }
         let http = listen(config.listen.http, "listen.http").await?;
         let ops = listen(config.listen.ops, "listen.ops").await?;
@@ -147,7 +151,7 @@ impl Server {
             None => Some(tokio_rustls::TlsAcceptor::from(Arc::new(certificate.https()?))),
         };
         let hub = Arc::new(Hub::new(config.limits.connections_per_user, metrics.clone()));
-        let tail = Tail::new(Arc::clone(&hub));
+        let tail = Tail::new(Arc::clone(&hub), lifecycle.clone());
         let log = Sequencer::start(Arc::clone(&store), tail, Arc::clone(&clock), metrics.clone(), &lifecycle);
         let core = Arc::new(Core {
             store,
@@ -192,7 +196,7 @@ impl Server {
         let metrics = core.metrics.clone();
         let on_socket = {
             let connections = connections.clone();
-            Arc::new(move |link: http::UpgradedLink, ticket| spawn_connection(&connections, link, ticket, "websocket"))
+            Arc::new(move |link, ticket| spawn_connection(&connections, link, ticket, "websocket"))
         };
         let on_quic = move |link, ticket| spawn_connection(&connections, link, ticket, "quic");
         let origins = &config.listen.allowed_origins;
@@ -203,9 +207,11 @@ impl Server {
         lifecycle.spawn(http::accept(ops, None, ops_routes, ops_gate, metrics.clone(), lifecycle.clone()));
         lifecycle.spawn(quic::accept(quic, gate, metrics, lifecycle.clone(), on_quic));
         lifecycle.spawn(evict(Arc::clone(&core), lifecycle.clone()));
+        let store = Arc::clone(&core.store);
         drop(core);
         shutdown.await;
         lifecycle.shut_down().await;
+        store.close().await;
     }
 }
 
@@ -227,16 +233,22 @@ fn spawn_connection<L: transport::Link>(
 /// # Errors
 /// A directory that cannot be made, a file that cannot be opened.
 pub fn open_store(config: &Config) -> Result<Sqlite, StartError> {
+    // Keys, hashes and messages are for the server's user alone, also in a folder that somebody else made.
+    let file = config.data_dir.join("confab.db");
+    create_data_dir(config)?;
+    let path = file.display().to_string();
+    files::create_private(&file).map_err(|source| StartError::Data { path, source })?;
+    Ok(Sqlite::open(&file, config.store.readers)?)
+}
+
+fn create_data_dir(config: &Config) -> Result<(), StartError> {
     let path = config.data_dir.display().to_string();
-    let mut builder = std::fs::DirBuilder::new();
-    // Keys, hashes and messages are for the server's user alone.
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(&config.data_dir).map_err(|source| StartError::Data { path, source })?;
-    Ok(Sqlite::open(&config.data_dir.join("confab.db"), config.store.readers)?)
+    files::create_private_dir(&config.data_dir).map_err(|source| StartError::Data { path, source })
 }
 
 /// Two servers on one data directory would each deliver half; the second is refused. Held until the process ends.
 fn lock(config: &Config) -> Result<File, StartError> {
+    create_data_dir(config)?;
     let path = config.data_dir.join("lock");
     let failed = |source| StartError::Data { path: path.display().to_string(), source };
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;

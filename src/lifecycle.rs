@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use tokio_util::task::TaskTracker;
 
 /// How long connections may take to leave after a soft shutdown.
@@ -23,14 +23,16 @@ impl Lifecycle {
         F: Future<Output = ()> + Send + 'static,
     {
         let hard = self.hard.clone();
+        // Boxed here: inlined, each wrapper would hold room for a copy of it.
+        let task = Box::pin(task);
         self.tasks.spawn(async move {
             hard.run_until_cancelled(task).await;
         });
     }
 
     /// Resolves when work should wind down.
-    pub async fn draining(&self) {
-        self.soft.cancelled().await;
+    pub fn draining(&self) -> WaitForCancellationFuture<'_> {
+        self.soft.cancelled()
     }
 
     /// Whether it is winding down.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use confab_protocol::close::CloseCode;
 use confab_protocol::command::{Command, Identity, Reply, Secret};
 use confab_protocol::model::SessionId;
 use confab_protocol::reject::{Reject, RejectCode};
@@ -11,8 +12,7 @@ use crate::core::Core;
 use crate::core::append::OrderGuard;
 use crate::core::auth::Actor;
 use crate::core::history::CatchUp;
-use crate::core::log::Receipt;
-use crate::core::publish::{Admitted, Altered};
+use crate::core::publish::{Admitted, Queued};
 
 /// What the router needs to know of a connection.
 pub struct Peer {
@@ -29,7 +29,7 @@ pub enum Handled {
     /// Done.
     Reply(Reply),
     /// Queued for a commit; [`Router::settle`] has the reply.
-    Queued(Receipt, Altered),
+    Queued(Queued),
     /// Done, and rooms are to be fed until they are live.
     Resumed(Reply, Vec<CatchUp>),
 }
@@ -80,7 +80,7 @@ impl Router {
             Command::Profiles(users) => core.profiles(users).await?,
             Command::Publish(publish) => match core.publish(actor()?, &peer.order, publish).await? {
                 Admitted::Done(reply) => reply,
-                Admitted::Queued(receipt, altered) => return Ok(Handled::Queued(receipt, altered)),
+                Admitted::Queued(queued) => return Ok(Handled::Queued(queued)),
             },
             Command::History { room, before, limit } => core.history(actor()?, room, before, limit).await?,
             Command::Sync { cursor, limit } => core.sync(actor()?, cursor, limit).await?,
@@ -97,8 +97,8 @@ impl Router {
     ///
     /// # Errors
     /// What its transaction refused.
-    pub async fn settle(&self, receipt: Receipt, altered: Altered) -> Result<Reply, Reject> {
-        self.core.settle(receipt, altered).await
+    pub async fn settle(&self, queued: Queued) -> Result<Reply, Reject> {
+        self.core.settle(queued).await
     }
 
     /// Who a token belongs to.
@@ -109,10 +109,12 @@ impl Router {
         self.core.authenticate(token).await
     }
 
-    /// Binds a connection to its user. `false`: the user has too many.
-    #[must_use]
-    pub fn identify(&self, session: SessionId, identity: &Identity) -> bool {
-        self.core.delivery.identify(session, identity.user, identity.device)
+    /// Binds a connection to its user and device.
+    ///
+    /// # Errors
+    /// Why it must close instead.
+    pub async fn identify(&self, session: SessionId, identity: &Identity) -> Result<(), CloseCode> {
+        self.core.identify(session, identity).await
     }
 
     /// The next push of a room that is not live yet, or `None` once it is.

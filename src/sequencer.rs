@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
-use crate::core::append::{Decision, Item};
+use crate::core::append::{Decided, Decision, Item};
 use crate::core::log::{Log, Receipt};
 use crate::core::store::{Error, Store};
 use crate::lifecycle::Lifecycle;
@@ -85,10 +85,10 @@ impl Committer {
         match committed {
             Ok(decided) => {
                 self.tail.deliver(&decided);
-                let appended =
-                    decided.iter().filter(|(_, decision)| matches!(decision, Decision::Append { .. })).count();
+                let all = decided.iter().flat_map(Decided::all);
+                let appended = all.filter(|(_, decision)| matches!(decision, Decision::Append { .. })).count();
                 self.metrics.entries_total.inc_by(appended as u64);
-                for ((_, decision), waiter) in decided.into_iter().zip(waiters) {
+                for (Decided { decision, .. }, waiter) in decided.into_iter().zip(waiters) {
                     // The author may have gone; the entry stands all the same.
                     let _ = waiter.send(Ok(decision));
                 }

@@ -6,13 +6,15 @@ use bytes::Bytes;
 use confab_protocol::codec::{encode_push, page_len};
 use confab_protocol::model::{Envelope, Incarnation, RoomId, Seq};
 
-use crate::core::append::{Change, Decision, Item};
+use crate::core::append::{Change, Decided, Decision, Item};
 use crate::hub::Hub;
+use crate::lifecycle::Lifecycle;
 
 /// Feeds the hub.
 #[derive(Clone)]
 pub struct Tail {
     hub: Arc<Hub>,
+    lifecycle: Lifecycle,
 }
 
 /// What one commit appended to one room.
@@ -20,36 +22,39 @@ struct Fresh<'a> {
     room: RoomId,
     incarnation: Incarnation,
     entries: Vec<Envelope>,
-    leavers: Vec<(&'a Item, Seq)>,
+    leavers: Vec<&'a Item>,
 }
 
 impl Tail {
     /// Over this hub.
     #[must_use]
-    pub const fn new(hub: Arc<Hub>) -> Self {
-        Self { hub }
+    pub const fn new(hub: Arc<Hub>, lifecycle: Lifecycle) -> Self {
+        Self { hub, lifecycle }
     }
 
     /// Delivers what a durable commit appended.
-    pub fn deliver(&self, decided: &[(Item, Decision)]) {
+    pub fn deliver(&self, decided: &[Decided]) {
         for fresh in by_room(decided) {
             if self.hub.is_watched(fresh.room) {
                 for (last, push) in encode_all(&fresh) {
-                    self.hub.deliver(fresh.room, last, &push);
+                    for flusher in self.hub.deliver(fresh.room, last, &push) {
+                        // Beside the next commit, and on every core.
+                        self.lifecycle.spawn(async { flusher.flush() });
+                    }
                 }
             }
             // Their own leaving was the last entry they see.
-            for (item, seq) in fresh.leavers {
-                self.hub.detach_user(item.room, item.author, seq);
+            for item in fresh.leavers {
+                self.hub.detach_user(item.room, item.author);
             }
         }
     }
 }
 
-fn by_room(decided: &[(Item, Decision)]) -> Vec<Fresh<'_>> {
+fn by_room(decided: &[Decided]) -> Vec<Fresh<'_>> {
     let mut rooms: Vec<Fresh<'_>> = Vec::new();
-    for (item, decision) in decided {
-        let Decision::Append { incarnation, seq, time } = *decision else { continue };
+    for (item, decision) in decided.iter().flat_map(Decided::all) {
+        let Decision::Append { incarnation, seq, time, .. } = *decision else { continue };
         // Behind a leaving begins another push: their own leaving is the last entry that they see.
         let is_open = |fresh: &Fresh<'_>| fresh.room == item.room && fresh.leavers.is_empty();
         let index = rooms.iter().position(is_open).unwrap_or_else(|| {
@@ -59,7 +64,7 @@ fn by_room(decided: &[(Item, Decision)]) -> Vec<Fresh<'_>> {
         let Some(fresh) = rooms.get_mut(index) else { continue };
         fresh.entries.push(Envelope { seq, time, rev: 0, payload: item.payload.clone() });
         if item.change == Change::Leave {
-            fresh.leavers.push((item, seq));
+            fresh.leavers.push(item);
         }
     }
     rooms

@@ -1,9 +1,15 @@
 //! Whole frames in and out, and nothing else. A second transport is one new file here.
 
 pub mod gate;
+mod queue;
 pub mod quic;
+pub mod stream;
 pub mod tls;
 pub mod websocket;
+
+use std::collections::VecDeque;
+use std::io;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use confab_protocol::close::Close;
@@ -17,6 +23,17 @@ pub enum Lane {
     Entries,
 }
 
+/// What came from a peer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Received {
+    /// A whole frame of at most `FRAME_BYTES_MAX`.
+    Frame(Bytes),
+    /// A sign of life that is no frame.
+    Alive,
+    /// The peer has closed.
+    End,
+}
+
 /// Why a link gave no frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum LinkError {
@@ -26,19 +43,38 @@ pub enum LinkError {
     /// The peer sent text.
     #[error("text frame")]
     Text,
-    /// The peer does not keep to the transport's own protocol, or is gone.
+    /// The peer does not keep to the transport's own protocol.
+    #[error("malformed")]
+    Malformed,
+    /// The peer is gone.
     #[error("link lost")]
     Lost,
 }
 
-/// One connection of any transport.
+/// Writes what it can of these frames without waiting. `Ok(None)`: all of it. `Ok(Some(_))`: the bytes that are
+/// still to be written before anything else, by [`Link::resume_write`]. `Err`: the link is lost.
+pub type TryWriter = Box<dyn Fn(&VecDeque<Bytes>) -> io::Result<Option<Bytes>> + Send + Sync>;
+
+/// One connection of any transport. It is polled, not awaited, so that an idle connection keeps no future of
+/// it; reading and flushing are never polled at the same time.
 pub trait Link: Send + 'static {
-    /// The next whole frame of at most `FRAME_BYTES_MAX`; `None` when the peer has closed. Safe to cancel.
-    fn recv(&mut self) -> impl Future<Output = Result<Option<Bytes>, LinkError>> + Send;
-    /// Queues a frame; may write when much is queued.
-    fn feed(&mut self, lane: Lane, frame: Bytes) -> impl Future<Output = Result<(), LinkError>> + Send;
-    /// Writes what is queued.
-    fn flush(&mut self) -> impl Future<Output = Result<(), LinkError>> + Send;
+    /// What comes next.
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, LinkError>>;
+    /// Whether a part of a frame came and the rest is due.
+    fn is_inside_frame(&self) -> bool;
+    /// Queues a frame.
+    fn feed(&mut self, lane: Lane, frame: Bytes);
+    /// Bytes that are fed and not written.
+    fn pending_bytes(&self) -> usize;
+    /// Writes what is queued; ready at once when nothing is.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>>;
+    /// What others may write frames with while nobody uses the link and nothing is pending, if the transport allows
+    /// it: a push then needs no wake-up of the connection.
+    fn try_writer(&self) -> Option<TryWriter>;
+    /// Takes over what a [`TryWriter`] left; nothing is pending when this is called.
+    fn resume_write(&mut self, rest: Bytes);
+    /// Asks a silent peer for a sign of life with the next flush, where its own timers may sleep (browsers).
+    fn probe(&mut self);
     /// Says why and ends; waits a bounded time for the peer to read it.
     fn close(self, close: Close) -> impl Future<Output = ()> + Send;
 }

@@ -1,6 +1,6 @@
 //! The task behind a [`crate::Client`]: moves bytes and time between a link and the session.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -31,13 +31,18 @@ pub(crate) fn random() -> u128 {
     u128::from_ne_bytes(bytes)
 }
 
+/// Events kept for an application that does not receive; past that nothing more is read.
+const BACKLOG_EVENTS_MAX: usize = 1_024;
+
 type Answer = oneshot::Sender<Result<Reply, Reject>>;
 
 struct Driver {
     options: Options,
     session: ClientSession,
-    events: mpsc::Sender<Event>,
     answers: HashMap<RequestId, Answer>,
+    /// Events that the application has not made room for.
+    backlog: VecDeque<Event>,
+    is_stopped: bool,
     outgoing: Option<Outgoing>,
     incoming: Option<Incoming>,
     clock_offset_ms: Arc<AtomicI64>,
@@ -59,22 +64,42 @@ pub(crate) async fn run(
     let mut driver = Driver {
         options,
         session: ClientSession::new(local_time(), config),
-        events,
         answers: HashMap::new(),
+        backlog: VecDeque::new(),
+        is_stopped: false,
         outgoing: None,
         incoming: None,
         clock_offset_ms,
     };
-    while let Some(deadline) = driver.drain().await {
+    // All handles are gone: what came before is still told.
+    let mut is_leaving = false;
+    loop {
+        let deadline = driver.drain().await;
+        if (driver.is_stopped || is_leaving) && driver.backlog.is_empty() {
+            break;
+        }
         let wait = Duration::from_millis(deadline.since(local_time()).min(3_600_000));
         let may_ask = driver.session.has_capacity();
+        // What is not read backs up to the server, which knows what to do with a slow reader.
+        let may_read = driver.backlog.len() < BACKLOG_EVENTS_MAX && !is_leaving;
+        if !may_read || driver.is_stopped {
+            driver.release_callers();
+        }
+        if driver.is_stopped {
+            asks.close();
+        }
         tokio::select! {
-            frame = next_frame(&mut driver.incoming) => driver.handle_frame(frame),
-            ask = asks.recv(), if may_ask => match ask {
-                Some(ask) => driver.handle_ask(ask),
-                None => break,
+            permit = events.reserve(), if !driver.backlog.is_empty() => match (permit, driver.backlog.pop_front()) {
+                (Ok(permit), Some(event)) => permit.send(event),
+                _ => break,
             },
-            () = tokio::time::sleep(wait) => driver.session.handle(local_time(), Input::Timeout),
+            frame = next_frame(&mut driver.incoming), if may_read => driver.handle_frame(frame),
+            ask = asks.recv(), if may_ask && !driver.is_stopped && !is_leaving => match ask {
+                Some(ask) => driver.handle_ask(ask),
+                None => is_leaving = true,
+            },
+            // An application that receives nothing learns of no timeouts either: they would only add events.
+            () = tokio::time::sleep(wait), if may_read => driver.session.handle(local_time(), Input::Timeout),
         }
     }
     if let Some(outgoing) = driver.outgoing {
@@ -114,8 +139,14 @@ impl Driver {
         }
     }
 
-    /// Does what the session wants. `None`: it is over.
-    async fn drain(&mut self) -> Option<Millis> {
+    /// Who waits for a reply without receiving events would wait for ever: the reply comes behind them. What was
+    /// asked goes on; only its outcome is not told.
+    fn release_callers(&mut self) {
+        self.answers.clear();
+    }
+
+    /// Does what the session wants.
+    async fn drain(&mut self) -> Millis {
         loop {
             match self.session.poll() {
                 Output::Connect => self.connect().await,
@@ -126,8 +157,8 @@ impl Driver {
                         outgoing.close().await;
                     }
                 }
-                Output::Event(event) => self.handle_event(event).await?,
-                Output::Timeout(deadline) => return Some(deadline),
+                Output::Event(event) => self.handle_event(event),
+                Output::Timeout(deadline) => return deadline,
             }
         }
     }
@@ -151,23 +182,22 @@ impl Driver {
         }
     }
 
-    async fn handle_event(&mut self, event: Event) -> Option<()> {
-        let is_last = matches!(event, Event::Stopped(_));
+    fn handle_event(&mut self, event: Event) {
         match event {
             Event::Reply { id, result } => {
                 if let Some(answer) = self.answers.remove(&id) {
                     // Whoever asked may have stopped waiting.
                     let _ = answer.send(result);
                 }
-                return Some(());
+                return;
             }
             Event::Welcome(ref welcome) => {
                 let offset = welcome.server_time.0.cast_signed().saturating_sub(local_time().0.cast_signed());
                 self.clock_offset_ms.store(offset, Ordering::Relaxed);
             }
+            Event::Stopped(_) => self.is_stopped = true,
             _ => {}
         }
-        self.events.send(event).await.ok()?;
-        (!is_last).then_some(())
+        self.backlog.push_back(event);
     }
 }

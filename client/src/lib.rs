@@ -41,7 +41,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use crate::server::{Server, ServerError};
 
-/// Requests and events that may wait; callers and the link wait past that.
+/// Requests and events that may wait; callers wait past that, and events gather.
 const QUEUE_MAX: usize = 256;
 
 /// How to connect, and as whom.
@@ -88,6 +88,9 @@ pub enum Error {
     /// The session has ended; the last event said why.
     #[error("the session has ended")]
     Stopped,
+    /// Events were not received while this waited, so its reply could not be read; what was asked may be done.
+    #[error("events were not received: the outcome is unknown")]
+    Unheard,
     /// The server answered something else.
     #[error("the server answered something unexpected")]
     Unexpected,
@@ -130,7 +133,10 @@ impl Client {
     /// # Errors
     /// What the server rejects, or the end of the session.
     pub async fn request(&self, command: Command) -> Result<Reply, Error> {
-        self.begin(command).await?.await.map_err(|_| Error::Stopped)?.map_err(Error::Rejected)
+        let answered = self.begin(command).await?.await;
+        // Without an answer: either nobody is there to give it any more, or it was given up.
+        let lost = |_| if self.asks.is_closed() { Error::Stopped } else { Error::Unheard };
+        answered.map_err(lost)?.map_err(Error::Rejected)
     }
 
     /// Sends a command; the receiver has the reply. Commands are sent in the order of these calls.

@@ -75,7 +75,7 @@ impl Run {
                 assert!(self.welcomed && (self.session.is_active() || command.is_public()), "{}", command.name());
             }
             Output::Close(_) => self.closed = true,
-            Output::Timeout(_) => {}
+            Output::Probe | Output::Timeout(_) => {}
         }
     }
 }

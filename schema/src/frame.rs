@@ -30,11 +30,16 @@ pub fn take_frame(buffer: &mut BytesMut) -> Result<Option<Bytes>, FrameTooLarge>
     Ok(Some(buffer.split_to(length).freeze()))
 }
 
+/// What goes before a frame of this length.
+#[must_use]
+pub fn prefix(frame_bytes: usize) -> [u8; PREFIX_BYTES] {
+    debug_assert!(frame_bytes <= FRAME_BYTES_MAX, "frame of {frame_bytes} bytes");
+    u32::try_from(frame_bytes).unwrap_or(u32::MAX).to_le_bytes()
+}
+
 /// Appends a frame with its length.
 pub fn put_frame(buffer: &mut Vec<u8>, frame: &[u8]) {
-    debug_assert!(frame.len() <= FRAME_BYTES_MAX, "frame of {} bytes", frame.len());
-    let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
-    buffer.extend_from_slice(&length.to_le_bytes());
+    buffer.extend_from_slice(&prefix(frame.len()));
     buffer.extend_from_slice(frame);
 }
 

@@ -51,6 +51,11 @@ pub const HELLO_TIMEOUT_MS: u64 = 5_000;
 pub const LOGIN_TIMEOUT_MS: u64 = 30_000;
 /// A client sends at least one frame in this time, milliseconds.
 pub const HEARTBEAT_MS: u64 = 15_000;
+/// A client that was silent for this long is asked for a sign of life where its transport has one of its own,
+/// milliseconds: timers of hidden browser tabs sleep.
+pub const PROBE_MS: u64 = 20_000;
+/// From the first to the last byte of a frame, milliseconds.
+pub const FRAME_TIMEOUT_MS: u64 = 10_000;
 /// A peer that was silent for this long is gone, milliseconds.
 pub const IDLE_TIMEOUT_MS: u64 = 45_000;
 
@@ -68,4 +73,5 @@ const _: () = assert!(RESUME_CURSORS_MAX * 64 + 1024 <= FRAME_BYTES_MAX);
 const _: () = assert!(PAGE_ROOMS_MAX * (ROOM_NAME_BYTES_MAX + TOPIC_BYTES_MAX + 160) < FRAME_BYTES_MAX);
 const _: () = assert!(PAGE_ITEMS_MAX * (USERNAME_BYTES_MAX + DISPLAY_NAME_BYTES_MAX + 96) < FRAME_BYTES_MAX);
 const _: () = assert!(HEARTBEAT_MS * 2 < IDLE_TIMEOUT_MS);
+const _: () = assert!(HEARTBEAT_MS < PROBE_MS && PROBE_MS * 2 < IDLE_TIMEOUT_MS);
 const _: () = assert!(FRAME_BYTES_MAX.is_multiple_of(8));

@@ -102,6 +102,8 @@ async fn chat(config: &Config, args: Args) -> anyhow::Result<()> {
     };
     let mut chat = Chat { client, room, names: HashMap::new() };
     let talked = chat.talk(&mut events, &mut lines).await;
+    // Each login is a device of its own, and this one is not needed any more.
+    let _ = tokio::time::timeout(GOODBYE, chat.client.request(Command::Logout)).await;
     // Without handles the session says goodbye; its events end then.
     drop(chat);
     let goodbye = async { while events.recv().await.is_some() {} };

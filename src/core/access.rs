@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use confab_protocol::model::{RoomId, RoomRole, UserId};
+use confab_protocol::model::{RoomId, RoomRole, Seq, UserId};
 use confab_protocol::reject::RejectCode;
 
-use super::store::Membership;
+use super::store::{Membership, Place};
 
 /// May they post?
 ///
@@ -30,6 +30,27 @@ pub const fn check_read(membership: Option<Membership>) -> Result<(), RejectCode
     match membership {
         Some(Membership { role: RoomRole::Banned, .. }) | None => Err(RejectCode::NotMember),
         Some(_) => Ok(()),
+    }
+}
+
+/// May they read the log's present end?
+///
+/// # Errors
+/// As [`check_read`]; who has left is outside.
+pub const fn check_place(place: Option<Place>) -> Result<(), RejectCode> {
+    match place {
+        Some(Place { role: RoomRole::Banned, .. } | Place { left: Some(_), .. }) | None => Err(RejectCode::NotMember),
+        Some(_) => Ok(()),
+    }
+}
+
+/// How far a reader may be fed who may read when they began: their own leaving is the last thing they see.
+#[must_use]
+pub const fn readable_until(place: Option<Place>) -> Seq {
+    match place {
+        Some(Place { role: RoomRole::Banned, .. }) | None => Seq(0),
+        Some(Place { left: Some(left), .. }) => left,
+        Some(Place { left: None, .. }) => Seq(u64::MAX),
     }
 }
 

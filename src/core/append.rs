@@ -34,6 +34,8 @@ pub struct Item {
     pub acl_version: u64,
     /// The order of the connection that sent it.
     pub order: Order,
+    /// Appended with it, in another log, or not at all: the same transaction has both.
+    pub then: Option<Box<Item>>,
 }
 
 /// What changes beside the log, in the same transaction.
@@ -63,10 +65,11 @@ impl Change {
         }
     }
 
-    /// Whether rights in the room change.
+    /// Whether somebody's rights in the room shrink: then what was checked before is checked again. A join takes
+    /// nothing from anybody.
     #[must_use]
     pub const fn bumps_acl(&self) -> bool {
-        matches!(self, Self::Join(_) | Self::Leave)
+        matches!(self, Self::Leave)
     }
 }
 
@@ -91,6 +94,8 @@ pub enum Decision {
         seq: Seq,
         /// Its time.
         time: Millis,
+        /// The room's rights now, for those who remember older ones.
+        acl_version: u64,
     },
     /// It was decided before; insert nothing.
     Recorded(Outcome),
@@ -98,6 +103,23 @@ pub enum Decision {
     Unchanged,
     /// Not any more, or not like this; insert nothing.
     Refuse(RejectCode),
+}
+
+/// An item with what became of it, and of what was to be appended with it.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Decided {
+    pub item: Item,
+    pub decision: Decision,
+    pub then: Option<Decision>,
+}
+
+impl Decided {
+    /// Everything that was decided, in order.
+    pub fn all(&self) -> impl Iterator<Item = (&Item, &Decision)> {
+        let then = self.item.then.as_deref().zip(self.then.as_ref());
+        std::iter::once((&self.item, &self.decision)).chain(then)
+    }
 }
 
 /// What the store looks up for an item inside the transaction.
@@ -139,7 +161,8 @@ pub fn decide(state: &mut RoomState, item: &Item, now: Millis, facts: Facts<'_>)
     if item.change.bumps_acl() {
         state.acl_version += 1;
     }
-    Ok(Decision::Append { incarnation: state.incarnation, seq: state.head, time: state.last_time })
+    let RoomState { incarnation, head: seq, last_time: time, acl_version } = *state;
+    Ok(Decision::Append { incarnation, seq, time, acl_version })
 }
 
 /// A client id that is known: the recorded outcome, or a reuse for something else.
@@ -223,6 +246,7 @@ mod tests {
             change: Change::Message,
             acl_version,
             order: order.clone(),
+            then: None,
         }
     }
 
@@ -239,7 +263,12 @@ mod tests {
     #[test]
     fn seq_is_dense_and_time_never_goes_back() {
         let (mut state, order) = (state(), Order::none());
-        let place = |seq, time| Decision::Append { incarnation: Incarnation(9), seq: Seq(seq), time: Millis(time) };
+        let place = |seq, time| Decision::Append {
+            incarnation: Incarnation(9),
+            seq: Seq(seq),
+            time: Millis(time),
+            acl_version: 5,
+        };
         assert_eq!(decide_with(&mut state, &item(&order, 5), 900, None), place(8, 1_000), "the clock went back");
         assert_eq!(decide_with(&mut state, &item(&order, 5), 1_200, None), place(9, 1_200));
     }

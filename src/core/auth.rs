@@ -14,7 +14,7 @@ use confab_protocol::model::{DeviceId, DisplayName, Millis, RoomId, ServerRole, 
 pub use self::accounts::mint_token;
 pub use self::owner::OwnerToken;
 pub use self::passwords::Passwords;
-pub use self::tokens::{Claims, TokenError, Tokens};
+pub use self::tokens::{Claims, Holder, TokenError, Tokens};
 use super::store::User;
 use crate::clock::Clock;
 use crate::config::{self, Registration};
@@ -124,21 +124,6 @@ impl KeyError {
     }
 }
 
-/// Reads a secret file, or makes it with mode 0600.
 fn read_or_create(path: &Path, make: impl FnOnce() -> Vec<u8>) -> Result<Vec<u8>, KeyError> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    match std::fs::read(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        read => return read.map_err(|error| KeyError::new(path, error)),
-    }
-    if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir).map_err(|error| KeyError::new(dir, error))?;
-    }
-    let bytes = make();
-    let mut options = std::fs::OpenOptions::new();
-    let file = options.write(true).create_new(true).mode(0o600).open(path);
-    file.and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
-        .map_err(|error| KeyError::new(path, error))?;
-    Ok(bytes)
+    crate::files::read_or_create(path, make).map_err(|error| KeyError::new(path, error))
 }

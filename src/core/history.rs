@@ -7,13 +7,13 @@ use bytes::Bytes;
 use confab_protocol::codec::{encode_push, page_len};
 use confab_protocol::command::{Page, Reply, ResumeOutcome, Resumed, RoomTarget};
 use confab_protocol::limits::PAGE_ITEMS_MAX;
-use confab_protocol::model::{Cursor, Incarnation, RoomId, Seq, SessionId};
+use confab_protocol::model::{Cursor, Incarnation, RoomId, Seq, SessionId, UserId};
 use confab_protocol::reject::{Reject, RejectCode};
 
-use super::Core;
 use super::auth::Actor;
 use super::log::Liveness;
 use super::store::LogState;
+use super::{Core, access};
 
 /// A resume replays at most so many entries of a room by itself; past that the client pages.
 pub const REPLAY_ENTRIES_MAX: u64 = 10_000;
@@ -21,6 +21,7 @@ pub const REPLAY_ENTRIES_MAX: u64 = 10_000;
 /// A subscription that is not live yet: the connection feeds it from the log at its own pace.
 #[derive(Debug)]
 pub struct CatchUp {
+    reader: UserId,
     cursor: Cursor,
     /// The head when it began: not live before this was read from the store.
     head: Seq,
@@ -40,9 +41,10 @@ impl Core {
     /// # Errors
     /// Not a member.
     pub async fn history(&self, actor: &Actor, room: RoomId, before: Seq, limit: usize) -> Result<Reply, Reject> {
-        self.check_read(actor, room).await?;
-        let page = self.store.history(room, before, limit).await.map_err(|error| self.unavailable(&error))?;
-        let page = page.ok_or(RejectCode::UnknownRoom)?;
+        let page =
+            self.store.history(room, actor.user, before, limit).await.map_err(|error| self.unavailable(&error))?;
+        let page = page.ok_or(RejectCode::NotMember)?;
+        access::check_place(page.reader)?;
         let first = page.entries.first().map_or(Seq(0), |entry| entry.seq);
         // A first message at the very start of the log has nothing before it.
         let next = if first > page.state.first_seq { first } else { Seq(0) };
@@ -55,9 +57,9 @@ impl Core {
     /// # Errors
     /// Not a member; another incarnation, or a cursor ahead of the head.
     pub async fn sync(&self, actor: &Actor, cursor: Cursor, limit: usize) -> Result<Reply, Reject> {
-        self.check_read(actor, cursor.room).await?;
-        let page = self.store.read(cursor.room, cursor.seq, limit).await.map_err(|error| self.unavailable(&error))?;
-        let page = page.ok_or(RejectCode::UnknownRoom)?;
+        let page = self.store.read(cursor.room, actor.user, cursor.seq, limit).await;
+        let page = page.map_err(|error| self.unavailable(&error))?.ok_or(RejectCode::NotMember)?;
+        access::check_place(page.reader)?;
         if is_other_history(cursor, page.state) {
             return Err(RejectCode::IncarnationChanged.into());
         }
@@ -70,7 +72,7 @@ impl Core {
     /// Subscribes a connection to rooms from its cursors. What was missed follows as pushes, then what is new.
     ///
     /// # Errors
-    /// Only those of the store; each room has its own outcome.
+    /// Only those of the store, and none of the rooms is followed then; else each room has its own outcome.
     pub async fn resume(
         &self,
         actor: &Actor,
@@ -81,13 +83,21 @@ impl Core {
         let mut catching_up = Vec::with_capacity(cursors.len());
         let mut seen = HashSet::with_capacity(cursors.len());
         for cursor in cursors.into_iter().filter(|cursor| seen.insert(cursor.room)) {
-            let resumed = self.resume_room(actor, session, cursor).await?;
+            let resumed = match self.resume_room(actor, session, cursor).await {
+                Ok(resumed) => resumed,
+                Err(reject) => {
+                    outcomes.iter().for_each(|other: &Resumed| self.delivery.detach(session, other.room));
+                    self.delivery.detach(session, cursor.room);
+                    return Err(reject);
+                }
+            };
             let from = match resumed.outcome {
                 ResumeOutcome::Recovered => Some(cursor.seq),
                 ResumeOutcome::GapTooLong | ResumeOutcome::IncarnationChanged => Some(resumed.head),
                 ResumeOutcome::Refused => None,
             };
             catching_up.extend(from.map(|seq| CatchUp {
+                reader: actor.user,
                 cursor: Cursor { room: cursor.room, incarnation: resumed.incarnation, seq },
                 head: resumed.head,
             }));
@@ -106,13 +116,12 @@ impl Core {
         };
         // Attach before the store is read: whatever commits after these reads, a leaving too, is seen by the hub.
         self.delivery.attach(session, cursor.room);
-        if let Err(reject) = self.check_read(actor, cursor.room).await {
+        let page = self.store.read(cursor.room, actor.user, Seq(u64::MAX >> 1), 1).await;
+        let page = page.map_err(|error| self.unavailable(&error))?;
+        let Some(page) = page.filter(|page| access::check_place(page.reader).is_ok()) else {
             self.delivery.detach(session, cursor.room);
-            return if reject.is(RejectCode::NotMember) { Ok(refused) } else { Err(reject) };
-        }
-        let page =
-            self.store.read(cursor.room, Seq(u64::MAX >> 1), 1).await.map_err(|error| self.unavailable(&error))?;
-        let Some(page) = page else { return Ok(refused) };
+            return Ok(refused);
+        };
         let LogState { incarnation, first_seq, head } = page.state;
         let outcome = if is_other_history(cursor, page.state) {
             ResumeOutcome::IncarnationChanged
@@ -129,21 +138,28 @@ impl Core {
     /// # Errors
     /// Only those of the store.
     pub async fn catch_up(&self, session: SessionId, catching_up: &mut CatchUp) -> Result<Option<Bytes>, Reject> {
-        let CatchUp { cursor, head } = catching_up;
-        // Who has left meanwhile is fed up to their leaving.
-        let Some(until) = self.delivery.feed_until(session, cursor.room) else { return Ok(None) };
-        if cursor.seq >= until {
+        let CatchUp { reader, cursor, head } = catching_up;
+        if !self.delivery.is_attached(session, cursor.room)
+            || cursor.seq >= *head && self.delivery.go_live(session, *cursor) == Liveness::Live
+        {
+            return Ok(None);
+        }
+        let page = self.store.read(cursor.room, *reader, cursor.seq, PAGE_ITEMS_MAX).await;
+        let page = page.map_err(|error| self.unavailable(&error))?;
+        // Who has left meanwhile is fed up to their leaving, by the same snapshot as the entries.
+        let until = page.as_ref().map_or(Seq(0), |page| access::readable_until(page.reader));
+        let Some(page) = page.filter(|_| cursor.seq < until) else {
             self.delivery.detach(session, cursor.room);
             return Ok(None);
-        }
-        if until == Seq(u64::MAX) && cursor.seq >= *head && self.delivery.go_live(session, *cursor) == Liveness::Live {
-            return Ok(None);
-        }
-        let page = self.store.read(cursor.room, cursor.seq, PAGE_ITEMS_MAX).await;
-        let Some(page) = page.map_err(|error| self.unavailable(&error))? else { return Ok(None) };
+        };
         let allowed = page.entries.partition_point(|entry| entry.seq <= until);
         let (entries, _) = page.entries.split_at(page_len(&page.entries).min(allowed));
         let Some(last) = entries.last() else {
+            if cursor.seq == page.state.head {
+                // They left and came back meanwhile, and follow anew if they want to.
+                self.delivery.detach(session, cursor.room);
+                return Ok(None);
+            }
             // Delivered but not in the store: the log is not what it was.
             return Err(RejectCode::IncarnationChanged.into());
         };

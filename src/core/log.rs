@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use confab_protocol::close::CloseCode;
-use confab_protocol::model::{Cursor, DeviceId, RoomId, Seq, SessionId, UserId};
+use confab_protocol::model::{Cursor, DeviceId, RoomId, SessionId, UserId};
 use tokio::sync::oneshot;
 
 use super::append::{Decision, Item};
@@ -35,8 +35,8 @@ pub trait Delivery: Send + Sync {
     fn attach(&self, session: SessionId, room: RoomId);
     /// The reader knows the log up to the cursor: live from there if that is still the head.
     fn go_live(&self, session: SessionId, cursor: Cursor) -> Liveness;
-    /// How far the connection may be fed: `None` if it does not follow the room any more.
-    fn feed_until(&self, session: SessionId, room: RoomId) -> Option<Seq>;
+    /// Whether the connection follows the room, live or not.
+    fn is_attached(&self, session: SessionId, room: RoomId) -> bool;
     /// Ends a subscription.
     fn detach(&self, session: SessionId, room: RoomId);
     /// Closes the connections of a user's device.

@@ -6,7 +6,7 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use confab_protocol::codec::encode_entry;
 use confab_protocol::command::{Appended, Publish, Reply};
-use confab_protocol::model::{Body, CaseId, ClientId, Entry, EntryContent, Millis, RoomId};
+use confab_protocol::model::{Body, CaseId, ClientId, Entry, EntryContent, Millis, RoomId, UserId};
 use confab_protocol::reject::{Reject, RejectCode};
 use confab_protocol::text::TextError;
 
@@ -28,12 +28,18 @@ pub enum Admitted {
     /// Decided already: a resend, or held.
     Done(Reply),
     /// Queued; the outcome comes after the commit.
-    Queued(Receipt, Altered),
+    Queued(Queued),
 }
 
-/// Whether a plugin changed the text.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Altered(pub bool);
+/// A message that waits for its commit.
+#[derive(Debug)]
+pub struct Queued {
+    receipt: Receipt,
+    altered: bool,
+    room: RoomId,
+    author: UserId,
+    acl_version: u64,
+}
 
 impl Core {
     /// Admits a message.
@@ -60,29 +66,37 @@ impl Core {
         };
         let content = EntryContent::Message(body);
         let payload = encode_entry(&Entry { author: actor.user, client_id: publish.client_id, content });
+        let (room, author, acl_version) = (publish.room, actor.user, membership.acl_version);
         let item = Item {
-            room: publish.room,
-            author: actor.user,
+            room,
+            author,
             client_id: publish.client_id,
             digest,
             payload,
             altered,
             change: Change::Message,
-            acl_version: membership.acl_version,
+            acl_version,
             order: order.admit(),
+            then: None,
         };
-        Ok(Admitted::Queued(self.log.append(item).await, Altered(altered)))
+        let receipt = self.log.append(item).await;
+        Ok(Admitted::Queued(Queued { receipt, altered, room, author, acl_version }))
     }
 
     /// The answer to an author whose message was queued.
     ///
     /// # Errors
     /// What the transaction refused, or a store that failed.
-    pub async fn settle(&self, receipt: Receipt, altered: Altered) -> Result<Reply, Reject> {
+    pub async fn settle(&self, queued: Queued) -> Result<Reply, Reject> {
+        let Queued { receipt, altered, room, author, acl_version: checked } = queued;
         let decision = receipt.await.map_err(|_| RejectCode::Unavailable)?.map_err(|error| self.unavailable(&error))?;
         match decision {
-            Decision::Append { seq, time, .. } => {
-                Ok(Reply::Appended(Appended { seq, time, altered: altered.0, duplicate: false }))
+            Decision::Append { seq, time, acl_version, .. } => {
+                // It was checked again inside the transaction; the next one need not be.
+                if acl_version != checked {
+                    self.memberships.remove(room, author);
+                }
+                Ok(Reply::Appended(Appended { seq, time, altered, duplicate: false }))
             }
             Decision::Recorded(outcome) => self.recorded_reply(outcome),
             Decision::Refuse(code) => Err(code.into()),
@@ -215,6 +229,6 @@ fn body_digest(body: &Body) -> [u8; 16] {
     full.as_ref().first_chunk().copied().unwrap_or_default()
 }
 
-fn check_age(id: ClientId, now: Millis) -> Result<(), Reject> {
+pub(super) fn check_age(id: ClientId, now: Millis) -> Result<(), Reject> {
     if now.since(id.created()) > DEDUPE_WINDOW_MS { Err(RejectCode::ClientIdTooOld.into()) } else { Ok(()) }
 }

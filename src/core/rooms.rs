@@ -13,6 +13,7 @@ use super::Core;
 use super::access;
 use super::append::{Change, Decision, Item, Order};
 use super::auth::Actor;
+use super::publish::check_age;
 use super::store::{NewRoom, Outcome};
 
 impl Core {
@@ -21,6 +22,8 @@ impl Core {
     /// # Errors
     /// A taken name, too many rooms.
     pub async fn create_room(&self, actor: &Actor, create: CreateRoom) -> Result<Reply, Reject> {
+        check_age(create.client_id, self.clock.now())?;
+        self.limits.check_send(actor.user)?;
         let id = RoomId::from_u128(create.client_id.as_u128());
         if let Some(room) = self.store.room(id, actor.user).await.map_err(|error| self.unavailable(&error))? {
             let same = room.name == create.name.as_str() && room.role == Some(RoomRole::Owner);
@@ -32,8 +35,8 @@ impl Core {
         self.check_room_count(id, actor.user).await?;
         let content = EntryContent::RoomCreated { name: create.name.clone(), topic: create.topic.clone() };
         let change = Change::CreateRoom(Box::new(NewRoom { name: create.name, topic: create.topic }));
-        self.append_own(actor, id, create.client_id, content, change).await?;
-        self.note(actor, SelfNote::Joined(id)).await?;
+        let note = self.note_item(actor, SelfNote::Joined(id));
+        self.append_own(own_item(actor, id, create.client_id, content, change, Some(note))).await?;
         self.room_reply(actor, id).await
     }
 
@@ -42,6 +45,7 @@ impl Core {
     /// # Errors
     /// An unknown room, a ban, too many rooms or members.
     pub async fn join_room(&self, actor: &Actor, target: RoomTarget) -> Result<Reply, Reject> {
+        self.limits.check_send(actor.user)?;
         let room = self.open_room(actor, target).await?;
         match room.role {
             Some(RoomRole::Banned) => return Err(RejectCode::Forbidden.into()),
@@ -49,9 +53,7 @@ impl Core {
             None => {}
         }
         self.check_room_count(room.id, actor.user).await?;
-        if self.append_membership(actor, room.id, MembershipChange::Joined).await? {
-            self.note(actor, SelfNote::Joined(room.id)).await?;
-        }
+        self.append_membership(actor, room.id, MembershipChange::Joined).await?;
         self.room_reply(actor, room.id).await
     }
 
@@ -60,16 +62,14 @@ impl Core {
     /// # Errors
     /// An unknown room, or not a member.
     pub async fn leave_room(&self, actor: &Actor, target: RoomTarget) -> Result<Reply, Reject> {
+        self.limits.check_send(actor.user)?;
         let room = self.open_room(actor, target).await?;
         if room.role.is_none() || room.kind != RoomKind::Channel {
             return Err(RejectCode::NotMember.into());
         }
         self.memberships.remove(room.id, actor.user);
-        let left = self.append_membership(actor, room.id, MembershipChange::Left).await?;
+        self.append_membership(actor, room.id, MembershipChange::Left).await?;
         self.memberships.remove(room.id, actor.user);
-        if left {
-            self.note(actor, SelfNote::Left(room.id)).await?;
-        }
         Ok(Reply::Ok)
     }
 
@@ -159,39 +159,31 @@ impl Core {
         Ok(Reply::Room(room.ok_or(RejectCode::UnknownRoom)?))
     }
 
-    async fn append_membership(&self, actor: &Actor, room: RoomId, change: MembershipChange) -> Result<bool, Reject> {
+    async fn append_membership(&self, actor: &Actor, room: RoomId, change: MembershipChange) -> Result<(), Reject> {
         let role = RoomRole::Member;
         let display_name = actor.display_name.clone();
         let content = EntryContent::Membership { user: actor.user, change, role, display_name };
-        let change = match change {
-            MembershipChange::Joined => Change::Join(role),
-            MembershipChange::Left => Change::Leave,
+        let (change, note) = match change {
+            MembershipChange::Joined => (Change::Join(role), SelfNote::Joined(room)),
+            MembershipChange::Left => (Change::Leave, SelfNote::Left(room)),
         };
         let client_id = ClientId::new(self.clock.now(), self.clock.random());
-        self.append_own(actor, room, client_id, content, change).await
+        let note = self.note_item(actor, note);
+        self.append_own(own_item(actor, room, client_id, content, change, Some(note))).await.map(drop)
     }
 
     /// An entry of a user's own log.
     pub(super) async fn note(&self, actor: &Actor, note: SelfNote) -> Result<(), Reject> {
+        self.append_own(self.note_item(actor, note)).await.map(drop)
+    }
+
+    fn note_item(&self, actor: &Actor, note: SelfNote) -> Item {
         let client_id = ClientId::new(self.clock.now(), self.clock.random());
-        let content = EntryContent::SelfNote(note);
-        self.append_own(actor, actor.self_room, client_id, content, Change::SelfNote).await.map(drop)
+        own_item(actor, actor.self_room, client_id, EntryContent::SelfNote(note), Change::SelfNote, None)
     }
 
     /// Whether it was appended: what is so already is not done twice.
-    async fn append_own(
-        &self,
-        actor: &Actor,
-        room: RoomId,
-        client_id: ClientId,
-        content: EntryContent,
-        change: Change,
-    ) -> Result<bool, Reject> {
-        let payload = encode_entry(&Entry { author: actor.user, client_id, content });
-        let author = actor.user;
-        let order = Order::none();
-        let item =
-            Item { room, author, client_id, digest: [0; 16], payload, altered: false, change, acl_version: 0, order };
+    async fn append_own(&self, item: Item) -> Result<bool, Reject> {
         let receipt = self.log.append(item).await;
         match receipt.await.map_err(|_| RejectCode::Unavailable)?.map_err(|error| self.unavailable(&error))? {
             Decision::Append { .. } => Ok(true),
@@ -200,4 +192,19 @@ impl Core {
             Decision::Refuse(code) => Err(code.into()),
         }
     }
+}
+
+/// An entry that the server writes for an actor.
+fn own_item(
+    actor: &Actor,
+    room: RoomId,
+    client_id: ClientId,
+    content: EntryContent,
+    change: Change,
+    then: Option<Item>,
+) -> Item {
+    let author = actor.user;
+    let payload = encode_entry(&Entry { author, client_id, content });
+    let (order, then) = (Order::none(), then.map(Box::new));
+    Item { room, author, client_id, digest: [0; 16], payload, altered: false, change, acl_version: 0, order, then }
 }

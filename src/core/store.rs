@@ -9,10 +9,10 @@ use confab_protocol::model::{
     Seq, ServerRole, Topic, UserId, Username,
 };
 
-use super::append::{Decision, Item};
+use super::append::{Decided, Item};
 
 /// Why the store did not do it. Texts are for the operator's log, never for a peer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be reached, is full, or refuses to write; trying later may help.
     #[error("store unavailable: {0}")]
@@ -86,6 +86,15 @@ pub struct NewLogin {
     pub now: Millis,
 }
 
+/// What came of a login.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LoggedIn {
+    /// Counts the logins of this device that followed a logout: access tokens of an earlier one stay dead.
+    pub login: u32,
+    /// The login that had to make room.
+    pub ended: Option<DeviceId>,
+}
+
 /// A refresh token as the store knows it: by hash only.
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -136,11 +145,21 @@ pub struct LogState {
     pub head: Seq,
 }
 
-/// Consecutive entries of a log.
+/// Where a reader stands, or stood, in a room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// As what.
+    pub role: RoomRole,
+    /// Where they left, if they did.
+    pub left: Option<Seq>,
+}
+
+/// Consecutive entries of a log, and whether the reader may see them: all of one snapshot.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct LogPage {
     pub state: LogState,
+    pub reader: Option<Place>,
     pub entries: Vec<Envelope>,
 }
 
@@ -187,8 +206,10 @@ pub struct Unappended {
 /// Durable state.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Whether it answers; for readiness.
+    /// Whether it reads and writes; for readiness.
     async fn ping(&self) -> Result<()>;
+    /// Finishes what waits, leaves its files tidy, and takes nothing more.
+    async fn close(&self);
 
     // ---- accounts
     /// Whether an owner exists.
@@ -201,12 +222,12 @@ pub trait Store: Send + Sync {
     async fn find_login(&self, username: Username) -> Result<Option<(User, Option<String>)>>;
     /// Replaces a password hash.
     async fn set_password_hash(&self, user: UserId, hash: String) -> Result<()>;
-    /// The account, if this device is logged in.
-    async fn find_identity(&self, user: UserId, device: DeviceId) -> Result<Option<User>>;
+    /// The account, if this device is logged in, and which of its logins that is.
+    async fn find_identity(&self, user: UserId, device: DeviceId) -> Result<Option<(User, u32)>>;
     /// Names of users; unknown ones are left out.
     async fn find_users(&self, users: Vec<UserId>) -> Result<Vec<Member>>;
-    /// Logs a device in. When the user has too many, the oldest login ends; that device is returned.
-    async fn log_in(&self, login: NewLogin) -> Result<Option<DeviceId>>;
+    /// Logs a device in. When the user has too many, the oldest login ends.
+    async fn log_in(&self, login: NewLogin) -> Result<LoggedIn>;
     /// Spends a refresh token and stores the next one, whose family is that of the old one.
     async fn refresh(&self, hash: [u8; 32], next: NewRefresh, now: Millis) -> Result<Refreshed>;
     /// Ends a device's login.
@@ -229,13 +250,13 @@ pub trait Store: Send + Sync {
     // ---- logs
     /// Appends a batch in one transaction: [`super::append::decide`] says for each item, in order, on
     /// rows read inside the transaction, what becomes of it. Durable when it returns.
-    async fn append(&self, batch: Vec<Item>, now: Millis) -> Result<Vec<(Item, Decision)>>;
+    async fn append(&self, batch: Vec<Item>, now: Millis) -> Result<Vec<Decided>>;
     /// What was decided about a client id before.
     async fn find_recorded(&self, room: RoomId, author: UserId, client_id: ClientId) -> Result<Option<Recorded>>;
     /// Records what is not appended, unless the client id has an outcome, which is returned instead.
     async fn record(&self, unappended: Unappended) -> Result<Option<Recorded>>;
     /// Entries after a seq, ascending, within the bounds of a page.
-    async fn read(&self, room: RoomId, after: Seq, limit: usize) -> Result<Option<LogPage>>;
+    async fn read(&self, room: RoomId, reader: UserId, after: Seq, limit: usize) -> Result<Option<LogPage>>;
     /// Messages before a seq (0: from the head), ascending, within the bounds of a page.
-    async fn history(&self, room: RoomId, before: Seq, limit: usize) -> Result<Option<LogPage>>;
+    async fn history(&self, room: RoomId, reader: UserId, before: Seq, limit: usize) -> Result<Option<LogPage>>;
 }

@@ -12,17 +12,14 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use confab_protocol::reject::{Reject, RejectCode};
-use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::api::Failure;
 use super::{State, origin};
 use crate::transport::gate::Ticket;
+use crate::transport::stream::Stream;
 use crate::transport::websocket::{SUBPROTOCOL, WebSocketLink};
-
-/// A WebSocket over whatever the request came by.
-pub type UpgradedLink = WebSocketLink<TokioIo<Upgraded>>;
 
 /// Between our answer and the stream being ours.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -54,8 +51,11 @@ pub(super) async fn upgrade(Shared(state): Shared<State>, mut request: Request) 
     let upgraded = hyper::upgrade::on(&mut request);
     let on_socket = Arc::clone(&state.on_socket);
     state.lifecycle.spawn(async move {
-        if let Ok(Ok(upgraded)) = tokio::time::timeout(UPGRADE_TIMEOUT, upgraded).await {
-            on_socket(WebSocketLink::new(TokioIo::new(upgraded)).await, ticket);
+        if let Ok(Ok(upgraded)) = tokio::time::timeout(UPGRADE_TIMEOUT, upgraded).await
+            // Always so: hyper was given this type.
+            && let Ok(parts) = upgraded.downcast::<TokioIo<Stream>>()
+        {
+            on_socket(WebSocketLink::new(parts.io.into_inner(), parts.read_buf).await, ticket);
         }
     });
     let mut response = Response::new(Body::empty());

@@ -1,6 +1,7 @@
 //! What waits to be written to one connection: bounded, emptied whole, without memory while idle.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -18,29 +19,64 @@ const KEPT_CAPACITY: usize = 32;
 /// What a connection takes out at once.
 pub type Batch = VecDeque<Bytes>;
 
+/// Writes what it can of a batch without waiting, for a connection that waits: `Ok(Some(_))` are the bytes that are
+/// left to be written before anything else, `Err` a link that is lost.
+pub type TryWriter = Box<dyn Fn(&Batch) -> io::Result<Option<Bytes>> + Send + Sync>;
+
+/// What each delivery touches.
 #[derive(Default)]
 struct Inner {
     queue: Batch,
     bytes: usize,
     close: Option<CloseCode>,
+    /// There while the connection waits, with nothing of its own to write.
     waker: Option<Waker>,
+    /// Set once for links that others may write to while the connection waits.
+    writer: Option<TryWriter>,
+    /// What a write for a waiting connection left.
+    rest: Option<Bytes>,
+}
+
+/// What no delivery touches.
+#[derive(Default)]
+struct Belongings {
     rooms: Vec<RoomId>,
     owner: Option<(UserId, DeviceId)>,
 }
 
 /// One connection as the hub sees it.
+///
+/// A push costs no wake-up of its connection where that can be had: while the connection waits and its link allows
+/// it, the hub's flushers write what is queued straight to the link. Who uses the link is decided under the lock: a
+/// waker is there exactly while the connection does not.
 pub struct Outbox {
     session: SessionId,
     inner: Mutex<Inner>,
+    belongings: Mutex<Belongings>,
+}
+
+/// What became of a push.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Pushed {
+    /// The connection takes it, or has been woken to.
+    Queued,
+    /// The connection waits; [`Outbox::flush`] writes for it.
+    ToFlush,
+    /// It was full, and the connection closes as a slow consumer.
+    Full,
 }
 
 impl Outbox {
     pub(super) fn new(session: SessionId) -> Self {
-        Self { session, inner: Mutex::default() }
+        Self { session, inner: Mutex::default(), belongings: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn belongings(&self) -> MutexGuard<'_, Belongings> {
+        self.belongings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whose connection it is.
@@ -49,42 +85,73 @@ impl Outbox {
         self.session
     }
 
-    /// Queues a push. `false`: it is full, and the connection will close as a slow consumer.
-    pub(super) fn push(&self, push: &Bytes) -> bool {
+    /// Lets others write while the connection waits.
+    pub fn set_writer(&self, writer: TryWriter) {
+        self.lock().writer = Some(writer);
+    }
+
+    pub(super) fn push(&self, push: &Bytes) -> Pushed {
         let mut inner = self.lock();
         if inner.close.is_some() {
-            return true;
+            return Pushed::Queued;
         }
-        let full = inner.queue.len() >= OUTBOX_PUSHES_MAX || inner.bytes + push.len() > OUTBOX_BYTES_MAX;
-        if full {
+        if inner.queue.len() >= OUTBOX_PUSHES_MAX || inner.bytes + push.len() > OUTBOX_BYTES_MAX {
             // What waits is dropped with the connection; the reader resumes from its cursor.
             inner.queue = Batch::new();
             inner.bytes = 0;
             inner.close = Some(CloseCode::SlowConsumer);
-        } else {
-            inner.bytes += push.len();
-            inner.queue.push_back(push.clone());
+            wake(inner);
+            return Pushed::Full;
         }
-        let waker = inner.waker.take();
-        drop(inner);
-        if let Some(waker) = waker {
-            waker.wake();
+        inner.bytes += push.len();
+        inner.queue.push_back(push.clone());
+        if inner.writer.is_some() && inner.waker.is_some() {
+            return Pushed::ToFlush;
         }
-        !full
+        wake(inner);
+        Pushed::Queued
+    }
+
+    /// Writes what is queued for a connection that waits; wakes it if that is not enough. Returns how many pushes
+    /// were written.
+    pub(super) fn flush(&self) -> usize {
+        let mut inner = self.lock();
+        let Inner { queue, waker: Some(_), writer: Some(writer), .. } = &mut *inner else { return 0 };
+        if queue.is_empty() {
+            return 0;
+        }
+        let count = queue.len();
+        match writer(queue) {
+            Ok(None) => {
+                queue.clear();
+                queue.shrink_to(KEPT_CAPACITY);
+                inner.bytes = 0;
+                count
+            }
+            Ok(rest) => {
+                inner.queue = Batch::new();
+                inner.bytes = 0;
+                inner.rest = rest;
+                wake(inner);
+                count
+            }
+            // The connection learns it by itself when it reads.
+            Err(_) => {
+                wake(inner);
+                0
+            }
+        }
     }
 
     /// Asks the connection to close.
     pub fn close(&self, code: CloseCode) {
         let mut inner = self.lock();
         inner.close.get_or_insert(code);
-        let waker = inner.waker.take();
-        drop(inner);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake(inner);
     }
 
-    /// Waits until something is there and swaps it into the empty batch. An error asks to close.
+    /// Waits until something is there and swaps it into the empty batch. An error asks to close. After `Pending`
+    /// others may write to the link until [`Self::end_wait`].
     ///
     /// # Errors
     /// The code to close with.
@@ -93,7 +160,7 @@ impl Outbox {
         if let Some(code) = inner.close {
             return Poll::Ready(Err(code));
         }
-        if inner.queue.is_empty() {
+        if inner.queue.is_empty() && inner.rest.is_none() {
             match &mut inner.waker {
                 Some(waker) => waker.clone_from(cx.waker()),
                 none => *none = Some(cx.waker().clone()),
@@ -108,29 +175,53 @@ impl Outbox {
         Poll::Ready(Ok(()))
     }
 
+    /// The connection uses its link again. What others left is to be written before anything else.
+    pub fn end_wait(&self) -> Option<Bytes> {
+        let mut inner = self.lock();
+        inner.waker = None;
+        inner.rest.take()
+    }
+
+    /// The connection is gone: nobody writes for it any more.
+    pub(super) fn retire(&self) {
+        let mut inner = self.lock();
+        (inner.waker, inner.writer) = (None, None);
+    }
+
     pub(super) fn owner(&self) -> Option<(UserId, DeviceId)> {
-        self.lock().owner
+        self.belongings().owner
     }
 
     pub(super) fn set_owner(&self, user: UserId, device: DeviceId) {
-        self.lock().owner = Some((user, device));
+        self.belongings().owner = Some((user, device));
     }
 
     pub(super) fn add_room(&self, room: RoomId) {
-        self.lock().rooms.push(room);
+        self.belongings().rooms.push(room);
     }
 
     pub(super) fn remove_room(&self, room: RoomId) {
-        self.lock().rooms.retain(|other| *other != room);
+        self.belongings().rooms.retain(|other| *other != room);
     }
 
     pub(super) fn take_rooms(&self) -> Vec<RoomId> {
-        std::mem::take(&mut self.lock().rooms)
+        std::mem::take(&mut self.belongings().rooms)
+    }
+}
+
+/// Outside the lock.
+fn wake(mut inner: MutexGuard<'_, Inner>) {
+    let waker = inner.waker.take();
+    drop(inner);
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn take(outbox: &Outbox) -> Poll<Result<usize, CloseCode>> {
@@ -144,13 +235,60 @@ mod tests {
         let push = Bytes::from_static(b"push");
         assert!(take(&outbox).is_pending());
         for _ in 0..OUTBOX_PUSHES_MAX {
-            assert!(outbox.push(&push));
+            assert_eq!(outbox.push(&push), Pushed::Queued);
         }
         assert_eq!(take(&outbox), Poll::Ready(Ok(OUTBOX_PUSHES_MAX)));
         let big = Bytes::from(vec![0; OUTBOX_BYTES_MAX / 2]);
-        assert!(outbox.push(&big) && outbox.push(&big) && !outbox.push(&push));
+        assert_eq!([&big, &big, &push].map(|push| outbox.push(push)), [Pushed::Queued, Pushed::Queued, Pushed::Full]);
         assert_eq!(take(&outbox), Poll::Ready(Err(CloseCode::SlowConsumer)));
         assert_eq!(outbox.lock().queue.capacity(), 0);
-        assert!(outbox.push(&push), "a closing reader is told once");
+        assert_eq!(outbox.push(&push), Pushed::Queued, "a closing reader is told once");
+    }
+
+    /// A link that takes so many bytes at a time and keeps them.
+    fn link(takes: usize) -> (Outbox, Arc<Mutex<Vec<u8>>>) {
+        let (outbox, wire) = (Outbox::new(SessionId::NONE), Arc::new(Mutex::new(Vec::new())));
+        let written = Arc::clone(&wire);
+        outbox.set_writer(Box::new(move |batch| {
+            let all = batch.iter().flatten().copied().collect::<Vec<u8>>();
+            let (now, rest) = all.split_at(takes.min(all.len()));
+            written.lock().unwrap().extend_from_slice(now);
+            Ok((!rest.is_empty()).then(|| Bytes::copy_from_slice(rest)))
+        }));
+        (outbox, wire)
+    }
+
+    #[test]
+    fn a_flusher_writes_only_while_the_connection_waits() {
+        let (outbox, wire) = link(100);
+        let push = Bytes::from_static(b"push");
+        // The connection is at work: it will look when it is done.
+        assert_eq!((outbox.push(&push), outbox.flush()), (Pushed::Queued, 0));
+        assert_eq!(take(&outbox), Poll::Ready(Ok(1)));
+        assert_eq!(outbox.end_wait(), None);
+        assert!(take(&outbox).is_pending());
+        assert_eq!((outbox.push(&push), outbox.push(&push)), (Pushed::ToFlush, Pushed::ToFlush));
+        assert_eq!((outbox.flush(), outbox.flush()), (2, 0), "together, and once");
+        assert_eq!(*wire.lock().unwrap(), b"pushpush");
+        // A frame of the peer woke it: its link is its own again.
+        assert_eq!(outbox.push(&push), Pushed::ToFlush);
+        assert_eq!(outbox.end_wait(), None);
+        assert_eq!(outbox.flush(), 0);
+        assert_eq!(take(&outbox), Poll::Ready(Ok(1)));
+    }
+
+    #[test]
+    fn what_a_flusher_could_not_write_goes_first() {
+        let (outbox, wire) = link(6);
+        let push = Bytes::from_static(b"push");
+        assert!(take(&outbox).is_pending());
+        outbox.push(&push);
+        outbox.push(&push);
+        assert_eq!(outbox.flush(), 2);
+        assert_eq!(*wire.lock().unwrap(), b"pushpu");
+        assert_eq!(outbox.push(&push), Pushed::Queued, "it has been woken");
+        assert_eq!(outbox.flush(), 0, "nobody writes between the halves of a frame");
+        assert_eq!(take(&outbox), Poll::Ready(Ok(1)));
+        assert_eq!(outbox.end_wait().as_deref(), Some(&b"sh"[..]));
     }
 }

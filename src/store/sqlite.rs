@@ -15,10 +15,10 @@ use confab_protocol::model::{ClientId, DeviceId, Millis, RoomId, RoomName, Seq, 
 use rusqlite::{Connection, OpenFlags};
 
 use self::threads::{Readers, Writer};
-use crate::core::append::{Decision, Item};
+use crate::core::append::{Decided, Item};
 use crate::core::store::{
-    Created, Error, LogPage, Membership, NewLogin, NewRefresh, NewUser, Recorded, Refreshed, Result, Store, Unappended,
-    User,
+    Created, Error, LogPage, LoggedIn, Membership, NewLogin, NewRefresh, NewUser, Recorded, Refreshed, Result, Store,
+    Unappended, User,
 };
 
 mod migrations {
@@ -110,6 +110,13 @@ macro_rules! store {
      $(read $read:ident($($rarg:ident: $rtype:ty),*) -> $rout:ty = $rrun:path;)+) => {
         #[async_trait]
         impl Store for Sqlite {
+            async fn ping(&self) -> Result<()> {
+                self.writer.run(rooms::ping).await?;
+                self.readers.run(rooms::ping).await
+            }
+            async fn close(&self) {
+                self.writer.close().await;
+            }
             $(async fn $write(&self, $($warg: $wtype),*) -> Result<$wout> {
                 self.writer.run(move |connection| $wrun(connection, $($warg),*)).await
             })+
@@ -124,16 +131,15 @@ store! {
     write create_user(user: NewUser) -> Created = accounts::create_user;
     write import_users(users: Vec<NewUser>) -> usize = accounts::import_users;
     write set_password_hash(user: UserId, hash: String) -> () = accounts::set_password_hash;
-    write log_in(login: NewLogin) -> Option<DeviceId> = accounts::log_in;
+    write log_in(login: NewLogin) -> LoggedIn = accounts::log_in;
     write refresh(hash: [u8; 32], next: NewRefresh, now: Millis) -> Refreshed = accounts::refresh;
     write log_out(user: UserId, device: DeviceId) -> () = accounts::log_out;
-    write append(batch: Vec<Item>, now: Millis) -> Vec<(Item, Decision)> = logs::append;
+    write append(batch: Vec<Item>, now: Millis) -> Vec<Decided> = logs::append;
     write record(unappended: Unappended) -> Option<Recorded> = logs::record;
 
-    read ping() -> () = rooms::ping;
     read has_owner() -> bool = accounts::has_owner;
     read find_login(username: Username) -> Option<(User, Option<String>)> = accounts::find_login;
-    read find_identity(user: UserId, device: DeviceId) -> Option<User> = accounts::find_identity;
+    read find_identity(user: UserId, device: DeviceId) -> Option<(User, u32)> = accounts::find_identity;
     read find_users(users: Vec<UserId>) -> Vec<Member> = accounts::find_users;
     read find_room(name: RoomName) -> Option<RoomId> = rooms::find_room;
     read room(room: RoomId, user: UserId) -> Option<Room> = rooms::room;
@@ -142,6 +148,21 @@ store! {
     read membership(room: RoomId, user: UserId) -> Option<Membership> = rooms::membership;
     read counts(room: RoomId, user: UserId) -> (u32, u32) = rooms::counts;
     read find_recorded(room: RoomId, author: UserId, client_id: ClientId) -> Option<Recorded> = logs::find_recorded;
-    read read(room: RoomId, after: Seq, limit: usize) -> Option<LogPage> = logs::read;
-    read history(room: RoomId, before: Seq, limit: usize) -> Option<LogPage> = logs::history;
+    read read(room: RoomId, reader: UserId, after: Seq, limit: usize) -> Option<LogPage> = logs::read;
+    read history(room: RoomId, reader: UserId, before: Seq, limit: usize) -> Option<LogPage> = logs::history;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an acknowledgement rests on; no test can pull the plug.
+    #[test]
+    fn commits_are_synced_and_what_is_deleted_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = Connection::open(folder.path().join("x.db")).unwrap();
+        configure(&connection).unwrap();
+        let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!((pragma("synchronous"), pragma("secure_delete"), pragma("foreign_keys")), (2, 1, 1));
+    }
 }

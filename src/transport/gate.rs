@@ -49,6 +49,14 @@ impl Gate {
         drop(counts);
         Ok(Ticket { gate: Arc::clone(self), ip })
     }
+
+    /// Whether more than half of the places are taken, of all or of this address.
+    #[must_use]
+    pub fn is_past_half(&self, ip: IpAddr) -> bool {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let from_ip = counts.by_ip.get(&network(ip)).copied().unwrap_or_default();
+        counts.all > self.all_max / 2 || from_ip > self.per_ip_max / 2
+    }
 }
 
 /// Who has one IPv6 address has its whole /64.
@@ -81,8 +89,10 @@ mod tests {
         let gate = Gate::new(3, 2);
         let ip = |text: &str| text.parse().unwrap();
         let first = gate.admit(ip("10.0.0.1")).unwrap();
+        assert!(!gate.is_past_half(ip("10.0.0.1")), "half is not past half");
         let _second = gate.admit(ip("::ffff:10.0.0.1")).unwrap();
         assert_eq!(gate.admit(ip("10.0.0.1")).err(), Some("connections_per_ip"));
+        assert!(gate.is_past_half(ip("10.0.0.1")) && gate.is_past_half(ip("10.9.9.9")));
         let _third = gate.admit(ip("2001:db8::1")).unwrap();
         assert_eq!(gate.admit(ip("2001:db8:1::1")).err(), Some("connections"));
         drop(first);

@@ -1,21 +1,26 @@
 //! One bidirectional control stream, opened by the client, and unidirectional lanes for pushes, opened by
 //! the server. Frames carry their length; everything else about QUIC stays in this file.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use bytes::{Bytes, BytesMut};
 use confab_protocol::close::{Close, CloseCode};
-use confab_protocol::frame::{put_frame, take_frame};
+use confab_protocol::frame::{PREFIX_BYTES, prefix, take_frame};
 use confab_protocol::limits::HELLO_TIMEOUT_MS;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, EndpointConfig, VarInt};
+use quinn_proto::HashedConnectionIdGenerator;
 
 use super::gate::{Gate, Ticket};
+use super::queue::{FrameQueue, HEADER_BYTES_MAX};
 use super::tls::{Certificate, TlsError};
-use super::{Lane, Link, LinkError};
+use super::{Lane, Link, LinkError, Received, TryWriter};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 
@@ -36,14 +41,8 @@ const DATAGRAM_SEND_BYTES: usize = 64 * 1024;
 const INCOMING_MAX: usize = 1_024;
 const INCOMING_BUFFER_BYTES: u64 = 64 * 1024;
 const INCOMING_BUFFER_TOTAL_BYTES: u64 = 16 * 1024 * 1024;
-/// With so many connections open an address must prove itself before the handshake costs anything.
-const RETRY_FROM_CONNECTIONS: usize = 512;
 /// How long a peer may take to read what was sent before a close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Queued bytes of a lane that are written without a flush.
-const WRITE_BUFFER_BYTES: usize = 16 * 1024;
-/// A buffer that grew past this is given back when it is empty.
-const KEPT_BYTES: usize = 4 * 1024;
 
 /// Binds the endpoint.
 ///
@@ -73,7 +72,11 @@ pub fn bind(address: SocketAddr, certificate: &Certificate, gso: bool) -> Result
     // The same key after a restart: clients of the process before learn at once that their connection is gone
     // (stateless reset, RFC 9000 section 10.3), not only when it has been silent for too long.
     let reset_key = hmac::Key::new(hmac::HMAC_SHA256, certificate.reset_key());
-    let config = EndpointConfig::new(Arc::new(reset_key));
+    let tag = hmac::sign(&reset_key, b"connection ids");
+    let ids_key = tag.as_ref().first_chunk().copied().map_or(0, u64::from_le_bytes);
+    let mut config = EndpointConfig::new(Arc::new(reset_key));
+    // Ids that this process would not have made are dropped without a word; those of the one before must not be.
+    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids_key)));
     let socket = std::net::UdpSocket::bind(address)?;
     Ok(Endpoint::new(config, Some(server), socket, Arc::new(quinn::TokioRuntime))?)
 }
@@ -103,7 +106,8 @@ pub async fn accept(
         };
         let Some(incoming) = incoming else { break };
         let refused = metrics.connections_refused_total.clone();
-        if endpoint.open_connections() >= RETRY_FROM_CONNECTIONS && !incoming.remote_address_validated() {
+        // Places are for those who are where they say: past half of them an address must prove itself first.
+        if !incoming.remote_address_validated() && gate.is_past_half(incoming.remote_address().ip()) {
             refused.with_label_values(&["retry"]).inc();
             // It comes back with a token, or never was there.
             let _ = incoming.retry();
@@ -139,23 +143,31 @@ pub async fn accept(
 /// One stream that is written to, with what is queued for it.
 struct Sending {
     stream: quinn::SendStream,
-    queued: Vec<u8>,
+    queue: FrameQueue,
 }
 
 impl Sending {
     const fn new(stream: quinn::SendStream) -> Self {
-        Self { stream, queued: Vec::new() }
+        Self { stream, queue: FrameQueue::new(frame_header) }
     }
 
-    async fn write(&mut self) -> Result<(), LinkError> {
-        let mut written = 0;
-        while let Some(rest) = self.queued.get(written..).filter(|rest| !rest.is_empty()) {
-            written += self.stream.write(rest).await.map_err(|_| LinkError::Lost)?;
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        while !self.queue.is_empty() {
+            let stream = Pin::new(&mut self.stream);
+            match ready!(self.queue.with_next(|bytes| stream.poll_write(cx, bytes))) {
+                Ok(count) => self.queue.advance(count),
+                Err(_) => return Poll::Ready(Err(LinkError::Lost)),
+            }
         }
-        self.queued.clear();
-        self.queued.shrink_to(KEPT_BYTES);
-        Ok(())
+        Poll::Ready(Ok(()))
     }
+}
+
+/// The length before a frame.
+fn frame_header(frame_bytes: usize) -> ([u8; HEADER_BYTES_MAX], usize) {
+    let mut header = [0; HEADER_BYTES_MAX];
+    header.iter_mut().zip(prefix(frame_bytes)).for_each(|(to, from)| *to = from);
+    (header, PREFIX_BYTES)
 }
 
 /// A QUIC connection as a link.
@@ -188,40 +200,73 @@ impl QuicLink {
             Lane::Entries => &mut self.lane,
         }
     }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, quinn::ReadError>> {
+        // What this future knows is in the stream: a new one for each try loses nothing.
+        let reading = std::pin::pin!(self.receiving.read_chunk(STREAM_RECEIVE_WINDOW_BYTES as usize, true));
+        reading.poll(cx).map_ok(|chunk| chunk.map(|chunk| chunk.bytes))
+    }
 }
 
 impl Link for QuicLink {
-    async fn recv(&mut self) -> Result<Option<Bytes>, LinkError> {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, LinkError>> {
+        use quinn::{ConnectionError, ReadError};
         loop {
             match take_frame(&mut self.buffer) {
-                Ok(Some(frame)) => return Ok(Some(frame)),
+                Ok(Some(frame)) => {
+                    if self.buffer.is_empty() {
+                        // Empty it would still hold the packet that it was cut from.
+                        self.buffer = BytesMut::new();
+                    }
+                    return Poll::Ready(Ok(Received::Frame(frame)));
+                }
                 Ok(None) => {}
-                Err(_) => return Err(LinkError::TooLarge),
+                Err(_) => return Poll::Ready(Err(LinkError::TooLarge)),
             }
-            match self.receiving.read_chunk(STREAM_RECEIVE_WINDOW_BYTES as usize, true).await {
-                Ok(Some(chunk)) if self.buffer.is_empty() => self.buffer = BytesMut::from(chunk.bytes),
-                Ok(Some(chunk)) => self.buffer.extend_from_slice(&chunk.bytes),
-                Ok(None) => return Ok(None),
-                Err(quinn::ReadError::ConnectionLost(quinn::ConnectionError::ApplicationClosed(_))) => return Ok(None),
-                Err(_) => return Err(LinkError::Lost),
+            match ready!(self.poll_read(cx)) {
+                Ok(Some(bytes)) if self.buffer.is_empty() => self.buffer = BytesMut::from(bytes),
+                Ok(Some(bytes)) => self.buffer.extend_from_slice(&bytes),
+                Ok(None) if !self.buffer.is_empty() => return Poll::Ready(Err(LinkError::Malformed)),
+                Ok(None) | Err(ReadError::ConnectionLost(ConnectionError::ApplicationClosed(_))) => {
+                    return Poll::Ready(Ok(Received::End));
+                }
+                Err(_) => return Poll::Ready(Err(LinkError::Lost)),
             }
         }
     }
 
-    async fn feed(&mut self, lane: Lane, frame: Bytes) -> Result<(), LinkError> {
-        let sending = self.sending(lane);
-        put_frame(&mut sending.queued, &frame);
-        if sending.queued.len() >= WRITE_BUFFER_BYTES { sending.write().await } else { Ok(()) }
+    fn is_inside_frame(&self) -> bool {
+        !self.buffer.is_empty()
     }
 
-    async fn flush(&mut self) -> Result<(), LinkError> {
-        self.control.write().await?;
-        self.lane.write().await
+    fn feed(&mut self, lane: Lane, frame: Bytes) {
+        self.sending(lane).queue.push(frame);
     }
+
+    fn pending_bytes(&self) -> usize {
+        self.control.queue.pending_bytes() + self.lane.queue.pending_bytes()
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        ready!(self.control.poll_write(cx))?;
+        self.lane.poll_write(cx)
+    }
+
+    /// A write needs the connection's state, which its own tasks hold.
+    fn try_writer(&self) -> Option<TryWriter> {
+        None
+    }
+
+    fn resume_write(&mut self, _: Bytes) {
+        debug_assert!(false, "nobody else writes to this link");
+    }
+
+    /// Native clients have timers that do not sleep, and say something in time.
+    fn probe(&mut self) {}
 
     async fn close(mut self, close: Close) {
         let finished = async {
-            if self.flush().await.is_ok() && self.control.stream.finish().is_ok() {
+            if poll_fn(|cx| self.poll_flush(cx)).await.is_ok() && self.control.stream.finish().is_ok() {
                 // Closing at once would drop what is still on its way.
                 let _ = self.control.stream.stopped().await;
             }

@@ -7,7 +7,10 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use sha2::{Digest, Sha256};
 
-use crate::config;
+use crate::{config, files};
+
+/// Length of the key of stateless resets.
+const RESET_KEY_BYTES: usize = 32;
 
 /// A certificate chain with its key.
 pub struct Certificate {
@@ -115,16 +118,14 @@ impl Certificate {
 
 fn load_reset_key(dir: &Path) -> Result<Vec<u8>, TlsError> {
     let path = dir.join("quic-reset");
-    if !path.exists() {
-        std::fs::create_dir_all(dir).map_err(|error| tls_error(dir, error))?;
-        write_private(&path, &crate::clock::random_bytes::<32>())?;
+    let key = files::read_or_create(&path, || crate::clock::random_bytes::<RESET_KEY_BYTES>().to_vec())
+        .map_err(|error| tls_error(&path, error))?;
+    if key.len() != RESET_KEY_BYTES {
+        return Err(tls_error(&path, "it must hold 32 bytes; remove it and a new one is made"));
     }
-    std::fs::read(&path).map_err(|error| tls_error(&path, error))
+    Ok(key)
 }
 
 fn write_private(path: &Path, bytes: &[u8]) -> Result<(), TlsError> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
-    file.and_then(|mut file| file.write_all(bytes)).map_err(|error| tls_error(path, error))
+    files::write_private(path, bytes).map_err(|error| tls_error(path, error))
 }

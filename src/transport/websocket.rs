@@ -1,34 +1,41 @@
 //! One binary message is one frame. Works over any upgraded stream, with or without TLS.
 
-use std::io::IoSlice;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use confab_protocol::close::Close;
 use confab_protocol::limits::FRAME_BYTES_MAX;
-use futures_util::{SinkExt, StreamExt};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use futures_util::{Sink, SinkExt, Stream as _, StreamExt};
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::{Lane, Link, LinkError};
+use super::queue::{FrameQueue, HEADER_BYTES_MAX, with_gathered};
+use super::stream::Stream;
+use super::{Lane, Link, LinkError, Received, TryWriter};
 
 /// The subprotocol that a client must ask for.
 pub const SUBPROTOCOL: &str = "confab.v1";
 /// Allocated for each connection at once, and the most that one read takes.
-const READ_BUFFER_BYTES: usize = 2 * 1024;
-/// Gathered before a write happens without a flush.
-const QUEUED_BYTES_MAX: usize = 16 * 1024;
-/// The library's own buffer holds pongs and closes only.
+const READ_BUFFER_BYTES: usize = 1024;
+/// The library's own buffer holds pings, pongs and closes only.
 const CONTROL_BUFFER_BYTES: usize = 1024;
-/// Frames of one system call; each is two slices, header and payload.
-const FRAMES_PER_WRITE: usize = 8;
 /// First byte of an unfragmented binary message (RFC 6455 section 5.2).
 const FINAL_BINARY: u8 = 0x82;
-/// Queues that grew past this give their memory back.
-const KEPT_FRAMES: usize = 16;
+/// Bytes of a control frame of a client besides its payload: two, and the mask.
+const CONTROL_HEADER_BYTES: usize = 6;
 /// A peer may take so long to answer a close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes of a close reason (RFC 6455 section 5.5).
@@ -36,60 +43,114 @@ const REASON_BYTES_MAX: usize = 123;
 
 /// A WebSocket after its handshake.
 ///
-/// Reading, closing and answering pings is the library's. Binary messages are written here, straight from the
-/// shared frame: what a server sends is not masked, so a header in front is all there is to it. Whether this is
-/// cheaper than the library's buffer is not settled: see docs/decisions/0001-foundation.md.
-pub struct WebSocketLink<S> {
-    socket: WebSocketStream<S>,
-    queued: Vec<Bytes>,
-    queued_bytes: usize,
+/// Reading, closing and answering pings is the library's. Binary messages are written here, from the shared
+/// frame: what a server sends is not masked, so a header in front is all there is to it.
+pub struct WebSocketLink {
+    socket: WebSocketStream<Counted>,
+    /// Something may be there to read without the socket becoming readable.
+    may_have_more: bool,
+    /// The library has, or may have, something of its own to write.
+    owes_control: bool,
+    probe_is_due: bool,
+    /// The peer has said goodbye: nothing follows our own.
+    is_closing: bool,
+    /// What a direct write left of its frames: goes before everything else.
+    rest: Bytes,
+    queue: FrameQueue,
+    /// Something was written since the stream was last flushed.
+    is_unflushed: bool,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocketLink<S> {
-    /// The server's end of an upgraded stream.
-    pub async fn new(stream: S) -> Self {
+impl WebSocketLink {
+    /// The server's end of an upgraded stream, and what was read of it already.
+    pub async fn new(stream: Stream, read: Bytes) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(0)
             .max_write_buffer_size(CONTROL_BUFFER_BYTES)
             .max_message_size(Some(FRAME_BYTES_MAX))
             .max_frame_size(Some(FRAME_BYTES_MAX));
-        let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-        Self { socket, queued: Vec::new(), queued_bytes: 0 }
+        let stream = Counted { stream, unframed_bytes: 0 };
+        // A copy: as a vector of its own it would keep the whole buffer that the request was read into.
+        let read = read.to_vec();
+        let socket = WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await;
+        Self {
+            socket,
+            may_have_more: true,
+            owes_control: false,
+            probe_is_due: false,
+            is_closing: false,
+            rest: Bytes::new(),
+            queue: FrameQueue::new(message_header),
+            is_unflushed: false,
+        }
     }
 
-    async fn write_queued(&mut self) -> Result<(), LinkError> {
-        // A pong that is half written goes first, or the two would mix.
-        self.socket.flush().await.map_err(|_| LinkError::Lost)?;
-        let stream = self.socket.get_mut();
-        for frames in self.queued.chunks(FRAMES_PER_WRITE) {
-            let mut headers = [([0; HEADER_BYTES_MAX], 0); FRAMES_PER_WRITE];
-            let mut slices = [IoSlice::new(&[]); 2 * FRAMES_PER_WRITE];
-            for (header, frame) in headers.iter_mut().zip(frames) {
-                *header = message_header(frame.len());
+    fn received(&mut self, message: Option<Result<Message, Error>>) -> Result<Received, LinkError> {
+        let unframed_bytes = &mut self.socket.get_mut().unframed_bytes;
+        match message {
+            Some(Ok(Message::Binary(frame))) => {
+                *unframed_bytes = 0;
+                Ok(Received::Frame(frame))
             }
-            for (pair, ((header, length), frame)) in slices.chunks_mut(2).zip(headers.iter().zip(frames)) {
-                if let [head, payload] = pair {
-                    *head = IoSlice::new(header.split_at(*length).0);
-                    *payload = IoSlice::new(frame);
-                }
+            // The library has an answer, which is written with the next flush and not before: until this returns
+            // somebody else may be writing.
+            Some(Ok(Message::Ping(payload) | Message::Pong(payload))) => {
+                *unframed_bytes = unframed_bytes.saturating_sub(CONTROL_HEADER_BYTES + payload.len());
+                self.owes_control = true;
+                Ok(Received::Alive)
             }
-            let (mut rest, _) = slices.split_at_mut(2 * frames.len());
-            while !rest.is_empty() {
-                match stream.write_vectored(rest).await {
-                    Ok(written) if written > 0 => IoSlice::advance_slices(&mut rest, written),
-                    _ => return Err(LinkError::Lost),
-                }
+            Some(Ok(Message::Close(_) | Message::Frame(_))) => {
+                self.owes_control = true;
+                self.is_closing = true;
+                Ok(Received::Alive)
+            }
+            Some(Ok(Message::Text(_))) => Err(LinkError::Text),
+            Some(Err(Error::Capacity(_))) => Err(LinkError::TooLarge),
+            Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) | Error::Io(_))) => {
+                Err(LinkError::Lost)
+            }
+            Some(Err(_)) => Err(LinkError::Malformed),
+            None => Ok(Received::End),
+        }
+    }
+
+    fn poll_write_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        while !self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.socket.get_mut().stream).poll_write(cx, &self.rest)) {
+                Ok(count) if count > 0 => self.rest.advance(count),
+                _ => return Poll::Ready(Err(LinkError::Lost)),
             }
         }
-        self.queued.clear();
-        self.queued.shrink_to(KEPT_FRAMES);
-        self.queued_bytes = 0;
-        Ok(())
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write_queued(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        while !self.queue.is_empty() {
+            self.is_unflushed = true;
+            let stream = Pin::new(&mut self.socket.get_mut().stream);
+            match ready!(self.queue.with_next(|bytes| stream.poll_write(cx, bytes))) {
+                Ok(count) if count > 0 => self.queue.advance(count),
+                _ => return Poll::Ready(Err(LinkError::Lost)),
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
-const HEADER_BYTES_MAX: usize = 10;
+/// One system call for all of it; no other task writes meanwhile. It goes past the runtime's idea of whether the
+/// socket is ready: the connection finds that out by itself if it has to go on.
+fn try_write(stream: &TcpStream, frames: &VecDeque<Bytes>) -> io::Result<Option<Bytes>> {
+    with_gathered(frames, message_header, 0, usize::MAX, |bytes| {
+        let written = match rustix::net::send(stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            Ok(written) => written,
+            Err(Errno::AGAIN | Errno::INTR) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        let (_, rest) = bytes.split_at(written);
+        Ok((!rest.is_empty()).then(|| Bytes::copy_from_slice(rest)))
+    })
+}
 
 /// The header of a binary message, unmasked, and its length (RFC 6455 section 5.2).
 fn message_header(payload_bytes: usize) -> ([u8; HEADER_BYTES_MAX], usize) {
@@ -116,43 +177,123 @@ fn message_header(payload_bytes: usize) -> ([u8; HEADER_BYTES_MAX], usize) {
     (header, length)
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Link for WebSocketLink<S> {
-    async fn recv(&mut self) -> Result<Option<Bytes>, LinkError> {
-        loop {
-            return match self.socket.next().await {
-                Some(Ok(Message::Binary(frame))) => Ok(Some(frame)),
-                Some(Ok(Message::Text(_))) => Err(LinkError::Text),
-                // The library answers pings; a close is answered by the next read.
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_) | Message::Close(_))) => continue,
-                Some(Err(Error::Capacity(_))) => Err(LinkError::TooLarge),
-                Some(Err(_)) => Err(LinkError::Lost),
-                None => Ok(None),
-            };
+impl Link for WebSocketLink {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, LinkError>> {
+        if !self.may_have_more {
+            // The library clears its whole buffer for each try; the socket knows when one is worth it.
+            if ready!(self.socket.get_ref().stream.poll_readable(cx)).is_err() {
+                return Poll::Ready(Err(LinkError::Lost));
+            }
+            self.may_have_more = true;
+        }
+        match Pin::new(&mut self.socket).poll_next(cx) {
+            Poll::Ready(message) => Poll::Ready(self.received(message)),
+            Poll::Pending => {
+                // Its last try found nothing, and the socket will wake us.
+                self.may_have_more = false;
+                Poll::Pending
+            }
         }
     }
 
-    async fn feed(&mut self, _: Lane, frame: Bytes) -> Result<(), LinkError> {
-        self.queued_bytes += frame.len();
-        self.queued.push(frame);
-        if self.queued_bytes >= QUEUED_BYTES_MAX { self.write_queued().await } else { Ok(()) }
+    /// A frame whose beginning came in one read with the one before is noticed with its next byte.
+    fn is_inside_frame(&self) -> bool {
+        self.socket.get_ref().unframed_bytes > 0
     }
 
-    async fn flush(&mut self) -> Result<(), LinkError> {
-        if self.queued.is_empty() {
-            return self.socket.flush().await.map_err(|_| LinkError::Lost);
+    fn feed(&mut self, _: Lane, frame: Bytes) {
+        self.queue.push(frame);
+    }
+
+    fn pending_bytes(&self) -> usize {
+        self.rest.len() + self.queue.pending_bytes()
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        ready!(self.poll_write_rest(cx))?;
+        // What is half written goes first, or the two would mix: ours if there is such, else the library's.
+        if self.queue.is_inside_frame() {
+            ready!(self.poll_write_queued(cx))?;
         }
-        self.write_queued().await
+        if std::mem::take(&mut self.probe_is_due) && !self.is_closing {
+            self.owes_control = true;
+            let ping = Message::Ping(Bytes::new());
+            Pin::new(&mut self.socket).start_send(ping).map_err(|_| LinkError::Lost)?;
+        }
+        if self.owes_control {
+            ready!(Pin::new(&mut self.socket).poll_flush(cx)).map_err(|_| LinkError::Lost)?;
+            self.owes_control = false;
+        }
+        if self.is_closing {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(self.poll_write_queued(cx))?;
+        if self.is_unflushed {
+            // Plain TCP has nothing of its own to flush, TLS may.
+            ready!(Pin::new(&mut self.socket.get_mut().stream).poll_flush(cx)).map_err(|_| LinkError::Lost)?;
+            self.is_unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn try_writer(&self) -> Option<TryWriter> {
+        match &self.socket.get_ref().stream {
+            Stream::Plain(stream) => {
+                let stream = Arc::clone(stream);
+                Some(Box::new(move |frames| try_write(&stream, frames)))
+            }
+            Stream::Tls(_) => None,
+        }
+    }
+
+    fn resume_write(&mut self, rest: Bytes) {
+        self.rest = rest;
+    }
+
+    fn probe(&mut self) {
+        self.probe_is_due = true;
     }
 
     async fn close(mut self, close: Close) {
         let (reason, _) = close.reason.split_at(close.reason.floor_char_boundary(REASON_BYTES_MAX));
         let frame = CloseFrame { code: close.code.into(), reason: reason.into() };
         let goodbye = async {
-            if self.socket.close(Some(frame)).await.is_ok() {
+            // What is half written must be whole before anything else can be read.
+            if poll_fn(|cx| self.poll_flush(cx)).await.is_ok() && self.socket.close(Some(frame)).await.is_ok() {
                 while let Some(Ok(_)) = self.socket.next().await {}
+                let _ = self.socket.flush().await;
             }
         };
         // A peer that does not answer is cut off.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, goodbye).await;
+    }
+}
+
+/// A stream that counts what was read of it since the last whole message.
+struct Counted {
+    stream: Stream,
+    unframed_bytes: usize,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        self.unframed_bytes += buffer.filled().len() - before;
+        read
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -76,9 +76,9 @@ async fn what_was_acknowledged_survives_kill_9_once_and_in_place() {
         server = place.serve();
     }
     stop.store(1, Ordering::Relaxed);
-    for writer in writers {
-        let ended = tokio::time::timeout(PATIENCE, writer).await;
-        ended.expect("every send is answered in the end").unwrap();
+    for (index, writer) in writers.into_iter().enumerate() {
+        let ended = tokio::time::timeout(PATIENCE / 3, writer).await;
+        ended.unwrap_or_else(|_| panic!("writer {index} of {WRITERS} waits for ever; {}", place.err())).unwrap();
     }
     let acks = std::mem::take(&mut *acks.lock().unwrap());
     assert!(acks.len() >= KILLS * ACKS_A_ROUND);
@@ -141,6 +141,8 @@ async fn sigterm_drains_and_clients_come_back() {
     eprintln!("drained in {took:?}");
     assert!(took < Duration::from_secs(10), "{took:?}");
     assert!(!place.err().contains("panicked"), "{}", place.err());
+    let wal = std::fs::metadata(place.data_dir.join("confab.db-wal"));
+    assert!(wal.is_err() || wal.is_ok_and(|wal| wal.len() == 0), "the WAL is merged");
 
     let _server = place.serve();
     for (person, _) in &mut people {

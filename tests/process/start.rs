@@ -58,6 +58,22 @@ fn secrets_are_for_the_servers_user_alone() {
     assert!(seen >= 4, "{seen} files");
 }
 
+/// A service manager makes the folder, open to all.
+#[test]
+fn the_store_is_private_also_in_a_folder_that_is_not() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("state");
+    std::fs::create_dir(&data_dir).unwrap();
+    std::fs::set_permissions(&data_dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let place = Place::at(folder, data_dir.clone(), "");
+    let _server = place.serve();
+    for name in ["confab.db", "confab.db-wal", "confab.db-shm"] {
+        let mode = std::fs::metadata(data_dir.join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{name} has mode {mode:o}");
+    }
+}
+
 #[test]
 fn a_taken_port_is_named() {
     let place = Place::new();

@@ -261,7 +261,18 @@ async fn import(server: &TestServer, room: RoomId, author: UserId, count: usize)
         let (client_id, body) = (client_id(), Body::parse(&format!("import {number}")).unwrap());
         let payload = encode_entry(&Entry { author, client_id, content: EntryContent::Message(body) });
         let (change, order) = (Change::Message, Order::none());
-        Item { room, author, client_id, digest: [0; 16], payload, altered: false, change, acl_version: 0, order }
+        Item {
+            room,
+            author,
+            client_id,
+            digest: [0; 16],
+            payload,
+            altered: false,
+            change,
+            acl_version: 0,
+            order,
+            then: None,
+        }
     };
     for start in (0..count).step_by(500) {
         let batch = (start..count.min(start + 500)).map(item).collect();

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use confab::core::append::OrderGuard;
+use confab::core::append::{Change, Decision, Item, Order, OrderGuard};
+use confab::core::store::Store;
 use confab_protocol::codec::decode_entry;
 use confab_protocol::command::{Command, Login, Reply, RoomTarget, Secret};
-use confab_protocol::model::{Cursor, DeviceName, EntryContent, Envelope, MembershipChange, RoomId, Seq, UserId};
+use confab_protocol::model::{
+    Cursor, DeviceName, EntryContent, Envelope, MembershipChange, RoomId, RoomRole, Seq, UserId,
+};
 
 use crate::support::raw::{Raw, Target, accounts, client_id, publish, spawn};
 use crate::support::{TRANSPORTS, TestServer, Transport};
@@ -227,5 +230,91 @@ async fn a_connection_stays_whose_it_is() {
         assert_eq!(alice.refusal(login("bob")).await, 2006, "{transport:?}");
         assert_eq!(alice.refusal(Command::Authenticate(tokens[1].1.clone())).await, 2002, "{transport:?}");
         assert!(matches!(alice.request(login("Alice")).await, Ok(Reply::Session(_))), "{transport:?}");
+    }
+}
+
+/// src/store/sqlite/logs.rs: an owner who left came back as a member, of a room without owner.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_who_comes_back_owns_it_still() {
+    let (server, target) = bare_server().await;
+    let people = accounts(&server.config, &["alice", "bob"]).await;
+    let mut alice = Raw::enter(&target, Transport::Quic, &people[0].1).await;
+    let mut bob = Raw::enter(&target, Transport::WebSocket, &people[1].1).await;
+    let room = alice.join("mine").await;
+    assert_eq!(bob.join("mine").await.role, Some(RoomRole::Member));
+    assert_eq!(alice.request(leave(room.id)).await, Ok(Reply::Ok));
+    assert_eq!(alice.join("mine").await.role, Some(RoomRole::Owner));
+    assert_eq!(bob.request(leave(room.id)).await, Ok(Reply::Ok));
+    assert_eq!(bob.join("mine").await.role, Some(RoomRole::Member));
+}
+
+/// src/core/rooms.rs: coming and going and the note of it in one's own log were two commits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_and_its_note_are_one_commit() {
+    let (server, target) = bare_server().await;
+    let (user, token) = accounts(&server.config, &["alice"]).await.remove(0);
+    let mut alice = Raw::enter(&target, Transport::Quic, &token).await;
+    let room = alice.join("both").await;
+    let own = Raw::greet(&target, Transport::WebSocket, Some(&token)).await.1.identity.unwrap().self_room;
+    let store = confab::open_store(&server.config).unwrap();
+    let item = |room, change, then: Option<Item>| Item {
+        room,
+        author: user,
+        client_id: client_id(),
+        digest: [0; 16],
+        payload: bytes::Bytes::from_static(b"entry"),
+        altered: false,
+        change,
+        acl_version: 0,
+        order: Order::none(),
+        then: then.map(Box::new),
+    };
+    let head = async |room| store.read(room, user, Seq(0), 1).await.unwrap().unwrap().state.head;
+    let before = head(own).await;
+    let note = || Some(item(own, Change::SelfNote, None));
+    let batch = vec![item(room.id, Change::Leave, note()), item(room.id, Change::Leave, note())];
+    let decided = store.append(batch, crate::support::raw::now()).await.unwrap();
+    assert!(matches!(decided[0].decision, Decision::Append { .. }) && decided[0].all().count() == 2);
+    assert!(decided[1].decision == Decision::Unchanged && decided[1].then.is_none(), "{:?}", decided[1]);
+    assert_eq!(head(own).await, before.next());
+}
+
+/// client/src/driver.rs: an application that waited for a reply while events piled up waited for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_receives_no_events_is_not_stuck_and_misses_nothing() {
+    let (server, target) = bare_server().await;
+    let tokens = accounts(&server.config, &["alice", "bob"]).await;
+    for transport in TRANSPORTS {
+        let mut alice = Raw::enter(&target, transport, &tokens[0].1).await;
+        let room = alice.join(&format!("busy {transport:?}")).await;
+        let options = confab_client::Options::new(server.client_address(transport));
+        let (client, mut events) =
+            confab_client::Client::connect(options.access_token(tokens[1].1.expose().to_owned()));
+        let entered = client.join(&room.name).await.unwrap();
+        client.follow(&entered, entered.head).await;
+        let mut last = entered.head;
+        for _ in 0..30 {
+            let mut asked = Vec::new();
+            for _ in 0..60 {
+                asked.push(alice.begin(publish(room.id, client_id(), "again")).await);
+            }
+            for id in asked {
+                last = crate::support::raw::appended(alice.reply(id).await).seq;
+            }
+            // One push each: nothing shares a commit with a pause between.
+        }
+        let said = tokio::time::timeout(crate::support::raw::PATIENCE, client.say(room.id, "am I heard?")).await;
+        let said = said.expect("it waits for ever");
+        let (mut next, mut heard_own) = (entered.head.next(), false);
+        while next <= last || !heard_own {
+            let event = tokio::time::timeout(crate::support::raw::PATIENCE, events.recv()).await;
+            if let Some(confab_client::Event::Entries(push)) = event.expect("no more events") {
+                for entry in push.entries {
+                    assert_eq!(entry.seq, next, "{transport:?}, after {said:?}");
+                    heard_own |= entry.seq > last;
+                    next = next.next();
+                }
+            }
+        }
     }
 }

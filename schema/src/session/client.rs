@@ -23,6 +23,8 @@ use crate::reject::{Reject, RejectCode};
 const RENEW_BEFORE_MS: u64 = 30_000;
 /// A renewal that was refused for a passing reason is tried again not sooner than this, milliseconds.
 const RENEW_RETRY_MS: u64 = 5_000;
+/// A link that lasted so long was good: the next attempt is the first again, milliseconds.
+const STABLE_MS: u64 = 1_000;
 /// Requests that the session may have in flight by itself: a resume, a refresh, a ping, an unsubscribe.
 const OWN_REQUESTS_MAX: usize = 4;
 /// Not sooner than this after a close of range 43xx, milliseconds.
@@ -133,6 +135,12 @@ pub struct ClientSession {
     rooms: Rooms,
     last_heard: Millis,
     last_sent: Millis,
+    /// When the server was first asked something since it was last heard.
+    asked_at: Option<Millis>,
+    /// When this link's welcome came: one that lasts ends the backoff.
+    welcomed_at: Option<Millis>,
+    /// The link was lost while tokens were renewed: the old ones may be spent, and soon count as stolen.
+    is_refresh_lost: bool,
     go_away: Option<GoAway>,
     /// When to renew the token; never while that is under way.
     renew_at: Millis,
@@ -153,6 +161,9 @@ impl ClientSession {
             rooms: Rooms::default(),
             last_heard: now,
             last_sent: now,
+            asked_at: None,
+            welcomed_at: None,
+            is_refresh_lost: false,
             go_away: None,
             renew_at: Millis::NEVER,
             clock_offset_ms: 0,
@@ -217,13 +228,25 @@ impl ClientSession {
     }
 
     fn deadline(&self) -> Millis {
-        let alive = self.last_sent.after(HEARTBEAT_MS).min(self.last_heard.after(IDLE_TIMEOUT_MS));
+        let alive = self.last_sent.after(HEARTBEAT_MS).min(self.dead_at());
         match self.state {
             State::Waiting { until } => until,
             State::Connecting | State::Stopped => Millis::NEVER,
             State::Greeting { deadline } => deadline,
             State::Anonymous | State::Active => alive.min(self.renew_at),
         }
+    }
+
+    /// When the silence is a sign: not before the server had time to answer something. A timer may wake late (in
+    /// a hidden browser tab by a minute), with nothing wrong but that nothing was asked.
+    fn dead_at(&self) -> Millis {
+        let answer_due = self.asked_at.map_or(Millis::NEVER, |asked| asked.after(HEARTBEAT_MS));
+        self.last_heard.after(IDLE_TIMEOUT_MS).max(answer_due)
+    }
+
+    fn heard(&mut self, now: Millis) {
+        self.last_heard = now;
+        self.asked_at = None;
     }
 
     fn is_sendable(&self, command: &Command) -> bool {
@@ -238,7 +261,7 @@ impl ClientSession {
         if !matches!(self.state, State::Connecting) {
             return;
         }
-        self.last_heard = now;
+        self.heard(now);
         self.state = State::Greeting { deadline: now.after(HELLO_TIMEOUT_MS * 2) };
         self.transmit(
             now,
@@ -256,7 +279,7 @@ impl ClientSession {
         if matches!(self.state, State::Waiting { .. } | State::Connecting | State::Stopped) {
             return;
         }
-        self.last_heard = now;
+        self.heard(now);
         match decode_server_frame(frame) {
             Ok(ServerFrame::Welcome(welcome)) => self.handle_welcome(now, welcome),
             Ok(ServerFrame::GoAway(away)) => {
@@ -281,7 +304,7 @@ impl ClientSession {
             return self.drop_link(now, CloseCode::Internal.into());
         }
         self.clock_offset_ms = welcome.server_time.0.cast_signed().saturating_sub(now.0.cast_signed());
-        self.backoff.reset();
+        self.welcomed_at = Some(now);
         let identity = welcome.identity.clone();
         self.event(Event::Welcome(Box::new(welcome)));
         match identity {
@@ -303,6 +326,9 @@ impl ClientSession {
             Some(_) => now.after((life_ms - RENEW_BEFORE_MS.min(life_ms / 2)).max(RENEW_RETRY_MS)),
             None => Millis::NEVER,
         };
+        if std::mem::take(&mut self.is_refresh_lost) {
+            self.renew_at = self.renew_at.min(now);
+        }
         if !was_active {
             self.rooms.restart();
             self.send_resume(now);
@@ -363,6 +389,10 @@ impl ClientSession {
             _ => {}
         }
         if asker == Asker::Application {
+            if result.is_ok() {
+                // It does what it is there for.
+                self.backoff.reset();
+            }
             self.event(Event::Reply { id, result });
             self.leave_if_asked(now);
         }
@@ -410,6 +440,10 @@ impl ClientSession {
         if matches!(self.state, State::Waiting { .. } | State::Stopped) {
             return;
         }
+        if self.welcomed_at.take().is_some_and(|welcomed| now.since(welcomed) >= STABLE_MS) {
+            self.backoff.reset();
+        }
+        self.is_refresh_lost |= self.requests.is_refreshing();
         for id in self.requests.handle_loss() {
             let result = Err(Reject::new(RejectCode::Unavailable, "the connection was lost: try again"));
             self.event(Event::Reply { id, result });
@@ -443,7 +477,7 @@ impl ClientSession {
             }
             State::Greeting { deadline } if now >= deadline => self.drop_link(now, CloseCode::Idle.into()),
             State::Anonymous | State::Active => {
-                if now >= self.last_heard.after(IDLE_TIMEOUT_MS) {
+                if now >= self.dead_at() {
                     return self.drop_link(now, CloseCode::Idle.into());
                 }
                 if now >= self.renew_at {
@@ -470,6 +504,7 @@ impl ClientSession {
 
     fn transmit(&mut self, now: Millis, frame: &ClientFrame) {
         self.last_sent = now;
+        self.asked_at = self.asked_at.or(Some(now));
         self.outputs.push_back(Output::Transmit(encode_client_frame(frame)));
     }
 

@@ -48,6 +48,11 @@ impl Requests {
         self.pending.values().any(|pending| pending.asker == Asker::Application)
     }
 
+    /// Whether the session waits for the next tokens.
+    pub(super) fn is_refreshing(&self) -> bool {
+        self.pending.values().any(|pending| matches!(pending.command, Command::Refresh(_)))
+    }
+
     /// After the link was lost: what the session asked is dropped (it asks anew), what must not be
     /// repeated is returned to be failed, the rest stays with its `resend` flag set.
     pub(super) fn handle_loss(&mut self) -> Vec<RequestId> {

@@ -8,7 +8,7 @@ use super::VERSION;
 use crate::close::{Close, CloseCode};
 use crate::codec::{FrameError, decode_client_frame, encode_server_frame};
 use crate::command::{ClientFrame, Command, GoAway, Hello, Reply, RequestId, Secret, ServerFrame, Welcome};
-use crate::limits::{HELLO_TIMEOUT_MS, IDLE_TIMEOUT_MS, IN_FLIGHT_MAX, LOGIN_TIMEOUT_MS};
+use crate::limits::{FRAME_TIMEOUT_MS, HELLO_TIMEOUT_MS, IDLE_TIMEOUT_MS, IN_FLIGHT_MAX, LOGIN_TIMEOUT_MS, PROBE_MS};
 use crate::model::Millis;
 use crate::reject::{Reject, RejectCode};
 
@@ -17,6 +17,13 @@ use crate::reject::{Reject, RejectCode};
 pub enum Input {
     /// The peer sent a frame.
     Frame(Bytes),
+    /// A part of a frame came; the rest is due.
+    InsideFrame,
+    /// The peer gave a sign of life that is no frame.
+    Alive {
+        /// Whether a part of a frame came before it and the rest is still due.
+        inside_frame: bool,
+    },
     /// The hello was accepted, with or without an identity.
     Welcome(Box<Welcome>),
     /// A request is done.
@@ -41,6 +48,8 @@ pub enum Output {
     Transmit(Bytes),
     /// Do this and answer with an [`Input`].
     Event(Event),
+    /// Ask the peer for a sign of life, if the transport can.
+    Probe,
     /// Close the link; the session is over.
     Close(Close),
     /// Nothing until then.
@@ -86,6 +95,10 @@ pub struct ServerSession {
     state: State,
     outputs: VecDeque<Output>,
     last_heard: Millis,
+    /// Asked for a sign of life since it was last heard.
+    is_probed: bool,
+    /// The frame that is on its way is whole by then, or never.
+    frame_due: Option<Millis>,
     in_flight: usize,
     refusal: Option<u16>,
 }
@@ -98,6 +111,8 @@ impl ServerSession {
             state: State::AwaitHello { deadline: now.after(HELLO_TIMEOUT_MS) },
             outputs: VecDeque::new(),
             last_heard: now,
+            is_probed: false,
+            frame_due: None,
             in_flight: 0,
             refusal: None,
         }
@@ -114,6 +129,12 @@ impl ServerSession {
         self.refusal.take()
     }
 
+    /// Whether it knows that a frame is on its way.
+    #[must_use]
+    pub const fn is_inside_frame(&self) -> bool {
+        self.frame_due.is_some()
+    }
+
     /// Requests without a reply.
     #[must_use]
     pub const fn in_flight(&self) -> usize {
@@ -124,6 +145,11 @@ impl ServerSession {
     pub fn handle(&mut self, now: Millis, input: Input) {
         match input {
             Input::Frame(frame) => self.handle_frame(now, &frame),
+            Input::InsideFrame => self.frame_due = self.frame_due.or(Some(now.after(FRAME_TIMEOUT_MS))),
+            Input::Alive { inside_frame } => {
+                self.heard(now);
+                self.frame_due = self.frame_due.filter(|_| inside_frame);
+            }
             Input::Welcome(welcome) => self.handle_welcome(now, *welcome),
             Input::Reply { id, result } => self.handle_reply(id, result),
             Input::GoAway(away) => self.transmit(&ServerFrame::GoAway(away)),
@@ -137,14 +163,14 @@ impl ServerSession {
         if let Some(output) = self.outputs.pop_front() {
             return output;
         }
-        if self.outputs.capacity() > 16 {
-            self.outputs.shrink_to(4);
-        }
+        // An idle session keeps no queue.
+        self.outputs = VecDeque::new();
         Output::Timeout(self.deadline())
     }
 
     fn deadline(&self) -> Millis {
-        let idle = self.last_heard.after(IDLE_TIMEOUT_MS);
+        let silence = if self.wants_probe() { PROBE_MS } else { IDLE_TIMEOUT_MS };
+        let idle = self.last_heard.after(silence).min(self.frame_due.unwrap_or(Millis::NEVER));
         match self.state {
             State::AwaitHello { deadline } | State::Anonymous { deadline } => idle.min(deadline),
             State::Active { expires } => idle.min(expires),
@@ -157,7 +183,8 @@ impl ServerSession {
         if matches!(self.state, State::Closed) {
             return;
         }
-        self.last_heard = now;
+        self.heard(now);
+        self.frame_due = None;
         match decode_client_frame(frame) {
             Ok(ClientFrame::Hello(hello)) => self.handle_hello(hello),
             Ok(ClientFrame::Request { id, command }) => self.handle_request(id, command),
@@ -165,6 +192,16 @@ impl ServerSession {
             // A kind of frame of a later version cannot be answered: it has no request id.
             Err(_) => self.close(CloseCode::MalformedFrame),
         }
+    }
+
+    /// Who is logged in may be silent for long; the others have deadlines of their own.
+    const fn wants_probe(&self) -> bool {
+        !self.is_probed && self.is_active()
+    }
+
+    fn heard(&mut self, now: Millis) {
+        self.last_heard = now;
+        self.is_probed = false;
     }
 
     fn handle_hello(&mut self, hello: Hello) {
@@ -227,7 +264,12 @@ impl ServerSession {
             State::Anonymous { deadline } if now >= deadline => self.close(CloseCode::LoginTimeout),
             State::Active { expires } if now >= expires => self.close(CloseCode::TokenExpired),
             State::Closed => {}
+            _ if self.frame_due.is_some_and(|due| now >= due) => self.close(CloseCode::FrameTimeout),
             _ if now >= self.last_heard.after(IDLE_TIMEOUT_MS) => self.close(CloseCode::Idle),
+            _ if self.wants_probe() && now >= self.last_heard.after(PROBE_MS) => {
+                self.is_probed = true;
+                self.outputs.push_back(Output::Probe);
+            }
             _ => {}
         }
     }

@@ -107,7 +107,7 @@ fn attempts_back_off_and_recover() {
     assert!(pair.server.as_ref().is_some_and(confab_protocol::session::server::ServerSession::is_active));
     pair.cut();
     let (left, _, retry_at) = *pair.offline().last().unwrap();
-    assert!(retry_at.since(left) < 250, "a welcome ends the backoff");
+    assert!(retry_at.since(left) < 250, "a link that lasts ends the backoff");
 }
 
 #[test]

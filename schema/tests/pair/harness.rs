@@ -58,6 +58,8 @@ pub(crate) struct Pair {
     pub(crate) closes: Vec<(Millis, Close)>,
     /// Connections asked for, and when.
     pub(crate) connects: Vec<Millis>,
+    /// The client is a hidden browser tab: its timers fire once a minute, and the browser answers probes for it.
+    pub(crate) is_hidden: bool,
     attachment: Attachment,
     client_due: Millis,
     server_due: Millis,
@@ -77,6 +79,7 @@ impl Pair {
             events: Vec::new(),
             closes: Vec::new(),
             connects: Vec::new(),
+            is_hidden: false,
             attachment: Attachment::None,
             client_due: START,
             server_due: Millis::NEVER,
@@ -311,7 +314,8 @@ impl Pair {
             client::Output::Disconnect => self.detach(),
             client::Output::Event(event) => self.events.push((self.now, event)),
             client::Output::Timeout(due) => {
-                self.client_due = due;
+                let full_minute = Millis(due.0.saturating_add(59_999) / 60_000 * 60_000);
+                self.client_due = if self.is_hidden { full_minute } else { due };
                 return false;
             }
         }
@@ -323,6 +327,12 @@ impl Pair {
         let acts = match server.poll() {
             server::Output::Transmit(frame) => {
                 self.link.send(self.now, Lane::Control, Parcel::Frame(frame));
+                return true;
+            }
+            server::Output::Probe => {
+                if self.is_hidden && !self.link.dead {
+                    server.handle(self.now, server::Input::Alive { inside_frame: false });
+                }
                 return true;
             }
             server::Output::Close(close) => {

@@ -20,6 +20,20 @@ fn an_idle_session_lives_for_an_hour_on_pings() {
 }
 
 #[test]
+fn a_hidden_tab_stays_connected_and_notices_a_dead_server_all_the_same() {
+    let mut pair = Pair::following();
+    pair.is_hidden = true;
+    pair.run(HOUR_MS);
+    assert_eq!((pair.connects.len(), pair.offline(), pair.closes.len()), (1, vec![], 0));
+    let died = pair.now;
+    pair.silence();
+    // It asks with the first timer that fires, and gives up with the next.
+    pair.run(3 * 60_000);
+    let [(at, code, _)] = pair.offline()[..1] else { panic!("the client noticed nothing") };
+    assert!(code == CloseCode::Idle.number() && at.since(died) <= 2 * 60_000, "after {} ms", at.since(died));
+}
+
+#[test]
 fn a_busy_client_need_not_ping() {
     let mut pair = Pair::following();
     for number in 0..100 {

@@ -3,7 +3,9 @@
 use confab_protocol::close::{Close, CloseCode};
 use confab_protocol::codec::{decode_server_frame, encode_client_frame};
 use confab_protocol::command::{ClientFrame, Command, GoAway, Hello, Reply, RequestId, RoomTarget, ServerFrame};
-use confab_protocol::limits::{FRAME_BYTES_MAX, HELLO_TIMEOUT_MS, IDLE_TIMEOUT_MS, IN_FLIGHT_MAX, LOGIN_TIMEOUT_MS};
+use confab_protocol::limits::{
+    FRAME_BYTES_MAX, FRAME_TIMEOUT_MS, HELLO_TIMEOUT_MS, IDLE_TIMEOUT_MS, IN_FLIGHT_MAX, LOGIN_TIMEOUT_MS, PROBE_MS,
+};
 use confab_protocol::model::{Millis, RoomId};
 use confab_protocol::reject::{Reject, RejectCode};
 use confab_protocol::session::server::{Event, Input, Output, ServerSession};
@@ -171,9 +173,36 @@ fn a_silent_peer_is_closed_and_a_frame_renews_the_time() {
     let mut session = active();
     let heard = START.after(IDLE_TIMEOUT_MS - 1);
     let (_, due) = handle(&mut session, heard, request(1, Command::Ping));
-    assert_eq!(due, heard.after(IDLE_TIMEOUT_MS));
-    assert_eq!(handle(&mut session, START.after(IDLE_TIMEOUT_MS), Input::Timeout), (vec![], due));
+    assert_eq!(due, heard.after(PROBE_MS));
+    let (outputs, due) = handle(&mut session, due, Input::Timeout);
+    assert_eq!((outputs, due), (vec![Output::Probe], heard.after(IDLE_TIMEOUT_MS)));
+    assert_eq!(handle(&mut session, heard.after(IDLE_TIMEOUT_MS - 1), Input::Timeout), (vec![], due));
     check_closes(&mut session, due, Input::Timeout, CloseCode::Idle);
+}
+
+#[test]
+fn a_sign_of_life_renews_the_time_and_finishes_no_frame() {
+    let mut session = active();
+    let (_, due) = handle(&mut session, START.after(PROBE_MS - 1), Input::InsideFrame);
+    assert_eq!(due, START.after(PROBE_MS), "the probe comes first");
+    let began = START.after(PROBE_MS - 1);
+    let (_, due) = handle(&mut session, began.after(5_000), Input::Alive { inside_frame: true });
+    assert_eq!(due, began.after(FRAME_TIMEOUT_MS));
+    // Whatever more of it comes.
+    assert_eq!(handle(&mut session, began.after(9_000), Input::InsideFrame).1, due);
+    check_closes(&mut session, due, Input::Timeout, CloseCode::FrameTimeout);
+
+    // A ping that came in two parts.
+    let mut session = active();
+    handle(&mut session, START, Input::InsideFrame);
+    let (_, due) = handle(&mut session, START, Input::Alive { inside_frame: false });
+    assert_eq!(due, START.after(PROBE_MS));
+
+    let mut session = active();
+    handle(&mut session, START, Input::InsideFrame);
+    assert!(session.is_inside_frame());
+    let (_, due) = handle(&mut session, START.after(9_000), request(1, Command::Ping));
+    assert!(!session.is_inside_frame() && due == START.after(9_000 + PROBE_MS), "it came whole in time");
 }
 
 #[test]

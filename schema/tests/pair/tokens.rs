@@ -103,3 +103,31 @@ fn a_short_lived_token_is_not_renewed_in_a_spin() {
     pair.run(60_000);
     assert!(refreshes(&pair) <= 20, "{} refreshes in a minute", refreshes(&pair));
 }
+
+/// The server has spent the old token; soon it takes its reuse for a theft.
+#[test]
+fn a_renewal_whose_answer_was_lost_is_asked_again_at_once() {
+    let mut pair = Pair::new(renewing());
+    pair.app.token_ms = 300_000;
+    pair.follow(ROOM);
+    pair.run(1_000);
+    let before = refreshes(&pair);
+    while refreshes(&pair) == before {
+        pair.run(10);
+    }
+    pair.cut();
+    pair.restore();
+    pair.run(1_000);
+    assert_eq!(pair.offline().len(), 1);
+    assert_eq!(refreshes(&pair), before + 2, "with the first thing that it says");
+}
+
+#[test]
+fn a_server_that_fails_everyone_after_the_welcome_is_not_stormed() {
+    let mut pair = Pair::following();
+    for _ in 0..300 {
+        pair.run(100);
+        pair.close(CloseCode::Internal);
+    }
+    assert!(pair.connects.len() < 20, "{} connections in half a minute", pair.connects.len());
+}

@@ -141,6 +141,8 @@ fn server_input() -> impl Strategy<Value = server::Input> {
         1 => go_away().prop_map(server::Input::GoAway),
         1 => select(CloseCode::ALL).prop_map(server::Input::Close),
         4 => Just(()).prop_map(|()| server::Input::Timeout),
+        2 => Just(()).prop_map(|()| server::Input::InsideFrame),
+        2 => any::<bool>().prop_map(|inside_frame| server::Input::Alive { inside_frame }),
     ]
 }
 
@@ -184,6 +186,7 @@ impl ServerRun {
                     prop_assert!(self.welcomed, "a request before the welcome");
                     prop_assert!(self.session.is_active() || command.is_public(), "{} of a stranger", command.name());
                 }
+                server::Output::Probe => {}
                 server::Output::Close(_) => self.closed = true,
             }
         }

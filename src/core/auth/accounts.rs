@@ -4,12 +4,12 @@ use confab_protocol::close::CloseCode;
 use confab_protocol::command::{Identity, Login, Register, Secret, Session};
 use confab_protocol::limits::PASSWORD_BYTES_MIN;
 use confab_protocol::model::{
-    DeviceId, DeviceName, DisplayName, Millis, RoomId, SelfNote, ServerRole, UserId, Username,
+    DeviceId, DeviceName, DisplayName, Millis, RoomId, SelfNote, ServerRole, SessionId, UserId, Username,
 };
 use confab_protocol::reject::{Reject, RejectCode};
 
 use super::tokens::{new_refresh_token, refresh_hash};
-use super::{Actor, TokenError, Tokens};
+use super::{Actor, Holder, TokenError, Tokens};
 use crate::config::Registration;
 use crate::core::Core;
 use crate::core::store::{Created, NewLogin, NewRefresh, NewUser, Refreshed, Store, User};
@@ -103,10 +103,11 @@ impl Core {
         let refresh = self.new_refresh(hash, now);
         let login =
             NewLogin { device, user: user.id, name, refresh: Some(refresh), devices_max: self.auth.devices_max, now };
-        if let Some(oldest) = self.store.log_in(login).await.map_err(|error| self.unavailable(&error))? {
+        let logged_in = self.store.log_in(login).await.map_err(|error| self.unavailable(&error))?;
+        if let Some(oldest) = logged_in.ended {
             self.delivery.close_device(user.id, oldest, CloseCode::LoggedOut);
         }
-        self.session(user, device, refresh_token, refresh.idle_until, now)
+        self.session(user, (device, logged_in.login), refresh_token, refresh.idle_until, now)
     }
 
     /// Spends a refresh token for the next one and an access token.
@@ -129,7 +130,8 @@ impl Core {
             }
         };
         let found = self.store.find_identity(user, device).await.map_err(|error| self.unavailable(&error))?;
-        self.session(&found.ok_or(RejectCode::TokenInvalid)?, device, next_token, next.idle_until, now)
+        let (user, login) = found.ok_or(RejectCode::TokenInvalid)?;
+        self.session(&user, (device, login), next_token, next.idle_until, now)
     }
 
     /// Who an access token belongs to, if user and device are still good.
@@ -143,8 +145,29 @@ impl Core {
         })?;
         let found =
             self.store.find_identity(claims.user, claims.device).await.map_err(|error| self.unavailable(&error))?;
-        let user = found.filter(|user| user.token_version == claims.version).ok_or(RejectCode::TokenInvalid)?;
+        let is_current = |(user, login): &(User, u32)| user.token_version == claims.version && *login == claims.login;
+        let (user, _) = found.filter(is_current).ok_or(RejectCode::TokenInvalid)?;
         Ok(Actor::new(&user, claims.device, claims.expires).identity())
+    }
+
+    /// Binds a connection to its user and device.
+    ///
+    /// # Errors
+    /// [`CloseCode::TooManyConnections`]; [`CloseCode::LoggedOut`] when the login ended before the connection could
+    /// be found by it.
+    pub async fn identify(&self, session: SessionId, identity: &Identity) -> Result<(), CloseCode> {
+        if !self.delivery.identify(session, identity.user, identity.device) {
+            return Err(CloseCode::TooManyConnections);
+        }
+        // A logout between the check and the binding closed every connection but this one.
+        match self.store.find_identity(identity.user, identity.device).await {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(CloseCode::LoggedOut),
+            Err(error) => {
+                self.unavailable(&error);
+                Err(CloseCode::Internal)
+            }
+        }
     }
 
     /// Ends a device's login and closes its connections.
@@ -169,12 +192,13 @@ impl Core {
     fn session(
         &self,
         user: &User,
-        device: DeviceId,
+        (device, login): (DeviceId, u32),
         refresh_token: Secret,
         refresh_expires: Millis,
         now: Millis,
     ) -> Result<Session, Reject> {
-        let issued = self.auth.tokens.issue(user.id, device, user.token_version, now);
+        let holder = Holder { user: user.id, device, version: user.token_version, login };
+        let issued = self.auth.tokens.issue(holder, now);
         let (access_token, expires) = issued.map_err(|_| RejectCode::Internal)?;
         let identity = Actor::new(user, device, expires).identity();
         Ok(Session { identity, access_token, refresh_token, refresh_expires })
@@ -202,7 +226,9 @@ pub async fn mint_token(
 ) -> Result<Option<Secret>, crate::core::store::Error> {
     let Some((user, _)) = store.find_login(username).await? else { return Ok(None) };
     let Ok(name) = DeviceName::parse("minted") else { return Ok(None) };
-    store.log_in(NewLogin { device, user: user.id, name, refresh: None, devices_max: u32::MAX, now }).await?;
-    let issued = tokens.issue_for(user.id, device, user.token_version, now, ttl_seconds);
+    let logged_in =
+        store.log_in(NewLogin { device, user: user.id, name, refresh: None, devices_max: u32::MAX, now }).await?;
+    let holder = Holder { user: user.id, device, version: user.token_version, login: logged_in.login };
+    let issued = tokens.issue_for(holder, now, ttl_seconds);
     Ok(issued.ok().map(|(token, _)| token))
 }

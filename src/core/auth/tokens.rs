@@ -23,6 +23,19 @@ const TYPE: &str = "at+jwt";
 /// Clocks may differ by so much.
 const LEEWAY_SECONDS: u64 = 5;
 
+/// Who a token is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The account.
+    pub user: UserId,
+    /// Its device.
+    pub device: DeviceId,
+    /// The account's tokens of an older version are refused.
+    pub version: u32,
+    /// Which login of the device.
+    pub login: u32,
+}
+
 /// What an access token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -30,6 +43,7 @@ pub struct Claims {
     pub user: UserId,
     pub device: DeviceId,
     pub version: u32,
+    pub login: u32,
     pub expires: Millis,
 }
 
@@ -51,6 +65,7 @@ struct Wire {
     sub: String,
     dev: String,
     ver: u32,
+    login: u32,
     iat: u64,
     nbf: u64,
     exp: u64,
@@ -82,36 +97,24 @@ impl Tokens {
     ///
     /// # Errors
     /// A key that cannot sign.
-    pub fn issue(
-        &self,
-        user: UserId,
-        device: DeviceId,
-        version: u32,
-        now: Millis,
-    ) -> Result<(Secret, Millis), TokenError> {
-        self.issue_for(user, device, version, now, self.ttl_seconds)
+    pub fn issue(&self, holder: Holder, now: Millis) -> Result<(Secret, Millis), TokenError> {
+        self.issue_for(holder, now, self.ttl_seconds)
     }
 
     /// As [`Self::issue`], with a life of its own; for `confab token mint`.
     ///
     /// # Errors
     /// A key that cannot sign.
-    pub fn issue_for(
-        &self,
-        user: UserId,
-        device: DeviceId,
-        version: u32,
-        now: Millis,
-        ttl_seconds: u64,
-    ) -> Result<(Secret, Millis), TokenError> {
+    pub fn issue_for(&self, holder: Holder, now: Millis, ttl_seconds: u64) -> Result<(Secret, Millis), TokenError> {
         let seconds = now.0 / 1000;
         let exp = seconds.saturating_add(ttl_seconds);
         let wire = Wire {
             iss: ISSUER.into(),
             aud: ISSUER.into(),
-            sub: user.to_string(),
-            dev: device.to_string(),
-            ver: version,
+            sub: holder.user.to_string(),
+            dev: holder.device.to_string(),
+            ver: holder.version,
+            login: holder.login,
             iat: seconds,
             nbf: seconds,
             exp,
@@ -152,6 +155,7 @@ impl Tokens {
             user: wire.sub.parse().map_err(|_| TokenError::Invalid)?,
             device: wire.dev.parse().map_err(|_| TokenError::Invalid)?,
             version: wire.ver,
+            login: wire.login,
             expires: Millis(wire.exp.saturating_mul(1000)),
         })
     }
@@ -194,7 +198,7 @@ mod tests {
     fn good() -> Value {
         let now = NOW.0 / 1000;
         let id = UserId::new(NOW, 7).to_string();
-        json!({"iss": "confab", "aud": "confab", "sub": id, "dev": id, "ver": 0, "iat": now, "nbf": now, "exp": now + 900})
+        json!({"iss": "confab", "aud": "confab", "sub": id, "dev": id, "ver": 0, "login": 0, "iat": now, "nbf": now, "exp": now + 900})
     }
 
     fn header(tokens: &Tokens) -> Value {
@@ -214,8 +218,8 @@ mod tests {
     fn issued_tokens_verify_until_they_expire() {
         let (tokens, _dir) = tokens();
         let (user, device) = (UserId::new(NOW, 1), DeviceId::new(NOW, 2));
-        let (token, expires) = tokens.issue(user, device, 3, NOW).unwrap();
-        let claims = Claims { user, device, version: 3, expires };
+        let (token, expires) = tokens.issue(Holder { user, device, version: 3, login: 2 }, NOW).unwrap();
+        let claims = Claims { user, device, version: 3, login: 2, expires };
         assert_eq!(tokens.verify(&token, NOW), Ok(claims.clone()));
         assert_eq!(tokens.verify(&token, NOW.after(904_000)), Ok(claims));
         assert_eq!(tokens.verify(&token, NOW.after(905_000)), Err(TokenError::Expired));

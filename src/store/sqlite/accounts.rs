@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::{Sql, get, user};
 use crate::clock::random_bytes;
-use crate::core::store::{Created, NewLogin, NewRefresh, NewUser, Refreshed, Result, User};
+use crate::core::store::{Created, LoggedIn, NewLogin, NewRefresh, NewUser, Refreshed, Result, User};
 
 /// An identical refresh so soon after is the same client trying twice, not a thief.
 const REUSE_GRACE_MS: u64 = 10_000;
@@ -69,12 +69,12 @@ pub(super) fn set_password_hash(connection: &Connection, user: UserId, hash: Str
     Ok(())
 }
 
-pub(super) fn find_identity(connection: &Connection, id: UserId, device: DeviceId) -> Result<Option<User>> {
+pub(super) fn find_identity(connection: &Connection, id: UserId, device: DeviceId) -> Result<Option<(User, u32)>> {
     let mut statement = connection.prepare_cached(
-        "SELECT u.id, username, display_name, role, self_room, token_version, u.created_ms
+        "SELECT u.id, username, display_name, role, self_room, token_version, u.created_ms, d.login
          FROM users u JOIN devices d ON d.user = u.id WHERE u.id = ? AND d.id = ? AND d.active",
     )?;
-    Ok(statement.query_row(params![Sql(id), Sql(device)], user).optional()?)
+    Ok(statement.query_row(params![Sql(id), Sql(device)], |row| Ok((user(row)?, row.get(7)?))).optional()?)
 }
 
 pub(super) fn find_users(connection: &Connection, users: Vec<UserId>) -> Result<Vec<Member>> {
@@ -88,7 +88,7 @@ pub(super) fn find_users(connection: &Connection, users: Vec<UserId>) -> Result<
     Ok(found)
 }
 
-pub(super) fn log_in(connection: &Connection, login: NewLogin) -> Result<Option<DeviceId>> {
+pub(super) fn log_in(connection: &Connection, login: NewLogin) -> Result<LoggedIn> {
     let (user, device) = (Sql(login.user), Sql(login.device));
     let mut statement = connection.prepare_cached(
         "SELECT id, count(*) OVER () FROM devices WHERE user = ? AND active AND id <> ? ORDER BY created_ms, id LIMIT 1",
@@ -101,9 +101,10 @@ pub(super) fn log_in(connection: &Connection, login: NewLogin) -> Result<Option<
     }
     let mut statement = connection.prepare_cached(
         "INSERT INTO devices (id, user, name, active, created_ms) VALUES (?, ?, ?, 1, ?)
-         ON CONFLICT (user, id) DO UPDATE SET active = 1, name = excluded.name",
+         ON CONFLICT (user, id) DO UPDATE SET active = 1, name = excluded.name, login = login + (active = 0)
+         RETURNING login",
     )?;
-    statement.execute(params![device, user, login.name.as_str(), Sql(login.now)])?;
+    let number = statement.query_row(params![device, user, login.name.as_str(), Sql(login.now)], |row| row.get(0))?;
     // Tokens that nobody can use any more are told apart from unknown ones by nobody.
     connection.prepare_cached("DELETE FROM refresh_tokens WHERE absolute_ms < ?")?.execute([Sql(login.now)])?;
     if let Some(refresh) = login.refresh {
@@ -112,7 +113,7 @@ pub(super) fn log_in(connection: &Connection, login: NewLogin) -> Result<Option<
             .execute(params![user, device])?;
         insert_refresh(connection, &refresh, refresh.family.to_be_bytes(), login.user, login.device)?;
     }
-    Ok(oldest)
+    Ok(LoggedIn { login: number, ended: oldest })
 }
 
 fn insert_refresh(
@@ -141,7 +142,12 @@ pub(super) fn refresh(connection: &Connection, hash: [u8; 32], next: NewRefresh,
         Ok((row.get::<_, [u8; 16]>(0)?, user, device, idle, absolute, spent.map(|sql| sql.0)))
     });
     let Some((family, user, device, idle, absolute, spent)) = found.optional()? else { return Ok(Refreshed::Unknown) };
-    if spent.is_some_and(|spent| now.since(spent) > REUSE_GRACE_MS) {
+    // Once a later token was spent, the holder of this one has the next: who still offers it is somebody else.
+    let is_stolen = match spent {
+        Some(spent) => now.since(spent) > REUSE_GRACE_MS || is_spent_after(connection, family, spent)?,
+        None => false,
+    };
+    if is_stolen {
         connection.prepare_cached("DELETE FROM refresh_tokens WHERE family = ?")?.execute([family])?;
         end_device(connection, user, device)?;
         return Ok(Refreshed::Reused(user, device));
@@ -155,6 +161,11 @@ pub(super) fn refresh(connection: &Connection, hash: [u8; 32], next: NewRefresh,
     let next = NewRefresh { absolute_until: absolute, ..next };
     insert_refresh(connection, &next, family, user, device)?;
     Ok(Refreshed::Yes(user, device))
+}
+
+fn is_spent_after(connection: &Connection, family: [u8; 16], spent: Millis) -> Result<bool> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM refresh_tokens WHERE family = ? AND spent_ms > ?")?;
+    Ok(statement.exists(params![family, Sql(spent)])?)
 }
 
 pub(super) fn log_out(connection: &Connection, user: UserId, device: DeviceId) -> Result<()> {

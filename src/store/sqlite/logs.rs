@@ -14,15 +14,19 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::accounts::new_incarnation;
 use super::rooms::{bound, membership};
 use super::rows::{Sql, get};
-use crate::core::append::{Change, Decision, Facts, Item, RoomState, decide};
-use crate::core::store::{LogPage, LogState, NewRoom, Outcome, Recorded, Result, Unappended};
+use crate::core::append::{Change, Decided, Decision, Facts, Item, RoomState, decide};
+use crate::core::store::{LogPage, LogState, NewRoom, Outcome, Place, Recorded, Result, Unappended};
 
-pub(super) fn append(connection: &Connection, batch: Vec<Item>, now: Millis) -> Result<Vec<(Item, Decision)>> {
+pub(super) fn append(connection: &Connection, batch: Vec<Item>, now: Millis) -> Result<Vec<Decided>> {
     let mut rooms = Rooms::default();
     let mut decided = Vec::with_capacity(batch.len());
     for item in batch {
         let decision = append_item(connection, &mut rooms, &item, now)?;
-        decided.push((item, decision));
+        let then = match (&item.then, &decision) {
+            (Some(then), Decision::Append { .. }) => Some(append_item(connection, &mut rooms, then, now)?),
+            _ => None,
+        };
+        decided.push(Decided { item, decision, then });
     }
     rooms.write(connection)?;
     Ok(decided)
@@ -125,7 +129,9 @@ fn change_members(connection: &Connection, item: &Item, seq: Seq) -> Result<()> 
             let role = if let Change::Join(role) = item.change { role } else { RoomRole::Owner };
             let mut statement = connection.prepare_cached(
                 "INSERT INTO members (room, user, role, join_seq) VALUES (?, ?, ?, ?)
-                 ON CONFLICT (room, user) DO UPDATE SET role = excluded.role, join_seq = excluded.join_seq, leave_seq = NULL
+                 ON CONFLICT (room, user) DO UPDATE SET join_seq = excluded.join_seq, leave_seq = NULL,
+                     -- An owner who comes back owns it still: nobody else does.
+                     role = CASE role WHEN 1 THEN 1 ELSE excluded.role END
                  WHERE leave_seq IS NOT NULL",
             )?;
             i64::from(statement.execute(params![room, user, Sql(role), seq])? == 1)
@@ -214,24 +220,47 @@ fn log_state(connection: &Connection, room: RoomId) -> Result<Option<LogState>> 
     Ok(statement.query_row([Sql(room)], state).optional()?)
 }
 
+fn place(connection: &Connection, room: RoomId, reader: UserId) -> Result<Option<Place>> {
+    let mut statement = connection.prepare_cached("SELECT role, leave_seq FROM members WHERE room = ? AND user = ?")?;
+    let place = |row: &Row<'_>| {
+        let left: Option<Sql<Seq>> = row.get(1)?;
+        Ok(Place { role: get(row, 0)?, left: left.map(|sql| sql.0) })
+    };
+    Ok(statement.query_row(params![Sql(room), Sql(reader)], place).optional()?)
+}
+
 fn envelope(row: &Row<'_>) -> rusqlite::Result<Envelope> {
     let payload: Vec<u8> = row.get(3)?;
     Ok(Envelope { seq: get(row, 0)?, time: get(row, 1)?, rev: row.get(2)?, payload: Bytes::from(payload) })
 }
 
-pub(super) fn read(connection: &Connection, room: RoomId, after: Seq, limit: usize) -> Result<Option<LogPage>> {
-    // One snapshot for both statements, so that head and entries agree.
+pub(super) fn read(
+    connection: &Connection,
+    room: RoomId,
+    reader: UserId,
+    after: Seq,
+    limit: usize,
+) -> Result<Option<LogPage>> {
+    // One snapshot for all statements, so that head, rights and entries agree.
     let snapshot = connection.unchecked_transaction()?;
+    let reader = place(&snapshot, room, reader)?;
     let Some(state) = log_state(&snapshot, room)? else { return Ok(None) };
     let mut statement = snapshot.prepare_cached(
         "SELECT seq, time_ms, rev, payload FROM entries WHERE room = ? AND seq > ? ORDER BY seq LIMIT ?",
     )?;
     let rows = statement.query_map(params![Sql(room), Sql(after), bound(limit.min(PAGE_ITEMS_MAX))], envelope)?;
-    Ok(Some(LogPage { state, entries: within_page(rows)? }))
+    Ok(Some(LogPage { state, reader, entries: within_page(rows)? }))
 }
 
-pub(super) fn history(connection: &Connection, room: RoomId, before: Seq, limit: usize) -> Result<Option<LogPage>> {
+pub(super) fn history(
+    connection: &Connection,
+    room: RoomId,
+    reader: UserId,
+    before: Seq,
+    limit: usize,
+) -> Result<Option<LogPage>> {
     let snapshot = connection.unchecked_transaction()?;
+    let reader = place(&snapshot, room, reader)?;
     let Some(state) = log_state(&snapshot, room)? else { return Ok(None) };
     let before = if before == Seq(0) { state.head.next() } else { before };
     let mut statement = snapshot.prepare_cached(
@@ -240,7 +269,7 @@ pub(super) fn history(connection: &Connection, room: RoomId, before: Seq, limit:
     let rows = statement.query_map(params![Sql(room), Sql(before), bound(limit.min(PAGE_ITEMS_MAX))], envelope)?;
     let mut entries = within_page(rows)?;
     entries.reverse();
-    Ok(Some(LogPage { state, entries }))
+    Ok(Some(LogPage { state, reader, entries }))
 }
 
 /// Takes rows while they fit a page; at least one.

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::core::store::{Error, Result};
@@ -14,9 +14,15 @@ const JOBS_MAX: usize = 1_024;
 /// Jobs that share a commit.
 const COMMIT_JOBS_MAX: usize = 64;
 
-/// Does its work now and returns what tells the caller, to be called once it is durable (or is not).
-type WriteJob = Box<dyn FnOnce(&Connection) -> Done + Send>;
-type Done = (bool, Box<dyn FnOnce(Option<Error>) + Send>);
+enum Task {
+    Write(WriteJob),
+    Close(oneshot::Sender<()>),
+}
+
+/// Does its work, unless the transaction is broken already; returns why it failed, and what tells the caller once
+/// the transaction is durable or is not.
+type WriteJob = Box<dyn FnOnce(Result<&Connection>) -> (Option<Error>, Tell) + Send>;
+type Tell = Box<dyn FnOnce(Option<Error>) + Send>;
 type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
 
 fn gone() -> Error {
@@ -25,17 +31,25 @@ fn gone() -> Error {
 
 /// The one connection that writes.
 pub(super) struct Writer {
-    jobs: mpsc::Sender<WriteJob>,
+    tasks: mpsc::Sender<Task>,
 }
 
 impl Writer {
     pub(super) fn start(connection: Connection) -> Self {
-        let (jobs, waiting) = mpsc::channel(JOBS_MAX);
+        let (tasks, waiting) = mpsc::channel(JOBS_MAX);
         thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || write_all(connection, waiting))
             .expect("a thread for the store can be started");
-        Self { jobs }
+        Self { tasks }
+    }
+
+    /// Ends the thread after everything that waits; the WAL is merged into the database then.
+    pub(super) async fn close(&self) {
+        let (answer, answered) = oneshot::channel();
+        if self.tasks.send(Task::Close(answer)).await.is_ok() {
+            let _ = answered.await;
+        }
     }
 
     /// Runs a job; what it returns is durable.
@@ -46,55 +60,95 @@ impl Writer {
     {
         let (answer, answered) = oneshot::channel();
         let job: WriteJob = Box::new(move |connection| {
-            let result = work(connection);
-            let is_good = result.is_ok();
-            let done = move |failure: Option<Error>| {
+            let result = connection.and_then(work);
+            let error = result.as_ref().err().cloned();
+            let tell = move |failure: Option<Error>| {
                 // The caller may have gone; what is durable stays.
                 let _ = answer.send(failure.map_or(result, Err));
             };
-            (is_good, Box::new(done))
+            (error, Box::new(tell))
         });
-        self.jobs.send(job).await.map_err(|_| gone())?;
+        self.tasks.send(Task::Write(job)).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
 }
 
-fn write_all(mut connection: Connection, mut waiting: mpsc::Receiver<WriteJob>) {
-    while let Some(first) = waiting.blocking_recv() {
-        let mut jobs = vec![first];
-        while jobs.len() < COMMIT_JOBS_MAX {
-            let Ok(job) = waiting.try_recv() else { break };
-            jobs.push(job);
+fn write_all(mut connection: Connection, mut waiting: mpsc::Receiver<Task>) {
+    let mut closing = None;
+    while closing.is_none()
+        && let Some(first) = waiting.blocking_recv()
+    {
+        let mut jobs = Vec::with_capacity(1);
+        let mut next = Some(first);
+        while let Some(task) = next {
+            match task {
+                Task::Write(job) => jobs.push(job),
+                Task::Close(answer) => {
+                    closing = Some(answer);
+                    break;
+                }
+            }
+            next = if jobs.len() < COMMIT_JOBS_MAX { waiting.try_recv().ok() } else { None };
         }
         let mut done = Vec::with_capacity(jobs.len());
         let failure = commit(&mut connection, jobs, &mut done).err();
         for tell in done {
-            let failure = failure.as_ref().map(|error| Error::Unavailable(error.to_string()));
-            tell(failure);
+            tell(failure.clone());
         }
+    }
+    let Some(answer) = closing else { return };
+    waiting.close();
+    let merged = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+    if let Err(error) = merged {
+        // Nothing is lost: the next start merges it.
+        tracing::warn!(%error, "the store's WAL could not be merged");
+    }
+    drop(connection);
+    let _ = answer.send(());
+}
+
+/// All of it is durable, or none of it, and every caller is told the first reason.
+fn commit(connection: &mut Connection, jobs: Vec<WriteJob>, done: &mut Vec<Tell>) -> Result<()> {
+    let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate);
+    let (mut transaction, mut broken) = match begun {
+        Ok(transaction) => (Some(transaction), None),
+        Err(error) => (None, Some(Error::from(error))),
+    };
+    for job in jobs {
+        let tell = match (&broken, &mut transaction) {
+            (None, Some(transaction)) => {
+                let (failure, tell) = run_in_savepoint(transaction, job);
+                broken = failure;
+                tell
+            }
+            (Some(error), _) => job(Err(error.clone())).1,
+            (None, None) => job(Err(gone())).1,
+        };
+        done.push(tell);
+    }
+    match (broken, transaction) {
+        (None, Some(transaction)) => Ok(transaction.commit()?),
+        (Some(error), _) => {
+            tracing::error!(%error, jobs = done.len(), "a transaction of the store failed");
+            Err(error)
+        }
+        (None, None) => Err(gone()),
     }
 }
 
-fn commit(
-    connection: &mut Connection,
-    jobs: Vec<WriteJob>,
-    done: &mut Vec<Box<dyn FnOnce(Option<Error>) + Send>>,
-) -> std::result::Result<(), rusqlite::Error> {
-    let mut transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
-        Ok(transaction) => transaction,
+/// Why the whole transaction is broken, if it is, and what tells the job's caller.
+fn run_in_savepoint(transaction: &mut Transaction<'_>, job: WriteJob) -> (Option<Error>, Tell) {
+    let savepoint = match transaction.savepoint() {
+        Ok(savepoint) => savepoint,
         Err(error) => {
-            // Nothing ran; dropping the jobs tells their callers.
-            tracing::error!(%error, jobs = jobs.len(), "the store cannot begin a transaction");
-            return Err(error);
+            let error = Error::from(error);
+            return (Some(error.clone()), job(Err(error)).1);
         }
     };
-    for job in jobs {
-        let savepoint = transaction.savepoint()?;
-        let (is_good, tell) = job(&savepoint);
-        done.push(tell);
-        if is_good { savepoint.commit()? } else { savepoint.finish()? }
-    }
-    transaction.commit()
+    let (failed, tell) = job(Ok(&savepoint));
+    let finished = if failed.is_none() { savepoint.commit() } else { savepoint.finish() };
+    // SQLite rolls everything back by itself on some errors; the job's own says more than the missing savepoint.
+    (finished.err().map(|error| failed.unwrap_or_else(|| error.into())), tell)
 }
 
 /// Connections that only read.
@@ -136,5 +190,56 @@ impl Readers {
         });
         self.jobs.send(job).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn writer() -> Writer {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE t (x INTEGER)").unwrap();
+        Writer::start(connection)
+    }
+
+    fn insert(connection: &Connection) -> Result<()> {
+        Ok(connection.execute("INSERT INTO t VALUES (1)", []).map(drop)?)
+    }
+
+    fn count(connection: &Connection) -> Result<i64> {
+        Ok(connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0))?)
+    }
+
+    #[tokio::test]
+    async fn a_job_that_fails_takes_nothing_with_it() {
+        let writer = writer();
+        let fails = |connection: &Connection| insert(connection).and(Err::<(), _>(Error::Corrupt("odd".into())));
+        let (one, two, three) = tokio::join!(writer.run(insert), writer.run(fails), writer.run(insert));
+        assert!(one.is_ok() && matches!(two, Err(Error::Corrupt(_))) && three.is_ok());
+        assert_eq!(writer.run(count).await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn of_a_broken_transaction_everybody_is_told_the_first_reason() {
+        let writer = writer();
+        // As SQLite does by itself when a disk is full.
+        let breaks = |connection: &Connection| {
+            connection.execute_batch("ROLLBACK").unwrap();
+            Err::<(), _>(Error::Unavailable("the disk is full".into()))
+        };
+        let (one, two, three) = tokio::join!(writer.run(insert), writer.run(breaks), writer.run(insert));
+        for result in [one, two, three] {
+            assert!(matches!(&result, Err(Error::Unavailable(text)) if text.contains("disk")), "{result:?}");
+        }
+        assert_eq!(writer.run(count).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn closing_finishes_what_waits_and_takes_nothing_more() {
+        let writer = writer();
+        let (done, ()) = tokio::join!(writer.run(insert), writer.close());
+        assert!(done.is_ok());
+        assert!(matches!(writer.run(insert).await, Err(Error::Unavailable(_))));
     }
 }

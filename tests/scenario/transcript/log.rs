@@ -288,7 +288,7 @@ async fn a_users_own_log_tells_the_other_devices() {
         alice > leave_room "den"
         alice < ok
         alice > join_room "den"
-        alice < room-2 Channel "den" about "talk" history-2 1..3 role Some(Member) members 1
+        alice < room-2 Channel "den" about "talk" history-2 1..3 role Some(Owner) members 1
         tablet * room-1 history-1 2 user-1: joined room-2
         tablet * room-1 history-1 3 user-1: left room-2
         tablet * room-1 history-1 4 user-1: joined room-2

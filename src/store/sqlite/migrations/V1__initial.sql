@@ -18,6 +18,7 @@ CREATE TABLE devices (
     user       BLOB NOT NULL REFERENCES users (id),
     name       TEXT NOT NULL,
     active     INTEGER NOT NULL,             -- 0 after logout
+    login      INTEGER NOT NULL DEFAULT 0,   -- counts logins after a logout; access tokens carry it
     created_ms INTEGER NOT NULL,
     PRIMARY KEY (user, id)
 ) WITHOUT ROWID, STRICT;

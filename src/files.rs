@@ -1,0 +1,85 @@
+//! Secrets in files of their own: read, or made whole. A file that appears is complete, also after a full disk.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Reads a secret file, or makes it with mode 0600, and its folder with 0700.
+///
+/// # Errors
+/// Those of the file system; nothing is left behind then.
+pub fn read_or_create(path: &Path, make: impl FnOnce() -> Vec<u8>) -> io::Result<Vec<u8>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        read => return read,
+    }
+    if let Some(folder) = path.parent() {
+        create_private_dir(folder)?;
+    }
+    let bytes = make();
+    let fresh = write_fresh(path, &bytes)?;
+    // Another process may have been faster: what is there then holds for both.
+    let published = fs::hard_link(&fresh, path);
+    let _ = fs::remove_file(&fresh);
+    match published {
+        Ok(()) => Ok(bytes),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::read(path),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes a whole file with mode 0600, or leaves what was there.
+///
+/// # Errors
+/// Those of the file system.
+pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let fresh = write_fresh(path, bytes)?;
+    fs::rename(&fresh, path).inspect_err(|_| {
+        let _ = fs::remove_file(&fresh);
+    })
+}
+
+/// A complete file of this process beside the path.
+fn write_fresh(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
+    let fresh = path.with_added_extension(format!("new-{}", std::process::id()));
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh);
+    let written = file.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+    written.map(|()| fresh.clone()).inspect_err(|_| {
+        // What is half written helps nobody.
+        let _ = fs::remove_file(&fresh);
+    })
+}
+
+/// Makes an empty file with mode 0600 if there is none; what opens it later keeps the mode.
+///
+/// # Errors
+/// Those of the file system.
+pub fn create_private(path: &Path) -> io::Result<()> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path).map(drop)
+}
+
+/// Makes a folder, and those above it, for this user alone.
+///
+/// # Errors
+/// Those of the file system.
+pub fn create_private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_secret_is_made_once_and_is_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys/pepper");
+        assert_eq!(read_or_create(&path, || b"first".to_vec()).unwrap(), b"first");
+        assert_eq!(read_or_create(&path, || b"second".to_vec()).unwrap(), b"first");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing else is left");
+    }
+}
