@@ -16,4 +16,5 @@ mod plugin;
 mod process;
 mod scenario;
 mod security;
+mod store;
 mod support;

@@ -1,0 +1,94 @@
+//! Users, devices and logins.
+
+use confab::core::store::{Created, LoggedIn, NewLogin};
+use confab_protocol::model::{DeviceId, ServerRole, UserId};
+
+use super::Scene;
+
+super::cases![
+    a_name_is_taken_once,
+    there_is_one_owner,
+    an_import_skips_names_that_are_taken,
+    a_login_finds_its_account,
+    an_ended_login_is_another_than_the_next,
+    the_oldest_device_makes_room,
+    a_device_is_its_users_own,
+    users_are_found_by_id,
+];
+
+async fn a_name_is_taken_once(scene: Scene) {
+    let alice = scene.user("alice").await;
+    assert_eq!(scene.store.create_user(scene.new_user("alice", ServerRole::User)).await.unwrap(), Created::NameTaken);
+    let (found, hash) = scene.store.find_login(alice.username.clone()).await.unwrap().unwrap();
+    assert_eq!((found.id, found.self_room, hash), (alice.id, alice.self_room, alice.password_hash));
+    assert_eq!(scene.head(alice.self_room, alice.id).await.0, 0, "with a log of their own");
+}
+
+async fn there_is_one_owner(scene: Scene) {
+    assert!(!scene.store.has_owner().await.unwrap());
+    assert_eq!(scene.store.create_user(scene.new_user("alice", ServerRole::Owner)).await.unwrap(), Created::Yes);
+    assert!(scene.store.has_owner().await.unwrap());
+    assert_eq!(scene.store.create_user(scene.new_user("bob", ServerRole::Owner)).await.unwrap(), Created::OwnerExists);
+    assert_eq!(scene.store.create_user(scene.new_user("bob", ServerRole::User)).await.unwrap(), Created::Yes);
+}
+
+async fn an_import_skips_names_that_are_taken(scene: Scene) {
+    scene.user("alice").await;
+    let users = ["alice", "bob", "carol", "bob"].map(|name| scene.new_user(name, ServerRole::User));
+    assert_eq!(scene.store.import_users(users.to_vec()).await.unwrap(), 2);
+    assert_eq!(scene.store.import_users(users.to_vec()).await.unwrap(), 0);
+}
+
+async fn a_login_finds_its_account(scene: Scene) {
+    let alice = scene.user("alice").await;
+    let login = scene.login(alice.id);
+    let device = login.device;
+    assert!(scene.store.find_identity(alice.id, device).await.unwrap().is_none(), "not yet");
+    assert_eq!(scene.store.log_in(login).await.unwrap(), LoggedIn { login: 0, ended: None });
+    let (user, login) = scene.store.find_identity(alice.id, device).await.unwrap().unwrap();
+    assert_eq!((user.id, login), (alice.id, 0));
+    scene.store.set_password_hash(alice.id, "another".into()).await.unwrap();
+    let (_, hash) = scene.store.find_login(alice.username).await.unwrap().unwrap();
+    assert_eq!(hash.as_deref(), Some("another"));
+}
+
+async fn an_ended_login_is_another_than_the_next(scene: Scene) {
+    let alice = scene.user("alice").await;
+    let login = scene.login(alice.id);
+    for expected in 0..3 {
+        assert_eq!(scene.store.log_in(login.clone()).await.unwrap().login, expected);
+        assert_eq!(scene.store.log_in(login.clone()).await.unwrap().login, expected, "it was not ended");
+        scene.store.log_out(alice.id, login.device).await.unwrap();
+        assert!(scene.store.find_identity(alice.id, login.device).await.unwrap().is_none());
+    }
+}
+
+async fn the_oldest_device_makes_room(scene: Scene) {
+    let alice = scene.user("alice").await;
+    let two = |login: NewLogin| NewLogin { devices_max: 2, ..login };
+    let logins = [(); 3].map(|()| two(scene.login(alice.id)));
+    let devices: Vec<DeviceId> = logins.iter().map(|login| login.device).collect();
+    for login in &logins[..2] {
+        assert_eq!(scene.store.log_in(login.clone()).await.unwrap().ended, None);
+    }
+    assert_eq!(scene.store.log_in(logins[1].clone()).await.unwrap().ended, None, "it has its place");
+    assert_eq!(scene.store.log_in(logins[2].clone()).await.unwrap().ended, Some(devices[0]));
+    assert!(scene.store.find_identity(alice.id, devices[0]).await.unwrap().is_none());
+    assert!(scene.store.find_identity(alice.id, devices[1]).await.unwrap().is_some());
+}
+
+async fn a_device_is_its_users_own(scene: Scene) {
+    let (alice, bob) = (scene.user("alice").await, scene.user("bob").await);
+    let login = scene.login(alice.id);
+    scene.store.log_in(login.clone()).await.unwrap();
+    assert!(scene.store.find_identity(bob.id, login.device).await.unwrap().is_none());
+    scene.store.log_out(bob.id, login.device).await.unwrap();
+    assert!(scene.store.find_identity(alice.id, login.device).await.unwrap().is_some());
+}
+
+async fn users_are_found_by_id(scene: Scene) {
+    let (alice, bob) = (scene.user("alice").await, scene.user("bob").await);
+    let found = scene.store.find_users(vec![bob.id, UserId::from_u128(7), alice.id]).await.unwrap();
+    let names: Vec<&str> = found.iter().map(|member| member.username.as_str()).collect();
+    assert_eq!(names, ["bob", "alice"]);
+}
