@@ -3,17 +3,23 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::shell::{self, Cmd};
 use crate::{assets, check};
 
 /// Builds the page, the stock plugins and the server, and runs it. Needs nothing but cargo and a C compiler.
 pub(crate) fn run(args: &[&str]) -> Result<()> {
+    let program = shell::root().join("target/quick/confab");
+    if !program.exists() {
+        eprintln!("xtask: the first build takes some minutes, later ones seconds");
+    }
     assets::plugins()?;
     assets::page()?;
+    // Not quiet: who waits for minutes wants to see that something happens.
+    Cmd::cargo().args(["build", "--profile", "quick", "--package", "confab", "--bin", "confab"]).run()?;
     let args = if args.is_empty() { &["serve"] } else { args };
-    Cmd::cargo().args(["run", "--quiet", "--release", "--package", "confab", "--"]).args(args).run()
+    Cmd::new(program.to_str().context("paths are UTF-8")?).args(args).run()
 }
 
 /// Everything: `check`, then every layer of tests. Prints how long each part took.
