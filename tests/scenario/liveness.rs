@@ -132,3 +132,25 @@ async fn a_silent_websocket_is_asked_for_a_sign_of_life() {
     stream.write_all(&masked(0x8a, b"")).await.unwrap();
     assert_eq!(read_message(&mut stream).await, (0x89, Vec::new()));
 }
+
+/// What is no frame of the transport has a number too, and is counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_breaks_the_transports_own_rules_is_told_its_number() {
+    let (server, target, token) = server().await;
+    let malformed: [(&str, &[u8]); 4] = [
+        ("unmasked", &[0x82, 1, b'x']),
+        ("a reserved opcode", &[0x83, 0x80, 0, 0, 0, 0]),
+        ("a reserved bit", &[0xc2, 0x80, 0, 0, 0, 0]),
+        ("a fragmented ping", &[0x09, 0x80, 0, 0, 0, 0]),
+    ];
+    for (what, bytes) in malformed {
+        let mut stream = websocket(&target, &token).await;
+        stream.write_all(bytes).await.unwrap();
+        assert_eq!(close_of(&mut stream).await, CloseCode::MalformedFrame.number(), "{what}");
+    }
+    let mut cut = Raw::enter(&target, Transport::Quic, &token).await;
+    cut.send_stream(&[100, 0, 0, 0, 1, 2, 3]).await;
+    cut.finish_stream().await;
+    assert_eq!(cut.closed().await.code, CloseCode::MalformedFrame.number());
+    assert!(server.metric(r#"confab_closes_total{code="MalformedFrame"}"#).await >= 5.0);
+}

@@ -168,6 +168,12 @@ impl Raw {
         let _ = control.write_all(bytes).await;
     }
 
+    /// The end of the control stream.
+    pub async fn finish_stream(&mut self) {
+        let Out::Quic { control, .. } = &mut self.out else { panic!("WebSocket has no stream") };
+        control.finish().unwrap();
+    }
+
     /// A text message.
     pub async fn send_text(&mut self, text: &str) {
         let Out::WebSocket(sink) = &mut self.out else { panic!("QUIC has no text") };

@@ -168,7 +168,7 @@ impl Chat {
             Event::Welcome(_) => self.page.status(true, "connected"),
             Event::Session(session) => self.page.session(session.access_token.expose()),
             Event::Offline { close, .. } => {
-                self.page.status(false, &format!("offline ({}), trying again", close.reason))
+                self.page.status(false, &format!("offline ({}), trying again", close.reason));
             }
             Event::Stopped(close) => self.page.stopped(&close.reason),
             Event::Entries(push) => self.show(&push),

@@ -40,6 +40,8 @@ fn deny() -> Result<()> {
         let install = Cmd::cargo().args(["install", "cargo-deny", "--quiet", "--locked", "--version", DENY_VERSION]);
         install.arg("--root").arg(&home).arg("--target-dir").arg(home.join("build")).run()?;
     }
+    // It reads the sources of every platform's crates, of which a build fetched only ours.
+    Cmd::cargo().args(["fetch", "--quiet", "--locked"]).run()?;
     let deny =
         Cmd::new(program.to_str().context("paths are UTF-8")?).args(["--log-level", "error", "--offline", "check"]);
     deny.args(["--hide-inclusion-graph", "licenses", "bans", "sources"]).run()
