@@ -82,11 +82,12 @@ pub(crate) async fn run(
         let may_ask = driver.session.has_capacity();
         // What is not read backs up to the server, which knows what to do with a slow reader.
         let may_read = driver.backlog.len() < BACKLOG_EVENTS_MAX && !is_leaving;
+        if driver.is_stopped {
+            // Before callers are told: they ask whether anybody is there.
+            asks.close();
+        }
         if !may_read || driver.is_stopped {
             driver.release_callers();
-        }
-        if driver.is_stopped {
-            asks.close();
         }
         tokio::select! {
             permit = events.reserve(), if !driver.backlog.is_empty() => match (permit, driver.backlog.pop_front()) {
