@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use confab_protocol::close::{Close, CloseCode};
 use confab_protocol::command::{Command, GoAway, Identity, Reply, RequestId, Secret, Welcome};
-use confab_protocol::model::{Millis, SessionId};
+use confab_protocol::model::{Cursor, Millis, SessionId};
 use confab_protocol::reject::{Reject, RejectCode};
 use confab_protocol::session::VERSION;
 use confab_protocol::session::server::{Event, Input, Output, ServerSession};
@@ -78,6 +78,7 @@ impl Connections {
             outbox: Arc::clone(&outbox),
             settling: FuturesUnordered::new(),
             catching_up: VecDeque::new(),
+            lagging: Vec::new(),
             pushes_first: false,
         };
         if let Some(writer) = connection.link.try_writer() {
@@ -144,6 +145,8 @@ struct Connection<'a, L> {
     outbox: Arc<Outbox>,
     settling: Settling,
     catching_up: VecDeque<CatchUp>,
+    /// Taken from the outbox with the pushes that stand before it.
+    lagging: Vec<Cursor>,
     /// Whose turn it is when a peer talks as fast as its rooms.
     pushes_first: bool,
 }
@@ -217,6 +220,7 @@ impl<L: Link> Connection<'_, L> {
                     taken.map_err(|code| End::Close(code.into()))?;
                     self.shared.metrics.pushes_sent_total.inc_by(batch.len() as u64);
                     batch.drain(..).for_each(|push| self.link.feed(Lane::Entries, push));
+                    self.catch_up_lagging();
                 }
                 Wake::Settled(settled) => self.handle_settled(settled),
                 Wake::Draining => {
@@ -249,7 +253,7 @@ impl<L: Link> Connection<'_, L> {
         }
         for is_pushes_turn in [self.pushes_first, !self.pushes_first] {
             if is_pushes_turn {
-                if let Poll::Ready(taken) = self.outbox.poll_take(cx, batch) {
+                if let Poll::Ready(taken) = self.outbox.poll_take(cx, batch, &mut self.lagging) {
                     return Poll::Ready(Wake::Pushes(taken));
                 }
             } else if let Poll::Ready(received) = self.link.poll_recv(cx) {
@@ -350,11 +354,7 @@ impl<L: Link> Connection<'_, L> {
         let result = match Box::pin(self.shared.router.handle(&self.peer, command)).await {
             Ok(Handled::Reply(reply)) => Ok(reply),
             Ok(Handled::Resumed(reply, catching_up)) => {
-                for room in catching_up {
-                    // Asked again, it begins again.
-                    self.catching_up.retain(|other| other.room() != room.room());
-                    self.catching_up.push_back(room);
-                }
+                catching_up.into_iter().for_each(|room| self.begin_catch_up(room));
                 Ok(reply)
             }
             Ok(Handled::Queued(queued)) => {
@@ -376,6 +376,19 @@ impl<L: Link> Connection<'_, L> {
             return self.session.handle(self.now(), Input::Close(code));
         }
         self.finish(id, result);
+    }
+
+    fn begin_catch_up(&mut self, room: CatchUp) {
+        // Asked again, it begins again.
+        self.catching_up.retain(|other| other.room() != room.room());
+        self.catching_up.push_back(room);
+    }
+
+    fn catch_up_lagging(&mut self) {
+        let Some(reader) = self.peer.actor.as_ref().map(|actor| actor.user) else { return };
+        for cursor in std::mem::take(&mut self.lagging) {
+            self.begin_catch_up(CatchUp::behind(reader, cursor));
+        }
     }
 
     async fn identify(&mut self, identity: &Identity) -> Result<(), CloseCode> {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use confab_protocol::close::CloseCode;
-use confab_protocol::model::{DeviceId, RoomId, Seq, SessionId, UserId};
+use confab_protocol::model::{Cursor, DeviceId, Incarnation, RoomId, Seq, SessionId, UserId};
 
 use prometheus::IntCounter;
 
@@ -39,6 +39,16 @@ pub struct Hub {
     users: Mutex<HashMap<UserId, Vec<Arc<Outbox>>>>,
     connections_per_user: usize,
     metrics: Metrics,
+}
+
+/// What a push holds: the entries of one room from one seq to another.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Span {
+    pub room: RoomId,
+    pub incarnation: Incarnation,
+    pub first: Seq,
+    pub last: Seq,
 }
 
 /// Readers that one flusher writes to: a few hundred microseconds of system calls, and one wake-up for all of them.
@@ -211,28 +221,42 @@ impl Hub {
         self.shard(room).contains_key(&room)
     }
 
-    /// Hands a push to every live subscriber. Called by the tail alone, in seq order for each room. What comes back
-    /// is to be flushed, on any thread.
+    /// Hands a push to every live subscriber. Called by the tail alone. Who has not seen what stands before it, or has
+    /// no place for it, lags: they are fed from the store until they are live again. What comes back is to be flushed,
+    /// on any thread.
     #[must_use]
-    pub fn deliver(&self, room: RoomId, last: Seq, push: &Bytes) -> Vec<Flusher> {
+    pub fn deliver(&self, span: Span, push: &Bytes) -> Vec<Flusher> {
+        let Span { room, incarnation, first, last } = span;
         let mut flushers = Vec::new();
         let mut shard = self.shard(room);
         let Some(state) = shard.get_mut(&room) else { return flushers };
-        state.last = last;
-        let mut delivered = 0;
-        for subscriber in &state.subscribers {
+        let delivered_until = state.last;
+        state.last = last.max(delivered_until);
+        let (mut delivered, mut lagging) = (0, 0);
+        for subscriber in &mut state.subscribers {
+            let Some(known) = subscriber.live_from else { continue };
+            let seen = known.max(delivered_until);
             // One who became live from the store may have seen this already.
-            if subscriber.live_from.is_some_and(|known| known < last) {
-                delivered += 1;
-                match subscriber.outbox.push(push) {
-                    Pushed::Queued => {}
-                    Pushed::ToFlush => self.add(&mut flushers, &subscriber.outbox),
-                    Pushed::Full => self.metrics.slow_consumers_total.inc(),
+            if last <= seen {
+                continue;
+            }
+            let pushed = if first <= seen.next() { subscriber.outbox.push(push) } else { Pushed::Full };
+            match pushed {
+                Pushed::Queued => delivered += 1,
+                Pushed::ToFlush => {
+                    delivered += 1;
+                    self.add(&mut flushers, &subscriber.outbox);
+                }
+                Pushed::Full => {
+                    lagging += 1;
+                    subscriber.live_from = None;
+                    subscriber.outbox.lag(Cursor { room, incarnation, seq: seen });
                 }
             }
         }
         drop(shard);
         self.metrics.deliveries_total.inc_by(delivered);
+        self.metrics.lagging_readers_total.inc_by(lagging);
         flushers
     }
 

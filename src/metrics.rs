@@ -66,13 +66,15 @@ metrics! {
     entries_duplicate_total: IntCounter = "confab_entries_duplicate_total", "Resends answered with the recorded outcome.";
     append_batch_entries: Histogram = "confab_append_batch_entries", "Entries in one commit.", buckets BATCH_ENTRIES;
     append_seconds: Histogram = "confab_append_seconds", "From taking a batch to its durable commit.", buckets LATENCY_SECONDS;
+    append_unknown_total: IntCounter = "confab_append_unknown_total", "Commits whose answer came late or was lost; their authors were told to try again.";
     append_queue: IntGauge = "confab_append_queue_entries", "Entries that wait for a commit.";
     deliveries_total: IntCounter = "confab_deliveries_total", "Pushes handed to readers.";
-    slow_consumers_total: IntCounter = "confab_slow_consumers_total", "Readers closed because their outbox was full.";
+    lagging_readers_total: IntCounter = "confab_lagging_readers_total", "Readers who fell behind in a room and were fed from the store.";
     subscriptions: IntGauge = "confab_subscriptions", "Live interests of connections in rooms.";
     logins_total: IntCounterVec = "confab_logins_total", "Logins, by outcome.", ["outcome"];
     hashing_queue: IntGauge = "confab_password_hashing_queue", "Password checks that wait or run.";
     limited_total: IntCounterVec = "confab_limited_total", "Refusals, by limit.", ["limit"];
+    store_unsafe_settings: IntGauge = "confab_store_unsafe_settings", "Settings of the database that break the promise of an acknowledgement; must be 0.";
     store_errors_total: IntCounterVec = "confab_store_errors_total", "Failed store operations, by kind.", ["kind"];
     plugin_call_seconds: HistogramVec = "confab_plugin_call_seconds", "Time of one plugin call.", ["plugin", "hook"], buckets LATENCY_SECONDS;
     plugin_verdicts_total: IntCounterVec = "confab_plugin_verdicts_total", "Verdicts of plugins.", ["plugin", "hook", "verdict"];

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use confab_protocol::codec::{encode_push, page_len};
-use confab_protocol::model::{Envelope, Incarnation, RoomId, Seq};
+use confab_protocol::model::{Envelope, Incarnation, RoomId};
 
 use crate::core::append::{Change, Decided, Decision, Item};
-use crate::hub::Hub;
+use crate::hub::{Hub, Span};
 use crate::lifecycle::Lifecycle;
 
 /// Feeds the hub.
@@ -36,8 +36,8 @@ impl Tail {
     pub fn deliver(&self, decided: &[Decided]) {
         for fresh in by_room(decided) {
             if self.hub.is_watched(fresh.room) {
-                for (last, push) in encode_all(&fresh) {
-                    for flusher in self.hub.deliver(fresh.room, last, &push) {
+                for (span, push) in encode_all(&fresh) {
+                    for flusher in self.hub.deliver(span, &push) {
                         // Beside the next commit, and on every core.
                         self.lifecycle.spawn(async { flusher.flush() });
                     }
@@ -70,13 +70,15 @@ fn by_room(decided: &[Decided]) -> Vec<Fresh<'_>> {
     rooms
 }
 
-/// As few pushes as the frame bound allows, each with its last seq.
-fn encode_all(fresh: &Fresh<'_>) -> Vec<(Seq, Bytes)> {
+/// As few pushes as the frame bound allows.
+fn encode_all(fresh: &Fresh<'_>) -> Vec<(Span, Bytes)> {
+    let Fresh { room, incarnation, .. } = *fresh;
     let mut pushes = Vec::with_capacity(1);
     let mut rest = fresh.entries.as_slice();
-    while let Some(last) = rest.get(page_len(rest).saturating_sub(1)) {
+    while let (Some(first), Some(last)) = (rest.first(), rest.get(page_len(rest).saturating_sub(1))) {
         let (page, more) = rest.split_at(page_len(rest));
-        pushes.push((last.seq, encode_push(fresh.room, fresh.incarnation, page)));
+        let span = Span { room, incarnation, first: first.seq, last: last.seq };
+        pushes.push((span, encode_push(room, incarnation, page)));
         rest = more;
     }
     pushes

@@ -28,6 +28,12 @@ pub struct CatchUp {
 }
 
 impl CatchUp {
+    /// For a live reader who fell behind: they know the log up to the cursor.
+    #[must_use]
+    pub const fn behind(reader: UserId, cursor: Cursor) -> Self {
+        Self { reader, cursor, head: Seq(0) }
+    }
+
     /// Which room.
     #[must_use]
     pub const fn room(&self) -> RoomId {

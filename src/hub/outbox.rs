@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use confab_protocol::close::CloseCode;
-use confab_protocol::model::{DeviceId, RoomId, SessionId, UserId};
+use confab_protocol::model::{Cursor, DeviceId, RoomId, SessionId, UserId};
 
 /// Pushes that may wait for one reader.
 const OUTBOX_PUSHES_MAX: usize = 256;
@@ -28,6 +28,8 @@ pub type TryWriter = Box<dyn Fn(&Batch) -> io::Result<Option<Bytes>> + Send + Sy
 struct Inner {
     queue: Batch,
     bytes: usize,
+    /// Rooms whose reader lags, and from where on; never longer than the rooms that are followed.
+    lagging: Vec<Cursor>,
     close: Option<CloseCode>,
     /// There while the connection waits, with nothing of its own to write.
     waker: Option<Waker>,
@@ -62,7 +64,7 @@ pub(super) enum Pushed {
     Queued,
     /// The connection waits; [`Outbox::flush`] writes for it.
     ToFlush,
-    /// It was full, and the connection closes as a slow consumer.
+    /// There is no place for it: the reader lags.
     Full,
 }
 
@@ -96,11 +98,6 @@ impl Outbox {
             return Pushed::Queued;
         }
         if inner.queue.len() >= OUTBOX_PUSHES_MAX || inner.bytes + push.len() > OUTBOX_BYTES_MAX {
-            // What waits is dropped with the connection; the reader resumes from its cursor.
-            inner.queue = Batch::new();
-            inner.bytes = 0;
-            inner.close = Some(CloseCode::SlowConsumer);
-            wake(inner);
             return Pushed::Full;
         }
         inner.bytes += push.len();
@@ -110,6 +107,14 @@ impl Outbox {
         }
         wake(inner);
         Pushed::Queued
+    }
+
+    /// The reader did not get what follows this cursor: behind what is queued, the connection feeds it from the store.
+    pub(super) fn lag(&self, cursor: Cursor) {
+        let mut inner = self.lock();
+        inner.lagging.retain(|other| other.room != cursor.room);
+        inner.lagging.push(cursor);
+        wake(inner);
     }
 
     /// Writes what is queued for a connection that waits; wakes it if that is not enough. Returns how many pushes
@@ -150,17 +155,22 @@ impl Outbox {
         wake(inner);
     }
 
-    /// Waits until something is there and swaps it into the empty batch. An error asks to close. After `Pending`
-    /// others may write to the link until [`Self::end_wait`].
+    /// Waits until something is there and swaps it into the empty batch; rooms that lag behind it are added to
+    /// `lagging`. An error asks to close. After `Pending` others may write to the link until [`Self::end_wait`].
     ///
     /// # Errors
     /// The code to close with.
-    pub fn poll_take(&self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<Result<(), CloseCode>> {
+    pub fn poll_take(
+        &self,
+        cx: &mut Context<'_>,
+        batch: &mut Batch,
+        lagging: &mut Vec<Cursor>,
+    ) -> Poll<Result<(), CloseCode>> {
         let mut inner = self.lock();
         if let Some(code) = inner.close {
             return Poll::Ready(Err(code));
         }
-        if inner.queue.is_empty() && inner.rest.is_none() {
+        if inner.queue.is_empty() && inner.rest.is_none() && inner.lagging.is_empty() {
             match &mut inner.waker {
                 Some(waker) => waker.clone_from(cx.waker()),
                 none => *none = Some(cx.waker().clone()),
@@ -172,6 +182,7 @@ impl Outbox {
         }
         std::mem::swap(&mut inner.queue, batch);
         inner.bytes = 0;
+        lagging.append(&mut inner.lagging);
         Poll::Ready(Ok(()))
     }
 
@@ -226,22 +237,31 @@ mod tests {
 
     fn take(outbox: &Outbox) -> Poll<Result<usize, CloseCode>> {
         let mut batch = Batch::new();
-        outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut batch).map_ok(|()| batch.len())
+        outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut batch, &mut Vec::new()).map_ok(|()| batch.len())
     }
 
     #[test]
-    fn a_full_outbox_closes_its_reader_and_frees_its_memory() {
+    fn a_full_outbox_keeps_what_it_has_and_says_where_its_reader_lags() {
+        use confab_protocol::model::{Incarnation, Seq};
         let outbox = Outbox::new(SessionId::NONE);
         let push = Bytes::from_static(b"push");
         assert!(take(&outbox).is_pending());
         for _ in 0..OUTBOX_PUSHES_MAX {
             assert_eq!(outbox.push(&push), Pushed::Queued);
         }
-        assert_eq!(take(&outbox), Poll::Ready(Ok(OUTBOX_PUSHES_MAX)));
+        assert_eq!(outbox.push(&push), Pushed::Full);
+        let cursor = |room, seq| Cursor { room: RoomId::from_u128(room), incarnation: Incarnation(1), seq: Seq(seq) };
+        for cursor in [cursor(1, 5), cursor(2, 6), cursor(1, 7)] {
+            outbox.lag(cursor);
+        }
+        let (mut batch, mut lagging) = (Batch::new(), Vec::new());
+        let taken = outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut batch, &mut lagging);
+        assert_eq!((taken, batch.len()), (Poll::Ready(Ok(())), OUTBOX_PUSHES_MAX));
+        assert_eq!(lagging, [cursor(2, 6), cursor(1, 7)], "the newest of each room, with what stands before them");
         let big = Bytes::from(vec![0; OUTBOX_BYTES_MAX / 2]);
         assert_eq!([&big, &big, &push].map(|push| outbox.push(push)), [Pushed::Queued, Pushed::Queued, Pushed::Full]);
+        outbox.close(CloseCode::SlowConsumer);
         assert_eq!(take(&outbox), Poll::Ready(Err(CloseCode::SlowConsumer)));
-        assert_eq!(outbox.lock().queue.capacity(), 0);
         assert_eq!(outbox.push(&push), Pushed::Queued, "a closing reader is told once");
     }
 

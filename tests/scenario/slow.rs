@@ -47,7 +47,8 @@ async fn stop_reading(transport: Transport) {
             reader.hear_until(room.id, last).await;
         }
     }
-    until(async || server.metric("confab_slow_consumers_total").await == 1.0).await;
+    // First it lags, fed from the store; when it takes nothing at all it is closed.
+    until(async || server.metric("confab_lagging_readers_total").await >= 1.0).await;
     until(async || server.metric(r#"confab_closes_total{code="SlowConsumer"}"#).await == 1.0).await;
     until(async || server.metric("confab_subscriptions").await == 2.0).await;
 
@@ -65,6 +66,41 @@ async fn stop_reading(transport: Transport) {
     let seqs: Vec<u64> = missed.iter().map(|entry| entry.seq.0).collect();
     assert_eq!(seqs, (known.0 + 1..=last.0).collect::<Vec<_>>());
     until(async || server.metric("confab_subscriptions").await == 3.0).await;
+}
+
+/// A reader that only pauses gets everything over the same connection, in order, from the store.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_lags_is_fed_from_the_store() {
+    for transport in TRANSPORTS {
+        let server = TestServer::start_with(|config| config.plugins.chain.clear()).await;
+        let target = Target::from(&server);
+        let tokens = accounts(&server.config, &["writer", "pausing"]).await;
+        let mut writer = Raw::enter(&target, Transport::Quic, &tokens[0].1).await;
+        let room = writer.join("torrent").await;
+        let mut pausing = Raw::enter(&target, transport, &tokens[1].1).await;
+        pausing.join("torrent").await;
+        pausing.resume(room.id, room.incarnation, Seq(2)).await;
+        let text = "\u{1f600}".repeat(4_000);
+        let mut last = Seq(0);
+        // Until its outbox overflows; that takes less than the ten seconds after which it would be closed.
+        while server.metric("confab_lagging_readers_total").await == 0.0 {
+            let asked: Vec<_> = (0..20).map(|_| publish(room.id, client_id(), &text)).collect();
+            let mut ids = Vec::new();
+            for ask in asked {
+                ids.push(writer.begin(ask).await);
+            }
+            for id in ids {
+                last = crate::support::raw::appended(writer.reply(id).await).seq;
+            }
+        }
+        pausing.hear_until(room.id, last).await;
+        // And it is live again.
+        let id = writer.begin(publish(room.id, client_id(), "after")).await;
+        let last = crate::support::raw::appended(writer.reply(id).await).seq;
+        let heard = pausing.hear_until(room.id, last).await;
+        let seqs: Vec<u64> = heard.iter().map(|entry| entry.seq.0).collect();
+        assert_eq!(seqs, (3..=last.0).collect::<Vec<_>>(), "{transport:?}");
+    }
 }
 
 /// Waits for something to become so.
