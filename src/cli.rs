@@ -3,6 +3,7 @@
 mod chat;
 mod config;
 mod health;
+mod migrate;
 mod serve;
 mod token;
 mod user;
@@ -39,6 +40,8 @@ enum Command {
     Chat(chat::Args),
     /// Ask a running server whether it is ready.
     Health,
+    /// Bring the store's schema up to date, as `serve` does when it starts.
+    Migrate,
     /// Write, check or show the configuration.
     Config(config::Args),
     /// Access tokens.
@@ -56,6 +59,7 @@ pub fn run() -> ExitCode {
         Command::Serve => load(file).and_then(serve::run),
         Command::Chat(args) => load(file).and_then(|config| chat::run(&config, args)),
         Command::Health => load(file).and_then(|config| health::run(&config)),
+        Command::Migrate => load(file).and_then(|config| migrate::run(&config)),
         Command::Config(args) => config::run(file, args),
         Command::Token(args) => load(file).and_then(|config| token::run(&config, args)),
         Command::User(args) => load(file).and_then(|config| user::run(&config, args)),
@@ -79,7 +83,9 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
     }
     match error.downcast_ref::<StartError>() {
         Some(StartError::Store(_) | StartError::Data { .. }) => ExitCode::from(EXIT_STORE),
-        Some(StartError::Tls(_) | StartError::Plugin(_) | StartError::Key(_)) => ExitCode::from(EXIT_CONFIG),
+        Some(StartError::Config(_) | StartError::Tls(_) | StartError::Plugin(_) | StartError::Key(_)) => {
+            ExitCode::from(EXIT_CONFIG)
+        }
         _ => ExitCode::FAILURE,
     }
 }

@@ -28,7 +28,7 @@ pub struct Config {
     pub limits: Limits,
     /// Moderation plugins.
     pub plugins: Plugins,
-    /// The embedded store.
+    /// Where everything durable is.
     pub store: Store,
     /// Logging.
     pub log: Log,
@@ -129,11 +129,21 @@ pub struct Plugins {
     pub memory_mib: u64,
 }
 
-/// The embedded store.
+/// Where everything durable is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Store {
-    /// Threads that read.
+    /// Address of a PostgreSQL database; `None` is the embedded store in the data folder. Without a password.
+    pub url: Option<String>,
+    /// File with the database's password.
+    pub password_file: Option<PathBuf>,
+    /// Authorities (PEM) that the database's certificate is verified against.
+    pub ca_file: Option<PathBuf>,
+    /// Connections to the database that append; each room belongs to one.
+    pub writers: usize,
+    /// Connections to the database for everything else.
+    pub connections: usize,
+    /// Threads that read the embedded store.
     pub readers: usize,
 }
 
@@ -195,7 +205,7 @@ impl Default for Config {
                 chain_budget_ms: 50,
                 memory_mib: 16,
             },
-            store: Store { readers: 2 },
+            store: Store { url: None, password_file: None, ca_file: None, writers: 2, connections: 8, readers: 2 },
             log: Log { format: LogFormat::Auto, filter: "info,refinery_core=warn".into() },
         }
     }
@@ -271,6 +281,9 @@ impl Config {
         let limits = &self.limits;
         if limits.sends_per_second == 0 || limits.sends_burst == 0 || limits.login_tries == 0 {
             return invalid("limits: sends_per_second, sends_burst and login_tries are at least 1");
+        }
+        if !(1..=THREADS_MAX).contains(&self.store.writers) || !(1..=THREADS_MAX).contains(&self.store.connections) {
+            return invalid("store.writers and store.connections: 1 to 256");
         }
         if !(1..=THREADS_MAX).contains(&self.store.readers) || !(1..=THREADS_MAX).contains(&self.auth.hashing_threads) {
             return invalid("store.readers and auth.hashing_threads: 1 to 256");

@@ -53,6 +53,7 @@ use crate::metrics::Metrics;
 use crate::plugin::{LoadError, PluginSet};
 use crate::router::Router;
 use crate::sequencer::Sequencer;
+use crate::store::postgres::{self, Postgres};
 use crate::store::sqlite::Sqlite;
 use crate::tail::Tail;
 use crate::transport::gate::Gate;
@@ -68,6 +69,8 @@ const EVICT_EVERY: Duration = Duration::from_secs(60);
 pub enum StartError {
     #[error("data directory: {path}")]
     Data { path: String, source: std::io::Error },
+    #[error("{0}")]
+    Config(String),
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error(transparent)]
@@ -116,8 +119,9 @@ impl Server {
         let plugins = PluginSet::load(&config.plugins, assets::PLUGINS, &clock, &metrics)?;
         // Before the store: opening it may bring its schema up to date.
         let lock = lock(&config)?;
-        let store = open_store(&config)?;
-        Self::assemble(config, clock, metrics, Arc::new(store), Arc::new(plugins), lock).await
+        let store = open_store(&config).await?;
+        check_settings(&*store, &metrics).await?;
+        Self::assemble(config, clock, metrics, store, Arc::new(plugins), lock).await
     }
 
     async fn assemble(
@@ -228,17 +232,44 @@ fn spawn_connection<L: transport::Link>(
     });
 }
 
-/// Opens the embedded store of a data directory.
+/// Opens the store that the configuration names and brings its schema up to date.
 ///
 /// # Errors
-/// A directory that cannot be made, a file that cannot be opened.
-pub fn open_store(config: &Config) -> Result<Sqlite, StartError> {
+/// A directory that cannot be made, a file or database that cannot be opened.
+pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StartError> {
+    create_data_dir(config)?;
+    match &config.store.url {
+        Some(url) => open_postgres(&config.store, url).await,
+        None => open_sqlite(config),
+    }
+}
+
+fn open_sqlite(config: &Config) -> Result<Arc<dyn Store>, StartError> {
     // Keys, hashes and messages are for the server's user alone, also in a folder that somebody else made.
     let file = config.data_dir.join("confab.db");
-    create_data_dir(config)?;
     let path = file.display().to_string();
     files::create_private(&file).map_err(|source| StartError::Data { path, source })?;
-    Ok(Sqlite::open(&file, config.store.readers)?)
+    Ok(Arc::new(Sqlite::open(&file, config.store.readers)?))
+}
+
+async fn open_postgres(store: &config::Store, url: &str) -> Result<Arc<dyn Store>, StartError> {
+    let invalid = |key: &str, what: String| StartError::Config(format!("{key}: {what}"));
+    let password = store.password_file.as_deref().map(std::fs::read_to_string).transpose();
+    let password = password.map_err(|error| invalid("store.password_file", error.to_string()))?;
+    let ca_file = store.ca_file.as_deref();
+    let options = postgres::Options::parse(url, password.as_deref(), ca_file, store.writers, store.connections);
+    let store = Postgres::open(options.map_err(|what| invalid("store.url", what))?).await?;
+    Ok(Arc::new(store))
+}
+
+/// What the database promises less than the server does is said loudly.
+async fn check_settings(store: &dyn Store, metrics: &Metrics) -> Result<(), StartError> {
+    let settings = store.unsafe_settings().await?;
+    metrics.store_unsafe_settings.set(settings.len() as i64);
+    for setting in settings {
+        tracing::error!(setting, "is off in the database: acknowledged messages can be LOST in a crash; switch it on");
+    }
+    Ok(())
 }
 
 fn create_data_dir(config: &Config) -> Result<(), StartError> {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use confab_protocol::model::RoomId;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
-use crate::core::append::{Decided, Decision, Item};
+use crate::core::append::{Decided, Decision, Item, Order};
 use crate::core::log::{Log, Receipt};
 use crate::core::store::{Error, Store};
 use crate::lifecycle::Lifecycle;
@@ -24,14 +25,18 @@ const QUEUE_ENTRIES_MAX: usize = 4_096;
 
 type Waiter = oneshot::Sender<Result<Decision, Error>>;
 
-/// The queue before the store's writer.
+/// An answer that takes longer is not waited for: the authors are told to try again, and what was appended all the
+/// same is found by their client ids.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The queues before the store's writers.
 pub struct Sequencer {
-    queue: mpsc::Sender<(Item, Waiter)>,
+    lanes: Vec<mpsc::Sender<(Item, Waiter)>>,
     metrics: Metrics,
 }
 
 impl Sequencer {
-    /// Starts the one task that commits.
+    /// Starts one task for each writer of the store.
     pub fn start(
         store: Arc<dyn Store>,
         tail: Tail,
@@ -39,10 +44,13 @@ impl Sequencer {
         metrics: Metrics,
         lifecycle: &Lifecycle,
     ) -> Self {
-        let (queue, items) = mpsc::channel(QUEUE_ENTRIES_MAX);
         let committer = Committer { store, tail, clock, metrics: metrics.clone() };
-        lifecycle.spawn(committer.run(items));
-        Self { queue, metrics }
+        let start = |_| {
+            let (queue, items) = mpsc::channel(QUEUE_ENTRIES_MAX);
+            lifecycle.spawn(committer.clone().run(items));
+            queue
+        };
+        Self { lanes: (0..committer.store.writers().max(1)).map(start).collect(), metrics }
     }
 }
 
@@ -50,15 +58,19 @@ impl Sequencer {
 impl Log for Sequencer {
     async fn append(&self, item: Item) -> Receipt {
         let (waiter, receipt) = oneshot::channel();
+        // A room has one lane, so that what is sent to it in order is appended in order. The low bits are random.
+        let lane = item.room.as_u128() as usize % self.lanes.len();
+        let Some(queue) = self.lanes.get(lane) else { return receipt };
         self.metrics.append_queue.inc();
         // A closed queue drops the waiter, which the receipt tells as unavailable.
-        if self.queue.send((item, waiter)).await.is_err() {
+        if queue.send((item, waiter)).await.is_err() {
             self.metrics.append_queue.dec();
         }
         receipt
     }
 }
 
+#[derive(Clone)]
 struct Committer {
     store: Arc<dyn Store>,
     tail: Tail,
@@ -73,14 +85,22 @@ impl Committer {
             let (batch, waiters) = collect(first, &mut items);
             self.metrics.append_queue.sub(i64::try_from(batch.len()).unwrap_or(0));
             self.metrics.append_batch_entries.observe(batch.len() as f64);
-            self.commit(batch, waiters).await;
+            self.commit(batch, waiters, &mut items).await;
         }
     }
 
-    async fn commit(&self, batch: Vec<Item>, waiters: Vec<Waiter>) {
+    async fn commit(&self, batch: Vec<Item>, waiters: Vec<Waiter>, items: &mut mpsc::Receiver<(Item, Waiter)>) {
         let orders: Vec<_> = batch.iter().map(|item| (item.room, item.order.clone())).collect();
         let start = self.clock.elapsed();
-        let committed = self.store.append(batch, self.clock.now()).await;
+        let mut append = self.store.append(batch, self.clock.now());
+        let Ok(committed) = tokio::time::timeout(ANSWER_TIMEOUT, &mut append).await else {
+            self.metrics.append_unknown_total.inc();
+            let late = Error::Unavailable("the store did not answer in time".to_owned());
+            fail(orders.into_iter().zip(waiters), &late);
+            let committed = self.wait_refusing(append, items, &late).await;
+            // Nobody waits for it any more, but readers of the room do.
+            return committed.iter().for_each(|decided| self.tail.deliver(decided));
+        };
         self.metrics.append_seconds.observe(self.clock.elapsed().saturating_sub(start).as_secs_f64());
         match committed {
             Ok(decided) => {
@@ -88,22 +108,45 @@ impl Committer {
                 let all = decided.iter().flat_map(Decided::all);
                 let appended = all.filter(|(_, decision)| matches!(decision, Decision::Append { .. })).count();
                 self.metrics.entries_total.inc_by(appended as u64);
-                for (Decided { decision, .. }, waiter) in decided.into_iter().zip(waiters) {
+                for (decided, waiter) in decided.into_iter().zip(waiters) {
+                    decided.note_order();
                     // The author may have gone; the entry stands all the same.
-                    let _ = waiter.send(Ok(decision));
+                    let _ = waiter.send(Ok(decided.decision));
                 }
             }
             Err(error) => {
-                for (room, order) in orders {
-                    order.mark_broken(room);
-                }
-                for waiter in waiters {
-                    let _ = waiter.send(Err(Error::Unavailable(error.to_string())));
-                }
+                fail(orders.into_iter().zip(waiters), &error);
                 // A store that fails fails fast: do not spin on it.
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
+    }
+
+    /// Until the store has answered nothing else is appended; who asks meanwhile is told at once.
+    async fn wait_refusing<T>(
+        &self,
+        answer: impl Future<Output = T>,
+        items: &mut mpsc::Receiver<(Item, Waiter)>,
+        error: &Error,
+    ) -> T {
+        let mut answer = std::pin::pin!(answer);
+        loop {
+            tokio::select! {
+                answer = &mut answer => return answer,
+                Some((item, waiter)) = items.recv() => {
+                    self.metrics.append_queue.dec();
+                    fail(std::iter::once(((item.room, item.order), waiter)), error);
+                }
+            }
+        }
+    }
+}
+
+/// Tells authors that the store failed; what they queued behind it fails too.
+fn fail(items: impl Iterator<Item = ((RoomId, Order), Waiter)>, error: &Error) {
+    for ((room, order), waiter) in items {
+        order.mark_broken(room);
+        let _ = waiter.send(Err(error.clone()));
     }
 }
 

@@ -41,11 +41,11 @@ pub(super) fn run(config: &Config, args: Args) -> anyhow::Result<()> {
         users
     };
     let clock: std::sync::Arc<dyn Clock> = std::sync::Arc::new(SystemClock::new());
-    let store = open_store(config)?;
-    let auth = Auth::open(config, &clock, &Metrics::new()).map_err(StartError::Key)?;
     super::runtime()?.block_on(async {
+        let store = open_store(config).await?;
+        let auth = Auth::open(config, &clock, &Metrics::new()).map_err(StartError::Key)?;
         let mint = |user: &String| {
-            let (store, auth, clock, user) = (&store, &auth, &clock, user.clone());
+            let (store, auth, clock, user) = (&*store, &auth, &clock, user.clone());
             async move {
                 let username = Username::parse(&user).with_context(|| format!("{user:?} cannot be a user name"))?;
                 let device = DeviceId::new(clock.now(), clock.random());

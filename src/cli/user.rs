@@ -8,7 +8,7 @@ use confab_protocol::model::{DisplayName, RoomId, ServerRole, UserId, Username};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::core::store::{NewUser, Store};
+use crate::core::store::{NewUser, new_incarnation};
 use crate::open_store;
 
 /// Accounts of one transaction.
@@ -42,9 +42,9 @@ pub(super) fn run(config: &Config, args: Args) -> anyhow::Result<()> {
         .enumerate()
         .map(|(index, line)| parse(&clock, line).with_context(|| format!("line {}", index + 1)))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let store = open_store(config)?;
     let total = users.len();
     let created = super::runtime()?.block_on(async {
+        let store = open_store(config).await?;
         let mut created = 0;
         for chunk in users.chunks(CHUNK) {
             created += store.import_users(chunk.to_vec()).await?;
@@ -68,6 +68,7 @@ fn parse(clock: &SystemClock, line: &str) -> anyhow::Result<NewUser> {
         role: ServerRole::User,
         password_hash: None,
         self_room: RoomId::new(now, clock.random()),
+        incarnation: new_incarnation(clock.random()),
         created: now,
     })
 }

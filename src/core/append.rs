@@ -1,15 +1,16 @@
-//! The pure heart of an append: a locked room's state and the queued items in, seq and time or the reason
-//! not out. Both stores call it inside their transaction.
+//! The pure heart of an append: the rows of locked rooms and the queued items in, seq and time or the reason not
+//! out. Both stores call it inside their transaction.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+mod facts;
+mod order;
 
 use bytes::Bytes;
 use confab_protocol::command::Appended;
-use confab_protocol::limits::IN_FLIGHT_MAX;
 use confab_protocol::model::{ClientId, Incarnation, Millis, RoomId, RoomRole, Seq, UserId};
 use confab_protocol::reject::RejectCode;
 
+pub use self::facts::{Facts, ItemKey, MemberKey, MemberState, Needs, RoomState};
+pub use self::order::{Order, OrderGuard};
 use super::access;
 use super::store::{Membership, NewRoom, Outcome, Recorded};
 
@@ -36,6 +37,14 @@ pub struct Item {
     pub order: Order,
     /// Appended with it, in another log, or not at all: the same transaction has both.
     pub then: Option<Box<Item>>,
+}
+
+impl Item {
+    /// What makes it the same as another.
+    #[must_use]
+    pub const fn key(&self) -> ItemKey {
+        (self.room, self.author, self.client_id)
+    }
 }
 
 /// What changes beside the log, in the same transaction.
@@ -71,16 +80,6 @@ impl Change {
     pub const fn bumps_acl(&self) -> bool {
         matches!(self, Self::Leave)
     }
-}
-
-/// A room inside the transaction.
-#[derive(Clone, Copy, Debug)]
-#[expect(missing_docs, reason = "the names say it")]
-pub struct RoomState {
-    pub incarnation: Incarnation,
-    pub head: Seq,
-    pub last_time: Millis,
-    pub acl_version: u64,
 }
 
 /// What becomes of an item.
@@ -122,47 +121,96 @@ impl Decided {
     }
 }
 
-/// What the store looks up for an item inside the transaction.
-pub struct Facts<'a> {
-    /// What was recorded for its client id.
-    pub recorded: Option<Recorded>,
-    /// The author's place in the room now; asked only when rights changed since admission.
-    pub membership: &'a mut dyn FnMut() -> super::store::Result<Option<Membership>>,
+/// Decides a batch in order, on the rows that were read for it; the facts move on with it.
+#[must_use]
+pub fn decide(facts: &mut Facts, batch: Vec<Item>, now: Millis) -> Vec<Decided> {
+    let decide_both = |item: Item| {
+        let decision = decide_one(facts, &item, now);
+        let then = match (&item.then, &decision) {
+            (Some(then), Decision::Append { .. }) => Some(decide_one(facts, then, now)),
+            _ => None,
+        };
+        Decided { item, decision, then }
+    };
+    batch.into_iter().map(decide_both).collect()
 }
 
-/// Decides one item and moves the room on.
-///
-/// # Errors
-/// Only those of looking up the membership.
-pub fn decide(state: &mut RoomState, item: &Item, now: Millis, facts: Facts<'_>) -> super::store::Result<Decision> {
-    if let Some(recorded) = facts.recorded {
-        return Ok(recorded_decision(recorded, item.digest));
+fn decide_one(facts: &mut Facts, item: &Item, now: Millis) -> Decision {
+    if let Some(recorded) = facts.recorded.get(&item.key()) {
+        return recorded_decision(recorded.clone(), item.digest);
     }
-    if item.order.is_broken(item.room) {
-        return Ok(Decision::Refuse(RejectCode::OrderBroken));
+    if facts.is_broken(item) {
+        return Decision::Refuse(RejectCode::OrderBroken);
     }
-    match item.change {
-        Change::Message if item.acl_version != state.acl_version => {
-            if let Err(code) = access::check_post((facts.membership)()?) {
-                item.order.mark_broken(item.room);
-                return Ok(Decision::Refuse(code));
-            }
+    if let Some(decision) = check(facts, item) {
+        if item.change == Change::Message {
+            facts.broken.push((item.order.clone(), item.room));
         }
-        // Doors are rare: always on fresh rows.
-        Change::Join(_) | Change::Leave => match (&item.change, (facts.membership)()?) {
-            (_, Some(Membership { role: RoomRole::Banned, .. })) => return Ok(Decision::Refuse(RejectCode::Forbidden)),
-            (Change::Join(_), Some(_)) | (Change::Leave, None) => return Ok(Decision::Unchanged),
-            _ => {}
-        },
-        Change::Message | Change::CreateRoom(_) | Change::SelfNote => {}
+        return decision;
     }
-    state.head = state.head.next();
-    state.last_time = state.last_time.max(now);
+    if let Change::CreateRoom(new) = &item.change {
+        create_room(facts, item.room, new);
+    }
+    let Some(room) = facts.rooms.get_mut(&item.room) else { return Decision::Refuse(RejectCode::UnknownRoom) };
+    room.head = room.head.next();
+    room.last_time = room.last_time.max(now);
     if item.change.bumps_acl() {
-        state.acl_version += 1;
+        room.acl_version += 1;
     }
-    let RoomState { incarnation, head: seq, last_time: time, acl_version } = *state;
-    Ok(Decision::Append { incarnation, seq, time, acl_version })
+    let RoomState { incarnation, head: seq, last_time: time, acl_version, .. } = *room;
+    facts.apply(item, seq);
+    // The same client id may stand in this batch again.
+    let appended = Appended { seq, time, altered: item.altered, duplicate: false };
+    facts.recorded.insert(item.key(), Recorded { digest: item.digest, outcome: Outcome::Appended(appended) });
+    Decision::Append { incarnation, seq, time, acl_version }
+}
+
+/// Why an item is not appended, if it is not.
+fn check(facts: &Facts, item: &Item) -> Option<Decision> {
+    let refuse = |code| Some(Decision::Refuse(code));
+    let room = facts.rooms.get(&item.room);
+    match (&item.change, room) {
+        // Its id is a client id: somebody used it before, for something else.
+        (Change::CreateRoom(_), Some(_)) => refuse(RejectCode::ClientIdReused),
+        (Change::CreateRoom(new), None) if facts.names.contains(&new.name) => refuse(RejectCode::RoomNameTaken),
+        (Change::CreateRoom(_), None) => None,
+        (_, None) => refuse(RejectCode::UnknownRoom),
+        (Change::Message, Some(room)) if item.acl_version != room.acl_version => {
+            access::check_post(facts.membership(item.room, item.author)).err().and_then(refuse)
+        }
+        (Change::Join(_) | Change::Leave, Some(_)) => match (&item.change, facts.membership(item.room, item.author)) {
+            (_, Some(Membership { role: RoomRole::Banned, .. })) => refuse(RejectCode::Forbidden),
+            (Change::Join(_), Some(_)) | (Change::Leave, None) => Some(Decision::Unchanged),
+            _ => None,
+        },
+        (Change::Message | Change::SelfNote, Some(_)) => None,
+    }
+}
+
+fn create_room(facts: &mut Facts, id: RoomId, new: &NewRoom) {
+    let state = RoomState {
+        incarnation: new.incarnation,
+        head: Seq(0),
+        last_time: Millis(0),
+        acl_version: 0,
+        members: 0,
+        messages: 0,
+    };
+    facts.names.insert(new.name.clone());
+    facts.created.push((id, new.clone()));
+    facts.rooms.insert(id, state);
+}
+
+impl Decided {
+    /// Notes what failed for the order of its connection. For batches that are durable: one that is decided anew must
+    /// not find traces of itself.
+    pub fn note_order(&self) {
+        if let (Change::Message, Decision::Refuse(code)) = (&self.item.change, &self.decision)
+            && !matches!(code, RejectCode::ClientIdReused)
+        {
+            self.item.order.mark_broken(self.item.room);
+        }
+    }
 }
 
 /// A client id that is known: the recorded outcome, or a reuse for something else.
@@ -177,132 +225,98 @@ pub fn recorded_decision(recorded: Recorded, digest: [u8; 16]) -> Decision {
     }
 }
 
-/// Keeps the order of one connection: when an append fails, what the connection had queued behind it for
-/// the same room fails too, until the connection has learned of it.
-#[derive(Clone, Debug)]
-pub struct Order {
-    guard: Arc<OrderGuard>,
-    epoch: u64,
-}
-
-/// The shared part of [`Order`]; one for each connection.
-#[derive(Debug, Default)]
-pub struct OrderGuard {
-    epoch: AtomicU64,
-    broken: Mutex<Vec<(RoomId, u64)>>,
-}
-
-impl OrderGuard {
-    /// The order of an item that is admitted now.
-    #[must_use]
-    pub fn admit(self: &Arc<Self>) -> Order {
-        Order { guard: Arc::clone(self), epoch: self.epoch.load(Ordering::Acquire) }
-    }
-
-    /// The connection has learned of a failure: what it sends from now on is new.
-    pub fn acknowledge(&self) {
-        let epoch = self.epoch.fetch_add(1, Ordering::AcqRel);
-        // What was admitted before may still wait, for as long as a connection can have requests in flight.
-        let is_recent = |broken: u64| broken + IN_FLIGHT_MAX as u64 > epoch;
-        self.broken.lock().unwrap_or_else(PoisonError::into_inner).retain(|(_, broken)| is_recent(*broken));
-    }
-}
-
-impl Order {
-    /// An order that nothing shares: for the server's own entries.
-    #[must_use]
-    pub fn none() -> Self {
-        Arc::new(OrderGuard::default()).admit()
-    }
-
-    /// Whether something before this in the same room failed.
-    #[must_use]
-    pub fn is_broken(&self, room: RoomId) -> bool {
-        self.guard.broken.lock().unwrap_or_else(PoisonError::into_inner).contains(&(room, self.epoch))
-    }
-
-    /// This failed: nothing admitted with it may follow.
-    pub fn mark_broken(&self, room: RoomId) {
-        let mut broken = self.guard.broken.lock().unwrap_or_else(PoisonError::into_inner);
-        if !broken.contains(&(room, self.epoch)) {
-            broken.push((room, self.epoch));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::decide as decide_item;
+    use std::sync::Arc;
+
     use super::*;
 
-    fn item(order: &Order, acl_version: u64) -> Item {
+    const ROOM: RoomId = RoomId::from_u128(1);
+    const AUTHOR: UserId = UserId::from_u128(2);
+
+    fn item(n: u128, order: &Order, change: Change) -> Item {
         Item {
-            room: RoomId::from_u128(1),
-            author: UserId::from_u128(2),
-            client_id: ClientId::from_u128(3),
+            room: ROOM,
+            author: AUTHOR,
+            client_id: ClientId::from_u128(n),
             digest: [4; 16],
             payload: Bytes::from_static(b"entry"),
             altered: false,
-            change: Change::Message,
-            acl_version,
+            change,
+            acl_version: 5,
             order: order.clone(),
             then: None,
         }
     }
 
-    fn state() -> RoomState {
-        RoomState { incarnation: Incarnation(9), head: Seq(7), last_time: Millis(1_000), acl_version: 5 }
+    fn facts(role: Option<RoomRole>) -> Facts {
+        let (incarnation, head, last_time) = (Incarnation(9), Seq(7), Millis(1_000));
+        let state = RoomState { incarnation, head, last_time, acl_version: 5, members: 1, messages: 3 };
+        let member = role.map(|role| ((ROOM, AUTHOR), MemberState { role, join_seq: Seq(1), leave_seq: None }));
+        Facts { rooms: [(ROOM, state)].into(), members: member.into_iter().collect(), ..Facts::default() }
     }
 
-    fn decide_with(state: &mut RoomState, item: &Item, now: u64, role: Option<RoomRole>) -> Decision {
-        let acl_version = state.acl_version;
-        let mut membership = || Ok(role.map(|role| Membership { role, acl_version }));
-        decide(state, item, Millis(now), Facts { recorded: None, membership: &mut membership }).unwrap()
+    fn decide_at(facts: &mut Facts, batch: Vec<Item>, now: u64) -> Vec<Decision> {
+        decide(facts, batch, Millis(now)).into_iter().map(|decided| decided.decision).collect()
+    }
+
+    fn place(seq: u64, time: u64) -> Decision {
+        Decision::Append { incarnation: Incarnation(9), seq: Seq(seq), time: Millis(time), acl_version: 5 }
     }
 
     #[test]
     fn seq_is_dense_and_time_never_goes_back() {
-        let (mut state, order) = (state(), Order::none());
-        let place = |seq, time| Decision::Append {
-            incarnation: Incarnation(9),
-            seq: Seq(seq),
-            time: Millis(time),
-            acl_version: 5,
-        };
-        assert_eq!(decide_with(&mut state, &item(&order, 5), 900, None), place(8, 1_000), "the clock went back");
-        assert_eq!(decide_with(&mut state, &item(&order, 5), 1_200, None), place(9, 1_200));
+        let (mut facts, order) = (facts(None), Order::none());
+        let message = |n| item(n, &order, Change::Message);
+        assert_eq!(decide_at(&mut facts, vec![message(1)], 900), [place(8, 1_000)], "the clock went back");
+        assert_eq!(decide_at(&mut facts, vec![message(2), message(3)], 1_200), [place(9, 1_200), place(10, 1_200)]);
+        assert_eq!(facts.rooms[&ROOM].messages, 6);
     }
 
     #[test]
     fn a_ban_holds_for_what_was_already_queued_and_keeps_order() {
-        let (mut state, guard) = (state(), Arc::new(OrderGuard::default()));
-        let stale = item(&guard.admit(), 4);
-        let refused = decide_with(&mut state, &stale, 1, Some(RoomRole::Banned));
-        assert_eq!(refused, Decision::Refuse(RejectCode::Forbidden));
-        // Queued behind it, even though it would pass by itself.
-        assert_eq!(
-            decide_with(&mut state, &stale, 1, Some(RoomRole::Member)),
-            Decision::Refuse(RejectCode::OrderBroken)
-        );
+        let guard = Arc::new(OrderGuard::default());
+        let order = guard.admit();
+        let stale = |n| Item { acl_version: 4, ..item(n, &order, Change::Message) };
+        let mut banned = facts(Some(RoomRole::Banned));
+        let decided = decide(&mut banned, vec![stale(1), stale(2)], Millis(1));
+        assert_eq!(decided[0].decision, Decision::Refuse(RejectCode::Forbidden));
+        assert_eq!(decided[1].decision, Decision::Refuse(RejectCode::OrderBroken), "queued behind it");
+        assert_eq!(banned.rooms[&ROOM].head, Seq(7), "refusals take no seq");
+        // In a later batch it would pass by itself.
+        let mut member = facts(Some(RoomRole::Member));
+        assert!(matches!(decide_at(&mut member, vec![stale(3)], 1)[0], Decision::Append { .. }), "not durable yet");
+        decided.iter().for_each(Decided::note_order);
+        assert_eq!(decide_at(&mut member, vec![stale(4)], 1), [Decision::Refuse(RejectCode::OrderBroken)]);
         guard.acknowledge();
-        let fresh = item(&guard.admit(), 4);
-        assert!(matches!(decide_with(&mut state, &fresh, 1, Some(RoomRole::Member)), Decision::Append { .. }));
-        assert_eq!(state.head, Seq(8), "refusals take no seq");
+        let fresh = Item { order: guard.admit(), ..stale(5) };
+        assert!(matches!(decide_at(&mut member, vec![fresh], 1)[0], Decision::Append { .. }));
     }
 
     #[test]
     fn a_resend_gets_the_old_seq_and_a_reuse_is_told() {
-        let mut state = state();
+        let mut facts = facts(None);
+        let item = item(1, &Order::none(), Change::Message);
         let appended = Appended { seq: Seq(3), time: Millis(5), altered: true, duplicate: false };
         let recorded = Recorded { digest: [4; 16], outcome: Outcome::Appended(appended) };
-        let item = item(&Order::none(), 5);
-        let mut decide = |recorded| {
-            let facts = Facts { recorded: Some(recorded), membership: &mut || Ok(None) };
-            decide_item(&mut state, &item, Millis(1), facts).unwrap()
-        };
-        let again = Outcome::Appended(Appended { duplicate: true, ..appended });
-        assert_eq!(decide(recorded.clone()), Decision::Recorded(again));
-        assert_eq!(decide(Recorded { digest: [0; 16], ..recorded }), Decision::Refuse(RejectCode::ClientIdReused));
-        assert_eq!(state.head, Seq(7));
+        facts.recorded.insert(item.key(), recorded);
+        let again = Decision::Recorded(Outcome::Appended(Appended { duplicate: true, ..appended }));
+        let reused = Item { digest: [0; 16], ..item.clone() };
+        let decided = decide_at(&mut facts, vec![item, reused], 1);
+        assert_eq!(decided, [again, Decision::Refuse(RejectCode::ClientIdReused)]);
+        assert_eq!(facts.rooms[&ROOM].head, Seq(7));
+    }
+
+    #[test]
+    fn what_a_batch_does_holds_for_what_stands_behind_it() {
+        let (mut facts, order) = (facts(Some(RoomRole::Member)), Order::none());
+        let mut batch = vec![item(1, &order, Change::Leave), item(2, &order, Change::Message)];
+        let keys = [(ROOM, AUTHOR)].into();
+        assert_eq!((Needs::of(&batch).members, facts.late_members(&batch)), (keys, [(ROOM, AUTHOR)].into()));
+        batch.push(item(1, &order, Change::Leave));
+        let decided = decide_at(&mut facts, batch, 1);
+        assert_eq!(decided[1], Decision::Refuse(RejectCode::NotMember));
+        assert!(matches!(decided[2], Decision::Recorded(_)), "the same client id");
+        assert_eq!((facts.members[&(ROOM, AUTHOR)].leave_seq, facts.rooms[&ROOM].members), (Some(Seq(8)), 0));
     }
 }

@@ -14,7 +14,7 @@ use super::access;
 use super::append::{Change, Decision, Item, Order};
 use super::auth::Actor;
 use super::publish::check_age;
-use super::store::{NewRoom, Outcome};
+use super::store::{NewRoom, Outcome, new_incarnation};
 
 impl Core {
     /// Creates a named room; its author owns it. The room's id is the client id, so a resend finds it.
@@ -34,7 +34,9 @@ impl Core {
         }
         self.check_room_count(id, actor.user).await?;
         let content = EntryContent::RoomCreated { name: create.name.clone(), topic: create.topic.clone() };
-        let change = Change::CreateRoom(Box::new(NewRoom { name: create.name, topic: create.topic }));
+        let (incarnation, created) = (new_incarnation(self.clock.random()), self.clock.now());
+        let new = NewRoom { name: create.name, topic: create.topic, incarnation, created };
+        let change = Change::CreateRoom(Box::new(new));
         let note = self.note_item(actor, SelfNote::Joined(id));
         self.append_own(own_item(actor, id, create.client_id, content, change, Some(note))).await?;
         self.room_reply(actor, id).await

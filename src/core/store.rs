@@ -60,7 +60,15 @@ pub struct NewUser {
     pub role: ServerRole,
     pub password_hash: Option<String>,
     pub self_room: RoomId,
+    /// Of that log, drawn by [`new_incarnation`].
+    pub incarnation: Incarnation,
     pub created: Millis,
+}
+
+/// The identity of a new log's history: never 0, and a number in every store.
+#[must_use]
+pub fn new_incarnation(random: u128) -> Incarnation {
+    Incarnation((random as u64 & i64::MAX.cast_unsigned()).max(1))
 }
 
 /// How creating an account went.
@@ -134,6 +142,8 @@ pub struct Membership {
 pub struct NewRoom {
     pub name: RoomName,
     pub topic: Topic,
+    pub incarnation: Incarnation,
+    pub created: Millis,
 }
 
 /// What a room is now.
@@ -208,6 +218,10 @@ pub struct Unappended {
 pub trait Store: Send + Sync {
     /// Whether it reads and writes; for readiness.
     async fn ping(&self) -> Result<()>;
+    /// Settings of the database that break the promise of an acknowledgement; nothing where there are none.
+    async fn unsafe_settings(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
     /// Finishes what waits, leaves its files tidy, and takes nothing more.
     async fn close(&self);
 
@@ -248,8 +262,11 @@ pub trait Store: Send + Sync {
     async fn counts(&self, room: RoomId, user: UserId) -> Result<(u32, u32)>;
 
     // ---- logs
+    /// How many batches it can commit at a time; each room belongs to one of so many writers.
+    fn writers(&self) -> usize;
     /// Appends a batch in one transaction: [`super::append::decide`] says for each item, in order, on
-    /// rows read inside the transaction, what becomes of it. Durable when it returns.
+    /// rows read inside the transaction, what becomes of it. Durable when it returns. An error means that nothing
+    /// was appended: while the outcome of a commit is unknown, this does not return.
     async fn append(&self, batch: Vec<Item>, now: Millis) -> Result<Vec<Decided>>;
     /// What was decided about a client id before.
     async fn find_recorded(&self, room: RoomId, author: UserId, client_id: ClientId) -> Result<Option<Recorded>>;

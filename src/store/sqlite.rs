@@ -114,6 +114,9 @@ macro_rules! store {
                 self.writer.run(rooms::ping).await?;
                 self.readers.run(rooms::ping).await
             }
+            fn writers(&self) -> usize {
+                1
+            }
             async fn close(&self) {
                 self.writer.close().await;
             }

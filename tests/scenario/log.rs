@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use confab::core::append::{Change, Item, Order};
-use confab::core::store::Store;
 use confab_protocol::codec::{decode_entry, encode_entry, encode_server_frame};
 use confab_protocol::command::{Appended, Command, Reply, ResumeOutcome, Secret, ServerFrame};
 use confab_protocol::limits::FRAME_BYTES_MAX;
@@ -256,7 +255,7 @@ async fn until_refused(target: &Target) {
 
 /// Fills a room in the server's own store, as fast as an import.
 async fn import(server: &TestServer, room: RoomId, author: UserId, count: usize) {
-    let store = confab::open_store(&server.config).unwrap();
+    let store = confab::open_store(&server.config).await.unwrap();
     let item = |number: usize| {
         let (client_id, body) = (client_id(), Body::parse(&format!("import {number}")).unwrap());
         let payload = encode_entry(&Entry { author, client_id, content: EntryContent::Message(body) });

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use confab::core::append::{Change, Decision, Item, Order, OrderGuard};
-use confab::core::store::Store;
 use confab_protocol::codec::decode_entry;
 use confab_protocol::command::{Command, Login, Reply, RoomTarget, Secret};
 use confab_protocol::model::{
@@ -256,7 +255,7 @@ async fn a_change_and_its_note_are_one_commit() {
     let mut alice = Raw::enter(&target, Transport::Quic, &token).await;
     let room = alice.join("both").await;
     let own = Raw::greet(&target, Transport::WebSocket, Some(&token)).await.1.identity.unwrap().self_room;
-    let store = confab::open_store(&server.config).unwrap();
+    let store = confab::open_store(&server.config).await.unwrap();
     let item = |room, change, then: Option<Item>| Item {
         room,
         author: user,

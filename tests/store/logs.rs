@@ -141,13 +141,11 @@ async fn what_follows_is_appended_with_it_or_not_at_all(scene: Scene) {
 }
 
 async fn a_name_of_a_room_is_taken_once(scene: Scene) {
-    use confab::core::store::NewRoom;
-    use confab_protocol::model::Topic;
     let alice = scene.user("alice").await.id;
     let room = scene.room(alice, "one").await;
     let name = RoomName::parse("one").unwrap();
-    assert_eq!(scene.store.find_room(name.clone()).await.unwrap(), Some(room));
-    let new = Box::new(NewRoom { name, topic: Topic::parse("").unwrap() });
+    assert_eq!(scene.store.find_room(name).await.unwrap(), Some(room));
+    let new = Box::new(scene.new_room("one"));
     let other = RoomId::from_u128(77);
     let refused = scene.append_one(scene.item(other, alice, Change::CreateRoom(new))).await;
     assert_eq!(refused, Decision::Refuse(RejectCode::RoomNameTaken));

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod logs;
+mod postgres;
 mod refresh;
 
 use std::pin::Pin;
@@ -11,10 +12,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use confab::core::append::{Change, Decided, Decision, Item, Order};
 use confab::core::store::{NewLogin, NewRoom, NewUser, Store};
+use confab::store::postgres::Postgres;
 use confab::store::sqlite::Sqlite;
 use confab_protocol::model::{
-    ClientId, DeviceId, DeviceName, DisplayName, Millis, RoomId, RoomName, RoomRole, Seq, ServerRole, Topic, UserId,
-    Username,
+    ClientId, DeviceId, DeviceName, DisplayName, Incarnation, Millis, RoomId, RoomName, RoomRole, Seq, ServerRole,
+    Topic, UserId, Username,
 };
 
 type Case = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -56,6 +58,7 @@ impl Scene {
             role,
             password_hash: Some(format!("hash of {name}")),
             self_room: RoomId::new(START.after(self.next()), self.next().into()),
+            incarnation: Incarnation(self.next() + 1),
             created: START,
         }
     }
@@ -99,10 +102,15 @@ impl Scene {
     /// A room that this user owns; its first entry is its making.
     async fn room(&self, owner: UserId, name: &str) -> RoomId {
         let room = RoomId::new(START.after(self.next()), self.next().into());
-        let new = NewRoom { name: RoomName::parse(name).unwrap(), topic: Topic::parse("talk").unwrap() };
+        let new = self.new_room(name);
         let made = self.append_one(self.item(room, owner, Change::CreateRoom(Box::new(new)))).await;
         assert_eq!(seq(&made), Some(1));
         room
+    }
+
+    fn new_room(&self, name: &str) -> NewRoom {
+        let (name, topic) = (RoomName::parse(name).unwrap(), Topic::parse("talk").unwrap());
+        NewRoom { name, topic, incarnation: Incarnation(self.next() + 1), created: START }
     }
 
     async fn join(&self, room: RoomId, user: UserId) -> Decision {
@@ -134,10 +142,27 @@ async fn sqlite_keeps_to_the_contract() {
     for (name, case) in all_cases() {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(Sqlite::open(&folder.path().join("confab.db"), 2).unwrap());
-        eprintln!("sqlite: {name}");
-        case(Scene { store: store.clone(), count: Arc::default() }).await;
-        store.ping().await.unwrap();
-        store.close().await;
-        assert!(store.ping().await.is_err(), "{name}: closed is closed");
+        run("sqlite", name, *case, store).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_keeps_to_the_contract() {
+    for (name, case) in all_cases() {
+        run("postgres", name, *case, Arc::new(postgres().await)).await;
+    }
+}
+
+/// A store on a database that nobody used before.
+async fn postgres() -> Postgres {
+    postgres::open(&postgres::fresh_url().await).await.unwrap()
+}
+
+async fn run(kind: &str, name: &str, case: fn(Scene) -> Case, store: Arc<dyn Store>) {
+    eprintln!("{kind}: {name}");
+    case(Scene { store: store.clone(), count: Arc::default() }).await;
+    store.ping().await.unwrap();
+    assert_eq!(store.unsafe_settings().await.unwrap(), [""; 0]);
+    store.close().await;
+    assert!(store.ping().await.is_err(), "{name}: closed is closed");
 }

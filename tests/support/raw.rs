@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use confab::clock::{Clock, SystemClock};
 use confab::config::Config;
 use confab::core::auth::{Auth, mint_token};
-use confab::core::store::{NewUser, Store};
+use confab::core::store::NewUser;
 use confab::metrics::Metrics;
 use confab_protocol::chat_capnp as wire;
 use confab_protocol::close::Close;
@@ -428,7 +428,7 @@ pub async fn accounts(config: &Config, names: &[&str]) -> Vec<(UserId, Secret)> 
 pub async fn minted(config: &Config, names: &[&str], ttl_seconds: u64, at: Millis) -> Vec<(UserId, Secret)> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let auth = Auth::open(config, &clock, &Metrics::new()).unwrap();
-    let store = confab::open_store(config).unwrap();
+    let store = confab::open_store(config).await.unwrap();
     let user = |name: &&str| NewUser {
         id: UserId::new(now(), clock.random()),
         username: Username::parse(name).unwrap(),
@@ -436,6 +436,7 @@ pub async fn minted(config: &Config, names: &[&str], ttl_seconds: u64, at: Milli
         role: ServerRole::User,
         password_hash: None,
         self_room: RoomId::new(now(), clock.random()),
+        incarnation: Incarnation(1),
         created: now(),
     };
     store.import_users(names.iter().map(user).collect()).await.unwrap();
@@ -444,7 +445,7 @@ pub async fn minted(config: &Config, names: &[&str], ttl_seconds: u64, at: Milli
         let username = Username::parse(name).unwrap();
         let (user, _) = store.find_login(username.clone()).await.unwrap().unwrap();
         let device = DeviceId::new(now(), clock.random());
-        let token = mint_token(&store, auth.tokens(), username, device, ttl_seconds, at).await.unwrap().unwrap();
+        let token = mint_token(&*store, auth.tokens(), username, device, ttl_seconds, at).await.unwrap().unwrap();
         tokens.push((user.id, token));
     }
     tokens

@@ -82,10 +82,12 @@ impl Cmd {
     }
 }
 
-/// Where a program stands, if it does.
+/// Where a program stands, if it does. Debian keeps PostgreSQL's out of the path, because several may be installed.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let databases = versions.map(|version| version.path().join("bin"));
+    env::split_paths(&path).chain(databases).map(|dir| dir.join(name)).find(|file| file.is_file())
 }
 
 /// Installs the Debian packages whose program is missing: `(program, package)`.

@@ -53,8 +53,12 @@ pub(crate) fn test(layer: Option<&str>) -> Result<()> {
             assets::page()
         })?;
         timed("server", &|| {
-            let browser = [("chromium", "chromium"), ("chromedriver", "chromium-driver"), ("capnp", "capnproto")];
-            shell::ensure_apt(&browser)?;
+            shell::ensure_apt(&[
+                ("chromium", "chromium"),
+                ("chromedriver", "chromium-driver"),
+                ("capnp", "capnproto"),
+                ("initdb", "postgresql"),
+            ])?;
             Cmd::cargo().args(["test", "--package", "confab"]).run()
         })?;
     }

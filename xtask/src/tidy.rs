@@ -43,6 +43,8 @@ const EDGES: &[(&str, &[&str], &str)] = &[
 /// External crates that only some folders may name.
 const CRATES: &[(&str, &[&str])] = &[
     ("rusqlite", &["src/store/sqlite"]),
+    ("tokio_postgres", &["src/store/postgres"]),
+    ("deadpool_postgres", &["src/store/postgres"]),
     ("quinn", &["src/transport/quic.rs", "src/lib.rs", "client/src/link.rs"]),
     ("tokio_tungstenite", &["src/transport/websocket.rs", "src/http/socket.rs", "client/src/link.rs"]),
     ("wasmtime", &["src/plugin"]),

@@ -12,7 +12,7 @@ use super::tokens::{new_refresh_token, refresh_hash};
 use super::{Actor, Holder, TokenError, Tokens};
 use crate::config::Registration;
 use crate::core::Core;
-use crate::core::store::{Created, NewLogin, NewRefresh, NewUser, Refreshed, Store, User};
+use crate::core::store::{Created, NewLogin, NewRefresh, NewUser, Refreshed, Store, User, new_incarnation};
 
 impl Core {
     /// Creates an account and logs its first device in.
@@ -39,6 +39,7 @@ impl Core {
             role,
             password_hash,
             self_room: RoomId::new(now, self.clock.random()),
+            incarnation: new_incarnation(self.clock.random()),
             created: now,
         };
         match self.store.create_user(user.clone()).await.map_err(|error| self.unavailable(&error))? {

@@ -5,7 +5,6 @@ use confab_protocol::model::{DeviceId, Millis, RoomKind, RoomRole, UserId, Usern
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::{Sql, get, user};
-use crate::clock::random_bytes;
 use crate::core::store::{Created, LoggedIn, NewLogin, NewRefresh, NewUser, Refreshed, Result, User};
 
 /// An identical refresh so soon after is the same client trying twice, not a thief.
@@ -43,17 +42,12 @@ fn insert_user(connection: &Connection, new: &NewUser) -> Result<bool> {
     }
     let mut statement = connection
         .prepare_cached("INSERT INTO rooms (id, kind, incarnation, created_ms, members) VALUES (?, ?, ?, ?, 1)")?;
-    statement.execute(params![room, Sql(RoomKind::SelfLog), new_incarnation(), created])?;
+    statement.execute(params![room, Sql(RoomKind::SelfLog), Sql(new.incarnation), created])?;
     let mut statement =
         connection.prepare_cached("INSERT INTO members (room, user, role, join_seq) VALUES (?, ?, ?, 0)")?;
     // One's own log is the server's to write and one's own to read.
     statement.execute(params![room, id, Sql(RoomRole::Guest)])?;
     Ok(true)
-}
-
-/// Identity of a new log's history: random, positive, never 0.
-pub(super) fn new_incarnation() -> i64 {
-    (i64::from_ne_bytes(random_bytes()) & i64::MAX).max(1)
 }
 
 pub(super) fn find_login(connection: &Connection, username: Username) -> Result<Option<(User, Option<String>)>> {

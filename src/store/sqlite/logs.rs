@@ -1,102 +1,111 @@
 //! The logs themselves: append a batch, read pages.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use confab_protocol::command::Appended;
 use confab_protocol::limits::{PAGE_BYTES_MAX, PAGE_ITEMS_MAX};
-use confab_protocol::model::{
-    CaseId, ClientId, Envelope, Incarnation, Millis, RoomId, RoomKind, RoomRole, Seq, UserId,
-};
-use confab_protocol::reject::RejectCode;
+use confab_protocol::model::{CaseId, ClientId, Envelope, Incarnation, Millis, RoomId, RoomKind, Seq, UserId};
 use rusqlite::{Connection, DropBehavior, OptionalExtension, Row, Transaction, params};
 
-use super::accounts::new_incarnation;
-use super::rooms::{bound, membership};
+use super::rooms::bound;
 use super::rows::{Sql, get};
-use crate::core::append::{Change, Decided, Decision, Facts, Item, RoomState, decide};
+use crate::core::append::{Decided, Decision, Facts, Item, MemberKey, MemberState, Needs, RoomState, decide};
 use crate::core::store::{LogPage, LogState, NewRoom, Outcome, Place, Recorded, Result, Unappended};
 
 pub(super) fn append(connection: &Connection, batch: Vec<Item>, now: Millis) -> Result<Vec<Decided>> {
-    let mut rooms = Rooms::default();
-    let mut decided = Vec::with_capacity(batch.len());
-    for item in batch {
-        let decision = append_item(connection, &mut rooms, &item, now)?;
-        let then = match (&item.then, &decision) {
-            (Some(then), Decision::Append { .. }) => Some(append_item(connection, &mut rooms, then, now)?),
-            _ => None,
-        };
-        decided.push(Decided { item, decision, then });
+    let mut facts = Facts::default();
+    read_facts(connection, &mut facts, &Needs::of(&batch))?;
+    for key in facts.late_members(&batch) {
+        read_member(connection, &mut facts, key)?;
     }
-    rooms.write(connection)?;
+    let decided = decide(&mut facts, batch, now);
+    for (room, new) in &facts.created {
+        create_room(connection, *room, new)?;
+    }
+    let mut touched = BTreeSet::new();
+    for (item, decision) in decided.iter().flat_map(Decided::all) {
+        if let Decision::Append { seq, time, .. } = decision {
+            insert(connection, item, *seq, *time)?;
+            touched.insert(item.room);
+        }
+    }
+    for key in &facts.changed_members {
+        write_member(connection, &facts, *key)?;
+    }
+    for room in touched {
+        write_room(connection, &facts, room)?;
+    }
     Ok(decided)
 }
 
-fn append_item(connection: &Connection, rooms: &mut Rooms, item: &Item, now: Millis) -> Result<Decision> {
-    if let Change::CreateRoom(new) = &item.change
-        && let Some(refusal) = create_room(connection, item, new, now)?
-    {
-        return Ok(refusal);
+fn read_facts(connection: &Connection, facts: &mut Facts, needs: &Needs) -> Result<()> {
+    for room in &needs.rooms {
+        let mut statement = connection.prepare_cached(
+            "SELECT incarnation, head, last_ms, acl_version, members, messages FROM rooms WHERE id = ?",
+        )?;
+        let state = |row: &Row<'_>| {
+            let (head, last_time, acl, messages): (Seq, Millis, i64, i64) =
+                (get(row, 1)?, get(row, 2)?, row.get(3)?, row.get(5)?);
+            let (acl_version, messages) = (acl.cast_unsigned(), messages.cast_unsigned());
+            Ok(RoomState { incarnation: get(row, 0)?, head, last_time, acl_version, members: row.get(4)?, messages })
+        };
+        facts.rooms.extend(statement.query_row([Sql(*room)], state).optional()?.map(|state| (*room, state)));
     }
-    let Some(state) = rooms.find(connection, item.room)? else { return Ok(Decision::Refuse(RejectCode::UnknownRoom)) };
-    let facts = Facts {
-        recorded: find_recorded(connection, item.room, item.author, item.client_id)?,
-        membership: &mut || membership(connection, item.room, item.author),
+    for key in &needs.keys {
+        let (room, author, client_id) = *key;
+        facts.recorded.extend(find_recorded(connection, room, author, client_id)?.map(|recorded| (*key, recorded)));
+    }
+    for name in &needs.names {
+        let mut statement = connection.prepare_cached("SELECT 1 FROM rooms WHERE name = ?")?;
+        if statement.exists([name.as_str()])? {
+            facts.names.insert(name.clone());
+        }
+    }
+    needs.members.iter().try_for_each(|key| read_member(connection, facts, *key))
+}
+
+fn read_member(connection: &Connection, facts: &mut Facts, key: MemberKey) -> Result<()> {
+    let mut statement =
+        connection.prepare_cached("SELECT role, join_seq, leave_seq FROM members WHERE room = ? AND user = ?")?;
+    let member = |row: &Row<'_>| {
+        let left: Option<Sql<Seq>> = row.get(2)?;
+        Ok(MemberState { role: get(row, 0)?, join_seq: get(row, 1)?, leave_seq: left.map(|sql| sql.0) })
     };
-    let decision = decide(state, item, now, facts)?;
-    if let Decision::Append { seq, time, .. } = decision {
-        insert(connection, item, seq, time)?;
-        change_members(connection, item, seq)?;
-    }
-    Ok(decision)
+    let member = statement.query_row(params![Sql(key.0), Sql(key.1)], member).optional()?;
+    facts.members.extend(member.map(|member| (key, member)));
+    Ok(())
 }
 
-/// The rooms of one batch: read once, moved on in memory, written once.
-#[derive(Default)]
-struct Rooms {
-    states: HashMap<RoomId, RoomState>,
-}
-
-impl Rooms {
-    fn find(&mut self, connection: &Connection, room: RoomId) -> Result<Option<&mut RoomState>> {
-        if !self.states.contains_key(&room) {
-            let mut statement =
-                connection.prepare_cached("SELECT incarnation, head, last_ms, acl_version FROM rooms WHERE id = ?")?;
-            let state = |row: &Row<'_>| {
-                let (head, last_time, acl): (Seq, Millis, i64) = (get(row, 1)?, get(row, 2)?, row.get(3)?);
-                Ok(RoomState { incarnation: get(row, 0)?, head, last_time, acl_version: acl.cast_unsigned() })
-            };
-            let Some(state) = statement.query_row([Sql(room)], state).optional()? else { return Ok(None) };
-            self.states.insert(room, state);
-        }
-        Ok(self.states.get_mut(&room))
-    }
-
-    fn write(&self, connection: &Connection) -> Result<()> {
-        let mut statement =
-            connection.prepare_cached("UPDATE rooms SET head = ?2, last_ms = ?3, acl_version = ?4 WHERE id = ?1")?;
-        for (room, state) in &self.states {
-            let acl = state.acl_version.cast_signed();
-            statement.execute(params![Sql(*room), Sql(state.head), Sql(state.last_time), acl])?;
-        }
-        Ok(())
-    }
-}
-
-/// Inserts the room before its first entry; a refusal if the name went meanwhile.
-fn create_room(connection: &Connection, item: &Item, new: &NewRoom, now: Millis) -> Result<Option<Decision>> {
+fn write_member(connection: &Connection, facts: &Facts, key: MemberKey) -> Result<()> {
+    let Some(member) = facts.members.get(&key) else { return Ok(()) };
     let mut statement = connection.prepare_cached(
-        "INSERT INTO rooms (id, kind, name, topic, incarnation, created_ms) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "INSERT INTO members (room, user, role, join_seq, leave_seq) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (room, user) DO UPDATE SET role = excluded.role, join_seq = excluded.join_seq,
+             leave_seq = excluded.leave_seq",
     )?;
-    let (id, kind, created) = (Sql(item.room), Sql(RoomKind::Channel), Sql(now));
-    let inserted =
-        statement.execute(params![id, kind, new.name.as_str(), new.topic.as_str(), new_incarnation(), created])?;
-    if inserted == 1 {
-        return Ok(None);
-    }
-    // The same room again is for the dedupe to find; another one has the name.
-    let mut statement = connection.prepare_cached("SELECT 1 FROM rooms WHERE id = ?")?;
-    Ok((!statement.exists([id])?).then_some(Decision::Refuse(RejectCode::RoomNameTaken)))
+    let (join_seq, leave_seq) = (Sql(member.join_seq), member.leave_seq.map(Sql));
+    statement.execute(params![Sql(key.0), Sql(key.1), Sql(member.role), join_seq, leave_seq])?;
+    Ok(())
+}
+
+fn write_room(connection: &Connection, facts: &Facts, room: RoomId) -> Result<()> {
+    let Some(state) = facts.rooms.get(&room) else { return Ok(()) };
+    let mut statement = connection.prepare_cached(
+        "UPDATE rooms SET head = ?2, last_ms = ?3, acl_version = ?4, members = ?5, messages = ?6 WHERE id = ?1",
+    )?;
+    let (acl, messages) = (state.acl_version.cast_signed(), state.messages.cast_signed());
+    statement.execute(params![Sql(room), Sql(state.head), Sql(state.last_time), acl, state.members, messages])?;
+    Ok(())
+}
+
+fn create_room(connection: &Connection, room: RoomId, new: &NewRoom) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO rooms (id, kind, name, topic, incarnation, created_ms) VALUES (?, ?, ?, ?, ?, ?)",
+    )?;
+    let (id, kind, incarnation, created) = (Sql(room), Sql(RoomKind::Channel), Sql(new.incarnation), Sql(new.created));
+    statement.execute(params![id, kind, new.name.as_str(), new.topic.as_str(), incarnation, created])?;
+    Ok(())
 }
 
 fn insert(connection: &Connection, item: &Item, seq: Seq, time: Millis) -> Result<()> {
@@ -118,32 +127,6 @@ fn insert(connection: &Connection, item: &Item, seq: Seq, time: Millis) -> Resul
         item.altered,
         payload
     ])?;
-    Ok(())
-}
-
-fn change_members(connection: &Connection, item: &Item, seq: Seq) -> Result<()> {
-    let (room, user, seq) = (Sql(item.room), Sql(item.author), Sql(seq));
-    let by = match item.change {
-        Change::Message | Change::SelfNote => return Ok(()),
-        Change::CreateRoom(_) | Change::Join(_) => {
-            let role = if let Change::Join(role) = item.change { role } else { RoomRole::Owner };
-            let mut statement = connection.prepare_cached(
-                "INSERT INTO members (room, user, role, join_seq) VALUES (?, ?, ?, ?)
-                 ON CONFLICT (room, user) DO UPDATE SET join_seq = excluded.join_seq, leave_seq = NULL,
-                     -- An owner who comes back owns it still: nobody else does.
-                     role = CASE role WHEN 1 THEN 1 ELSE excluded.role END
-                 WHERE leave_seq IS NOT NULL",
-            )?;
-            i64::from(statement.execute(params![room, user, Sql(role), seq])? == 1)
-        }
-        Change::Leave => {
-            let mut statement = connection.prepare_cached(
-                "UPDATE members SET leave_seq = ?3 WHERE room = ?1 AND user = ?2 AND leave_seq IS NULL",
-            )?;
-            -i64::from(statement.execute(params![room, user, seq])? == 1)
-        }
-    };
-    connection.prepare_cached("UPDATE rooms SET members = members + ?2 WHERE id = ?1")?.execute(params![room, by])?;
     Ok(())
 }
 

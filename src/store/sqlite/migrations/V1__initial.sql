@@ -48,6 +48,7 @@ CREATE TABLE rooms (
     last_ms     INTEGER NOT NULL DEFAULT 0,  -- time of the newest entry
     acl_version INTEGER NOT NULL DEFAULT 0,
     members     INTEGER NOT NULL DEFAULT 0,
+    messages    INTEGER NOT NULL DEFAULT 0,  -- appended ever; the number of the newest
     created_ms  INTEGER NOT NULL
 ) WITHOUT ROWID, STRICT;
 

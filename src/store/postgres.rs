@@ -1,0 +1,200 @@
+//! The store of large servers: PostgreSQL. Any number of servers may append to any room; the database orders them.
+
+mod accounts;
+mod append;
+mod logs;
+mod options;
+mod rooms;
+mod rows;
+mod tls;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use confab_protocol::command::{Member, Room};
+use confab_protocol::model::{ClientId, DeviceId, Millis, RoomId, RoomName, Seq, UserId, Username};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
+use tokio_postgres::error::SqlState;
+
+pub use self::options::Options;
+use crate::core::append::{Decided, Item};
+use crate::core::store::{
+    Created, Error, LogPage, LoggedIn, Membership, NewLogin, NewRefresh, NewUser, Recorded, Refreshed, Result, Store,
+    Unappended, User,
+};
+
+mod migrations {
+    refinery::embed_migrations!("src/store/postgres/migrations");
+}
+
+/// A connection is waited for so long, whether it is busy or new.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Whoever migrates holds this lock of the database, so that servers that start together do it one after the other.
+const MIGRATION_LOCK: i64 = 0x636f_6e66_6162;
+
+/// A PostgreSQL database.
+pub struct Postgres {
+    writers: Pool,
+    others: Pool,
+    lanes: usize,
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        // Neither the statement's values nor a row's: both may be somebody's words.
+        let text = match error.as_db_error() {
+            Some(db) => format!("{}: {} ({})", db.severity(), db.message(), db.code().code()),
+            None => error.to_string(),
+        };
+        match error.code() {
+            Some(code) if is_of_data(code) => Self::Corrupt(text),
+            _ => Self::Unavailable(text),
+        }
+    }
+}
+
+/// Data exceptions, broken constraints, corruption: what no waiting mends.
+fn is_of_data(code: &SqlState) -> bool {
+    ["22", "23", "42", "XX"].iter().any(|class| code.code().starts_with(class))
+}
+
+impl From<PoolError> for Error {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Backend(error) => error.into(),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+/// Whether the same transaction may well pass when it is tried again.
+fn is_retryable(error: &tokio_postgres::Error) -> bool {
+    let again = [
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+        // Somebody else created the same room, or a client id was recorded without the room's lock.
+        SqlState::UNIQUE_VIOLATION,
+        SqlState::LOCK_NOT_AVAILABLE,
+    ];
+    error.code().is_some_and(|code| again.contains(code))
+}
+
+impl Postgres {
+    /// Connects and brings the schema up to date.
+    ///
+    /// # Errors
+    /// A database that cannot be reached or has a newer schema than this server.
+    pub async fn open(options: Options) -> Result<Self> {
+        let manager = || {
+            let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+            Manager::from_config(session(&options.url), options.tls.connector(), config)
+        };
+        let pool = |connections| {
+            let timeouts =
+                Timeouts { wait: Some(CONNECT_TIMEOUT), create: Some(CONNECT_TIMEOUT), recycle: Some(CONNECT_TIMEOUT) };
+            Pool::builder(manager())
+                .max_size(connections)
+                .timeouts(timeouts)
+                .runtime(Runtime::Tokio1)
+                .build()
+                .map_err(|error| Error::Unavailable(error.to_string()))
+        };
+        let (writers, others) = (pool(options.writers)?, pool(options.connections)?);
+        let store = Self { writers, others, lanes: options.writers };
+        store.migrate().await?;
+        Ok(store)
+    }
+
+    async fn migrate(&self) -> Result<()> {
+        let mut client = self.others.get().await?;
+        client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
+        let done = migrations::migrations::runner().set_grouped(true).run_async(&mut **client).await;
+        client.execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK]).await?;
+        let report = done.map_err(|error| {
+            Error::Unavailable(format!(
+                "the schema cannot be brought up to date (is this server older than its data?): {error}"
+            ))
+        })?;
+        for migration in report.applied_migrations() {
+            tracing::info!(%migration, "the schema was brought up to date");
+        }
+        Ok(())
+    }
+
+    async fn find_unsafe_settings(&self) -> Result<Vec<String>> {
+        let client = self.others.get().await?;
+        let rows = client
+            .query(
+                "SELECT name FROM pg_settings
+                 WHERE name IN ('fsync', 'synchronous_commit', 'full_page_writes') AND setting = 'off' ORDER BY name",
+                &[],
+            )
+            .await?;
+        rows.iter().map(|row| rows::plain(row, 0)).collect()
+    }
+}
+
+/// What every connection asks of its session, whatever the address says of TLS or targets.
+fn session(url: &tokio_postgres::Config) -> tokio_postgres::Config {
+    let mut config = url.clone();
+    config
+        .application_name("confab")
+        .connect_timeout(CONNECT_TIMEOUT)
+        .keepalives(true)
+        .keepalives_idle(Duration::from_secs(15))
+        .tcp_user_timeout(Duration::from_secs(20))
+        .options("-c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout=30s");
+    config
+}
+
+macro_rules! store {
+    ($($pool:ident $name:ident($($arg:ident: $type:ty),*) -> $out:ty = $run:path;)+) => {
+        #[async_trait]
+        impl Store for Postgres {
+            async fn ping(&self) -> Result<()> {
+                let client = self.writers.get().await?;
+                rooms::ping(&client).await
+            }
+            fn writers(&self) -> usize {
+                self.lanes
+            }
+            async fn close(&self) {
+                self.writers.close();
+                self.others.close();
+            }
+            async fn unsafe_settings(&self) -> Result<Vec<String>> {
+                self.find_unsafe_settings().await
+            }
+            async fn append(&self, batch: Vec<Item>, now: Millis) -> Result<Vec<Decided>> {
+                append::append(&self.writers, batch, now).await
+            }
+            $(async fn $name(&self, $($arg: $type),*) -> Result<$out> {
+                let mut client = self.$pool.get().await?;
+                $run(&mut client, $($arg),*).await
+            })+
+        }
+    };
+}
+
+store! {
+    others create_user(user: NewUser) -> Created = accounts::create_user;
+    others import_users(users: Vec<NewUser>) -> usize = accounts::import_users;
+    others set_password_hash(user: UserId, hash: String) -> () = accounts::set_password_hash;
+    others log_in(login: NewLogin) -> LoggedIn = accounts::log_in;
+    others refresh(hash: [u8; 32], next: NewRefresh, now: Millis) -> Refreshed = accounts::refresh;
+    others log_out(user: UserId, device: DeviceId) -> () = accounts::log_out;
+    others record(unappended: Unappended) -> Option<Recorded> = logs::record;
+    others has_owner() -> bool = accounts::has_owner;
+    others find_login(username: Username) -> Option<(User, Option<String>)> = accounts::find_login;
+    others find_identity(user: UserId, device: DeviceId) -> Option<(User, u32)> = accounts::find_identity;
+    others find_users(users: Vec<UserId>) -> Vec<Member> = accounts::find_users;
+    others find_room(name: RoomName) -> Option<RoomId> = rooms::find_room;
+    others room(room: RoomId, user: UserId) -> Option<Room> = rooms::room;
+    others list_rooms(user: UserId, joined_only: bool, after: RoomId, limit: usize) -> Vec<Room> = rooms::list_rooms;
+    others list_members(room: RoomId, after: UserId, limit: usize) -> Vec<Member> = rooms::list_members;
+    others membership(room: RoomId, user: UserId) -> Option<Membership> = rooms::membership;
+    others counts(room: RoomId, user: UserId) -> (u32, u32) = rooms::counts;
+    others find_recorded(room: RoomId, author: UserId, client_id: ClientId) -> Option<Recorded> = logs::find_recorded;
+    others read(room: RoomId, reader: UserId, after: Seq, limit: usize) -> Option<LogPage> = logs::read;
+    others history(room: RoomId, reader: UserId, before: Seq, limit: usize) -> Option<LogPage> = logs::history;
+}

@@ -1,0 +1,419 @@
+//! The group commit: one transaction in two pipelined round trips. The first locks the batch's rooms in the order of
+//! their ids and reads what the decisions need in statements behind the locks; then pure code decides; the second
+//! writes everything and commits.
+
+use confab_protocol::model::{Millis, RoomId, RoomKind, RoomName};
+use deadpool_postgres::{Client, Pool};
+use futures_util::future::join5;
+use tokio_postgres::error::{DbError, Severity};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, Statement};
+use uuid::Uuid;
+
+use super::rows::{Stored, get, get_optional, plain};
+use super::{is_retryable, logs};
+use crate::core::append::{Decided, Decision, Facts, Item, MemberKey, MemberState, Needs, RoomState, decide};
+use crate::core::store::{Error, Result};
+
+/// Tries of a batch that other nodes got in the way of.
+const TRIES_MAX: u32 = 8;
+/// Between tries to learn what became of a commit, milliseconds.
+const ASK_AGAIN_MS: u64 = 200;
+
+const LOCK: &str = "SELECT id, incarnation, head, last_ms, acl_version, members, messages
+     FROM rooms WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
+const RECORDED: &str = "SELECT e.room, e.author, e.client_id, e.digest, e.seq, e.time_ms, e.altered
+     FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS k (room, author, client_id)
+     JOIN entries e ON e.client_id = k.client_id AND e.author = k.author AND e.room = k.room";
+const UNAPPENDED: &str = "SELECT e.room, e.author, e.client_id, e.digest, e.case_id, e.code, e.detail
+     FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS k (room, author, client_id)
+     JOIN unappended e ON e.client_id = k.client_id AND e.author = k.author AND e.room = k.room";
+const MEMBERS: &str = "SELECT m.room, m.user_id, m.role, m.join_seq, m.leave_seq
+     FROM unnest($1::uuid[], $2::uuid[]) AS k (room, user_id)
+     JOIN members m ON m.room = k.room AND m.user_id = k.user_id";
+const NAMES: &str = "SELECT name FROM rooms WHERE name = ANY($1)";
+
+const INSERT_ROOMS: &str = "INSERT INTO rooms (id, kind, name, topic, incarnation, created_ms)
+     SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])";
+const INSERT_ENTRIES: &str =
+    "INSERT INTO entries (room, seq, time_ms, kind, author, client_id, digest, altered, payload)
+     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::smallint[], $5::uuid[], $6::uuid[],
+         $7::bytea[], $8::boolean[], $9::bytea[])";
+const WRITE_MEMBERS: &str = "INSERT INTO members (room, user_id, role, join_seq, leave_seq)
+     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::bigint[], $5::bigint[])
+     ON CONFLICT (room, user_id) DO UPDATE
+     SET role = excluded.role, join_seq = excluded.join_seq, leave_seq = excluded.leave_seq";
+const WRITE_ROOMS: &str = "UPDATE rooms r SET head = u.head, last_ms = u.last_ms, acl_version = u.acl_version,
+         members = u.members, messages = u.messages
+     FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::bigint[])
+         AS u (id, head, last_ms, acl_version, members, messages)
+     WHERE r.id = u.id";
+
+/// How a try of a transaction ended.
+enum Tried {
+    /// It is durable.
+    Committed(Vec<Decided>),
+    /// It is not, and somebody else was in the way: the same batch may be tried again.
+    Again(Vec<Item>, Error),
+    /// It is not.
+    Failed(Error),
+    /// The connection was lost after the commit was sent.
+    Unknown(Vec<Decided>),
+}
+
+pub(super) async fn append(pool: &Pool, batch: Vec<Item>, now: Millis) -> Result<Vec<Decided>> {
+    let mut batch = batch;
+    for _ in 0..TRIES_MAX {
+        let client = pool.get().await?;
+        match attempt(&client, batch, now).await {
+            Tried::Committed(decided) => return Ok(decided),
+            Tried::Failed(error) => {
+                abandon(client);
+                return Err(error);
+            }
+            Tried::Again(same, error) => {
+                tracing::debug!(%error, "a batch is tried again");
+                abandon(client);
+                batch = same;
+            }
+            Tried::Unknown(decided) => {
+                drop(client);
+                match resolve(pool, decided).await {
+                    Ok(decided) => return Ok(decided),
+                    Err(same) => batch = same,
+                }
+            }
+        }
+    }
+    Err(Error::Unavailable("other writers were in the way again and again".to_owned()))
+}
+
+/// A connection that may be inside a failed transaction is not for others.
+fn abandon(client: Client) {
+    drop(Client::take(client));
+}
+
+async fn attempt(client: &Client, batch: Vec<Item>, now: Millis) -> Tried {
+    let failed = |error: Failure, batch| match error {
+        Failure::Again(error) => Tried::Again(batch, error),
+        Failure::Final(error) => Tried::Failed(error),
+    };
+    let mut facts = Facts::default();
+    if let Err(error) = read_facts(client, &mut facts, &batch).await {
+        return failed(error, batch);
+    }
+    let decided = decide(&mut facts, batch, now);
+    let is_durable = decided.iter().flat_map(Decided::all).any(|(_, it)| matches!(it, Decision::Append { .. }));
+    if !is_durable {
+        // Nothing is written: how the transaction ends is all the same.
+        return match client.batch_execute("ROLLBACK").await {
+            Ok(()) => Tried::Committed(decided),
+            Err(error) => Tried::Failed(error.into()),
+        };
+    }
+    match write(client, &facts, &decided).await {
+        Ok(()) => Tried::Committed(decided),
+        Err(Fate::Unknown) => Tried::Unknown(decided),
+        Err(Fate::Undone(error)) if is_retryable(&error) => Tried::Again(items(decided), error.into()),
+        Err(Fate::Undone(error)) => Tried::Failed(error.into()),
+    }
+}
+
+/// What an error says of the transaction.
+enum Fate {
+    /// It is rolled back.
+    Undone(tokio_postgres::Error),
+    /// The connection broke, and the commit may have been under way.
+    Unknown,
+}
+
+impl Fate {
+    /// A statement before the commit: where the database refused it, the commit was a rollback.
+    fn of_statement(error: tokio_postgres::Error) -> Self {
+        if error.as_db_error().is_some() { Self::Undone(error) } else { Self::Unknown }
+    }
+
+    /// The commit itself: a database that dies tells so in place of the answer, whatever it had done by then.
+    fn of_commit(error: tokio_postgres::Error) -> Self {
+        let is_refusal = |db: &DbError| db.parsed_severity() == Some(Severity::Error);
+        if error.as_db_error().is_some_and(is_refusal) { Self::Undone(error) } else { Self::Unknown }
+    }
+}
+
+fn items(decided: Vec<Decided>) -> Vec<Item> {
+    decided.into_iter().map(|decided| decided.item).collect()
+}
+
+/// Why the facts could not be read; nothing was written in any case.
+enum Failure {
+    Again(Error),
+    Final(Error),
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        if is_retryable(&error) { Self::Again(error.into()) } else { Self::Final(error.into()) }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Final(error)
+    }
+}
+
+/// The first round trip; a second one only where rights have changed since they were checked.
+async fn read_facts(client: &Client, facts: &mut Facts, batch: &[Item]) -> std::result::Result<(), Failure> {
+    let needs = Needs::of(batch);
+    let rooms: Vec<Uuid> = needs.rooms.iter().map(|room| room.sql()).collect();
+    let keys = needs.keys.iter().map(|(room, author, id)| (room.sql(), (author.sql(), id.sql())));
+    let (key_rooms, (authors, ids)): (Vec<_>, (Vec<_>, Vec<_>)) = keys.unzip();
+    let [lock, recorded, unappended] = prepare(client, [LOCK, RECORDED, UNAPPENDED]).await?;
+    // Sent at once, in this order; the server runs each when the one before is done, so these see what was committed
+    // while the locks were waited for.
+    let key: [&(dyn ToSql + Sync); 3] = [&key_rooms, &authors, &ids];
+    let lock_params: [&(dyn ToSql + Sync); 1] = [&rooms];
+    let (begun, locked, recorded, unappended, members) = join5(
+        client.batch_execute("BEGIN"),
+        client.query(&lock, &lock_params),
+        client.query(&recorded, &key),
+        client.query(&unappended, &key),
+        query_members(client, needs.members.iter().copied()),
+    )
+    .await;
+    begun?;
+    for row in locked? {
+        facts.rooms.insert(get(&row, 0)?, room_state(&row)?);
+    }
+    for row in recorded? {
+        facts.recorded.insert((get(&row, 0)?, get(&row, 1)?, get(&row, 2)?), logs::appended(&row, 3)?);
+    }
+    for row in unappended? {
+        facts.recorded.insert((get(&row, 0)?, get(&row, 1)?, get(&row, 2)?), logs::unappended(&row, 3)?);
+    }
+    add_members(facts, members?)?;
+    if !needs.names.is_empty() {
+        let wanted: Vec<&str> = needs.names.iter().map(RoomName::as_str).collect();
+        let statement = client.prepare_cached(NAMES).await?;
+        for row in client.query(&statement, &[&wanted]).await? {
+            let taken: &str = plain(&row, 0)?;
+            facts.names.extend(needs.names.iter().find(|name| name.as_str() == taken).cloned());
+        }
+    }
+    let late = facts.late_members(batch);
+    add_members(facts, query_members(client, late.into_iter()).await?)?;
+    Ok(())
+}
+
+async fn prepare<const N: usize>(
+    client: &Client,
+    texts: [&str; N],
+) -> std::result::Result<[Statement; N], tokio_postgres::Error> {
+    let mut statements = Vec::with_capacity(N);
+    for text in texts {
+        statements.push(client.prepare_cached(text).await?);
+    }
+    Ok(statements.try_into().unwrap_or_else(|_| unreachable!("one for each text")))
+}
+
+async fn query_members(
+    client: &Client,
+    keys: impl ExactSizeIterator<Item = MemberKey>,
+) -> std::result::Result<Vec<Row>, tokio_postgres::Error> {
+    if keys.len() == 0 {
+        return Ok(Vec::new());
+    }
+    let (rooms, users): (Vec<Uuid>, Vec<Uuid>) = keys.map(|(room, user)| (room.sql(), user.sql())).unzip();
+    let statement = client.prepare_cached(MEMBERS).await?;
+    client.query(&statement, &[&rooms, &users]).await
+}
+
+fn add_members(facts: &mut Facts, rows: Vec<Row>) -> Result<()> {
+    for row in rows {
+        let member = MemberState { role: get(&row, 2)?, join_seq: get(&row, 3)?, leave_seq: get_optional(&row, 4)? };
+        facts.members.insert((get(&row, 0)?, get(&row, 1)?), member);
+    }
+    Ok(())
+}
+
+fn room_state(row: &Row) -> Result<RoomState> {
+    let (acl, messages): (i64, i64) = (plain(row, 4)?, plain(row, 6)?);
+    Ok(RoomState {
+        incarnation: get(row, 1)?,
+        head: get(row, 2)?,
+        last_time: get(row, 3)?,
+        acl_version: acl.cast_unsigned(),
+        members: get(row, 5)?,
+        messages: messages.cast_unsigned(),
+    })
+}
+
+/// The second round trip. `Ok`: it is durable.
+async fn write(client: &Client, facts: &Facts, decided: &[Decided]) -> std::result::Result<(), Fate> {
+    // Before anything is sent: a statement that is still being prepared would be overtaken by the commit.
+    let [entries, rooms, created, members] =
+        prepare(client, [INSERT_ENTRIES, WRITE_ROOMS, INSERT_ROOMS, WRITE_MEMBERS])
+            .await
+            .map_err(Fate::of_statement)?;
+    let columns = Columns::of(decided);
+    let (entry_params, touched) = (columns.params(), RoomColumns::of(facts, &columns.rooms));
+    let room_params = touched.params();
+    // In this order: rooms before their entries, and the commit last. A statement that fails makes the commit a
+    // rollback, which the database does not call an error: so each one counts.
+    let (created, members, inserted, moved, committed) = join5(
+        write_created(client, &created, facts),
+        write_members(client, &members, facts),
+        client.execute(&entries, &entry_params),
+        client.execute(&rooms, &room_params),
+        client.batch_execute("COMMIT"),
+    )
+    .await;
+    created.map_err(Fate::of_statement)?;
+    members.map_err(Fate::of_statement)?;
+    inserted.map_err(Fate::of_statement)?;
+    moved.map_err(Fate::of_statement)?;
+    committed.map_err(Fate::of_commit)
+}
+
+async fn write_created(
+    client: &Client,
+    statement: &Statement,
+    facts: &Facts,
+) -> std::result::Result<(), tokio_postgres::Error> {
+    if facts.created.is_empty() {
+        return Ok(());
+    }
+    let each = || facts.created.iter();
+    let ids: Vec<Uuid> = each().map(|(room, _)| room.sql()).collect();
+    let kinds = vec![RoomKind::Channel.sql(); ids.len()];
+    let names: Vec<&str> = each().map(|(_, new)| new.name.as_str()).collect();
+    let topics: Vec<&str> = each().map(|(_, new)| new.topic.as_str()).collect();
+    let incarnations: Vec<i64> = each().map(|(_, new)| new.incarnation.sql()).collect();
+    let created: Vec<i64> = each().map(|(_, new)| new.created.sql()).collect();
+    client.execute(statement, &[&ids, &kinds, &names, &topics, &incarnations, &created]).await?;
+    Ok(())
+}
+
+async fn write_members(
+    client: &Client,
+    statement: &Statement,
+    facts: &Facts,
+) -> std::result::Result<(), tokio_postgres::Error> {
+    if facts.changed_members.is_empty() {
+        return Ok(());
+    }
+    let each = || facts.changed_members.iter().filter_map(|key| Some((key, facts.members.get(key)?)));
+    let rooms: Vec<Uuid> = each().map(|(key, _)| key.0.sql()).collect();
+    let users: Vec<Uuid> = each().map(|(key, _)| key.1.sql()).collect();
+    let roles: Vec<i16> = each().map(|(_, member)| member.role.sql()).collect();
+    let joins: Vec<i64> = each().map(|(_, member)| member.join_seq.sql()).collect();
+    let leaves: Vec<Option<i64>> = each().map(|(_, member)| member.leave_seq.map(Stored::sql)).collect();
+    client.execute(statement, &[&rooms, &users, &roles, &joins, &leaves]).await?;
+    Ok(())
+}
+
+/// The entries of a batch, column by column.
+#[derive(Default)]
+struct Columns<'a> {
+    rooms: Vec<Uuid>,
+    seqs: Vec<i64>,
+    times: Vec<i64>,
+    kinds: Vec<i16>,
+    authors: Vec<Uuid>,
+    ids: Vec<Uuid>,
+    digests: Vec<&'a [u8]>,
+    altered: Vec<bool>,
+    payloads: Vec<&'a [u8]>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(decided: &'a [Decided]) -> Self {
+        let mut columns = Self::default();
+        for (item, decision) in decided.iter().flat_map(Decided::all) {
+            let Decision::Append { seq, time, .. } = decision else { continue };
+            columns.rooms.push(item.room.sql());
+            columns.seqs.push(seq.sql());
+            columns.times.push(time.sql());
+            columns.kinds.push(i16::from(item.change.kind()));
+            columns.authors.push(item.author.sql());
+            columns.ids.push(item.client_id.sql());
+            columns.digests.push(&item.digest);
+            columns.altered.push(item.altered);
+            columns.payloads.push(&item.payload);
+        }
+        columns
+    }
+
+    fn params(&self) -> [&(dyn ToSql + Sync); 9] {
+        let Self { rooms, seqs, times, kinds, authors, ids, digests, altered, payloads } = self;
+        [rooms, seqs, times, kinds, authors, ids, digests, altered, payloads]
+    }
+}
+
+/// The rooms that a batch moved on, column by column.
+#[derive(Default)]
+struct RoomColumns {
+    ids: Vec<Uuid>,
+    heads: Vec<i64>,
+    times: Vec<i64>,
+    acl_versions: Vec<i64>,
+    members: Vec<i32>,
+    messages: Vec<i64>,
+}
+
+impl RoomColumns {
+    fn of(facts: &Facts, rooms: &[Uuid]) -> Self {
+        let mut rooms: Vec<Uuid> = rooms.to_vec();
+        rooms.sort_unstable();
+        rooms.dedup();
+        let mut columns = Self::default();
+        for room in rooms {
+            let Some(state) = facts.rooms.get(&RoomId::from_u128(room.as_u128())) else { continue };
+            columns.ids.push(room);
+            columns.heads.push(state.head.sql());
+            columns.times.push(state.last_time.sql());
+            columns.acl_versions.push(state.acl_version.cast_signed());
+            columns.members.push(state.members.cast_signed());
+            columns.messages.push(state.messages.cast_signed());
+        }
+        columns
+    }
+
+    fn params(&self) -> [&(dyn ToSql + Sync); 6] {
+        let Self { ids, heads, times, acl_versions, members, messages } = self;
+        [ids, heads, times, acl_versions, members, messages]
+    }
+}
+
+/// Learns what became of a commit whose answer was lost, however long that takes: `Err` gives the batch back, which
+/// is not in the store then. The locks of its rooms are waited for, so that a commit still under way is over.
+async fn resolve(pool: &Pool, decided: Vec<Decided>) -> std::result::Result<Vec<Decided>, Vec<Item>> {
+    tracing::warn!(entries = decided.len(), "the answer to a commit was lost; asking what became of it");
+    loop {
+        match is_committed(pool, &decided).await {
+            Ok(true) => return Ok(decided),
+            Ok(false) => return Err(items(decided)),
+            Err(error) => {
+                tracing::debug!(%error, "the fate of a commit is still unknown");
+                tokio::time::sleep(std::time::Duration::from_millis(ASK_AGAIN_MS)).await;
+            }
+        }
+    }
+}
+
+async fn is_committed(pool: &Pool, decided: &[Decided]) -> Result<bool> {
+    let items = decided.iter().flat_map(Decided::all).map(|(item, _)| item.room);
+    let rooms: Vec<Uuid> = items.map(Stored::sql).collect();
+    let appended = decided.iter().flat_map(Decided::all).find_map(|(item, decision)| match decision {
+        Decision::Append { seq, .. } => Some((item, *seq)),
+        _ => None,
+    });
+    let Some((item, seq)) = appended else { return Ok(true) };
+    let mut client = pool.get().await?;
+    let transaction = client.transaction().await?;
+    transaction.query("SELECT id FROM rooms WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE", &[&rooms]).await?;
+    let key: [&(dyn ToSql + Sync); 3] = [&item.room.sql(), &seq.sql(), &item.client_id.sql()];
+    let found =
+        transaction.query_opt("SELECT 1 FROM entries WHERE room = $1 AND seq = $2 AND client_id = $3", &key).await?;
+    Ok(found.is_some())
+}

@@ -1,0 +1,111 @@
+-- Ids are UUIDv7, times milliseconds since the Unix epoch. The columns mean what they mean in the embedded store.
+
+CREATE TABLE users (
+    id            uuid PRIMARY KEY,
+    username      text NOT NULL UNIQUE,      -- folded by the core
+    display_name  text NOT NULL,
+    role          smallint NOT NULL,         -- ServerRole
+    password_hash text,                      -- null: cannot log in by password
+    self_room     uuid NOT NULL,
+    token_version integer NOT NULL DEFAULT 0,
+    created_ms    bigint NOT NULL
+);
+
+CREATE UNIQUE INDEX users_owner ON users (role) WHERE role = 1;
+
+CREATE TABLE devices (
+    id         uuid NOT NULL,
+    user_id    uuid NOT NULL REFERENCES users (id),
+    name       text NOT NULL,
+    active     boolean NOT NULL,             -- false after logout
+    login      integer NOT NULL DEFAULT 0,   -- counts logins after a logout; access tokens carry it
+    created_ms bigint NOT NULL,
+    PRIMARY KEY (user_id, id)
+);
+
+CREATE TABLE refresh_tokens (
+    hash        bytea PRIMARY KEY,           -- SHA-256
+    family      uuid NOT NULL,
+    user_id     uuid NOT NULL,
+    device      uuid NOT NULL,
+    idle_ms     bigint NOT NULL,             -- not after
+    absolute_ms bigint NOT NULL,             -- not after
+    spent_ms    bigint                       -- null: unused
+);
+
+CREATE INDEX refresh_tokens_family ON refresh_tokens (family);
+CREATE INDEX refresh_tokens_device ON refresh_tokens (user_id, device);
+CREATE INDEX refresh_tokens_absolute ON refresh_tokens (absolute_ms);
+
+-- Every append moves its room's row on; room for the next version keeps that within the page.
+CREATE TABLE rooms (
+    id           uuid PRIMARY KEY,
+    kind         smallint NOT NULL,          -- RoomKind
+    name         text UNIQUE,                -- null for self logs
+    topic        text NOT NULL DEFAULT '',
+    incarnation  bigint NOT NULL,
+    first_seq    bigint NOT NULL DEFAULT 1,
+    head         bigint NOT NULL DEFAULT 0,
+    last_ms      bigint NOT NULL DEFAULT 0,  -- time of the newest entry
+    acl_version  bigint NOT NULL DEFAULT 0,
+    members      integer NOT NULL DEFAULT 0,
+    messages     bigint NOT NULL DEFAULT 0,  -- appended ever; the number of the newest
+    slow_mode_ms bigint NOT NULL DEFAULT 0,  -- least time between two messages of a member
+    created_ms   bigint NOT NULL
+) WITH (fillfactor = 50);
+
+CREATE TABLE members (
+    room         uuid NOT NULL REFERENCES rooms (id),
+    user_id      uuid NOT NULL REFERENCES users (id),
+    role         smallint NOT NULL,          -- RoomRole, sanctions aside
+    join_seq     bigint NOT NULL,
+    leave_seq    bigint,                     -- null: is a member
+    sanction     smallint NOT NULL DEFAULT 0, -- 0 none, 6 muted, 7 banned (as RoomRole)
+    until_ms     bigint NOT NULL DEFAULT 0,  -- of the sanction
+    last_post_ms bigint NOT NULL DEFAULT 0,
+    read_seq     bigint NOT NULL DEFAULT 0,  -- read marker ...
+    read_number  bigint NOT NULL DEFAULT 0,  -- ... and the number of the last message up to it
+    PRIMARY KEY (room, user_id)
+) WITH (fillfactor = 80);
+
+CREATE INDEX members_user ON members (user_id, room) WHERE leave_seq IS NULL;
+
+CREATE TABLE entries (
+    room      uuid NOT NULL,
+    seq       bigint NOT NULL,
+    time_ms   bigint NOT NULL,
+    rev       integer NOT NULL DEFAULT 0,
+    kind      smallint NOT NULL,             -- Change::kind
+    author    uuid NOT NULL,
+    client_id uuid NOT NULL,
+    digest    bytea NOT NULL,
+    altered   boolean NOT NULL,
+    payload   bytea NOT NULL,                -- the encoded entry: stored, pushed and paged as it is
+    number    bigint,                        -- of a message: how many the room had with it
+    reply_to  bigint,                        -- of a message
+    target    bigint,                        -- of an edit, deletion, reaction or pin: what it is about
+    PRIMARY KEY (room, seq),
+    UNIQUE (client_id, author, room)
+) PARTITION BY HASH (room);
+
+DO $$
+BEGIN
+    FOR part IN 0..7 LOOP
+        EXECUTE format('CREATE TABLE entries_%s PARTITION OF entries FOR VALUES WITH (MODULUS 8, REMAINDER %s)', part, part);
+    END LOOP;
+END $$;
+
+-- What was decided without appending: held for review, or refused by a plugin.
+CREATE TABLE unappended (
+    room      uuid NOT NULL,
+    author    uuid NOT NULL,
+    client_id uuid NOT NULL,
+    digest    bytea NOT NULL,
+    case_id   uuid,                          -- null: refused
+    code      integer NOT NULL,              -- of the reject; 0 when held
+    detail    text NOT NULL,                 -- what the author was told
+    note      text NOT NULL,                 -- for moderators
+    payload   bytea NOT NULL,                -- empty when refused
+    time_ms   bigint NOT NULL,
+    PRIMARY KEY (room, author, client_id)
+);

@@ -1,0 +1,109 @@
+//! Rooms and members, for reading; they change only with an append.
+
+use confab_protocol::command::{Member, Room};
+use confab_protocol::model::{RoomId, RoomName, UserId};
+use deadpool_postgres::Client;
+use tokio_postgres::Row;
+
+use super::rows::{Stored, get, get_optional, plain};
+use crate::core::store::{Error, Membership, Result};
+
+pub(super) async fn ping(client: &Client) -> Result<()> {
+    let statement = client.prepare_cached("SELECT pg_is_in_recovery()").await?;
+    let row = client.query_one(&statement, &[]).await?;
+    if plain(&row, 0)? {
+        return Err(Error::Unavailable("the database is read-only: a standby".to_owned()));
+    }
+    Ok(())
+}
+
+pub(super) async fn find_room(client: &Client, name: RoomName) -> Result<Option<RoomId>> {
+    let statement = client.prepare_cached("SELECT id FROM rooms WHERE name = $1").await?;
+    let row = client.query_opt(&statement, &[&name.as_str()]).await?;
+    row.map(|row| get(&row, 0)).transpose()
+}
+
+/// The columns that every query of rooms selects, in this order.
+fn read_room(row: &Row) -> Result<Room> {
+    Ok(Room {
+        id: get(row, 0)?,
+        kind: get(row, 1)?,
+        name: plain(row, 2)?,
+        topic: plain(row, 3)?,
+        incarnation: get(row, 4)?,
+        first_seq: get(row, 5)?,
+        head: get(row, 6)?,
+        role: get_optional(row, 7)?,
+        members: get(row, 8)?,
+        created: get(row, 9)?,
+    })
+}
+
+pub(super) async fn room(client: &Client, room: RoomId, user: UserId) -> Result<Option<Room>> {
+    const SQL: &str =
+        "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members,
+             r.created_ms
+         FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user_id = $2 AND m.leave_seq IS NULL WHERE r.id = $1";
+    let statement = client.prepare_cached(SQL).await?;
+    let row = client.query_opt(&statement, &[&room.sql(), &user.sql()]).await?;
+    row.as_ref().map(read_room).transpose()
+}
+
+pub(super) async fn list_rooms(
+    client: &Client,
+    user: UserId,
+    joined_only: bool,
+    after: RoomId,
+    limit: usize,
+) -> Result<Vec<Room>> {
+    const JOINED: &str =
+        "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members,
+             r.created_ms
+         FROM members m JOIN rooms r ON r.id = m.room
+         WHERE m.user_id = $1 AND m.leave_seq IS NULL AND m.room > $2 AND r.kind <> 3 ORDER BY m.room LIMIT $3";
+    const OPEN: &str =
+        "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members,
+             r.created_ms
+         FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user_id = $1 AND m.leave_seq IS NULL
+         WHERE r.kind = 1 AND r.id > $2 ORDER BY r.id LIMIT $3";
+    let statement = client.prepare_cached(if joined_only { JOINED } else { OPEN }).await?;
+    let rows = client.query(&statement, &[&user.sql(), &after.sql(), &bound(limit)]).await?;
+    rows.iter().map(read_room).collect()
+}
+
+pub(super) async fn list_members(client: &Client, room: RoomId, after: UserId, limit: usize) -> Result<Vec<Member>> {
+    const SQL: &str = "SELECT u.id, u.username, u.display_name, m.role FROM members m JOIN users u ON u.id = m.user_id
+         WHERE m.room = $1 AND m.user_id > $2 AND m.leave_seq IS NULL ORDER BY m.user_id LIMIT $3";
+    let member = |row: &Row| {
+        Ok(Member {
+            user: get(row, 0)?,
+            username: plain(row, 1)?,
+            display_name: plain(row, 2)?,
+            role: Some(get(row, 3)?),
+        })
+    };
+    let statement = client.prepare_cached(SQL).await?;
+    let rows = client.query(&statement, &[&room.sql(), &after.sql(), &bound(limit)]).await?;
+    rows.iter().map(member).collect()
+}
+
+pub(super) async fn membership(client: &Client, room: RoomId, user: UserId) -> Result<Option<Membership>> {
+    const SQL: &str = "SELECT m.role, r.acl_version FROM members m JOIN rooms r ON r.id = m.room
+         WHERE m.room = $1 AND m.user_id = $2 AND m.leave_seq IS NULL";
+    let statement = client.prepare_cached(SQL).await?;
+    let Some(row) = client.query_opt(&statement, &[&room.sql(), &user.sql()]).await? else { return Ok(None) };
+    let acl_version: i64 = plain(&row, 1)?;
+    Ok(Some(Membership { role: get(&row, 0)?, acl_version: acl_version.cast_unsigned() }))
+}
+
+pub(super) async fn counts(client: &Client, room: RoomId, user: UserId) -> Result<(u32, u32)> {
+    const SQL: &str = "SELECT (SELECT count(*)::integer FROM members WHERE user_id = $1 AND leave_seq IS NULL),
+                coalesce((SELECT members FROM rooms WHERE id = $2), 0)";
+    let statement = client.prepare_cached(SQL).await?;
+    let row = client.query_one(&statement, &[&user.sql(), &room.sql()]).await?;
+    Ok((get(&row, 0)?, get(&row, 1)?))
+}
+
+pub(super) fn bound(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
