@@ -57,6 +57,7 @@ fn text(pattern: &str) -> String {
 
 fn row(plugins: &PluginSet, name: &str, body: &str, is_replaced: bool) -> Vec<String> {
     let event = MessageEvent {
+        kind: confab::core::hook::TextKind::New,
         room: RoomId::from_u128(1),
         author: UserId::from_u128(2),
         username: "bench",

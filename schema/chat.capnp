@@ -122,28 +122,28 @@ struct Request {
     sync @15 :Sync;               # raw entries after a cursor -> page
     resume @16 :List(Cursor);     # subscribe to rooms from where the client stands -> resumed
 
-    # reserved: edits and reactions
-    edit @17 :Void;
-    delete @18 :Void;
-    react @19 :Void;
-    pin @20 :Void;
-    markRead @21 :Void;
-    typing @22 :Void;
-    search @23 :Void;
+    # what is said of what was said
+    edit @17 :Edit;               # one's own message -> appended | held
+    delete @18 :Delete;           # one's own messages, as a moderator anybody's -> appended
+    react @19 :React;             # -> appended, or ok if it is so already
+    pin @20 :Pin;                 # as a moderator -> appended, or ok if it is so already
+    markRead @21 :MarkRead;       # how far this user has read, for all their devices -> ok
+    typing @22 :Void;             # reserved
+    search @23 :Void;             # reserved
 
-    # reserved: rooms and people
-    updateRoom @24 :Void;
-    invite @25 :Void;
-    setRole @26 :Void;
-    presence @27 :Void;
-    sessions @28 :Void;
+    # rooms and people
+    updateRoom @24 :UpdateRoom;   # as an admin -> appended
+    invite @25 :Void;             # reserved
+    setRole @26 :SetRole;         # of somebody of lower rank -> appended
+    presence @27 :Void;           # reserved
+    sessions @28 :Void;           # reserved
 
-    # reserved: moderation and reports
-    report @29 :Void;
-    cases @30 :Void;
-    appeal @31 :Void;
-    sanction @32 :Void;
-    audit @33 :Void;
+    # moderation and reports
+    report @29 :Void;             # reserved
+    cases @30 :Void;              # reserved
+    appeal @31 :Void;             # reserved
+    sanction @32 :Sanction;       # somebody of lower rank, as a moderator -> appended
+    audit @33 :Void;              # reserved
 
     # reserved: devices and MLS (RFC 9420)
     keyPackages @34 :Void;
@@ -155,6 +155,7 @@ struct Request {
     stats @38 :Void;
 
     unsubscribe @39 :RoomTarget;  # end this connection's live interest in a room -> ok
+    revisions @40 :MessageTarget; # what a message said before, as a moderator -> page, ascending by rev
   }
 }
 
@@ -208,8 +209,81 @@ struct Publish {
   clientId @1 :Id;       # UUIDv7 on server time: (room, author, clientId) is appended at most once
   resend @2 :Bool;       # set when this may have been sent before: answers the recorded outcome
   body @3 :Text;         # 1 to 16 KiB and at most 4,000 graphemes; not blank; no NUL
-  replyTo @4 :UInt64;    # reserved
+  replyTo @4 :UInt64;    # the message that this answers; 0: none
   attachments @5 :List(AttachmentRef); # reserved
+}
+
+struct Write {
+  # What every other command that appends to a room begins with. As for `publish`, (room, author, clientId) is appended
+  # at most once, and a resend gets the recorded outcome.
+  room @0 :Id;
+  clientId @1 :Id;
+  resend @2 :Bool;
+}
+
+struct Edit {
+  write @0 :Write;
+  seq @1 :UInt64;        # the message
+  body @2 :Text;         # what it says from now on
+}
+
+struct Delete {
+  write @0 :Write;
+  seqs @1 :List(UInt64); # 1 to 100 messages, all of them or none
+}
+
+struct React {
+  write @0 :Write;
+  seq @1 :UInt64;
+  emoji @2 :Text;        # one grapheme of at most 32 bytes; at most 20 different ones for a message
+  remove @3 :Bool;
+}
+
+struct Pin {
+  write @0 :Write;
+  seq @1 :UInt64;
+  remove @2 :Bool;
+}
+
+struct MarkRead {
+  room @0 :Id;
+  seq @1 :UInt64;        # everything up to it; it never goes back
+}
+
+struct UpdateRoom {
+  # What is absent stays as it is.
+  write @0 :Write;
+  name @1 :Text;
+  topic @2 :Text;
+  slowModeMs @3 :UInt32;    # least time between two messages of a member, at most 6 h; moderators are free of it
+  hasSlowMode @4 :Bool;     # the above is meant
+}
+
+struct SetRole {
+  write @0 :Write;
+  user @1 :Id;
+  role @2 :RoomRole;        # admin, moderator, member or guest, below one's own
+}
+
+struct Sanction {
+  write @0 :Write;
+  user @1 :Id;
+  kind @2 :SanctionKind;
+  durationMs @3 :UInt64;    # of a mute or ban; 0: until it is lifted
+  reason @4 :Text;          # for everybody in the room; at most 256 bytes
+}
+
+enum SanctionKind {
+  unspecified @0;
+  mute @1;                  # reads, and writes nothing
+  kick @2;                  # goes out, and may come back
+  ban @3;                   # goes out, and may not
+  lift @4;                  # ends a mute or ban
+}
+
+struct MessageTarget {
+  room @0 :Id;
+  seq @1 :UInt64;
 }
 
 struct AttachmentRef {
@@ -221,6 +295,9 @@ struct History {
   room @0 :Id;
   before @1 :UInt64;     # messages with a smaller seq, newest page first; 0: from the head
   limit @2 :UInt16;      # at most 200; 0 means that
+  after @3 :UInt64;      # instead: messages with a larger seq, oldest page first
+  around @4 :UInt64;     # instead: messages before, at and after a seq
+  thread @5 :UInt64;     # only answers to this message
 }
 
 struct Sync {
@@ -281,6 +358,10 @@ struct Room {
   role @7 :RoomRole;           # mine; unspecified when I am no member
   members @8 :UInt32;
   createdMs @9 :UInt64;
+  slowModeMs @10 :UInt32;
+  readSeq @11 :UInt64;         # how far I have read
+  unread @12 :UInt32;          # messages after that, my own included
+  mentions @13 :UInt32;        # of them, those that mention me
 }
 
 struct Rooms {
@@ -311,8 +392,22 @@ struct Page {
   room @0 :Id;
   incarnation @1 :UInt64;
   entries @2 :List(Envelope);  # ascending by seq
-  next @3 :UInt64;             # history: use as `before`; sync: as the cursor's seq. 0: that was all
+  next @3 :UInt64;             # history: use as `before` (or `after`); sync: as the cursor's seq. 0: that was all
   head @4 :UInt64;
+  states @5 :List(MessageState); # history: what else is known of these messages; those of which nothing is are left out
+}
+
+struct MessageState {
+  seq @0 :UInt64;
+  pinned @1 :Bool;
+  replies @2 :UInt32;
+  reactions @3 :List(ReactionCount);
+}
+
+struct ReactionCount {
+  emoji @0 :Text;
+  count @1 :UInt32;
+  mine @2 :Bool;
 }
 
 struct Resumed {
@@ -354,6 +449,7 @@ struct Envelope {
   timeMs @1 :UInt64;           # never goes back within a room
   rev @2 :UInt32;              # how often the payload was rewritten in place (edit, deletion)
   payload @3 :Data;            # an `Entry`, as a frame of its own
+  rewritten @4 :Envelope;      # with an edit: the message it is about, as it reads now
 }
 
 struct Entry {
@@ -366,22 +462,59 @@ struct Entry {
     roomCreated @4 :RoomCreated;
     membership @5 :Membership;
     selfNote @6 :SelfNote;
-    edit @7 :Void;             # reserved, as all below
-    deletion @8 :Void;
-    reaction @9 :Void;
-    pin @10 :Void;
-    roomSettings @11 :Void;
-    sanction @12 :Void;
-    notice @13 :Void;
-    mlsCommit @14 :Void;
-    mlsMessage @15 :Void;
+    edit @7 :UInt64;           # the message of this seq was rewritten; its envelope comes along
+    deletion @8 :Deletion;
+    reaction @9 :Reaction;
+    pin @10 :Pinned;
+    roomSettings @11 :RoomSettings;
+    sanction @12 :Sanctioned;
+    notice @13 :Void;          # reserved
+    mlsCommit @14 :Void;       # reserved
+    mlsMessage @15 :Void;      # reserved
+    tombstone @16 :Tombstone;  # a message stood here
   }
 }
 
 struct Message {
   body @0 :Text;
-  replyTo @1 :UInt64;          # reserved
+  replyTo @1 :UInt64;          # the message that this answers; 0: none
   attachments @2 :List(AttachmentRef); # reserved
+  mentions @3 :List(Id);       # members whose `@username` stands in the body, at most 20
+}
+
+struct Deletion {
+  # From now on these are tombstones: forget what they said.
+  seqs @0 :List(UInt64);
+  byModerator @1 :Bool;
+}
+
+struct Tombstone {
+  byModerator @0 :Bool;
+}
+
+struct Reaction {
+  seq @0 :UInt64;
+  emoji @1 :Text;
+  removed @2 :Bool;
+}
+
+struct Pinned {
+  seq @0 :UInt64;
+  removed @1 :Bool;
+}
+
+struct RoomSettings {
+  # All of them, as they are from now on.
+  name @0 :Text;
+  topic @1 :Text;
+  slowModeMs @2 :UInt32;
+}
+
+struct Sanctioned {
+  user @0 :Id;
+  kind @1 :SanctionKind;
+  untilMs @2 :UInt64;          # 0: until it is lifted
+  reason @3 :Text;
 }
 
 struct RoomCreated {
@@ -402,6 +535,7 @@ struct SelfNote {
     accountCreated @0 :Void;
     joined @1 :Id;             # the room
     left @2 :Id;
+    read @3 :MarkRead;         # on another device
   }
 }
 
@@ -409,6 +543,7 @@ enum MembershipChange {
   unspecified @0;
   joined @1;
   left @2;
+  roleChanged @3;              # by the entry's author
 }
 
 enum RoomKind {
@@ -468,6 +603,8 @@ const rejectClientIdTooOld :UInt16 = 3004;   # older than the window in which re
 const rejectRoomNameTaken :UInt16 = 3005;
 const rejectIncarnationChanged :UInt16 = 3006;
 const rejectOrderBroken :UInt16 = 3007;      # an earlier send of this connection to the room failed: resend in order
+const rejectUnknownMessage :UInt16 = 3008;   # no message of that seq, or it was deleted
+const rejectUnknownUser :UInt16 = 3009;      # no such user here
 
 # 4xxx: limits; try again after retryAfterMs.
 const rejectRateLimited :UInt16 = 4001;
@@ -475,6 +612,8 @@ const rejectTooManyInFlight :UInt16 = 4002;
 const rejectTooManyRooms :UInt16 = 4003;
 const rejectTooManyMembers :UInt16 = 4004;
 const rejectTooManyDevices :UInt16 = 4005;
+const rejectSlowMode :UInt16 = 4006;         # the room asks for more time between two messages of a member
+const rejectTooManyReactions :UInt16 = 4007; # no more different reactions to this message
 
 # 5xxx: moderation.
 const rejectByPlugin :UInt16 = 5001;         # refused; the detail says why

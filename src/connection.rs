@@ -59,7 +59,7 @@ enum End {
     Gone,
 }
 
-type Settled = (RequestId, Duration, Result<Reply, Reject>);
+type Settled = (RequestId, &'static str, Duration, Result<Reply, Reject>);
 type Settling = FuturesUnordered<Pin<Box<dyn Future<Output = Settled> + Send>>>;
 
 impl Connections {
@@ -359,7 +359,7 @@ impl<L: Link> Connection<'_, L> {
             }
             Ok(Handled::Queued(queued)) => {
                 let router = self.shared.router.clone();
-                self.settling.push(Box::pin(async move { (id, start, router.settle(queued).await) }));
+                self.settling.push(Box::pin(async move { (id, name, start, router.settle(queued).await) }));
                 return;
             }
             Err(reject) => Err(reject),
@@ -398,11 +398,11 @@ impl<L: Link> Connection<'_, L> {
         Ok(())
     }
 
-    fn handle_settled(&mut self, (id, start, result): Settled) {
+    fn handle_settled(&mut self, (id, name, start, result): Settled) {
         if result.is_err() {
             self.peer.order.acknowledge();
         }
-        self.shared.metrics.request_seconds.with_label_values(&["publish"]).observe(self.since(start));
+        self.shared.metrics.request_seconds.with_label_values(&[name]).observe(self.since(start));
         self.finish(id, result);
     }
 

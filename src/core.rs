@@ -2,12 +2,14 @@
 //! [`hook::Moderator`], [`log::Log`], [`log::Delivery`]) and neither transports nor drivers.
 
 pub mod access;
+pub mod amend;
 pub mod append;
 pub mod auth;
 pub mod history;
 pub mod hook;
 pub mod limits;
 pub mod log;
+mod mentions;
 pub mod publish;
 pub mod rooms;
 pub mod store;

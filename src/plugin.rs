@@ -24,7 +24,7 @@ use self::manifest::{Manifest, OnError};
 use self::pool::Pool;
 use crate::clock::Clock;
 use crate::config;
-use crate::core::hook::{MessageEvent, Moderator, Verdict};
+use crate::core::hook::{MessageEvent, Moderator, TextKind, Verdict};
 use crate::metrics::Metrics;
 
 /// What a plugin says to people is cut to this, bytes.
@@ -195,7 +195,13 @@ fn find(stock: &[(&str, &[u8])], id: &str, extension: &str) -> Result<Vec<u8>, S
 fn guest_event<'a>(event: &MessageEvent<'a>, body: &'a str) -> message::Event<'a> {
     let halves = |id: u128| ((id >> 64) as u64, id as u64);
     message::Event {
-        kind: message::Kind::New,
+        kind: match event.kind {
+            TextKind::New => message::Kind::New,
+            TextKind::Edit => message::Kind::Edit,
+            TextKind::Reaction => message::Kind::Reaction,
+            TextKind::Room => message::Kind::Room,
+            TextKind::DisplayName => message::Kind::DisplayName,
+        },
         room: halves(event.room.as_u128()),
         author: halves(event.author.as_u128()),
         username: event.username,

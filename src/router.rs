@@ -34,6 +34,15 @@ pub enum Handled {
     Resumed(Reply, Vec<CatchUp>),
 }
 
+impl From<Admitted> for Handled {
+    fn from(admitted: Admitted) -> Self {
+        match admitted {
+            Admitted::Done(reply) => Self::Reply(reply),
+            Admitted::Queued(queued) => Self::Queued(queued),
+        }
+    }
+}
+
 /// Commands to core functions.
 #[derive(Clone)]
 pub struct Router {
@@ -78,11 +87,17 @@ impl Router {
             Command::ListRooms { scope, after, limit } => core.list_rooms(actor()?, scope, after, limit).await?,
             Command::ListMembers { room, after, limit } => core.list_members(actor()?, room, after, limit).await?,
             Command::Profiles(users) => core.profiles(users).await?,
-            Command::Publish(publish) => match core.publish(actor()?, &peer.order, publish).await? {
-                Admitted::Done(reply) => reply,
-                Admitted::Queued(queued) => return Ok(Handled::Queued(queued)),
-            },
-            Command::History { room, before, limit } => core.history(actor()?, room, before, limit).await?,
+            Command::Publish(publish) => return Ok(core.publish(actor()?, &peer.order, publish).await?.into()),
+            Command::Edit(edit) => return Ok(core.edit(actor()?, &peer.order, edit).await?.into()),
+            Command::Delete(delete) => return Ok(core.delete(actor()?, &peer.order, delete).await?.into()),
+            Command::React(react) => return Ok(core.react(actor()?, &peer.order, react).await?.into()),
+            Command::Pin(pin) => return Ok(core.pin(actor()?, &peer.order, pin).await?.into()),
+            Command::UpdateRoom(update) => return Ok(core.update_room(actor()?, &peer.order, update).await?.into()),
+            Command::SetRole(set) => return Ok(core.set_role(actor()?, &peer.order, set).await?.into()),
+            Command::Sanction(sanction) => return Ok(core.sanction(actor()?, &peer.order, sanction).await?.into()),
+            Command::MarkRead { room, seq } => core.mark_read(actor()?, room, seq).await?,
+            Command::Revisions { room, seq } => core.revisions(actor()?, room, seq).await?,
+            Command::History(history) => core.history(actor()?, history).await?,
             Command::Sync { cursor, limit } => core.sync(actor()?, cursor, limit).await?,
             Command::Resume(cursors) => {
                 let (reply, catching_up) = core.resume(actor()?, peer.session, cursors).await?;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use confab_protocol::codec::{encode_push, page_len};
-use confab_protocol::model::{Envelope, Incarnation, RoomId};
+use confab_protocol::model::{Envelope, Incarnation, RoomId, UserId};
 
-use crate::core::append::{Change, Decided, Decision, Item};
+use crate::core::append::{Decided, Decision, Item};
 use crate::hub::{Hub, Span};
 use crate::lifecycle::Lifecycle;
 
@@ -18,11 +18,11 @@ pub struct Tail {
 }
 
 /// What one commit appended to one room.
-struct Fresh<'a> {
+struct Fresh {
     room: RoomId,
     incarnation: Incarnation,
     entries: Vec<Envelope>,
-    leavers: Vec<&'a Item>,
+    leavers: Vec<UserId>,
 }
 
 impl Tail {
@@ -44,34 +44,41 @@ impl Tail {
                 }
             }
             // Their own leaving was the last entry they see.
-            for item in fresh.leavers {
-                self.hub.detach_user(item.room, item.author);
+            for user in fresh.leavers {
+                self.hub.detach_user(fresh.room, user);
             }
         }
     }
 }
 
-fn by_room(decided: &[Decided]) -> Vec<Fresh<'_>> {
-    let mut rooms: Vec<Fresh<'_>> = Vec::new();
-    for (item, decision) in decided.iter().flat_map(Decided::all) {
-        let Decision::Append { incarnation, seq, time, .. } = *decision else { continue };
-        // Behind a leaving begins another push: their own leaving is the last entry that they see.
-        let is_open = |fresh: &Fresh<'_>| fresh.room == item.room && fresh.leavers.is_empty();
-        let index = rooms.iter().position(is_open).unwrap_or_else(|| {
-            rooms.push(Fresh { room: item.room, incarnation, entries: Vec::new(), leavers: Vec::new() });
-            rooms.len() - 1
-        });
-        let Some(fresh) = rooms.get_mut(index) else { continue };
-        fresh.entries.push(Envelope { seq, time, rev: 0, payload: item.payload.clone() });
-        if item.change == Change::Leave {
-            fresh.leavers.push(item);
+fn by_room(decided: &[Decided]) -> Vec<Fresh> {
+    let mut rooms: Vec<Fresh> = Vec::new();
+    for decided in decided {
+        for (item, decision) in decided.all() {
+            let Decision::Append { incarnation, seq, time, .. } = *decision else { continue };
+            let rewritten = decided.rewritten.clone().filter(|_| std::ptr::eq(item, &raw const decided.item));
+            let (payload, rewritten) = (item.payload.clone(), rewritten.map(Box::new));
+            let fresh = room_of(&mut rooms, item, incarnation);
+            fresh.entries.push(Envelope { seq, time, rev: 0, payload, rewritten });
+            fresh.leavers.extend(item.change.leaver(item.author));
         }
     }
     rooms
 }
 
+/// Behind a leaving begins another push: their own leaving is the last entry that they see.
+fn room_of<'a>(rooms: &'a mut Vec<Fresh>, item: &Item, incarnation: Incarnation) -> &'a mut Fresh {
+    let is_open = |fresh: &Fresh| fresh.room == item.room && fresh.leavers.is_empty();
+    let index = rooms.iter().position(is_open).unwrap_or(rooms.len());
+    if index == rooms.len() {
+        rooms.push(Fresh { room: item.room, incarnation, entries: Vec::new(), leavers: Vec::new() });
+    }
+    #[expect(clippy::indexing_slicing, reason = "found or just pushed")]
+    &mut rooms[index]
+}
+
 /// As few pushes as the frame bound allows.
-fn encode_all(fresh: &Fresh<'_>) -> Vec<(Span, Bytes)> {
+fn encode_all(fresh: &Fresh) -> Vec<(Span, Bytes)> {
     let Fresh { room, incarnation, .. } = *fresh;
     let mut pushes = Vec::with_capacity(1);
     let mut rest = fresh.entries.as_slice();

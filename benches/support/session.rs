@@ -83,7 +83,16 @@ pub(crate) fn request(id: RequestId, command: Command) -> Bytes {
 
 /// A new message as a frame.
 pub(crate) fn publish(id: RequestId, room: RoomId, body: &Body) -> Bytes {
-    request(id, Command::Publish(Publish { room, client_id: new_client_id(), resend: false, body: body.clone() }))
+    request(
+        id,
+        Command::Publish(Publish {
+            room,
+            client_id: new_client_id(),
+            resend: false,
+            body: body.clone(),
+            reply_to: None,
+        }),
+    )
 }
 
 /// Reads a frame of the server.

@@ -30,7 +30,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 pub use confab_protocol::command::{
-    Appended, Command, Login, Page, Publish, Register, Reply, Room, RoomScope, RoomTarget, Session,
+    Appended, Command, History, HistoryRange, Login, Page, Publish, Register, Reply, Room, RoomScope, RoomTarget,
+    Session,
 };
 use confab_protocol::command::{CreateRoom, Secret};
 pub use confab_protocol::model;
@@ -195,7 +196,7 @@ impl Client {
     /// What the server rejects; [`Error::Held`] when a moderator must look first.
     pub async fn say(&self, room: RoomId, text: &str) -> Result<Appended, Error> {
         let body = Body::parse(text).map_err(|error| Error::Text("message", error))?;
-        let publish = Publish { room, client_id: self.new_client_id(), resend: false, body };
+        let publish = Publish { room, client_id: self.new_client_id(), resend: false, body, reply_to: None };
         match self.request(Command::Publish(publish)).await? {
             Reply::Appended(appended) => Ok(appended),
             Reply::Held(_) => Err(Error::Held),
@@ -208,7 +209,7 @@ impl Client {
     /// # Errors
     /// Not a member.
     pub async fn history(&self, room: RoomId, before: Seq, limit: usize) -> Result<Page, Error> {
-        match self.request(Command::History { room, before, limit }).await? {
+        match self.request(Command::History(History::before(room, before, limit))).await? {
             Reply::Page(page) => Ok(page),
             _ => Err(Error::Unexpected),
         }

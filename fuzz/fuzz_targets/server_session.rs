@@ -140,7 +140,7 @@ impl<'a> Source<'a> {
             4 => Command::JoinRoom(RoomTarget::Id(room)),
             5 => Command::Resume(vec![Cursor { room, incarnation: Incarnation(0), seq: Seq(0) }]),
             6 => Command::Profiles(vec![UserId::from_u128(1); usize::from(self.byte()?)]),
-            _ => Command::History { room, before: Seq(0), limit: 200 },
+            _ => Command::History(History::before(room, Seq(0), 200)),
         })
     }
 

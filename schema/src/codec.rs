@@ -4,6 +4,7 @@
 //! protocol is a [`FrameError`], which ends the connection; a request that can be told apart but not
 //! served carries its own [`crate::reject::Reject`], which does not.
 
+mod amend;
 mod entry;
 mod read;
 mod reply;
@@ -110,7 +111,7 @@ impl From<capnp::NotInSchema> for FrameError {
 pub fn page_len(entries: &[Envelope]) -> usize {
     let mut bytes = 0;
     let fits = |entry: &&Envelope| {
-        bytes += entry.payload.len();
+        bytes += entry.payload_bytes();
         bytes <= PAGE_BYTES_MAX
     };
     entries.iter().take(PAGE_ITEMS_MAX).take_while(fits).count().max(1).min(entries.len())

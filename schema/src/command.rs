@@ -1,8 +1,8 @@
 //! What can be asked and what comes back: closed enums of plain Rust values, and the frames they travel in.
 
 use crate::model::{
-    Body, CaseId, ClientId, Cursor, DeviceId, DeviceName, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomKind,
-    RoomName, RoomRole, Seq, ServerRole, SessionId, Topic, UserId, Username,
+    Body, CaseId, ClientId, Cursor, DeviceId, DeviceName, DisplayName, Emoji, Envelope, Incarnation, Millis, Reason,
+    RoomId, RoomKind, RoomName, RoomRole, SanctionKind, Seq, ServerRole, SessionId, Topic, UserId, Username,
 };
 use crate::reject::Reject;
 pub use crate::text::Secret;
@@ -112,7 +112,16 @@ pub enum Command {
     ListMembers { room: RoomId, after: UserId, limit: usize },
     Profiles(Vec<UserId>),
     Publish(Publish),
-    History { room: RoomId, before: Seq, limit: usize },
+    Edit(Edit),
+    Delete(Delete),
+    React(React),
+    Pin(Pin),
+    MarkRead { room: RoomId, seq: Seq },
+    UpdateRoom(UpdateRoom),
+    SetRole(SetRole),
+    Sanction(SanctionUser),
+    Revisions { room: RoomId, seq: Seq },
+    History(History),
     Sync { cursor: Cursor, limit: usize },
     Resume(Vec<Cursor>),
     Unsubscribe(RoomTarget),
@@ -142,7 +151,16 @@ impl Command {
             Self::ListMembers { .. } => "list_members",
             Self::Profiles(_) => "profiles",
             Self::Publish(_) => "publish",
-            Self::History { .. } => "history",
+            Self::Edit(_) => "edit",
+            Self::Delete(_) => "delete",
+            Self::React(_) => "react",
+            Self::Pin(_) => "pin",
+            Self::MarkRead { .. } => "mark_read",
+            Self::UpdateRoom(_) => "update_room",
+            Self::SetRole(_) => "set_role",
+            Self::Sanction(_) => "sanction",
+            Self::Revisions { .. } => "revisions",
+            Self::History(_) => "history",
             Self::Sync { .. } => "sync",
             Self::Resume(_) => "resume",
             Self::Unsubscribe(_) => "unsubscribe",
@@ -205,6 +223,111 @@ pub struct Publish {
     pub client_id: ClientId,
     pub resend: bool,
     pub body: Body,
+    pub reply_to: Option<Seq>,
+}
+
+/// What every command that appends begins with: where, and under which idempotency id.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct Write {
+    pub room: RoomId,
+    pub client_id: ClientId,
+    pub resend: bool,
+}
+
+/// Another text for one's own message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct Edit {
+    pub write: Write,
+    pub seq: Seq,
+    pub body: Body,
+}
+
+/// Messages to delete: all of them or none.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct Delete {
+    pub write: Write,
+    pub seqs: Vec<Seq>,
+}
+
+/// A reaction to give or take back.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct React {
+    pub write: Write,
+    pub seq: Seq,
+    pub emoji: Emoji,
+    pub remove: bool,
+}
+
+/// A message to pin, or not to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct Pin {
+    pub write: Write,
+    pub seq: Seq,
+    pub remove: bool,
+}
+
+/// Changes of a room's settings; `None` stays as it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct UpdateRoom {
+    pub write: Write,
+    pub name: Option<RoomName>,
+    pub topic: Option<Topic>,
+    pub slow_mode_ms: Option<u32>,
+}
+
+/// Another role for somebody.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct SetRole {
+    pub write: Write,
+    pub user: UserId,
+    pub role: RoomRole,
+}
+
+/// Something to do to somebody.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct SanctionUser {
+    pub write: Write,
+    pub user: UserId,
+    pub kind: SanctionKind,
+    pub duration_ms: u64,
+    pub reason: Reason,
+}
+
+/// Which messages to page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct History {
+    pub room: RoomId,
+    pub range: HistoryRange,
+    pub thread: Option<Seq>,
+    pub limit: usize,
+}
+
+impl History {
+    /// All messages before a seq (0: from the head).
+    #[must_use]
+    pub const fn before(room: RoomId, before: Seq, limit: usize) -> Self {
+        Self { room, range: HistoryRange::Before(before), thread: None, limit }
+    }
+}
+
+/// See [`History`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HistoryRange {
+    /// Before a seq (0: from the head), newest page first.
+    Before(Seq),
+    /// After a seq, oldest page first.
+    After(Seq),
+    /// Before, at and after a seq.
+    Around(Seq),
 }
 
 /// What comes back when a request succeeds.
@@ -256,6 +379,10 @@ pub struct Room {
     pub role: Option<RoomRole>,
     pub members: u32,
     pub created: Millis,
+    pub slow_mode_ms: u32,
+    pub read_seq: Seq,
+    pub unread: u32,
+    pub mentions: u32,
 }
 
 /// Somebody, perhaps in a room.
@@ -287,6 +414,26 @@ pub struct Page {
     pub entries: Vec<Envelope>,
     pub next: Seq,
     pub head: Seq,
+    pub states: Vec<MessageState>,
+}
+
+/// What else is known of a message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct MessageState {
+    pub seq: Seq,
+    pub pinned: bool,
+    pub replies: u32,
+    pub reactions: Vec<ReactionCount>,
+}
+
+/// How often a reaction was given.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct ReactionCount {
+    pub emoji: String,
+    pub count: u32,
+    pub mine: bool,
 }
 
 /// How one cursor of a `resume` fared.

@@ -36,6 +36,18 @@ pub const PAGE_ROOMS_MAX: usize = 100;
 pub const PAGE_BYTES_MAX: usize = 48 * 1024;
 /// Cursors in one `resume`.
 pub const RESUME_CURSORS_MAX: usize = 200;
+/// Messages in one `delete`.
+pub const DELETE_MAX: usize = 100;
+/// A reaction, bytes of UTF-8 of its one grapheme.
+pub const EMOJI_BYTES_MAX: usize = 32;
+/// Different reactions to one message.
+pub const REACTIONS_MAX: u32 = 20;
+/// Members that one message may mention.
+pub const MENTIONS_MAX: usize = 20;
+/// Longest slow mode of a room, milliseconds.
+pub const SLOW_MODE_MS_MAX: u32 = 6 * 3600 * 1000;
+/// Reason of a sanction, bytes of UTF-8.
+pub const REASON_BYTES_MAX: usize = 256;
 /// Detail text of a reject and reason of a close, bytes.
 pub const DETAIL_BYTES_MAX: usize = 256;
 /// Rooms a user may be a member of.

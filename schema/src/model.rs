@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 
-pub use crate::text::{Body, DeviceName, DisplayName, RoomName, TextError, Topic, Username};
+pub use crate::text::{Body, DeviceName, DisplayName, Emoji, Reason, RoomName, TextError, Topic, Username};
 
 macro_rules! id {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
@@ -147,6 +147,18 @@ pub struct Envelope {
     pub rev: u32,
     /// The standalone encoding of the entry.
     pub payload: Bytes,
+    /// With an edit: the message it is about, as it reads now.
+    pub rewritten: Option<Box<Envelope>>,
+}
+
+impl Envelope {
+    /// Bytes of payload that it adds to a page.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        /// What an envelope adds to a frame beside its payload, at most.
+        const ENVELOPE_BYTES: usize = 64;
+        self.payload.len() + self.rewritten.as_ref().map_or(0, |it| it.payload.len() + ENVELOPE_BYTES)
+    }
 }
 
 /// One record of a room's log, without its place.
@@ -166,7 +178,41 @@ pub enum EntryContent {
     /// Not for this reader; keeps the log without a gap.
     Void,
     /// Somebody said something.
-    Message(Body),
+    Message(Message),
+    /// The message of this seq was rewritten; its envelope comes along.
+    Edit(Seq),
+    /// These are tombstones from now on: forget what they said.
+    Deletion {
+        /// Which messages.
+        seqs: Vec<Seq>,
+        /// Not by their author.
+        by_moderator: bool,
+    },
+    /// A message stood here.
+    Tombstone {
+        /// It was not deleted by its author.
+        by_moderator: bool,
+    },
+    /// A reaction came or went.
+    Reaction {
+        /// To which message.
+        seq: Seq,
+        /// Which.
+        emoji: Emoji,
+        /// It went.
+        removed: bool,
+    },
+    /// A message was pinned, or is not any more.
+    Pin {
+        /// Which.
+        seq: Seq,
+        /// It is not any more.
+        removed: bool,
+    },
+    /// The room is this from now on.
+    Settings(RoomSettings),
+    /// Something was done to somebody, or taken back.
+    Sanction(Sanction),
     /// The first entry of a room.
     RoomCreated {
         /// Its name.
@@ -191,6 +237,60 @@ pub enum EntryContent {
     Unknown,
 }
 
+/// Something that was said.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Message {
+    /// The words.
+    pub body: Body,
+    /// The message that it answers.
+    pub reply_to: Option<Seq>,
+    /// Members that it mentions.
+    pub mentions: Vec<UserId>,
+}
+
+impl From<Body> for Message {
+    fn from(body: Body) -> Self {
+        Self { body, reply_to: None, mentions: Vec::new() }
+    }
+}
+
+/// What a room's admins may change.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RoomSettings {
+    /// Its name.
+    pub name: RoomName,
+    /// What it is about; may be empty.
+    pub topic: Topic,
+    /// Least time between two messages of a member, milliseconds; 0: none.
+    pub slow_mode_ms: u32,
+}
+
+/// See [`EntryContent::Sanction`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sanction {
+    /// To whom.
+    pub user: UserId,
+    /// What.
+    pub kind: SanctionKind,
+    /// Until when; `None`: until it is lifted.
+    pub until: Option<Millis>,
+    /// Why; for everybody in the room.
+    pub reason: Reason,
+}
+
+/// See [`Sanction`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum SanctionKind {
+    /// Reads, and writes nothing.
+    Mute,
+    /// Goes out, and may come back.
+    Kick,
+    /// Goes out, and may not.
+    Ban,
+    /// Ends a mute or ban.
+    Lift,
+}
+
 /// What a user's own log records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SelfNote {
@@ -200,6 +300,8 @@ pub enum SelfNote {
     Joined(RoomId),
     /// The user left a room.
     Left(RoomId),
+    /// The user has read a room up to a seq.
+    Read(RoomId, Seq),
 }
 
 /// See [`EntryContent::Membership`].
@@ -208,6 +310,7 @@ pub enum SelfNote {
 pub enum MembershipChange {
     Joined,
     Left,
+    RoleChanged,
 }
 
 /// What a room is for.

@@ -53,11 +53,15 @@ reject_codes! {
     RoomNameTaken = REJECT_ROOM_NAME_TAKEN, "a room of that name exists: join it or choose another name";
     IncarnationChanged = REJECT_INCARNATION_CHANGED, "the history of this room changed: drop your cursor and read it anew";
     OrderBroken = REJECT_ORDER_BROKEN, "an earlier send to this room failed: resend in order";
+    UnknownMessage = REJECT_UNKNOWN_MESSAGE, "there is no such message (any more)";
+    UnknownUser = REJECT_UNKNOWN_USER, "there is no such user here";
     RateLimited = REJECT_RATE_LIMITED, "too fast: wait and try again";
     TooManyInFlight = REJECT_TOO_MANY_IN_FLIGHT, "too many requests without a reply: wait for one";
     TooManyRooms = REJECT_TOO_MANY_ROOMS, "you are in too many rooms: leave one first";
     TooManyMembers = REJECT_TOO_MANY_MEMBERS, "the room is full";
     TooManyDevices = REJECT_TOO_MANY_DEVICES, "too many devices: log out on one first";
+    SlowMode = REJECT_SLOW_MODE, "this room is slow: wait before you post again";
+    TooManyReactions = REJECT_TOO_MANY_REACTIONS, "this message has too many different reactions";
     ByPlugin = REJECT_BY_PLUGIN, "this server's rules do not allow that message";
     Bounced = REJECT_BOUNCED, "change the message and send it again";
     Internal = REJECT_INTERNAL, "something went wrong in the server: try again later";

@@ -65,6 +65,14 @@ text_type! {
     RoomName: |text| one_line(text, limits::ROOM_NAME_BYTES_MAX, false);
     /// What a room is about: one line, at most 256 bytes, may be empty.
     Topic: |text| one_line(text, limits::TOPIC_BYTES_MAX, true);
+    /// Why something was done to somebody: one line, at most 256 bytes, may be empty.
+    Reason: |text| one_line(text, limits::REASON_BYTES_MAX, true);
+    /// A reaction: one grapheme of at most 32 bytes.
+    Emoji: |text| {
+        let emoji = one_line(text, limits::EMOJI_BYTES_MAX, false)?;
+        if emoji.graphemes(true).nth(1).is_some() { return Err(TextError::TooLong); }
+        Ok(emoji)
+    };
     /// A name for people: one line, at most 64 bytes.
     DisplayName: |text| one_line(text, limits::DISPLAY_NAME_BYTES_MAX, false);
     /// The name of a device: one line, at most 64 bytes, may be empty.
@@ -93,7 +101,7 @@ macro_rules! plain_debug {
     )+};
 }
 
-plain_debug!(RoomName, Topic, DisplayName, DeviceName, Username);
+plain_debug!(RoomName, Topic, Reason, Emoji, DisplayName, DeviceName, Username);
 
 fn one_line(text: &str, bytes_max: usize, may_be_empty: bool) -> Result<Box<str>, TextError> {
     if text.len() > bytes_max {

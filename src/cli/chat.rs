@@ -239,7 +239,9 @@ impl Chat {
     fn render(&self, entry: &Entry) -> Option<String> {
         let name = self.names.get(&entry.author).map_or("?", String::as_str);
         match &entry.content {
-            EntryContent::Message(body) => Some(format!("{}: {}", printable(name), printable(body.as_str()))),
+            EntryContent::Message(message) => {
+                Some(format!("{}: {}", printable(name), printable(message.body.as_str())))
+            }
             EntryContent::Membership { change, display_name, .. } => {
                 let verb = if *change == MembershipChange::Joined { "joined" } else { "left" };
                 Some(format!("-- {} {verb}", printable(display_name.as_str())))

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use confab_protocol::model::{RoomId, RoomRole, Seq, UserId};
+use confab_protocol::model::{Millis, RoomId, RoomRole, Seq, ServerRole, UserId};
 use confab_protocol::reject::RejectCode;
 
 use super::store::{Membership, Place};
@@ -12,14 +12,55 @@ use super::store::{Membership, Place};
 ///
 /// # Errors
 /// The code that says why not.
-pub const fn check_post(membership: Option<Membership>) -> Result<(), RejectCode> {
-    match membership {
-        None => Err(RejectCode::NotMember),
-        Some(Membership { role, .. }) => match role {
-            RoomRole::Owner | RoomRole::Admin | RoomRole::Moderator | RoomRole::Member => Ok(()),
-            RoomRole::Guest | RoomRole::Muted | RoomRole::Banned => Err(RejectCode::Forbidden),
-        },
+pub fn check_post(membership: Option<Membership>, now: Millis) -> Result<(), RejectCode> {
+    let Some(Membership { role, restriction, .. }) = membership else { return Err(RejectCode::NotMember) };
+    if restriction.is_some_and(|restriction| restriction.holds(now)) {
+        return Err(RejectCode::Forbidden);
     }
+    match role {
+        RoomRole::Owner | RoomRole::Admin | RoomRole::Moderator | RoomRole::Member => Ok(()),
+        RoomRole::Guest | RoomRole::Muted | RoomRole::Banned => Err(RejectCode::Forbidden),
+    }
+}
+
+/// Rank in a room, 1 the highest: of the room's role and the server's, the higher one.
+#[must_use]
+pub fn rank(role: RoomRole, server_role: ServerRole) -> u8 {
+    let of_server = match server_role {
+        ServerRole::Owner | ServerRole::Admin | ServerRole::Moderator => server_role.number(),
+        ServerRole::User | ServerRole::Bot => u8::MAX,
+    };
+    role.number().min(of_server)
+}
+
+/// What takes a rank.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Right {
+    /// Deleting what others said, pinning, reading earlier texts, posting without regard to slow mode.
+    Moderate,
+    /// Name, topic, slow mode.
+    Configure,
+}
+
+/// Does somebody of this rank have it?
+#[must_use]
+pub const fn has_right(rank: u8, right: Right) -> bool {
+    let least = match right {
+        Right::Moderate => RoomRole::Moderator,
+        Right::Configure => RoomRole::Admin,
+    };
+    rank <= least.number()
+}
+
+/// May they do something to somebody? Nobody acts on their own rank or above, moderators sanction, admins grant roles
+/// below their own.
+#[must_use]
+pub const fn may_act_on(rank: u8, other: u8, granted: Option<RoomRole>) -> bool {
+    let is_granted_below = match granted {
+        Some(role) => rank < role.number() && has_right(rank, Right::Configure),
+        None => true,
+    };
+    rank < other && has_right(rank, Right::Moderate) && is_granted_below
 }
 
 /// May they read?
@@ -105,7 +146,10 @@ impl Default for MembershipCache {
 
 #[cfg(test)]
 mod tests {
+    use confab_protocol::model::SanctionKind;
+
     use super::*;
+    use crate::core::store::Restriction;
 
     #[test]
     fn the_table_of_room_roles() {
@@ -121,8 +165,40 @@ mod tests {
             (Some(Banned), Err(RejectCode::Forbidden), Err(RejectCode::NotMember)),
         ];
         for (role, post, read) in table {
-            let membership = role.map(|role| Membership { role, acl_version: 0 });
-            assert_eq!((check_post(membership), check_read(membership)), (post, read), "{role:?}");
+            let membership = role.map(|role| Membership { role, restriction: None, acl_version: 0 });
+            assert_eq!((check_post(membership, Millis(5)), check_read(membership)), (post, read), "{role:?}");
         }
+    }
+
+    #[test]
+    fn a_restriction_holds_until_its_time() {
+        let until = |until| Some(Restriction { kind: SanctionKind::Mute, until });
+        for (restriction, expected) in [
+            (None, Ok(())),
+            (until(None), Err(RejectCode::Forbidden)),
+            (until(Some(Millis(6))), Err(RejectCode::Forbidden)),
+            (until(Some(Millis(5))), Ok(())),
+        ] {
+            let membership = Membership { role: RoomRole::Owner, restriction, acl_version: 0 };
+            assert_eq!(check_post(Some(membership), Millis(5)), expected, "{restriction:?}");
+        }
+    }
+
+    /// Nobody acts on their own rank or above, whichever of their two ranks counts.
+    #[test]
+    fn the_table_of_ranks() {
+        use RoomRole::{Admin, Guest, Member, Moderator, Owner};
+        let roles = [Owner, Admin, Moderator, Member, Guest];
+        for (mine, one) in roles.into_iter().enumerate() {
+            for (other, two) in roles.into_iter().enumerate() {
+                let rank = rank(one, ServerRole::User);
+                assert_eq!(may_act_on(rank, two.number(), None), mine < other && mine <= 2, "{one:?} on {two:?}");
+                let grants = may_act_on(rank, Guest.number(), Some(two));
+                assert_eq!(grants, mine < other && mine <= 1, "{one:?} makes somebody {two:?}");
+            }
+        }
+        assert_eq!(rank(Member, ServerRole::Moderator), Moderator.number());
+        assert_eq!(rank(Owner, ServerRole::Moderator), Owner.number());
+        assert!(has_right(Admin.number(), Right::Configure) && !has_right(Moderator.number(), Right::Configure));
     }
 }

@@ -1,18 +1,23 @@
 //! The pure heart of an append: the rows of locked rooms and the queued items in, seq and time or the reason not
 //! out. Both stores call it inside their transaction.
 
+mod amend;
 mod facts;
 mod order;
 
 use bytes::Bytes;
 use confab_protocol::command::Appended;
-use confab_protocol::model::{ClientId, Incarnation, Millis, RoomId, RoomRole, Seq, UserId};
+use confab_protocol::model::{ClientId, Envelope, Incarnation, Millis, RoomId, RoomRole, SanctionKind, Seq, UserId};
 use confab_protocol::reject::RejectCode;
 
-pub use self::facts::{Facts, ItemKey, MemberKey, MemberState, Needs, RoomState};
+pub use self::amend::{Act, Amend};
+pub use self::facts::{
+    Effect, Facts, ItemKey, MemberKey, MemberState, Needs, Numbers, Rewrite, RoomState, TOMBSTONE_KIND, TargetKey,
+    TargetState,
+};
 pub use self::order::{Order, OrderGuard};
 use super::access;
-use super::store::{Membership, NewRoom, Outcome, Recorded};
+use super::store::{NewRoom, Outcome, Recorded, Restriction};
 
 /// Something to append, admitted and encoded.
 #[derive(Clone, Debug)]
@@ -51,7 +56,7 @@ impl Item {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A message.
-    Message,
+    Message(Said),
     /// The room comes into being with this entry; the author owns it.
     CreateRoom(Box<NewRoom>),
     /// The author comes in.
@@ -60,25 +65,73 @@ pub enum Change {
     Leave,
     /// A note in the author's own log.
     SelfNote,
+    /// A note in the author's own log that they have read another room up to a seq, and how many messages that were.
+    Read {
+        /// Which room.
+        room: RoomId,
+        /// Up to where.
+        seq: Seq,
+        /// The number of the last message up to there.
+        number: u64,
+    },
+    /// Something about what was said, about people, or about the room.
+    Amend(Box<Amend>),
 }
+
+/// What a message refers to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// The message that it answers.
+    pub reply_to: Option<Seq>,
+    /// Members that it mentions.
+    pub mentions: Vec<UserId>,
+}
+
+/// The kind of messages in stores.
+pub const MESSAGE_KIND: u8 = 1;
 
 impl Change {
     /// The kind as stores keep it, so that history can page messages alone.
     #[must_use]
     pub const fn kind(&self) -> u8 {
         match self {
-            Self::Message => 1,
+            Self::Message(_) => MESSAGE_KIND,
             Self::CreateRoom(_) => 2,
             Self::Join(_) | Self::Leave => 3,
-            Self::SelfNote => 4,
+            Self::SelfNote | Self::Read { .. } => 4,
+            Self::Amend(amend) => amend.act.kind(),
+        }
+    }
+
+    /// The entry that it is about: an answered message, one that is edited.
+    #[must_use]
+    pub fn target(&self) -> Option<Seq> {
+        match self {
+            Self::Message(said) => said.reply_to,
+            Self::Amend(amend) => amend.act.target(),
+            _ => None,
+        }
+    }
+
+    /// Who goes out with it.
+    #[must_use]
+    pub fn leaver(&self, author: UserId) -> Option<UserId> {
+        match self {
+            Self::Leave => Some(author),
+            Self::Amend(amend) => amend.act.leaver(),
+            _ => None,
         }
     }
 
     /// Whether somebody's rights in the room shrink: then what was checked before is checked again. A join takes
     /// nothing from anybody.
     #[must_use]
-    pub const fn bumps_acl(&self) -> bool {
-        matches!(self, Self::Leave)
+    pub fn bumps_acl(&self) -> bool {
+        match self {
+            Self::Leave => true,
+            Self::Amend(amend) => amend.act.bumps_acl(),
+            _ => false,
+        }
     }
 }
 
@@ -102,6 +155,11 @@ pub enum Decision {
     Unchanged,
     /// Not any more, or not like this; insert nothing.
     Refuse(RejectCode),
+    /// Not yet; insert nothing.
+    TooSoon {
+        /// When it would pass.
+        retry_after_ms: u64,
+    },
 }
 
 /// An item with what became of it, and of what was to be appended with it.
@@ -110,6 +168,8 @@ pub enum Decision {
 pub struct Decided {
     pub item: Item,
     pub decision: Decision,
+    /// The message that an edit is about, as it reads now.
+    pub rewritten: Option<Envelope>,
     pub then: Option<Decision>,
 }
 
@@ -125,48 +185,50 @@ impl Decided {
 #[must_use]
 pub fn decide(facts: &mut Facts, batch: Vec<Item>, now: Millis) -> Vec<Decided> {
     let decide_both = |item: Item| {
-        let decision = decide_one(facts, &item, now);
+        let (decision, rewritten) = decide_one(facts, &item, now);
         let then = match (&item.then, &decision) {
-            (Some(then), Decision::Append { .. }) => Some(decide_one(facts, then, now)),
+            (Some(then), Decision::Append { .. }) => Some(decide_one(facts, then, now).0),
             _ => None,
         };
-        Decided { item, decision, then }
+        Decided { item, decision, rewritten, then }
     };
     batch.into_iter().map(decide_both).collect()
 }
 
-fn decide_one(facts: &mut Facts, item: &Item, now: Millis) -> Decision {
+fn decide_one(facts: &mut Facts, item: &Item, now: Millis) -> (Decision, Option<Envelope>) {
     if let Some(recorded) = facts.recorded.get(&item.key()) {
-        return recorded_decision(recorded.clone(), item.digest);
+        return (recorded_decision(recorded.clone(), item.digest), None);
     }
     if facts.is_broken(item) {
-        return Decision::Refuse(RejectCode::OrderBroken);
+        return (Decision::Refuse(RejectCode::OrderBroken), None);
     }
-    if let Some(decision) = check(facts, item) {
-        if item.change == Change::Message {
+    if let Some(decision) = check(facts, item, now) {
+        if matches!(item.change, Change::Message(_)) {
             facts.broken.push((item.order.clone(), item.room));
         }
-        return decision;
+        return (decision, None);
     }
     if let Change::CreateRoom(new) = &item.change {
         create_room(facts, item.room, new);
     }
-    let Some(room) = facts.rooms.get_mut(&item.room) else { return Decision::Refuse(RejectCode::UnknownRoom) };
+    let Some(room) = facts.rooms.get_mut(&item.room) else {
+        return (Decision::Refuse(RejectCode::UnknownRoom), None);
+    };
     room.head = room.head.next();
     room.last_time = room.last_time.max(now);
     if item.change.bumps_acl() {
         room.acl_version += 1;
     }
     let RoomState { incarnation, head: seq, last_time: time, acl_version, .. } = *room;
-    facts.apply(item, seq);
+    let rewritten = facts.apply(item, seq, time);
     // The same client id may stand in this batch again.
     let appended = Appended { seq, time, altered: item.altered, duplicate: false };
     facts.recorded.insert(item.key(), Recorded { digest: item.digest, outcome: Outcome::Appended(appended) });
-    Decision::Append { incarnation, seq, time, acl_version }
+    (Decision::Append { incarnation, seq, time, acl_version }, rewritten)
 }
 
 /// Why an item is not appended, if it is not.
-fn check(facts: &Facts, item: &Item) -> Option<Decision> {
+fn check(facts: &Facts, item: &Item, now: Millis) -> Option<Decision> {
     let refuse = |code| Some(Decision::Refuse(code));
     let room = facts.rooms.get(&item.room);
     match (&item.change, room) {
@@ -175,16 +237,43 @@ fn check(facts: &Facts, item: &Item) -> Option<Decision> {
         (Change::CreateRoom(new), None) if facts.names.contains(&new.name) => refuse(RejectCode::RoomNameTaken),
         (Change::CreateRoom(_), None) => None,
         (_, None) => refuse(RejectCode::UnknownRoom),
-        (Change::Message, Some(room)) if item.acl_version != room.acl_version => {
-            access::check_post(facts.membership(item.room, item.author)).err().and_then(refuse)
-        }
-        (Change::Join(_) | Change::Leave, Some(_)) => match (&item.change, facts.membership(item.room, item.author)) {
-            (_, Some(Membership { role: RoomRole::Banned, .. })) => refuse(RejectCode::Forbidden),
-            (Change::Join(_), Some(_)) | (Change::Leave, None) => Some(Decision::Unchanged),
-            _ => None,
+        (Change::Message(said), Some(room)) => check_message(facts, item, said, room, now),
+        (Change::Join(_), Some(_)) => check_join(facts.members.get(&(item.room, item.author)), now),
+        (Change::Leave, Some(_)) => facts.membership(item.room, item.author).is_none().then_some(Decision::Unchanged),
+        (Change::Read { room, seq, .. }, Some(_)) => match facts.members.get(&(*room, item.author)) {
+            Some(member) if member.leave_seq.is_none() => (*seq <= member.read.0).then_some(Decision::Unchanged),
+            _ => refuse(RejectCode::NotMember),
         },
-        (Change::Message | Change::SelfNote, Some(_)) => None,
+        (Change::Amend(amend), Some(_)) => amend.check(facts, item, now),
+        (Change::SelfNote, Some(_)) => None,
     }
+}
+
+fn check_message(facts: &Facts, item: &Item, said: &Said, room: &RoomState, now: Millis) -> Option<Decision> {
+    if item.acl_version != room.acl_version
+        && let Err(code) = access::check_post(facts.membership(item.room, item.author), now)
+    {
+        return Some(Decision::Refuse(code));
+    }
+    if let Some(seq) = said.reply_to
+        && !facts.targets.get(&(item.room, seq)).is_some_and(TargetState::is_message)
+    {
+        return Some(Decision::Refuse(RejectCode::UnknownMessage));
+    }
+    let member = facts.members.get(&(item.room, item.author)).filter(|_| room.slow_mode_ms > 0)?;
+    let waited = now.since(member.last_post);
+    let is_bound = !access::has_right(member.role.number(), access::Right::Moderate);
+    let wait = u64::from(room.slow_mode_ms).saturating_sub(waited);
+    (is_bound && wait > 0).then_some(Decision::TooSoon { retry_after_ms: wait })
+}
+
+fn check_join(member: Option<&MemberState>, now: Millis) -> Option<Decision> {
+    let member = member?;
+    let is_ban = |it: &Restriction| it.kind == SanctionKind::Ban && it.holds(now);
+    if member.restriction.as_ref().is_some_and(is_ban) {
+        return Some(Decision::Refuse(RejectCode::Forbidden));
+    }
+    member.leave_seq.is_none().then_some(Decision::Unchanged)
 }
 
 fn create_room(facts: &mut Facts, id: RoomId, new: &NewRoom) {
@@ -195,6 +284,7 @@ fn create_room(facts: &mut Facts, id: RoomId, new: &NewRoom) {
         acl_version: 0,
         members: 0,
         messages: 0,
+        slow_mode_ms: 0,
     };
     facts.names.insert(new.name.clone());
     facts.created.push((id, new.clone()));
@@ -205,9 +295,12 @@ impl Decided {
     /// Notes what failed for the order of its connection. For batches that are durable: one that is decided anew must
     /// not find traces of itself.
     pub fn note_order(&self) {
-        if let (Change::Message, Decision::Refuse(code)) = (&self.item.change, &self.decision)
-            && !matches!(code, RejectCode::ClientIdReused)
-        {
+        let failed = match self.decision {
+            Decision::Refuse(code) => code != RejectCode::ClientIdReused,
+            Decision::TooSoon { .. } => true,
+            _ => false,
+        };
+        if failed && matches!(self.item.change, Change::Message(_)) {
             self.item.order.mark_broken(self.item.room);
         }
     }
@@ -249,10 +342,16 @@ mod tests {
         }
     }
 
+    fn member(role: RoomRole) -> MemberState {
+        let (restriction, last_post, read) = (None, Millis(0), (Seq(1), 0));
+        MemberState { role, join_seq: Seq(1), leave_seq: None, restriction, last_post, read }
+    }
+
     fn facts(role: Option<RoomRole>) -> Facts {
         let (incarnation, head, last_time) = (Incarnation(9), Seq(7), Millis(1_000));
-        let state = RoomState { incarnation, head, last_time, acl_version: 5, members: 1, messages: 3 };
-        let member = role.map(|role| ((ROOM, AUTHOR), MemberState { role, join_seq: Seq(1), leave_seq: None }));
+        let state =
+            RoomState { incarnation, head, last_time, acl_version: 5, members: 1, messages: 3, slow_mode_ms: 0 };
+        let member = role.map(|role| ((ROOM, AUTHOR), member(role)));
         Facts { rooms: [(ROOM, state)].into(), members: member.into_iter().collect(), ..Facts::default() }
     }
 
@@ -267,7 +366,7 @@ mod tests {
     #[test]
     fn seq_is_dense_and_time_never_goes_back() {
         let (mut facts, order) = (facts(None), Order::none());
-        let message = |n| item(n, &order, Change::Message);
+        let message = |n| item(n, &order, Change::Message(Said::default()));
         assert_eq!(decide_at(&mut facts, vec![message(1)], 900), [place(8, 1_000)], "the clock went back");
         assert_eq!(decide_at(&mut facts, vec![message(2), message(3)], 1_200), [place(9, 1_200), place(10, 1_200)]);
         assert_eq!(facts.rooms[&ROOM].messages, 6);
@@ -277,8 +376,10 @@ mod tests {
     fn a_ban_holds_for_what_was_already_queued_and_keeps_order() {
         let guard = Arc::new(OrderGuard::default());
         let order = guard.admit();
-        let stale = |n| Item { acl_version: 4, ..item(n, &order, Change::Message) };
-        let mut banned = facts(Some(RoomRole::Banned));
+        let stale = |n| Item { acl_version: 4, ..item(n, &order, Change::Message(Said::default())) };
+        let mut banned = facts(Some(RoomRole::Member));
+        let ban = Restriction { kind: SanctionKind::Ban, until: Some(Millis(2)) };
+        banned.members.insert((ROOM, AUTHOR), MemberState { restriction: Some(ban), ..member(RoomRole::Member) });
         let decided = decide(&mut banned, vec![stale(1), stale(2)], Millis(1));
         assert_eq!(decided[0].decision, Decision::Refuse(RejectCode::Forbidden));
         assert_eq!(decided[1].decision, Decision::Refuse(RejectCode::OrderBroken), "queued behind it");
@@ -296,7 +397,7 @@ mod tests {
     #[test]
     fn a_resend_gets_the_old_seq_and_a_reuse_is_told() {
         let mut facts = facts(None);
-        let item = item(1, &Order::none(), Change::Message);
+        let item = item(1, &Order::none(), Change::Message(Said::default()));
         let appended = Appended { seq: Seq(3), time: Millis(5), altered: true, duplicate: false };
         let recorded = Recorded { digest: [4; 16], outcome: Outcome::Appended(appended) };
         facts.recorded.insert(item.key(), recorded);
@@ -310,7 +411,7 @@ mod tests {
     #[test]
     fn what_a_batch_does_holds_for_what_stands_behind_it() {
         let (mut facts, order) = (facts(Some(RoomRole::Member)), Order::none());
-        let mut batch = vec![item(1, &order, Change::Leave), item(2, &order, Change::Message)];
+        let mut batch = vec![item(1, &order, Change::Leave), item(2, &order, Change::Message(Said::default()))];
         let keys = [(ROOM, AUTHOR)].into();
         assert_eq!((Needs::of(&batch).members, facts.late_members(&batch)), (keys, [(ROOM, AUTHOR)].into()));
         batch.push(item(1, &order, Change::Leave));

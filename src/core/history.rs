@@ -5,9 +5,9 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use confab_protocol::codec::{encode_push, page_len};
-use confab_protocol::command::{Page, Reply, ResumeOutcome, Resumed, RoomTarget};
-use confab_protocol::limits::PAGE_ITEMS_MAX;
-use confab_protocol::model::{Cursor, Incarnation, RoomId, Seq, SessionId, UserId};
+use confab_protocol::command::{History, HistoryRange, MessageState, Page, Reply, ResumeOutcome, Resumed, RoomTarget};
+use confab_protocol::limits::{PAGE_BYTES_MAX, PAGE_ITEMS_MAX};
+use confab_protocol::model::{Cursor, Envelope, Incarnation, RoomId, Seq, SessionId, UserId};
 use confab_protocol::reject::{Reject, RejectCode};
 
 use super::auth::Actor;
@@ -42,20 +42,28 @@ impl CatchUp {
 }
 
 impl Core {
-    /// A page of messages before a seq, newest page first.
+    /// A page of messages in their present state.
     ///
     /// # Errors
     /// Not a member.
-    pub async fn history(&self, actor: &Actor, room: RoomId, before: Seq, limit: usize) -> Result<Reply, Reject> {
-        let page =
-            self.store.history(room, actor.user, before, limit).await.map_err(|error| self.unavailable(&error))?;
+    pub async fn history(&self, actor: &Actor, history: History) -> Result<Reply, Reject> {
+        let room = history.room;
+        let page = self.store.history(actor.user, history).await.map_err(|error| self.unavailable(&error))?;
         let page = page.ok_or(RejectCode::NotMember)?;
         access::check_place(page.reader)?;
-        let first = page.entries.first().map_or(Seq(0), |entry| entry.seq);
-        // A first message at the very start of the log has nothing before it.
-        let next = if first > page.state.first_seq { first } else { Seq(0) };
-        let LogState { incarnation, head, .. } = page.state;
-        Ok(Reply::Page(Page { room, incarnation, entries: page.entries, next, head }))
+        let seqs = page.entries.iter().map(|entry| entry.seq).collect();
+        let states = self.store.message_states(room, actor.user, seqs).await;
+        let mut states = states.map_err(|error| self.unavailable(&error))?;
+        let mut entries = page.entries;
+        let is_forward = matches!(history.range, HistoryRange::After(_));
+        trim(&mut entries, &mut states, is_forward);
+        let next = match (is_forward, entries.first(), entries.last()) {
+            (true, _, Some(last)) if last.seq < page.state.head => last.seq,
+            // A first message at the very start of the log has nothing before it.
+            (false, Some(first), _) if first.seq > page.state.first_seq => first.seq,
+            _ => Seq(0),
+        };
+        Ok(Reply::Page(Page { states, ..self::page(room, page.state, entries, next) }))
     }
 
     /// A page of raw entries after a cursor.
@@ -71,8 +79,7 @@ impl Core {
         }
         let last = page.entries.last().map_or(Seq(0), |entry| entry.seq);
         let next = if last < page.state.head { last } else { Seq(0) };
-        let LogState { incarnation, head, .. } = page.state;
-        Ok(Reply::Page(Page { room: cursor.room, incarnation, entries: page.entries, next, head }))
+        Ok(Reply::Page(self::page(cursor.room, page.state, page.entries, next)))
     }
 
     /// Subscribes a connection to rooms from its cursors. What was missed follows as pushes, then what is new.
@@ -184,6 +191,29 @@ impl Core {
         };
         self.delivery.detach(session, room);
         Ok(Reply::Ok)
+    }
+}
+
+/// A page without what is known of its messages.
+pub(super) fn page(room: RoomId, state: LogState, entries: Vec<Envelope>, next: Seq) -> Page {
+    let LogState { incarnation, head, .. } = state;
+    Page { room, incarnation, entries, next, head, states: Vec::new() }
+}
+
+/// Leaves out messages at the far end until the rest and what is known of it fit a page.
+fn trim(entries: &mut Vec<Envelope>, states: &mut Vec<MessageState>, is_forward: bool) {
+    let of_state = |state: &MessageState| -> usize {
+        32 + state.reactions.iter().map(|reaction| 32 + reaction.emoji.len()).sum::<usize>()
+    };
+    let mut bytes =
+        entries.iter().map(Envelope::payload_bytes).sum::<usize>() + states.iter().map(of_state).sum::<usize>();
+    while bytes > PAGE_BYTES_MAX && entries.len() > 1 {
+        let gone = if is_forward { entries.pop() } else { Some(entries.remove(0)) };
+        let Some(gone) = gone else { return };
+        bytes -= gone.payload_bytes();
+        if let Some(index) = states.iter().position(|state| state.seq == gone.seq) {
+            bytes -= of_state(&states.remove(index));
+        }
     }
 }
 

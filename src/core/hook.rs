@@ -3,10 +3,26 @@
 use async_trait::async_trait;
 use confab_protocol::model::{Millis, RoomId, ServerRole, UserId};
 
-/// A message that somebody wants to post.
+/// What a text is to be. Each way to write one asks the plugins once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TextKind {
+    /// A message.
+    New,
+    /// Another text for a message.
+    Edit,
+    /// A reaction.
+    Reaction,
+    /// Name and topic of a room, a line each.
+    Room,
+    /// The name that a person shows.
+    DisplayName,
+}
+
+/// A text that somebody wants others to read.
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct MessageEvent<'a> {
+    pub kind: TextKind,
     pub room: RoomId,
     pub author: UserId,
     pub username: &'a str,
@@ -50,7 +66,7 @@ pub enum Verdict {
 /// The plugins.
 #[async_trait]
 pub trait Moderator: Send + Sync {
-    /// Decides one message within the chain's budget. It never fails: a plugin that does has a declared outcome.
+    /// Decides one text within the chain's budget. It never fails: a plugin that does has a declared outcome.
     async fn decide_message(&self, event: MessageEvent<'_>) -> Verdict;
     /// Whether every plugin of the chain is loaded; for readiness.
     fn is_ready(&self) -> bool;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use confab_protocol::codec::encode_entry;
-use confab_protocol::command::{Appended, Publish, Reply};
-use confab_protocol::model::{Body, CaseId, ClientId, Entry, EntryContent, Millis, RoomId, UserId};
+use confab_protocol::command::{Appended, Publish, Reply, Write};
+use confab_protocol::model::{Body, CaseId, ClientId, Entry, EntryContent, Message, Millis, RoomId, UserId};
 use confab_protocol::reject::{Reject, RejectCode};
 use confab_protocol::text::TextError;
 
-use super::append::{Change, Decision, Item, OrderGuard, recorded_decision};
+use super::append::{Change, Decision, Item, OrderGuard, Said, recorded_decision};
 use super::auth::Actor;
-use super::hook::{MessageEvent, Verdict};
+use super::hook::{MessageEvent, TextKind, Verdict};
 use super::log::Receipt;
 use super::store::{Membership, Outcome, Recorded, Unappended};
 use super::{Core, access};
@@ -47,40 +47,77 @@ impl Core {
     /// # Errors
     /// Whatever refuses it; nothing was appended then.
     pub async fn publish(&self, actor: &Actor, order: &Arc<OrderGuard>, publish: Publish) -> Result<Admitted, Reject> {
-        let now = self.clock.now();
-        let digest = body_digest(&publish.body);
-        if publish.resend
-            && let Some(reply) = self.recorded(actor, publish.room, publish.client_id, digest).await?
-        {
-            return Ok(Admitted::Done(reply));
-        }
-        check_age(publish.client_id, now)?;
-        let membership = self.membership(actor, publish.room).await?;
-        access::check_post(Some(membership))?;
-        self.limits.check_send(actor.user)?;
-
-        let verdict = self.moderator.decide_message(message_event(actor, &publish, now)).await;
-        let (body, altered) = match self.apply(actor, &publish, digest, now, verdict).await? {
+        let Publish { room, client_id, resend, body, reply_to } = publish;
+        let write = Write { room, client_id, resend };
+        let replied = reply_to.map_or(0, |seq| seq.0).to_le_bytes();
+        let digest = digest(if reply_to.is_some() { &replied } else { &[] }, body.as_str().as_bytes());
+        let membership = match self.admit(actor, write, digest).await? {
+            Admission::Granted(membership) => membership,
+            Admission::Known(reply) => return Ok(Admitted::Done(reply)),
+        };
+        let message = |body, mentions| EntryContent::Message(Message { body, reply_to, mentions });
+        let verdict = self.decide_text(actor, TextKind::New, room, body.as_str()).await;
+        let held = |body| encode_entry(&Entry { author: actor.user, client_id, content: message(body, Vec::new()) });
+        let (body, altered) = match self.apply(actor, write, digest, verdict, body, &held).await? {
             Applied::Post(body, altered) => (body, altered),
             Applied::Done(reply) => return Ok(Admitted::Done(reply)),
         };
-        let content = EntryContent::Message(body);
-        let payload = encode_entry(&Entry { author: actor.user, client_id: publish.client_id, content });
-        let (room, author, acl_version) = (publish.room, actor.user, membership.acl_version);
-        let item = Item {
+        let mentions = self.find_mentions(room, &body).await?;
+        let change = Change::Message(Said { reply_to, mentions: mentions.clone() });
+        let content = message(body, mentions);
+        Ok(self.queue(actor, order, write, Queueing { digest, altered, membership, content, change }).await)
+    }
+
+    /// What every write begins with: is it a resend, is its author a writer here, are they too fast?
+    pub(super) async fn admit(&self, actor: &Actor, write: Write, digest: [u8; 16]) -> Result<Admission, Reject> {
+        if write.resend
+            && let Some(reply) = self.recorded(actor, write.room, write.client_id, digest).await?
+        {
+            return Ok(Admission::Known(reply));
+        }
+        let now = self.clock.now();
+        check_age(write.client_id, now)?;
+        let mut membership = self.membership(actor, write.room).await?;
+        if access::check_post(Some(membership), now).is_err() {
+            // What is remembered may be older than a lifted mute or a new role; only a grant is checked again.
+            self.memberships.remove(write.room, actor.user);
+            membership = self.membership(actor, write.room).await?;
+            access::check_post(Some(membership), now)?;
+        }
+        self.limits.check_send(actor.user)?;
+        Ok(Admission::Granted(membership))
+    }
+
+    /// The one question to the plugins.
+    pub(super) async fn decide_text(&self, actor: &Actor, kind: TextKind, room: RoomId, text: &str) -> Verdict {
+        let event = MessageEvent {
+            kind,
             room,
-            author,
-            client_id: publish.client_id,
-            digest,
-            payload,
-            altered,
-            change: Change::Message,
-            acl_version,
-            order: order.admit(),
-            then: None,
+            author: actor.user,
+            username: actor.username.as_str(),
+            role: actor.role,
+            account_created: actor.user.created(),
+            now: self.clock.now(),
+            body: text,
         };
+        self.moderator.decide_message(event).await
+    }
+
+    /// Encodes it and puts it into the queue.
+    pub(super) async fn queue(
+        &self,
+        actor: &Actor,
+        order: &Arc<OrderGuard>,
+        write: Write,
+        queueing: Queueing,
+    ) -> Admitted {
+        let Queueing { digest, altered, membership, content, change } = queueing;
+        let (room, author, client_id, acl_version) = (write.room, actor.user, write.client_id, membership.acl_version);
+        let payload = encode_entry(&Entry { author, client_id, content });
+        let order = order.admit();
+        let item = Item { room, author, client_id, digest, payload, altered, change, acl_version, order, then: None };
         let receipt = self.log.append(item).await;
-        Ok(Admitted::Queued(Queued { receipt, altered, room, author, acl_version }))
+        Admitted::Queued(Queued { receipt, altered, room, author, acl_version })
     }
 
     /// The answer to an author whose message was queued.
@@ -100,7 +137,8 @@ impl Core {
             }
             Decision::Recorded(outcome) => self.recorded_reply(outcome),
             Decision::Refuse(code) => Err(code.into()),
-            Decision::Unchanged => Err(RejectCode::Internal.into()),
+            Decision::TooSoon { retry_after_ms } => Err(Reject::retry(RejectCode::SlowMode, retry_after_ms)),
+            Decision::Unchanged => Ok(Reply::Ok),
         }
     }
 
@@ -129,7 +167,7 @@ impl Core {
         match recorded_decision(recorded, digest) {
             Decision::Recorded(outcome) => self.recorded_reply(outcome),
             Decision::Refuse(code) => Err(code.into()),
-            Decision::Append { .. } | Decision::Unchanged => Err(RejectCode::Internal.into()),
+            _ => Err(RejectCode::Internal.into()),
         }
     }
 
@@ -147,18 +185,21 @@ impl Core {
         Ok(membership)
     }
 
-    async fn apply(
+    /// What a verdict makes of a text: the body to post, or an outcome that is recorded instead.
+    pub(super) async fn apply(
         &self,
         actor: &Actor,
-        publish: &Publish,
+        write: Write,
         digest: [u8; 16],
-        now: Millis,
         verdict: Verdict,
+        body: Body,
+        held: &(dyn Fn(Body) -> Bytes + Sync),
     ) -> Result<Applied, Reject> {
+        let now = self.clock.now();
         let unappended = |outcome, payload, note| Unappended {
-            room: publish.room,
+            room: write.room,
             author: actor.user,
-            client_id: publish.client_id,
+            client_id: write.client_id,
             digest,
             time: now,
             outcome,
@@ -166,7 +207,7 @@ impl Core {
             note,
         };
         let (code, reason, note) = match verdict {
-            Verdict::Allow => return Ok(Applied::Post(publish.body.clone(), false)),
+            Verdict::Allow => return Ok(Applied::Post(body, false)),
             Verdict::Replace(text) => match Body::parse(&text) {
                 Ok(body) => return Ok(Applied::Post(body, true)),
                 // Nothing is left once it is cleaned: that is the author's to know.
@@ -176,14 +217,12 @@ impl Core {
                 // What is no body at all is the plugin's failure, and held like any other.
                 Err(error) => {
                     let verdict = Verdict::Hold { note: format!("the plugin's replacement {error}") };
-                    return Box::pin(self.apply(actor, publish, digest, now, verdict)).await;
+                    return Box::pin(self.apply(actor, write, digest, verdict, body, held)).await;
                 }
             },
             Verdict::Hold { note } => {
                 let case = CaseId::new(now, self.clock.random());
-                let content = EntryContent::Message(publish.body.clone());
-                let payload = encode_entry(&Entry { author: actor.user, client_id: publish.client_id, content });
-                let held = unappended(Outcome::Held(case), payload, note);
+                let held = unappended(Outcome::Held(case), held(body), note);
                 return match self.store.record(held).await.map_err(|error| self.unavailable(&error))? {
                     None => Ok(Applied::Done(Reply::Held(case))),
                     Some(recorded) => self.recorded_earlier(recorded, digest).map(Applied::Done),
@@ -206,27 +245,35 @@ impl Core {
     }
 }
 
-enum Applied {
+/// See [`Core::admit`].
+pub(super) enum Admission {
+    /// Go on.
+    Granted(Membership),
+    /// Decided before.
+    Known(Reply),
+}
+
+/// See [`Core::apply`].
+pub(super) enum Applied {
     Post(Body, bool),
     Done(Reply),
 }
 
-fn message_event<'a>(actor: &'a Actor, publish: &'a Publish, now: Millis) -> MessageEvent<'a> {
-    MessageEvent {
-        room: publish.room,
-        author: actor.user,
-        username: actor.username.as_str(),
-        role: actor.role,
-        account_created: actor.user.created(),
-        now,
-        body: publish.body.as_str(),
-    }
+/// What [`Core::queue`] makes an item of.
+pub(super) struct Queueing {
+    pub(super) digest: [u8; 16],
+    pub(super) altered: bool,
+    pub(super) membership: Membership,
+    pub(super) content: EntryContent,
+    pub(super) change: Change,
 }
 
-/// Tells a resend from another message under the same client id: the first half of SHA-256.
-fn body_digest(body: &Body) -> [u8; 16] {
-    let full = digest::digest(&digest::SHA256, body.as_str().as_bytes());
-    full.as_ref().first_chunk().copied().unwrap_or_default()
+/// Tells a resend from something else under the same client id: the first half of SHA-256 over what was asked.
+pub(super) fn digest(head: &[u8], body: &[u8]) -> [u8; 16] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(head);
+    context.update(body);
+    context.finish().as_ref().first_chunk().copied().unwrap_or_default()
 }
 
 pub(super) fn check_age(id: ClientId, now: Millis) -> Result<(), Reject> {

@@ -5,7 +5,7 @@ use confab_protocol::codec::encode_entry;
 use confab_protocol::command::{CreateRoom, Reply, Room, RoomScope, RoomTarget};
 use confab_protocol::limits::{PAGE_ITEMS_MAX, PAGE_ROOMS_MAX, ROOM_MEMBERS_MAX, ROOMS_PER_USER_MAX};
 use confab_protocol::model::{
-    ClientId, Entry, EntryContent, MembershipChange, RoomId, RoomKind, RoomRole, SelfNote, UserId,
+    ClientId, Entry, EntryContent, MembershipChange, RoomId, RoomKind, RoomRole, RoomSettings, SelfNote, UserId,
 };
 use confab_protocol::reject::{Reject, RejectCode};
 
@@ -26,16 +26,21 @@ impl Core {
         self.limits.check_send(actor.user)?;
         let id = RoomId::from_u128(create.client_id.as_u128());
         if let Some(room) = self.store.room(id, actor.user).await.map_err(|error| self.unavailable(&error))? {
-            let same = room.name == create.name.as_str() && room.role == Some(RoomRole::Owner);
+            // A plugin may have changed the name that was asked for.
+            let same_name = create.resend || room.name == create.name.as_str();
+            let same = same_name && room.role == Some(RoomRole::Owner);
             return if same { Ok(Reply::Room(room)) } else { Err(RejectCode::ClientIdReused.into()) };
         }
         if self.find_room(&create.name).await?.is_some() {
             return Err(RejectCode::RoomNameTaken.into());
         }
         self.check_room_count(id, actor.user).await?;
-        let content = EntryContent::RoomCreated { name: create.name.clone(), topic: create.topic.clone() };
+        let mut settings = RoomSettings { name: create.name, topic: create.topic, slow_mode_ms: 0 };
+        self.check_room_text(actor, RoomId::NONE, &mut settings).await?;
+        let RoomSettings { name, topic, .. } = settings;
+        let content = EntryContent::RoomCreated { name: name.clone(), topic: topic.clone() };
         let (incarnation, created) = (new_incarnation(self.clock.random()), self.clock.now());
-        let new = NewRoom { name: create.name, topic: create.topic, incarnation, created };
+        let new = NewRoom { name, topic, incarnation, created };
         let change = Change::CreateRoom(Box::new(new));
         let note = self.note_item(actor, SelfNote::Joined(id));
         self.append_own(own_item(actor, id, create.client_id, content, change, Some(note))).await?;
@@ -167,7 +172,7 @@ impl Core {
         let content = EntryContent::Membership { user: actor.user, change, role, display_name };
         let (change, note) = match change {
             MembershipChange::Joined => (Change::Join(role), SelfNote::Joined(room)),
-            MembershipChange::Left => (Change::Leave, SelfNote::Left(room)),
+            _ => (Change::Leave, SelfNote::Left(room)),
         };
         let client_id = ClientId::new(self.clock.now(), self.clock.random());
         let note = self.note_item(actor, note);
@@ -192,7 +197,14 @@ impl Core {
             Decision::Unchanged | Decision::Recorded(Outcome::Appended(_)) => Ok(false),
             Decision::Recorded(_) => Err(RejectCode::ClientIdReused.into()),
             Decision::Refuse(code) => Err(code.into()),
+            Decision::TooSoon { retry_after_ms } => Err(Reject::retry(RejectCode::SlowMode, retry_after_ms)),
         }
+    }
+
+    /// An entry of the actor's own log that changes something elsewhere.
+    pub(super) async fn append_self(&self, actor: &Actor, content: EntryContent, change: Change) -> Result<(), Reject> {
+        let client_id = ClientId::new(self.clock.now(), self.clock.random());
+        self.append_own(own_item(actor, actor.self_room, client_id, content, change, None)).await.map(drop)
     }
 }
 

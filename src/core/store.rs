@@ -3,10 +3,11 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use confab_protocol::command::{Appended, Member, Room};
+use confab_protocol::command::{Appended, History, Member, MessageState, Room};
+use confab_protocol::limits::PAGE_BYTES_MAX;
 use confab_protocol::model::{
     CaseId, ClientId, DeviceId, DeviceName, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomName, RoomRole,
-    Seq, ServerRole, Topic, UserId, Username,
+    SanctionKind, Seq, ServerRole, Topic, UserId, Username,
 };
 
 use super::append::{Decided, Item};
@@ -132,8 +133,47 @@ pub enum Refreshed {
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Membership {
     pub role: RoomRole,
+    pub restriction: Option<Restriction>,
     /// The room's rights as of this reading.
     pub acl_version: u64,
+}
+
+/// A mute or ban.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Restriction {
+    /// [`SanctionKind::Mute`] or [`SanctionKind::Ban`].
+    pub kind: SanctionKind,
+    /// `None`: until it is lifted.
+    pub until: Option<Millis>,
+}
+
+impl Restriction {
+    /// Whether it holds.
+    #[must_use]
+    pub fn holds(self, now: Millis) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+
+    /// As stores keep it: a kind (0: none), and when it ends (0: when it is lifted).
+    #[must_use]
+    pub fn to_numbers(restriction: Option<Self>) -> (u8, u64) {
+        let kind = |kind| match kind {
+            SanctionKind::Ban => 2,
+            _ => 1,
+        };
+        restriction.map_or((0, 0), |it| (kind(it.kind), it.until.map_or(0, |until| until.0)))
+    }
+
+    /// The inverse of [`Self::to_numbers`].
+    #[must_use]
+    pub fn from_numbers(kind: u8, until: u64) -> Option<Self> {
+        let kind = match kind {
+            0 => return None,
+            2 => SanctionKind::Ban,
+            _ => SanctionKind::Mute,
+        };
+        Some(Self { kind, until: (until != 0).then_some(Millis(until)) })
+    }
 }
 
 /// A named room to create.
@@ -171,6 +211,21 @@ pub struct LogPage {
     pub state: LogState,
     pub reader: Option<Place>,
     pub entries: Vec<Envelope>,
+}
+
+/// Messages before a seq and from it on, as one page: nearest to the seq first, while they fit.
+#[must_use]
+pub fn around_page(mut before: Vec<Envelope>, mut after: Vec<Envelope>) -> Vec<Envelope> {
+    let bytes = |entries: &[Envelope]| entries.iter().map(Envelope::payload_bytes).sum::<usize>();
+    while bytes(&before) + bytes(&after) > PAGE_BYTES_MAX && before.len() + after.len() > 1 {
+        if before.len() >= after.len() {
+            before.remove(0);
+        } else {
+            after.pop();
+        }
+    }
+    before.append(&mut after);
+    before
 }
 
 /// What was decided about a client id before.
@@ -274,6 +329,16 @@ pub trait Store: Send + Sync {
     async fn record(&self, unappended: Unappended) -> Result<Option<Recorded>>;
     /// Entries after a seq, ascending, within the bounds of a page.
     async fn read(&self, room: RoomId, reader: UserId, after: Seq, limit: usize) -> Result<Option<LogPage>>;
-    /// Messages before a seq (0: from the head), ascending, within the bounds of a page.
-    async fn history(&self, room: RoomId, reader: UserId, before: Seq, limit: usize) -> Result<Option<LogPage>>;
+    /// Messages of a range, perhaps only answers to one, ascending, within the bounds of a page.
+    async fn history(&self, reader: UserId, history: History) -> Result<Option<LogPage>>;
+    /// One entry.
+    async fn find_entry(&self, room: RoomId, seq: Seq) -> Result<Option<Envelope>>;
+    /// What a message said before, ascending by rev.
+    async fn revisions(&self, room: RoomId, seq: Seq) -> Result<Vec<Envelope>>;
+    /// What else is known of messages, as this reader sees it; those of which nothing is are left out.
+    async fn message_states(&self, room: RoomId, reader: UserId, seqs: Vec<Seq>) -> Result<Vec<MessageState>>;
+    /// The seq, or the head if that is smaller, and how many messages there were with it.
+    async fn read_position(&self, room: RoomId, seq: Seq) -> Result<Option<(Seq, u64)>>;
+    /// Members of these names.
+    async fn find_members(&self, room: RoomId, names: Vec<Username>) -> Result<Vec<UserId>>;
 }

@@ -2,6 +2,8 @@
 
 mod accounts;
 mod append;
+mod columns;
+mod effects;
 mod logs;
 mod options;
 mod rooms;
@@ -11,8 +13,8 @@ mod tls;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use confab_protocol::command::{Member, Room};
-use confab_protocol::model::{ClientId, DeviceId, Millis, RoomId, RoomName, Seq, UserId, Username};
+use confab_protocol::command::{History, Member, MessageState, Room};
+use confab_protocol::model::{ClientId, DeviceId, Envelope, Millis, RoomId, RoomName, Seq, UserId, Username};
 use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
 use tokio_postgres::error::SqlState;
 
@@ -196,5 +198,10 @@ store! {
     others counts(room: RoomId, user: UserId) -> (u32, u32) = rooms::counts;
     others find_recorded(room: RoomId, author: UserId, client_id: ClientId) -> Option<Recorded> = logs::find_recorded;
     others read(room: RoomId, reader: UserId, after: Seq, limit: usize) -> Option<LogPage> = logs::read;
-    others history(room: RoomId, reader: UserId, before: Seq, limit: usize) -> Option<LogPage> = logs::history;
+    others history(reader: UserId, history: History) -> Option<LogPage> = logs::history;
+    others find_entry(room: RoomId, seq: Seq) -> Option<Envelope> = effects::find_entry;
+    others revisions(room: RoomId, seq: Seq) -> Vec<Envelope> = effects::revisions;
+    others message_states(room: RoomId, reader: UserId, seqs: Vec<Seq>) -> Vec<MessageState> = effects::message_states;
+    others read_position(room: RoomId, seq: Seq) -> Option<(Seq, u64)> = effects::read_position;
+    others find_members(room: RoomId, names: Vec<Username>) -> Vec<UserId> = effects::find_members;
 }

@@ -2,6 +2,8 @@
 //! commits, and a few readers.
 
 mod accounts;
+mod append;
+mod effects;
 mod logs;
 mod rooms;
 mod rows;
@@ -10,8 +12,8 @@ mod threads;
 use std::path::Path;
 
 use async_trait::async_trait;
-use confab_protocol::command::{Member, Room};
-use confab_protocol::model::{ClientId, DeviceId, Millis, RoomId, RoomName, Seq, UserId, Username};
+use confab_protocol::command::{History, Member, MessageState, Room};
+use confab_protocol::model::{ClientId, DeviceId, Envelope, Millis, RoomId, RoomName, Seq, UserId, Username};
 use rusqlite::{Connection, OpenFlags};
 
 use self::threads::{Readers, Writer};
@@ -137,7 +139,7 @@ store! {
     write log_in(login: NewLogin) -> LoggedIn = accounts::log_in;
     write refresh(hash: [u8; 32], next: NewRefresh, now: Millis) -> Refreshed = accounts::refresh;
     write log_out(user: UserId, device: DeviceId) -> () = accounts::log_out;
-    write append(batch: Vec<Item>, now: Millis) -> Vec<Decided> = logs::append;
+    write append(batch: Vec<Item>, now: Millis) -> Vec<Decided> = append::append;
     write record(unappended: Unappended) -> Option<Recorded> = logs::record;
 
     read has_owner() -> bool = accounts::has_owner;
@@ -152,7 +154,12 @@ store! {
     read counts(room: RoomId, user: UserId) -> (u32, u32) = rooms::counts;
     read find_recorded(room: RoomId, author: UserId, client_id: ClientId) -> Option<Recorded> = logs::find_recorded;
     read read(room: RoomId, reader: UserId, after: Seq, limit: usize) -> Option<LogPage> = logs::read;
-    read history(room: RoomId, reader: UserId, before: Seq, limit: usize) -> Option<LogPage> = logs::history;
+    read history(reader: UserId, history: History) -> Option<LogPage> = logs::history;
+    read find_entry(room: RoomId, seq: Seq) -> Option<Envelope> = effects::find_entry;
+    read revisions(room: RoomId, seq: Seq) -> Vec<Envelope> = effects::revisions;
+    read message_states(room: RoomId, reader: UserId, seqs: Vec<Seq>) -> Vec<MessageState> = effects::message_states;
+    read read_position(room: RoomId, seq: Seq) -> Option<(Seq, u64)> = effects::read_position;
+    read find_members(room: RoomId, names: Vec<Username>) -> Vec<UserId> = effects::find_members;
 }
 
 #[cfg(test)]

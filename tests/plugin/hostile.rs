@@ -75,7 +75,8 @@ async fn calls_that_do_not_survive_are_held_and_counted() {
         assert!(matches!(next, Ok(Reply::Appended(_))), "{next:?}");
     }
     assert_eq!(verdicts(&server, "hold").await, 5.0);
-    assert_eq!(verdicts(&server, "allow").await, 5.0);
+    // With the author's name and the room's.
+    assert_eq!(verdicts(&server, "allow").await, 7.0);
     assert_eq!(author.history(&room).await.len(), 5, "nothing that was held is in the room");
     assert_eq!(breaker(&server).await, 0.0);
 }
@@ -108,7 +109,7 @@ async fn verdicts_are_bounded_and_said_in_the_guests_words() {
     let expected = [(upper.seq, "UPPER".to_owned()), (storm.seq, "storm".to_owned())];
     assert_eq!(author.history(&room).await, expected);
 
-    for (verdict, count) in [("bounce", 1.0), ("reject", 1.0), ("replace", 2.0), ("hold", 2.0), ("allow", 1.0)] {
+    for (verdict, count) in [("bounce", 1.0), ("reject", 1.0), ("replace", 2.0), ("hold", 2.0), ("allow", 3.0)] {
         assert_eq!(verdicts(&server, verdict).await, count, "{verdict}");
     }
     for kind in ["timeout", "trap", "memory", "stack", "output", "error"] {

@@ -4,6 +4,7 @@
 mod hostile;
 mod load;
 mod sanitize;
+mod write_paths;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,7 +53,7 @@ type Outcome = Result<Reply, Reject>;
 
 /// Publishes, perhaps again, under a given id.
 async fn publish(person: &Person, room: &Room, client_id: ClientId, resend: bool, text: &str) -> Outcome {
-    let publish = Publish { room: room.id, client_id, resend, body: Body::parse(text).unwrap() };
+    let publish = Publish { room: room.id, client_id, resend, body: Body::parse(text).unwrap(), reply_to: None };
     match person.client.request(Command::Publish(publish)).await {
         Ok(reply) => Ok(reply),
         Err(Error::Rejected(reject)) => Err(reject),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use confab::clock::{Clock, SystemClock};
 use confab::config::Config;
-use confab::core::hook::{MessageEvent, Moderator, Verdict};
+use confab::core::hook::{MessageEvent, Moderator, TextKind, Verdict};
 use confab::metrics::Metrics;
 use confab::plugin::PluginSet;
 use confab_client::Reply;
@@ -27,6 +27,7 @@ impl Sandbox {
 
     async fn decide(&self, body: &str) -> Verdict {
         let event = MessageEvent {
+            kind: TextKind::New,
             room: RoomId::from_u128(1),
             author: UserId::from_u128(2),
             username: "author",

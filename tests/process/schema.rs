@@ -43,6 +43,7 @@ fn capnp_reads_what_a_client_sends() {
         client_id: ClientId::from_u128(3),
         resend: true,
         body: Body::parse("hello, world").unwrap(),
+        reply_to: None,
     });
     let text = convert(&encode_client_frame(&ClientFrame::Request { id: 7, command: Ok(command) }), "ClientFrame");
     for words in ["request", "id = 7", "publish", "high = 1", "resend = true", "body = \"hello, world\""] {

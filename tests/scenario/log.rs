@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use confab::core::append::{Change, Item, Order};
+use confab::core::append::{Change, Item, Order, Said};
 use confab_protocol::codec::{decode_entry, encode_entry, encode_server_frame};
 use confab_protocol::command::{Appended, Command, Reply, ResumeOutcome, Secret, ServerFrame};
 use confab_protocol::limits::FRAME_BYTES_MAX;
@@ -258,8 +258,8 @@ async fn import(server: &TestServer, room: RoomId, author: UserId, count: usize)
     let store = confab::open_store(&server.config).await.unwrap();
     let item = |number: usize| {
         let (client_id, body) = (client_id(), Body::parse(&format!("import {number}")).unwrap());
-        let payload = encode_entry(&Entry { author, client_id, content: EntryContent::Message(body) });
-        let (change, order) = (Change::Message, Order::none());
+        let payload = encode_entry(&Entry { author, client_id, content: EntryContent::Message(body.into()) });
+        let (change, order) = (Change::Message(Said::default()), Order::none());
         Item {
             room,
             author,

@@ -1,7 +1,7 @@
 //! Leaving while everything moves: what one's rights were is checked again where it counts.
 
 use confab_protocol::codec::decode_entry;
-use confab_protocol::command::{Command, Reply, RoomTarget};
+use confab_protocol::command::{Command, History, Reply, RoomTarget};
 use confab_protocol::model::{EntryContent, Envelope, MembershipChange, RoomId, Seq, UserId};
 
 use crate::support::raw::{Raw, Target, accounts, client_id, publish, resend};
@@ -45,7 +45,7 @@ async fn who_has_left_neither_posts_nor_reads() {
         assert_eq!(changes(&heard, people[1].0, MembershipChange::Left), [Seq(4)]);
         assert_eq!(bob.refusal(publish(room.id, client_id(), "me too")).await, 3002);
         assert_eq!(bob.refusal(resend(room.id, client_id(), "me too")).await, 3002);
-        assert_eq!(bob.refusal(Command::History { room: room.id, before: Seq(0), limit: 0 }).await, 3002);
+        assert_eq!(bob.refusal(Command::History(History::before(room.id, Seq(0), 0))).await, 3002);
         assert_eq!(bob.refusal(leave(room.id)).await, 3002);
         assert_eq!(bob.heard.len(), 2, "nothing after one's own leaving");
         let back = bob.join(&room.name).await;

@@ -1,8 +1,10 @@
-//! The transcript test: scripts of raw frames, run over QUIC and over WebSocket, with the same text in the end.
+//! The transcript test: scripts of raw frames, run over QUIC and over WebSocket, on the embedded store and on Postgres,
+//! with the same text in the end.
 //! Ids and incarnations get names in the order of their appearance, times and tokens are left out. Pushes have
 //! no order relative to replies, so a script says where it listens, and they are told per room by seq.
 
 mod accounts;
+mod amend;
 mod log;
 mod rooms;
 mod stage;
@@ -12,6 +14,7 @@ use expect_test::Expect;
 
 use self::stage::Stage;
 use crate::support::Transport;
+use crate::support::postgres::Cluster;
 
 /// Runs a script over both transports.
 async fn check(script: impl AsyncFn(&mut Stage), expected: Expect) {
@@ -21,12 +24,17 @@ async fn check(script: impl AsyncFn(&mut Stage), expected: Expect) {
 /// The same, with plugins.
 async fn check_with(plugins: &[&str], script: impl AsyncFn(&mut Stage), expected: Expect) {
     let mut transcripts = Vec::new();
-    for transport in [Transport::Quic, Transport::WebSocket] {
-        let mut stage = Stage::new(transport, plugins).await;
+    let postgres = tokio::task::spawn_blocking(|| Cluster::shared().url(&Cluster::shared().fresh_database()));
+    let postgres = postgres.await.unwrap();
+    for (transport, url) in
+        [(Transport::Quic, None), (Transport::WebSocket, None), (Transport::WebSocket, Some(postgres))]
+    {
+        let mut stage = Stage::new(transport, plugins, url).await;
         script(&mut stage).await;
         transcripts.push(stage.finish().await);
     }
-    let [quic, websocket] = transcripts.try_into().unwrap_or_else(|_| unreachable!());
+    let [quic, websocket, postgres] = transcripts.try_into().unwrap_or_else(|_| unreachable!());
     assert_eq!(quic, websocket, "QUIC (left) and WebSocket differ");
+    assert_eq!(websocket, postgres, "the embedded store (left) and Postgres differ");
     expected.assert_eq(&websocket);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use confab_protocol::codec::encode_client_frame;
-use confab_protocol::command::{ClientFrame, Command, Hello, Reply, RoomTarget, Secret};
+use confab_protocol::command::{ClientFrame, Command, Hello, History, Reply, RoomTarget, Secret};
 use confab_protocol::limits::{BODY_BYTES_MAX, FRAME_BYTES_MAX};
 use confab_protocol::model::{RoomId, Seq};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -241,14 +241,14 @@ async fn requests_that_are_refused() {
             mallory.send_frame(&crafted_publish(id, room, client_id(), &body)).await;
             assert_eq!(mallory.reply(id).await.unwrap_err().code, code, "{} bytes", body.len());
         }
-        for frame in [crafted_unknown, |id| crafted(id, |mut out| out.set_sanction(()))] {
+        for frame in [crafted_unknown, |id| crafted(id, |mut out| out.set_audit(()))] {
             let id = mallory.take_id();
             mallory.send_frame(&frame(id)).await;
             assert_eq!(mallory.reply(id).await.unwrap_err().code, 1002);
         }
         assert_eq!(mallory.refusal(Command::JoinRoom(RoomTarget::Id(theirs))).await, 3001);
-        assert_eq!(mallory.refusal(Command::History { room: mine, before: Seq(0), limit: 0 }).await, 3002);
-        assert_eq!(mallory.refusal(Command::History { room: theirs, before: Seq(0), limit: 0 }).await, 3002);
+        assert_eq!(mallory.refusal(Command::History(History::before(mine, Seq(0), 0))).await, 3002);
+        assert_eq!(mallory.refusal(Command::History(History::before(theirs, Seq(0), 0))).await, 3002);
         assert_eq!(mallory.say(own, "still served").await.seq, Seq(2));
         let mut stranger = Raw::greet(&scene.target, transport, None).await.0;
         for command in [Command::Logout, Command::JoinRoom(RoomTarget::Id(mine)), publish(mine, client_id(), "x")] {

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use confab::core::append::{Change, Decision, Item};
+use confab::core::append::{Change, Decision, Item, Said};
 use confab::core::store::{Outcome, Place, Unappended};
+use confab_protocol::command::{History, HistoryRange};
 use confab_protocol::model::{CaseId, RoomId, RoomKind, RoomName, RoomRole, Seq, UserId};
 use confab_protocol::reject::RejectCode;
 
@@ -29,7 +30,7 @@ super::cases![
 async fn seqs_are_dense_for_each_room_of_a_batch(scene: Scene) {
     let alice = scene.user("alice").await.id;
     let rooms = [scene.room(alice, "one").await, scene.room(alice, "two").await];
-    let items = (0..500).map(|n| scene.item(rooms[usize::from(n % 3 == 0)], alice, Change::Message));
+    let items = (0..500).map(|n| scene.item(rooms[usize::from(n % 3 == 0)], alice, Change::Message(Said::default())));
     let decided = scene.append(items.collect()).await;
     for room in rooms {
         let seqs: Vec<u64> =
@@ -56,7 +57,8 @@ async fn time_does_not_go_back(scene: Scene) {
     let room = scene.room(alice, "one").await;
     let mut last = START;
     for now in [START.after(5_000), START.after(1_000), START.after(6_000)] {
-        let decided = scene.store.append(vec![scene.item(room, alice, Change::Message)], now).await.unwrap();
+        let decided =
+            scene.store.append(vec![scene.item(room, alice, Change::Message(Said::default()))], now).await.unwrap();
         let Decision::Append { time, .. } = decided[0].decision else { panic!() };
         assert_eq!(time, now.max(last));
         last = time;
@@ -66,7 +68,7 @@ async fn time_does_not_go_back(scene: Scene) {
 async fn the_same_client_id_is_one_entry(scene: Scene) {
     let alice = scene.user("alice").await.id;
     let room = scene.room(alice, "one").await;
-    let item = Item { altered: true, ..scene.item(room, alice, Change::Message) };
+    let item = Item { altered: true, ..scene.item(room, alice, Change::Message(Said::default())) };
     let decided = scene.append(vec![item.clone(), item.clone()]).await;
     assert_eq!(seq(&decided[0].decision), Some(2));
     for decision in [&decided[1].decision, &scene.append_one(item.clone()).await] {
@@ -87,7 +89,7 @@ async fn the_same_client_id_is_one_entry(scene: Scene) {
 async fn the_same_client_id_with_another_digest_is_refused(scene: Scene) {
     let alice = scene.user("alice").await.id;
     let room = scene.room(alice, "one").await;
-    let item = scene.item(room, alice, Change::Message);
+    let item = scene.item(room, alice, Change::Message(Said::default()));
     scene.append_one(item.clone()).await;
     let reused = scene.append_one(Item { digest: [0; 16], ..item }).await;
     assert_eq!(reused, Decision::Refuse(RejectCode::ClientIdReused));
@@ -115,12 +117,12 @@ async fn rights_are_checked_on_fresh_rows(scene: Scene) {
     let room = scene.room(alice, "one").await;
     scene.join(room, bob).await;
     let checked = scene.store.membership(room, bob).await.unwrap().unwrap().acl_version;
-    let late = Item { acl_version: checked, ..scene.item(room, bob, Change::Message) };
+    let late = Item { acl_version: checked, ..scene.item(room, bob, Change::Message(Said::default())) };
     let batch = vec![scene.item(room, bob, Change::Leave), late];
     let decided = scene.append(batch).await;
     assert_eq!(decided[1].decision, Decision::Refuse(RejectCode::NotMember), "in the same batch already");
     // Others are asked again, pass, and learn the new version.
-    let item = Item { acl_version: checked, ..scene.item(room, alice, Change::Message) };
+    let item = Item { acl_version: checked, ..scene.item(room, alice, Change::Message(Said::default())) };
     let Decision::Append { acl_version, .. } = scene.append_one(item).await else { panic!() };
     assert_eq!(scene.store.membership(room, alice).await.unwrap().unwrap().acl_version, acl_version);
     assert!(acl_version > checked);
@@ -155,10 +157,10 @@ async fn a_name_of_a_room_is_taken_once(scene: Scene) {
 async fn an_unknown_room_takes_nothing(scene: Scene) {
     let alice = scene.user("alice").await.id;
     let nowhere = RoomId::from_u128(7);
-    let refused = scene.append_one(scene.item(nowhere, alice, Change::Message)).await;
+    let refused = scene.append_one(scene.item(nowhere, alice, Change::Message(Said::default()))).await;
     assert_eq!(refused, Decision::Refuse(RejectCode::UnknownRoom));
     assert!(scene.store.read(nowhere, alice, Seq(0), 1).await.unwrap().is_none());
-    assert!(scene.store.history(nowhere, alice, Seq(0), 1).await.unwrap().is_none());
+    assert!(scene.store.history(alice, History::before(nowhere, Seq(0), 1)).await.unwrap().is_none());
 }
 
 async fn what_is_not_appended_is_remembered(scene: Scene) {
@@ -169,7 +171,7 @@ async fn what_is_not_appended_is_remembered(scene: Scene) {
         Outcome::Refused { code: RejectCode::Bounced.number(), detail: "not like this".into() },
     ];
     for outcome in outcomes {
-        let item = scene.item(room, alice, Change::Message);
+        let item = scene.item(room, alice, Change::Message(Said::default()));
         let unappended = Unappended {
             room,
             author: alice,
@@ -198,7 +200,7 @@ async fn pages_and_the_place_of_their_reader_are_of_one_moment(scene: Scene) {
     scene.leave(room, bob).await;
     assert_eq!(place(bob).await, Some(Place { role: RoomRole::Member, left: Some(Seq(3)) }));
     for _ in 0..10 {
-        scene.append_one(scene.item(room, alice, Change::Message)).await;
+        scene.append_one(scene.item(room, alice, Change::Message(Said::default()))).await;
     }
     let page = scene.store.read(room, alice, Seq(4), 3).await.unwrap().unwrap();
     let seqs: Vec<u64> = page.entries.iter().map(|entry| entry.seq.0).collect();
@@ -211,18 +213,30 @@ async fn history_is_of_messages_and_goes_back(scene: Scene) {
     let (alice, bob) = (scene.user("alice").await.id, scene.user("bob").await.id);
     let room = scene.room(alice, "one").await;
     for _ in 0..3 {
-        scene.append_one(scene.item(room, alice, Change::Message)).await;
+        scene.append_one(scene.item(room, alice, Change::Message(Said::default()))).await;
         scene.join(room, bob).await;
         scene.leave(room, bob).await;
     }
     let seqs = async |before: u64, limit| {
-        let page = scene.store.history(room, alice, Seq(before), limit).await.unwrap().unwrap();
+        let history = History::before(room, Seq(before), limit);
+        let page = scene.store.history(alice, history).await.unwrap().unwrap();
         page.entries.iter().map(|entry| entry.seq.0).collect::<Vec<_>>()
     };
     assert_eq!(seqs(0, 200).await, [2, 5, 8]);
     assert_eq!(seqs(0, 2).await, [5, 8]);
     assert_eq!(seqs(5, 200).await, [2]);
     assert!(seqs(2, 200).await.is_empty());
+    let ranges = [
+        (HistoryRange::After(Seq(2)), vec![5, 8]),
+        (HistoryRange::Around(Seq(5)), vec![2, 5, 8]),
+        (HistoryRange::Around(Seq(6)), vec![2, 5, 8]),
+        (HistoryRange::After(Seq(8)), vec![]),
+    ];
+    for (range, expected) in ranges {
+        let history = History { room, range, thread: None, limit: 4 };
+        let page = scene.store.history(alice, history).await.unwrap().unwrap();
+        assert_eq!(page.entries.iter().map(|entry| entry.seq.0).collect::<Vec<_>>(), expected, "{range:?}");
+    }
 }
 
 async fn rooms_and_members_are_listed(scene: Scene) {

@@ -1,6 +1,7 @@
 //! What every store must answer alike: one list of cases, run on a fresh store of each kind.
 
 mod accounts;
+mod amends;
 mod logs;
 mod postgres;
 mod refresh;
@@ -134,7 +135,7 @@ fn seq(decision: &Decision) -> Option<u64> {
 }
 
 fn all_cases() -> impl Iterator<Item = &'static Named> {
-    accounts::CASES.iter().chain(refresh::CASES).chain(logs::CASES)
+    accounts::CASES.iter().chain(refresh::CASES).chain(logs::CASES).chain(amends::CASES)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use confab::core::append::{Change, Decision, Item};
+use confab::core::append::{Change, Decision, Item, Said};
 use confab::core::store::{Outcome, Result, Store};
 use confab::store::postgres::{Options, Postgres};
 use confab_protocol::model::{RoomRole, Seq};
@@ -43,7 +43,7 @@ async fn servers_on_one_database_append_to_the_same_rooms() {
     let batch = |_| -> Vec<Item> {
         let item = |n: usize| {
             let then = scene.item(bob.self_room, bob.id, Change::SelfNote);
-            Item { then: Some(Box::new(then)), ..scene.item(rooms[n % 2], alice.id, Change::Message) }
+            Item { then: Some(Box::new(then)), ..scene.item(rooms[n % 2], alice.id, Change::Message(Said::default())) }
         };
         (0..10).map(item).collect()
     };
@@ -132,7 +132,7 @@ async fn a_database_that_dies_is_found_again() {
     let alice = scene.user("alice").await.id;
     let room = scene.room(alice, "one").await;
     cluster.kill();
-    let lost = scene.item(room, alice, Change::Message);
+    let lost = scene.item(room, alice, Change::Message(Said::default()));
     assert!(store.append(vec![lost.clone()], START).await.is_err());
     assert!(store.ping().await.is_err());
     cluster.restart();

@@ -78,7 +78,7 @@ impl Person {
 /// The text of an entry that is a message.
 pub fn message(payload: &[u8]) -> Option<String> {
     match decode_entry(payload).unwrap().content {
-        EntryContent::Message(body) => Some(body.as_str().to_owned()),
+        EntryContent::Message(message) => Some(message.body.as_str().to_owned()),
         _ => None,
     }
 }

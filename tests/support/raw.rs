@@ -18,8 +18,8 @@ use confab_protocol::chat_capnp as wire;
 use confab_protocol::close::Close;
 use confab_protocol::codec::{decode_server_frame, encode_client_frame};
 use confab_protocol::command::{
-    Appended, ClientFrame, Command, CreateRoom, Hello, Page, Publish, Push, Reply, Resumed, Room, RoomTarget, Secret,
-    ServerFrame, Welcome,
+    Appended, ClientFrame, Command, CreateRoom, Hello, History, Page, Publish, Push, Reply, Resumed, Room, RoomTarget,
+    Secret, ServerFrame, Welcome,
 };
 use confab_protocol::frame::{put_frame, take_frame};
 use confab_protocol::model::{
@@ -333,7 +333,7 @@ impl Raw {
     pub async fn history_all(&mut self, room: RoomId, limit: usize) -> Vec<Envelope> {
         let (mut entries, mut before) = (Vec::new(), Seq(0));
         loop {
-            let reply = self.request(Command::History { room, before, limit }).await.unwrap();
+            let reply = self.request(Command::History(History::before(room, before, limit))).await.unwrap();
             let Reply::Page(page) = reply else { panic!("{reply:?}") };
             entries.splice(0..0, page.entries);
             before = page.next;
@@ -352,12 +352,12 @@ pub fn hello(token: Option<&Secret>) -> ClientFrame {
 
 /// A message as a command.
 pub fn publish(room: RoomId, client_id: ClientId, text: &str) -> Command {
-    Command::Publish(Publish { room, client_id, resend: false, body: Body::parse(text).unwrap() })
+    Command::Publish(Publish { room, client_id, resend: false, body: Body::parse(text).unwrap(), reply_to: None })
 }
 
 /// The same, sent again.
 pub fn resend(room: RoomId, client_id: ClientId, text: &str) -> Command {
-    Command::Publish(Publish { room, client_id, resend: true, body: Body::parse(text).unwrap() })
+    Command::Publish(Publish { room, client_id, resend: true, body: Body::parse(text).unwrap(), reply_to: None })
 }
 
 /// What must have been appended.

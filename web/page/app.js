@@ -49,6 +49,15 @@ const page = {
     $("messages").insertBefore(line, after ?? null);
     line.scrollIntoView({ block: "end" });
   },
+  changed(id, seq, text) {
+    const body = id === room && document.querySelector(`#messages li[data-seq="${seq}"] .body`);
+    if (!body) return;
+    body.textContent = text;
+    body.parentElement.dataset.edited = true;
+  },
+  removed(id, seq) {
+    if (id === room) document.querySelector(`#messages li[data-seq="${seq}"]`)?.remove();
+  },
   name(user, name) {
     names.set(user, name);
     for (const who of document.querySelectorAll("#messages .author")) {

@@ -6,9 +6,9 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use confab_protocol::close::Close;
 use confab_protocol::codec::decode_entry;
-use confab_protocol::command::{Command, CreateRoom, EntriesPush, Publish, Reply, Room, RoomTarget, Secret};
+use confab_protocol::command::{Command, CreateRoom, EntriesPush, History, Publish, Reply, Room, RoomTarget, Secret};
 use confab_protocol::model::{
-    Body, ClientId, Cursor, EntryContent, MembershipChange, Millis, RoomId, RoomName, Seq, Topic, UserId,
+    Body, ClientId, Cursor, EntryContent, Envelope, MembershipChange, Millis, RoomId, RoomName, Seq, Topic, UserId,
 };
 use confab_protocol::reject::{Reject, RejectCode};
 use confab_protocol::session::client::{ClientSession, Config, Event, Input, Output};
@@ -41,6 +41,10 @@ extern "C" {
     fn entered(this: &Page, room: &str, name: &str);
     #[wasm_bindgen(method)]
     fn entry(this: &Page, room: &str, seq: f64, time: f64, author: &str, kind: &str, text: &str);
+    #[wasm_bindgen(method)]
+    fn changed(this: &Page, room: &str, seq: f64, text: &str);
+    #[wasm_bindgen(method)]
+    fn removed(this: &Page, room: &str, seq: f64);
     #[wasm_bindgen(method)]
     fn name(this: &Page, user: &str, name: &str);
     #[wasm_bindgen(method)]
@@ -131,7 +135,10 @@ impl Chat {
         match (room.parse::<RoomId>(), Body::parse(text)) {
             (Ok(room), Ok(body)) => {
                 let client_id = ClientId::new(self.session.server_time(now()), random());
-                self.ask(Command::Publish(Publish { room, client_id, resend: false, body }), Asked::Say(draft));
+                self.ask(
+                    Command::Publish(Publish { room, client_id, resend: false, body, reply_to: None }),
+                    Asked::Say(draft),
+                );
             }
             (_, Err(error)) => self.page.acknowledged(draft, &format!("not sent: the message {error}")),
             (Err(_), _) => self.page.acknowledged(draft, "not sent: enter a room first"),
@@ -173,7 +180,7 @@ impl Chat {
             Event::Stopped(close) => self.page.stopped(&close.reason),
             Event::Entries(push) => self.show(&push),
             Event::Gap { resumed, .. } => {
-                self.ask(Command::History { room: resumed.room, before: Seq(0), limit: 0 }, Asked::History);
+                self.ask(Command::History(History::before(resumed.room, Seq(0), 0)), Asked::History);
             }
             Event::Lost(_) => self.page.failed("enter", "you are not in this room any more"),
             Event::Notice(text) => self.page.status(true, &text),
@@ -227,7 +234,16 @@ impl Chat {
             self.session.unfollow(now(), before);
         }
         self.page.entered(&room.id.to_string(), &room.name);
-        self.ask(Command::History { room: room.id, before: Seq(0), limit: 0 }, Asked::History);
+        self.ask(Command::History(History::before(room.id, Seq(0), 0)), Asked::History);
+    }
+
+    fn show_edit(&self, room: &str, edit: &Envelope) {
+        let Some(message) = &edit.rewritten else { return };
+        match decode_entry(&message.payload).map(|entry| entry.content) {
+            Ok(EntryContent::Message(said)) => self.page.changed(room, message.seq.0 as f64, said.body.as_str()),
+            // It was deleted since.
+            _ => self.page.removed(room, message.seq.0 as f64),
+        }
     }
 
     fn show(&mut self, push: &EntriesPush) {
@@ -239,7 +255,15 @@ impl Chat {
                 strangers.push(entry.author);
             }
             let (kind, text) = match &entry.content {
-                EntryContent::Message(body) => ("message", body.as_str()),
+                EntryContent::Message(message) => ("message", message.body.as_str()),
+                EntryContent::Edit(_) => {
+                    self.show_edit(&room, envelope);
+                    continue;
+                }
+                EntryContent::Deletion { seqs, .. } => {
+                    seqs.iter().for_each(|seq| self.page.removed(&room, seq.0 as f64));
+                    continue;
+                }
                 EntryContent::Membership { change: MembershipChange::Joined, .. } => ("notice", "joined"),
                 EntryContent::Membership { change: MembershipChange::Left, .. } => ("notice", "left"),
                 _ => continue,

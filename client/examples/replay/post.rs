@@ -240,7 +240,7 @@ impl Posting {
 
     async fn send(&self, room: RoomId, client_id: ClientId, body: Body, client: &Client) -> anyhow::Result<Outcome> {
         loop {
-            let publish = Publish { room, client_id, resend: false, body: body.clone() };
+            let publish = Publish { room, client_id, resend: false, body: body.clone(), reply_to: None };
             let sent = Instant::now();
             match answer(client.request(Command::Publish(publish))).await? {
                 Ok(reply) => {

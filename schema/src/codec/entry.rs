@@ -2,10 +2,17 @@
 
 use bytes::Bytes;
 
-use super::values::{change_to, read_change, read_id, read_room_role, room_role_to, server_text, write_id};
+use super::request::count;
+use super::values::{
+    change_to, optional_seq, read_change, read_id, read_room_role, read_sanction_kind, room_role_to, sanction_kind_to,
+    server_text, write_id,
+};
 use super::{FrameError, encode, open};
 use crate::chat_capnp as wire;
-use crate::model::{Body, DisplayName, Entry, EntryContent, RoomName, RoomRole, SelfNote, Topic};
+use crate::model::{
+    Body, DisplayName, Emoji, Entry, EntryContent, Message, Millis, Reason, RoomName, RoomRole, RoomSettings, Sanction,
+    SelfNote, Seq, Topic,
+};
 
 /// The bytes of an entry: made once, then stored and sent as they are.
 #[must_use]
@@ -16,7 +23,41 @@ pub fn encode_entry(entry: &Entry) -> Bytes {
         write_id(root.reborrow().init_client_id(), entry.client_id);
         match &entry.content {
             EntryContent::Void | EntryContent::Unknown => root.set_void(()),
-            EntryContent::Message(body) => root.init_message().set_body(body.as_str()),
+            EntryContent::Message(message) => write_message(root.init_message(), message),
+            EntryContent::Edit(seq) => root.set_edit(seq.0),
+            EntryContent::Deletion { seqs, by_moderator } => {
+                let mut deletion = root.init_deletion();
+                deletion.set_by_moderator(*by_moderator);
+                let mut list = deletion.init_seqs(count(seqs.len()));
+                for (index, seq) in (0..).zip(seqs) {
+                    list.set(index, seq.0);
+                }
+            }
+            EntryContent::Tombstone { by_moderator } => root.init_tombstone().set_by_moderator(*by_moderator),
+            EntryContent::Reaction { seq, emoji, removed } => {
+                let mut reaction = root.init_reaction();
+                reaction.set_seq(seq.0);
+                reaction.set_emoji(emoji.as_str());
+                reaction.set_removed(*removed);
+            }
+            EntryContent::Pin { seq, removed } => {
+                let mut pin = root.init_pin();
+                pin.set_seq(seq.0);
+                pin.set_removed(*removed);
+            }
+            EntryContent::Settings(settings) => {
+                let mut out = root.init_room_settings();
+                out.set_name(settings.name.as_str());
+                out.set_topic(settings.topic.as_str());
+                out.set_slow_mode_ms(settings.slow_mode_ms);
+            }
+            EntryContent::Sanction(sanction) => {
+                let mut out = root.init_sanction();
+                write_id(out.reborrow().init_user(), sanction.user);
+                out.set_kind(sanction_kind_to(sanction.kind));
+                out.set_until_ms(sanction.until.map_or(0, |until| until.0));
+                out.set_reason(sanction.reason.as_str());
+            }
             EntryContent::RoomCreated { name, topic } => {
                 let mut created = root.init_room_created();
                 created.set_name(name.as_str());
@@ -35,6 +76,11 @@ pub fn encode_entry(entry: &Entry) -> Bytes {
                     SelfNote::AccountCreated => out.set_account_created(()),
                     SelfNote::Joined(room) => write_id(out.init_joined(), *room),
                     SelfNote::Left(room) => write_id(out.init_left(), *room),
+                    SelfNote::Read(room, seq) => {
+                        let mut out = out.init_read();
+                        out.set_seq(seq.0);
+                        write_id(out.init_room(), *room);
+                    }
                 }
             }
         }
@@ -51,10 +97,35 @@ pub fn decode_entry(payload: &[u8]) -> Result<Entry, FrameError> {
     let root = message.get_root::<wire::entry::Reader<'_>>()?;
     let content = match root.which() {
         Ok(Which::Void(())) => EntryContent::Void,
-        Ok(Which::Message(message)) => {
-            let body = message?.get_body()?.to_str().map_err(|_| FrameError::Invalid)?;
-            EntryContent::Message(Body::parse(body).map_err(|_| FrameError::Invalid)?)
+        Ok(Which::Message(message)) => EntryContent::Message(read_message(message?)?),
+        Ok(Which::Edit(seq)) => EntryContent::Edit(Seq(seq)),
+        Ok(Which::Deletion(deletion)) => {
+            let deletion = deletion?;
+            let seqs = deletion.get_seqs()?.iter().map(Seq).collect();
+            EntryContent::Deletion { seqs, by_moderator: deletion.get_by_moderator() }
         }
+        Ok(Which::Tombstone(stone)) => EntryContent::Tombstone { by_moderator: stone?.get_by_moderator() },
+        Ok(Which::Reaction(reaction)) => {
+            let reaction = reaction?;
+            EntryContent::Reaction {
+                seq: Seq(reaction.get_seq()),
+                emoji: Emoji::parse(&server_text(reaction.get_emoji())?).map_err(|_| FrameError::Invalid)?,
+                removed: reaction.get_removed(),
+            }
+        }
+        Ok(Which::Pin(pin)) => {
+            let pin = pin?;
+            EntryContent::Pin { seq: Seq(pin.get_seq()), removed: pin.get_removed() }
+        }
+        Ok(Which::RoomSettings(settings)) => {
+            let settings = settings?;
+            EntryContent::Settings(RoomSettings {
+                name: RoomName::parse(&server_text(settings.get_name())?).map_err(|_| FrameError::Invalid)?,
+                topic: Topic::parse(&server_text(settings.get_topic())?).map_err(|_| FrameError::Invalid)?,
+                slow_mode_ms: settings.get_slow_mode_ms(),
+            })
+        }
+        Ok(Which::Sanction(sanction)) => read_sanction(sanction?)?,
         Ok(Which::RoomCreated(created)) => {
             let created = created?;
             EntryContent::RoomCreated {
@@ -67,6 +138,37 @@ pub fn decode_entry(payload: &[u8]) -> Result<Entry, FrameError> {
         _ => EntryContent::Unknown,
     };
     Ok(Entry { author: read_id(root.get_author()?), client_id: read_id(root.get_client_id()?), content })
+}
+
+fn write_message(mut out: wire::message::Builder<'_>, message: &Message) {
+    out.set_body(message.body.as_str());
+    out.set_reply_to(message.reply_to.map_or(0, |seq| seq.0));
+    if !message.mentions.is_empty() {
+        let mut list = out.init_mentions(count(message.mentions.len()));
+        for (index, user) in (0..).zip(&message.mentions) {
+            write_id(list.reborrow().get(index), *user);
+        }
+    }
+}
+
+fn read_message(message: wire::message::Reader<'_>) -> Result<Message, FrameError> {
+    let body = message.get_body()?.to_str().map_err(|_| FrameError::Invalid)?;
+    Ok(Message {
+        body: Body::parse(body).map_err(|_| FrameError::Invalid)?,
+        reply_to: optional_seq(message.get_reply_to()),
+        mentions: message.get_mentions()?.iter().map(read_id).collect(),
+    })
+}
+
+fn read_sanction(sanction: wire::sanctioned::Reader<'_>) -> Result<EntryContent, FrameError> {
+    let Some(kind) = read_sanction_kind(sanction.get_kind()) else { return Ok(EntryContent::Unknown) };
+    let until = sanction.get_until_ms();
+    Ok(EntryContent::Sanction(Sanction {
+        user: read_id(sanction.get_user()?),
+        kind,
+        until: (until != 0).then_some(Millis(until)),
+        reason: Reason::parse(&server_text(sanction.get_reason())?).map_err(|_| FrameError::Invalid)?,
+    }))
 }
 
 fn read_membership(membership: wire::membership::Reader<'_>) -> Result<EntryContent, FrameError> {
@@ -86,6 +188,10 @@ fn read_self_note(note: wire::self_note::Reader<'_>) -> Result<EntryContent, Fra
         Ok(Which::AccountCreated(())) => EntryContent::SelfNote(SelfNote::AccountCreated),
         Ok(Which::Joined(room)) => EntryContent::SelfNote(SelfNote::Joined(read_id(room?))),
         Ok(Which::Left(room)) => EntryContent::SelfNote(SelfNote::Left(read_id(room?))),
+        Ok(Which::Read(read)) => {
+            let read = read?;
+            EntryContent::SelfNote(SelfNote::Read(read_id(read.get_room()?), Seq(read.get_seq())))
+        }
         Err(_) => EntryContent::Unknown,
     })
 }

@@ -2,16 +2,19 @@
 
 use capnp::text;
 
-use super::values::{bad_name, malformed, read_cursor, read_id, utf8};
+use super::amend;
+use super::values::{bad_name, malformed, optional_seq, read_cursor, read_id, utf8};
 use crate::chat_capnp as wire;
-use crate::command::{Command, CreateRoom, Login, Publish, Register, RoomScope, RoomTarget, Secret};
+use crate::command::{
+    Command, CreateRoom, History, HistoryRange, Login, Publish, Register, RoomScope, RoomTarget, Secret,
+};
 use crate::limits::{PAGE_ITEMS_MAX, PASSWORD_BYTES_MAX, RESUME_CURSORS_MAX, TOKEN_BYTES_MAX, USERNAME_BYTES_MAX};
 use crate::model::{Body, ClientId, DeviceId, DeviceName, DisplayName, RoomId, RoomName, Seq, Topic, Username};
 use crate::reject::{Reject, RejectCode};
 use crate::text::TextError;
 
 /// The one path for what is not served yet: reserved members and members of later versions alike.
-fn unsupported() -> Reject {
+pub(super) fn unsupported() -> Reject {
     RejectCode::Unsupported.into()
 }
 
@@ -56,11 +59,14 @@ pub(super) fn read_command(request: wire::request::Reader<'_>) -> Result<Command
         Which::Publish(publish) => Command::Publish(read_publish(some(publish)?)?),
         Which::History(history) => {
             let history = some(history)?;
-            Command::History {
-                room: read_id(some(history.get_room())?),
-                before: Seq(history.get_before()),
-                limit: limit(history.get_limit()),
-            }
+            let range = match (history.get_before(), history.get_after(), history.get_around()) {
+                (before, 0, 0) => HistoryRange::Before(Seq(before)),
+                (0, after, 0) => HistoryRange::After(Seq(after)),
+                (0, 0, around) => HistoryRange::Around(Seq(around)),
+                _ => return Err(malformed()),
+            };
+            let (room, thread) = (read_id(some(history.get_room())?), optional_seq(history.get_thread()));
+            Command::History(History { room, range, thread, limit: limit(history.get_limit()) })
         }
         Which::Sync(sync) => {
             let sync = some(sync)?;
@@ -71,7 +77,7 @@ pub(super) fn read_command(request: wire::request::Reader<'_>) -> Result<Command
             bounded(cursors.len(), RESUME_CURSORS_MAX)?;
             Command::Resume(some(cursors.iter().map(read_cursor).collect())?)
         }
-        _ => return Err(unsupported()),
+        other => return amend::read(other),
     })
 }
 
@@ -121,23 +127,28 @@ fn read_target(target: wire::room_target::Reader<'_>) -> Result<RoomTarget, Reje
 }
 
 fn read_publish(publish: wire::publish::Reader<'_>) -> Result<Publish, Reject> {
-    if publish.get_reply_to() != 0 || publish.has_attachments() {
-        return Err(Reject::new(RejectCode::Unsupported, "replies and attachments are not served yet"));
+    if publish.has_attachments() {
+        return Err(Reject::new(RejectCode::Unsupported, "attachments are not served yet"));
     }
-    let body = some(publish.get_body())?.to_str().map_err(|_| RejectCode::BodyInvalid)?;
     Ok(Publish {
         room: read_id(some(publish.get_room())?),
         client_id: client_id(publish.get_client_id())?,
         resend: publish.get_resend(),
-        body: Body::parse(body).map_err(|error| match error {
-            TextError::Blank => RejectCode::BodyBlank,
-            TextError::TooLong => RejectCode::BodyTooLong,
-            TextError::Invalid => RejectCode::BodyInvalid,
-        })?,
+        body: body(publish.get_body())?,
+        reply_to: optional_seq(publish.get_reply_to()),
     })
 }
 
-fn client_id(id: capnp::Result<wire::id::Reader<'_>>) -> Result<ClientId, Reject> {
+pub(super) fn body(text: capnp::Result<text::Reader<'_>>) -> Result<Body, Reject> {
+    let text = some(text)?.to_str().map_err(|_| RejectCode::BodyInvalid)?;
+    Body::parse(text).map_err(|error| match error {
+        TextError::Blank => RejectCode::BodyBlank.into(),
+        TextError::TooLong => RejectCode::BodyTooLong.into(),
+        TextError::Invalid => RejectCode::BodyInvalid.into(),
+    })
+}
+
+pub(super) fn client_id(id: capnp::Result<wire::id::Reader<'_>>) -> Result<ClientId, Reject> {
     let id: ClientId = read_id(some(id)?);
     if id.is_none() { Err(Reject::new(RejectCode::Malformed, "a client id is missing")) } else { Ok(id) }
 }
@@ -148,11 +159,11 @@ fn secret(text: capnp::Result<text::Reader<'_>>, bytes_max: usize) -> Result<Sec
     Ok(Secret::new(text))
 }
 
-fn some<T>(value: capnp::Result<T>) -> Result<T, Reject> {
+pub(super) fn some<T>(value: capnp::Result<T>) -> Result<T, Reject> {
     value.map_err(|_| malformed())
 }
 
-fn bounded(len: impl TryInto<usize>, max: usize) -> Result<(), Reject> {
+pub(super) fn bounded(len: impl TryInto<usize>, max: usize) -> Result<(), Reject> {
     let len = len.try_into().unwrap_or(usize::MAX);
     if len > max { Err(malformed()) } else { Ok(()) }
 }

@@ -10,8 +10,8 @@ use super::values::{
 use super::{FrameError, encode, open};
 use crate::chat_capnp as wire;
 use crate::command::{
-    Appended, EntriesPush, GoAway, Identity, Member, Page, Push, Reply, ResumeOutcome, Resumed, Room, Secret,
-    ServerFrame, Session, Welcome,
+    Appended, EntriesPush, GoAway, Identity, Member, MessageState, Page, Push, ReactionCount, Reply, ResumeOutcome,
+    Resumed, Room, Secret, ServerFrame, Session, Welcome,
 };
 use crate::limits;
 use crate::model::{DisplayName, Envelope, Incarnation, Millis, RoomId, RoomKind, Seq, ServerRole, Username};
@@ -117,21 +117,68 @@ fn write_entries(mut list: capnp::struct_list::Builder<'_, wire::envelope::Owned
         out.set_time_ms(entry.time.0);
         out.set_rev(entry.rev);
         out.set_payload(&entry.payload);
+        if let Some(rewritten) = &entry.rewritten {
+            let mut out = out.init_rewritten();
+            out.set_seq(rewritten.seq.0);
+            out.set_time_ms(rewritten.time.0);
+            out.set_rev(rewritten.rev);
+            out.set_payload(&rewritten.payload);
+        }
     }
 }
 
 fn read_entries(frame: &Bytes, list: Entries<'_>) -> Result<Vec<Envelope>, FrameError> {
     let entry = |entry: wire::envelope::Reader<'_>| {
-        let payload = entry.get_payload()?;
-        Ok(Envelope {
-            seq: Seq(entry.get_seq()),
-            time: Millis(entry.get_time_ms()),
-            rev: entry.get_rev(),
-            // An absent payload is an empty slice from elsewhere.
-            payload: if payload.is_empty() { Bytes::new() } else { frame.slice_ref(payload) },
-        })
+        let rewritten = if entry.has_rewritten() { Some(entry.get_rewritten()?) } else { None };
+        let rewritten = rewritten.map(|it| read_envelope(frame, it, None)).transpose()?;
+        read_envelope(frame, entry, rewritten.map(Box::new))
     };
     list.iter().map(entry).collect()
+}
+
+fn read_envelope(
+    frame: &Bytes,
+    entry: wire::envelope::Reader<'_>,
+    rewritten: Option<Box<Envelope>>,
+) -> Result<Envelope, FrameError> {
+    let payload = entry.get_payload()?;
+    Ok(Envelope {
+        seq: Seq(entry.get_seq()),
+        time: Millis(entry.get_time_ms()),
+        rev: entry.get_rev(),
+        // An absent payload is an empty slice from elsewhere.
+        payload: if payload.is_empty() { Bytes::new() } else { frame.slice_ref(payload) },
+        rewritten,
+    })
+}
+
+fn write_states(mut list: capnp::struct_list::Builder<'_, wire::message_state::Owned>, states: &[MessageState]) {
+    for (index, state) in (0..).zip(states) {
+        let mut out = list.reborrow().get(index);
+        out.set_seq(state.seq.0);
+        out.set_pinned(state.pinned);
+        out.set_replies(state.replies);
+        let mut list = out.init_reactions(count(state.reactions.len()));
+        for (index, reaction) in (0..).zip(&state.reactions) {
+            let mut out = list.reborrow().get(index);
+            out.set_emoji(reaction.emoji.as_str());
+            out.set_count(reaction.count);
+            out.set_mine(reaction.mine);
+        }
+    }
+}
+
+fn read_state(state: wire::message_state::Reader<'_>) -> Result<MessageState, FrameError> {
+    let reaction = |reaction: wire::reaction_count::Reader<'_>| {
+        let emoji = server_text(reaction.get_emoji())?;
+        Ok(ReactionCount { emoji, count: reaction.get_count(), mine: reaction.get_mine() })
+    };
+    Ok(MessageState {
+        seq: Seq(state.get_seq()),
+        pinned: state.get_pinned(),
+        replies: state.get_replies(),
+        reactions: state.get_reactions()?.iter().map(reaction).collect::<Result<_, FrameError>>()?,
+    })
 }
 
 fn write_welcome(mut out: wire::welcome::Builder<'_>, welcome: &Welcome) {
@@ -232,7 +279,10 @@ fn write_reply(mut out: wire::reply::Builder<'_>, reply: &Reply) {
             out.set_incarnation(page.incarnation.0);
             out.set_next(page.next.0);
             out.set_head(page.head.0);
-            write_entries(out.init_entries(count(page.entries.len())), &page.entries);
+            write_entries(out.reborrow().init_entries(count(page.entries.len())), &page.entries);
+            if !page.states.is_empty() {
+                write_states(out.init_states(count(page.states.len())), &page.states);
+            }
         }
         Reply::Resumed(outcomes) => {
             let mut list = out.init_resumed(count(outcomes.len()));
@@ -287,6 +337,7 @@ fn read_result(frame: &Bytes, reply: wire::reply::Reader<'_>) -> Result<Result<R
                 entries: read_entries(frame, page.get_entries()?)?,
                 next: Seq(page.get_next()),
                 head: Seq(page.get_head()),
+                states: page.get_states()?.iter().map(read_state).collect::<Result<_, _>>()?,
             })
         }
         Ok(Which::Resumed(list)) => Reply::Resumed(list?.iter().map(read_resumed).collect::<Result<_, FrameError>>()?),
@@ -316,6 +367,10 @@ fn write_room(mut out: wire::room::Builder<'_>, room: &Room) {
     }
     out.set_members(room.members);
     out.set_created_ms(room.created.0);
+    out.set_slow_mode_ms(room.slow_mode_ms);
+    out.set_read_seq(room.read_seq.0);
+    out.set_unread(room.unread);
+    out.set_mentions(room.mentions);
 }
 
 fn read_room(room: wire::room::Reader<'_>) -> Result<Room, FrameError> {
@@ -330,6 +385,10 @@ fn read_room(room: wire::room::Reader<'_>) -> Result<Room, FrameError> {
         role: read_room_role(room.get_role()),
         members: room.get_members(),
         created: Millis(room.get_created_ms()),
+        slow_mode_ms: room.get_slow_mode_ms(),
+        read_seq: Seq(room.get_read_seq()),
+        unread: room.get_unread(),
+        mentions: room.get_mentions(),
     })
 }
 

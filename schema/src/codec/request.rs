@@ -5,9 +5,11 @@ use capnp::text;
 
 use super::read::read_command;
 use super::values::{server_text, write_cursor, write_id};
-use super::{FrameError, encode, open};
+use super::{FrameError, amend, encode, open};
 use crate::chat_capnp as wire;
-use crate::command::{ClientFrame, Command, Hello, Login, Register, RoomScope, RoomTarget, Secret};
+use crate::command::{
+    ClientFrame, Command, Hello, History, HistoryRange, Login, Publish, Register, RoomScope, RoomTarget, Secret,
+};
 use crate::limits::{CLIENT_NAME_BYTES_MAX, HELLO_BYTES_MAX, TOKEN_BYTES_MAX};
 
 /// Encodes what a client sends. A request whose command is an error cannot be sent and encodes a ping.
@@ -117,19 +119,17 @@ fn write_command(mut out: wire::request::Builder<'_>, command: &Command) {
                 write_id(list.reborrow().get(index), *user);
             }
         }
-        Command::Publish(publish) => {
-            let mut out = out.init_publish();
-            write_id(out.reborrow().init_room(), publish.room);
-            write_id(out.reborrow().init_client_id(), publish.client_id);
-            out.set_resend(publish.resend);
-            out.set_body(publish.body.as_str());
-        }
-        Command::History { room, before, limit } => {
-            let mut out = out.init_history();
-            write_id(out.reborrow().init_room(), *room);
-            out.set_before(before.0);
-            out.set_limit(limit_to_wire(*limit));
-        }
+        Command::Publish(publish) => write_publish(out.init_publish(), publish),
+        Command::Edit(_)
+        | Command::Delete(_)
+        | Command::React(_)
+        | Command::Pin(_)
+        | Command::MarkRead { .. }
+        | Command::UpdateRoom(_)
+        | Command::SetRole(_)
+        | Command::Sanction(_)
+        | Command::Revisions { .. } => amend::write(out, command),
+        Command::History(history) => write_history(out.init_history(), history),
         Command::Sync { cursor, limit } => {
             let mut out = out.init_sync();
             write_cursor(out.reborrow().init_cursor(), cursor);
@@ -142,6 +142,25 @@ fn write_command(mut out: wire::request::Builder<'_>, command: &Command) {
             }
         }
     }
+}
+
+fn write_publish(mut out: wire::publish::Builder<'_>, publish: &Publish) {
+    write_id(out.reborrow().init_room(), publish.room);
+    write_id(out.reborrow().init_client_id(), publish.client_id);
+    out.set_resend(publish.resend);
+    out.set_body(publish.body.as_str());
+    out.set_reply_to(publish.reply_to.map_or(0, |seq| seq.0));
+}
+
+fn write_history(mut out: wire::history::Builder<'_>, history: &History) {
+    write_id(out.reborrow().init_room(), history.room);
+    match history.range {
+        HistoryRange::Before(seq) => out.set_before(seq.0),
+        HistoryRange::After(seq) => out.set_after(seq.0),
+        HistoryRange::Around(seq) => out.set_around(seq.0),
+    }
+    out.set_thread(history.thread.map_or(0, |seq| seq.0));
+    out.set_limit(limit_to_wire(history.limit));
 }
 
 fn write_register(mut out: wire::register::Builder<'_>, register: &Register) {

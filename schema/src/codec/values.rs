@@ -5,7 +5,8 @@ use capnp::text;
 use super::FrameError;
 use crate::chat_capnp as wire;
 use crate::model::{
-    ClientId, Cursor, DeviceId, Incarnation, MembershipChange, RoomId, RoomKind, RoomRole, Seq, ServerRole, UserId,
+    ClientId, Cursor, DeviceId, Incarnation, MembershipChange, RoomId, RoomKind, RoomRole, SanctionKind, Seq,
+    ServerRole, UserId,
 };
 use crate::reject::{Reject, RejectCode};
 use crate::text::TextError;
@@ -56,6 +57,11 @@ pub(super) fn write_cursor(mut cursor: wire::cursor::Builder<'_>, value: &Cursor
     cursor.set_seq(value.seq.0);
 }
 
+/// A seq of 0 is none.
+pub(super) fn optional_seq(seq: u64) -> Option<Seq> {
+    (seq != 0).then_some(Seq(seq))
+}
+
 /// UTF-8 or a reject of the request.
 pub(super) fn utf8(text: capnp::Result<text::Reader<'_>>) -> Result<&str, Reject> {
     text.map_err(|_| malformed())?.to_str().map_err(|_| Reject::new(RejectCode::Malformed, "a text is not UTF-8"))
@@ -92,5 +98,6 @@ enums! {
     room_role_to read_room_role RoomRole: Owner = Owner, Admin = Admin, Moderator = Moderator, Member = Member,
         Guest = Guest, Muted = Muted, Banned = Banned;
     server_role_to read_server_role ServerRole: Owner = Owner, Admin = Admin, Moderator = Moderator, User = User, Bot = Bot;
-    change_to read_change MembershipChange: Joined = Joined, Left = Left;
+    change_to read_change MembershipChange: Joined = Joined, Left = Left, RoleChanged = RoleChanged;
+    sanction_kind_to read_sanction_kind SanctionKind: Mute = Mute, Kick = Kick, Ban = Ban, Lift = Lift;
 }

@@ -148,7 +148,8 @@ mod tests {
     const ROOM: RoomId = RoomId::from_u128(1);
 
     fn push(seqs: std::ops::RangeInclusive<u64>) -> EntriesPush {
-        let envelope = |seq| Envelope { seq: Seq(seq), time: Millis(0), rev: 0, payload: bytes::Bytes::new() };
+        let envelope =
+            |seq| Envelope { seq: Seq(seq), time: Millis(0), rev: 0, payload: bytes::Bytes::new(), rewritten: None };
         EntriesPush { room: ROOM, incarnation: Incarnation(1), entries: seqs.map(envelope).collect() }
     }
 

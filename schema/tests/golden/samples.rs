@@ -3,13 +3,15 @@
 use bytes::Bytes;
 use confab_protocol::codec::encode_entry;
 use confab_protocol::command::{
-    Appended, ClientFrame, Command, CreateRoom, EntriesPush, GoAway, Hello, Identity, Login, Member, Page, Publish,
-    Push, Register, Reply, ResumeOutcome, Resumed, Room, RoomScope, RoomTarget, Secret, ServerFrame, Session, Welcome,
+    Appended, ClientFrame, Command, CreateRoom, Delete, Edit, EntriesPush, GoAway, Hello, History, HistoryRange,
+    Identity, Login, Member, MessageState, Page, Pin, Publish, Push, React, ReactionCount, Register, Reply,
+    ResumeOutcome, Resumed, Room, RoomScope, RoomTarget, SanctionUser, Secret, ServerFrame, Session, SetRole,
+    UpdateRoom, Welcome, Write,
 };
 use confab_protocol::model::{
-    Body, CaseId, ClientId, Cursor, DeviceId, DeviceName, DisplayName, Entry, EntryContent, Envelope, Incarnation,
-    MembershipChange, Millis, RoomId, RoomKind, RoomName, RoomRole, SelfNote, Seq, ServerRole, SessionId, Topic,
-    UserId, Username,
+    Body, CaseId, ClientId, Cursor, DeviceId, DeviceName, DisplayName, Emoji, Entry, EntryContent, Envelope,
+    Incarnation, MembershipChange, Message, Millis, Reason, RoomId, RoomKind, RoomName, RoomRole, RoomSettings,
+    Sanction, SanctionKind, SelfNote, Seq, ServerRole, SessionId, Topic, UserId, Username,
 };
 use confab_protocol::reject::{Reject, RejectCode};
 
@@ -43,6 +45,39 @@ fn name(text: &str) -> RoomName {
 
 fn topic() -> Topic {
     Topic::parse("what it is about").expect("a topic")
+}
+
+fn reason() -> Reason {
+    Reason::parse("again and again").expect("a reason")
+}
+
+fn emoji() -> Emoji {
+    Emoji::parse("\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}").expect("an emoji")
+}
+
+fn history(range: HistoryRange) -> Command {
+    Command::History(History { room: ROOM, range, thread: Some(Seq(69_000)), limit: 50 })
+}
+
+/// Commands about what was said before, and about people and rooms.
+fn amendments() -> Vec<(&'static str, Command)> {
+    let write = Write { room: ROOM, client_id: CLIENT, resend: true };
+    let (seq, seqs) = (Seq(69_999), vec![Seq(3), Seq(69_999)]);
+    let update = UpdateRoom { write, name: Some(name("general")), topic: Some(topic()), slow_mode_ms: Some(5_000) };
+    let nothing = UpdateRoom { write, name: None, topic: None, slow_mode_ms: None };
+    let sanction = SanctionUser { write, user: OTHER, kind: SanctionKind::Mute, duration_ms: 60_000, reason: reason() };
+    vec![
+        ("Request.edit", Command::Edit(Edit { write, seq, body: body() })),
+        ("Request.delete", Command::Delete(Delete { write, seqs })),
+        ("Request.react", Command::React(React { write, seq, emoji: emoji(), remove: true })),
+        ("Request.pin", Command::Pin(Pin { write, seq, remove: true })),
+        ("Request.markRead", Command::MarkRead { room: ROOM, seq }),
+        ("Request.updateRoom", Command::UpdateRoom(update)),
+        ("Request.updateRoom/nothing", Command::UpdateRoom(nothing)),
+        ("Request.setRole", Command::SetRole(SetRole { write, user: OTHER, role: RoomRole::Moderator })),
+        ("Request.sanction", Command::Sanction(sanction)),
+        ("Request.revisions", Command::Revisions { room: ROOM, seq }),
+    ]
 }
 
 fn display_name() -> DisplayName {
@@ -85,6 +120,10 @@ fn room(role: Option<RoomRole>) -> Room {
         role,
         members: 1_234,
         created: TIME,
+        slow_mode_ms: 5_000,
+        read_seq: Seq(69_000),
+        unread: 900,
+        mentions: 2,
     }
 }
 
@@ -97,18 +136,19 @@ fn entry(content: EntryContent) -> Entry {
 }
 
 fn envelopes() -> Vec<Envelope> {
-    let contents = [EntryContent::Message(body()), EntryContent::Void];
+    let contents = [EntryContent::Message(body().into()), EntryContent::Void];
     let envelope = |(seq, content)| Envelope {
         seq: Seq(seq),
         time: TIME.after(seq),
         rev: u32::try_from(seq % 2).expect("small"),
         payload: encode_entry(&entry(content)),
+        rewritten: None,
     };
     (69_999..).zip(contents).map(envelope).chain([empty_envelope()]).collect()
 }
 
 fn empty_envelope() -> Envelope {
-    Envelope { seq: Seq(70_001), time: TIME, rev: 0, payload: Bytes::new() }
+    Envelope { seq: Seq(70_001), time: TIME, rev: 0, payload: Bytes::new(), rewritten: None }
 }
 
 /// Name and value: `<struct>.<union member>`, then `/` and a variation where there are several.
@@ -120,7 +160,7 @@ pub(crate) fn samples() -> Vec<(&'static str, Sample)> {
     ];
     let request =
         |(name, command)| (name, Sample::Client(ClientFrame::Request { id: 0xdead_beef, command: Ok(command) }));
-    samples.extend(commands().into_iter().chain(account_commands()).map(request));
+    samples.extend(commands().into_iter().chain(account_commands()).chain(amendments()).map(request));
     let reply = |(name, result)| (name, Sample::Server(ServerFrame::Reply { id: 0xdead_beef, result }));
     samples.extend(replies().into_iter().map(reply));
     samples.extend(server_frames().into_iter().map(|(name, frame)| (name, Sample::Server(frame))));
@@ -157,7 +197,7 @@ fn account_commands() -> Vec<(&'static str, Command)> {
 
 fn commands() -> Vec<(&'static str, Command)> {
     let create = CreateRoom { client_id: CLIENT, resend: false, name: name("general chat"), topic: topic() };
-    let publish = Publish { room: ROOM, client_id: CLIENT, resend: false, body: body() };
+    let publish = Publish { room: ROOM, client_id: CLIENT, resend: false, body: body(), reply_to: None };
     let by_name = || RoomTarget::Name(name("general chat"));
     vec![
         ("Request.ping", Command::Ping),
@@ -171,8 +211,11 @@ fn commands() -> Vec<(&'static str, Command)> {
         ("Request.listMembers", Command::ListMembers { room: ROOM, after: USER, limit: 50 }),
         ("Request.profiles", Command::Profiles(vec![USER, OTHER])),
         ("Request.publish", Command::Publish(publish.clone())),
-        ("Request.publish/resend", Command::Publish(Publish { resend: true, ..publish })),
-        ("Request.history", Command::History { room: ROOM, before: Seq(70_000), limit: 50 }),
+        ("Request.publish/resend", Command::Publish(Publish { resend: true, ..publish.clone() })),
+        ("Request.publish/reply", Command::Publish(Publish { reply_to: Some(Seq(69_000)), ..publish })),
+        ("Request.history", history(HistoryRange::Before(Seq(70_000)))),
+        ("Request.history/after", history(HistoryRange::After(Seq(70_000)))),
+        ("Request.history/around", history(HistoryRange::Around(Seq(70_000)))),
         ("Request.sync", Command::Sync { cursor: cursor(69_000), limit: 50 }),
         ("Request.resume", Command::Resume(vec![cursor(69_000), cursor(0)])),
         ("Request.unsubscribe", Command::Unsubscribe(by_name())),
@@ -196,8 +239,17 @@ fn replies() -> Vec<(&'static str, Result<Reply, Reject>)> {
     };
     let members = vec![member(USER, Some(RoomRole::Owner)), member(OTHER, None)];
     let rooms = vec![room(Some(RoomRole::Member)), Room { kind: RoomKind::SelfLog, ..room(None) }];
-    let page =
-        Page { room: ROOM, incarnation: INCARNATION, entries: envelopes(), next: Seq(69_999), head: Seq(70_001) };
+    let page = Page {
+        room: ROOM,
+        incarnation: INCARNATION,
+        entries: envelopes(),
+        next: Seq(69_999),
+        head: Seq(70_001),
+        states: vec![],
+    };
+    let reaction = ReactionCount { emoji: "\u{1f44d}".into(), count: 3, mine: true };
+    let state = MessageState { seq: Seq(69_999), pinned: true, replies: 4, reactions: vec![reaction] };
+    let told = Page { states: vec![state], ..page.clone() };
     let appended = Appended { seq: Seq(70_001), time: TIME, altered: false, duplicate: false };
     vec![
         ("Reply.reject", Err(RejectCode::NotMember.into())),
@@ -215,6 +267,7 @@ fn replies() -> Vec<(&'static str, Result<Reply, Reject>)> {
         ("Reply.appended/duplicate", Ok(Reply::Appended(Appended { duplicate: true, ..appended }))),
         ("Reply.held", Ok(Reply::Held(CASE))),
         ("Reply.page", Ok(Reply::Page(page))),
+        ("Reply.page/states", Ok(Reply::Page(told))),
         ("Reply.resumed", Ok(Reply::Resumed((70_000..).zip(outcomes).map(resumed).collect()))),
     ]
 }
@@ -223,28 +276,48 @@ fn server_frames() -> Vec<(&'static str, ServerFrame)> {
     let welcome = Welcome { version: 1, session: SESSION, server_time: TIME, identity: Some(identity()) };
     let anonymous = Welcome { identity: None, ..welcome.clone() };
     let entries = EntriesPush { room: ROOM, incarnation: INCARNATION, entries: envelopes() };
+    let edit = Envelope {
+        payload: encode_entry(&entry(EntryContent::Edit(Seq(69_999)))),
+        rewritten: envelopes().into_iter().next().map(Box::new),
+        ..empty_envelope()
+    };
+    let edited = EntriesPush { entries: vec![edit], ..entries.clone() };
     let away = GoAway { code: 4000, reason: "an upgrade".into(), reconnect_after_ms: 2_000, jitter_ms: 30_000 };
     vec![
         ("ServerFrame.welcome", ServerFrame::Welcome(welcome)),
         ("ServerFrame.welcome/anonymous", ServerFrame::Welcome(anonymous)),
         ("ServerFrame.goAway", ServerFrame::GoAway(away)),
         ("Push.entries", ServerFrame::Push(Push::Entries(entries))),
+        ("Push.entries/edit", ServerFrame::Push(Push::Entries(edited))),
         ("Push.notice", ServerFrame::Push(Push::Notice("maintenance at noon".into()))),
         ("Push.ephemeral", ServerFrame::Push(Push::Unknown)),
     ]
 }
 
 fn entries() -> Vec<(&'static str, EntryContent)> {
+    let message = Message { body: body(), reply_to: Some(Seq(69_000)), mentions: vec![OTHER, USER] };
+    let settings = RoomSettings { name: name("general chat"), topic: topic(), slow_mode_ms: 5_000 };
+    let sanction = Sanction { user: OTHER, kind: SanctionKind::Ban, until: Some(TIME.after(60_000)), reason: reason() };
     let membership =
         |change, role| EntryContent::Membership { user: OTHER, change, role, display_name: display_name() };
     vec![
         ("Entry.void", EntryContent::Void),
-        ("Entry.message", EntryContent::Message(body())),
+        ("Entry.message", EntryContent::Message(body().into())),
+        ("Entry.message/reply", EntryContent::Message(message)),
+        ("Entry.edit", EntryContent::Edit(Seq(69_999))),
+        ("Entry.deletion", EntryContent::Deletion { seqs: vec![Seq(3), Seq(69_999)], by_moderator: true }),
+        ("Entry.tombstone", EntryContent::Tombstone { by_moderator: true }),
+        ("Entry.reaction", EntryContent::Reaction { seq: Seq(69_999), emoji: emoji(), removed: true }),
+        ("Entry.pin", EntryContent::Pin { seq: Seq(69_999), removed: true }),
+        ("Entry.roomSettings", EntryContent::Settings(settings)),
+        ("Entry.sanction", EntryContent::Sanction(sanction)),
+        ("Entry.membership/role", membership(MembershipChange::RoleChanged, RoomRole::Moderator)),
         ("Entry.roomCreated", EntryContent::RoomCreated { name: name("general chat"), topic: topic() }),
         ("Entry.membership", membership(MembershipChange::Joined, RoomRole::Member)),
         ("Entry.membership/left", membership(MembershipChange::Left, RoomRole::Guest)),
         ("SelfNote.accountCreated", EntryContent::SelfNote(SelfNote::AccountCreated)),
         ("SelfNote.joined", EntryContent::SelfNote(SelfNote::Joined(ROOM))),
+        ("SelfNote.read", EntryContent::SelfNote(SelfNote::Read(ROOM, Seq(69_000)))),
         ("SelfNote.left", EntryContent::SelfNote(SelfNote::Left(ROOM))),
     ]
 }

@@ -38,8 +38,8 @@ impl Log {
     pub(crate) fn messages(&self) -> Vec<(UserId, ClientId, String)> {
         let message = |envelope: &Envelope| {
             let entry = decode_entry(&envelope.payload).expect("an entry of our own");
-            let EntryContent::Message(body) = entry.content else { panic!("only messages are posted") };
-            (entry.author, entry.client_id, body.as_str().to_owned())
+            let EntryContent::Message(message) = entry.content else { panic!("only messages are posted") };
+            (entry.author, entry.client_id, message.body.as_str().to_owned())
         };
         self.entries.iter().map(message).collect()
     }
@@ -49,8 +49,8 @@ impl Log {
             return Appended { duplicate: true, ..*outcome };
         }
         let seq = self.head().next();
-        let payload = encode_entry(&Entry { author, client_id, content: EntryContent::Message(body) });
-        self.entries.push(Envelope { seq, time: now, rev: 0, payload });
+        let payload = encode_entry(&Entry { author, client_id, content: EntryContent::Message(body.into()) });
+        self.entries.push(Envelope { seq, time: now, rev: 0, payload, rewritten: None });
         let outcome = Appended { seq, time: now, altered: false, duplicate: false };
         self.outcomes.insert(client_id, outcome);
         outcome
@@ -159,7 +159,7 @@ impl App {
                 let outcomes = cursors.iter().map(|cursor| self.resume(*cursor, &mut pushes)).collect();
                 Ok(Reply::Resumed(outcomes))
             }
-            Command::History { room, limit, .. } => self.history(room, limit),
+            Command::History(history) => self.history(history.room, history.limit),
             Command::Unsubscribe(_) => Ok(Reply::Ok),
             _ => Err(RejectCode::Unsupported.into()),
         };
@@ -218,7 +218,14 @@ impl App {
     fn history(&self, room: RoomId, limit: usize) -> Result<Reply, Reject> {
         let log = self.rooms.get(&room).ok_or(RejectCode::UnknownRoom)?;
         let entries = log.entries[log.entries.len().saturating_sub(limit)..].to_vec();
-        Ok(Reply::Page(Page { room, incarnation: log.incarnation, entries, next: Seq(0), head: log.head() }))
+        Ok(Reply::Page(Page {
+            room,
+            incarnation: log.incarnation,
+            entries,
+            next: Seq(0),
+            head: log.head(),
+            states: Vec::new(),
+        }))
     }
 
     fn refresh(&mut self, now: Millis, token: &Secret) -> Result<Reply, Reject> {

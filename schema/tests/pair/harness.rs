@@ -111,7 +111,7 @@ impl Pair {
         self.published += 1;
         let client_id = ClientId::new(self.client.server_time(self.now), self.published);
         let body = Body::parse(text).expect("a body");
-        (self.request(Command::Publish(Publish { room, client_id, resend: false, body })), client_id)
+        (self.request(Command::Publish(Publish { room, client_id, resend: false, body, reply_to: None })), client_id)
     }
 
     pub(crate) fn login(&mut self, password: &str) -> RequestId {

@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::harness::{LATENCY_MS, Pair, ROOM, START, config};
 
 fn push(room: RoomId, seqs: &[u64]) -> ServerFrame {
-    let envelope = |seq| Envelope { seq: Seq(seq), time: Millis(0), rev: 0, payload: Bytes::new() };
+    let envelope = |seq| Envelope { seq: Seq(seq), time: Millis(0), rev: 0, payload: Bytes::new(), rewritten: None };
     let entries = seqs.iter().copied().map(envelope).collect();
     ServerFrame::Push(Push::Entries(EntriesPush { room, incarnation: Incarnation(7), entries }))
 }

@@ -1,6 +1,6 @@
 //! Requests and replies: bounds, resends, and what must not be repeated.
 
-use confab_protocol::command::{Command, Reply};
+use confab_protocol::command::{Command, History, HistoryRange, Reply};
 use confab_protocol::limits::IN_FLIGHT_MAX;
 use confab_protocol::model::Seq;
 use confab_protocol::reject::RejectCode;
@@ -18,7 +18,12 @@ fn heard(pair: &Pair) -> Vec<bool> {
 fn a_request_gets_its_own_reply() {
     let mut pair = Pair::following();
     let ping = pair.request(Command::Ping);
-    let history = pair.request(Command::History { room: ROOM, before: Seq(0), limit: 10 });
+    let history = pair.request(Command::History(History {
+        room: ROOM,
+        range: HistoryRange::Before(Seq(0)),
+        thread: None,
+        limit: 10,
+    }));
     pair.run(1_000);
     assert!(matches!(pair.replies(ping)[..], [Ok(Reply::Pong(_))]));
     assert!(matches!(pair.replies(history)[..], [Ok(Reply::Page(_))]));

@@ -3,14 +3,16 @@
 use bytes::Bytes;
 use confab_protocol::codec::encode_entry;
 use confab_protocol::command::{
-    Appended, ClientFrame, Command, CreateRoom, EntriesPush, GoAway, Hello, Identity, Login, Member, Page, Publish,
-    Push, Register, Reply, ResumeOutcome, Resumed, Room, RoomScope, RoomTarget, Secret, ServerFrame, Session, Welcome,
+    Appended, ClientFrame, Command, CreateRoom, Delete, Edit, EntriesPush, GoAway, Hello, History, HistoryRange,
+    Identity, Login, Member, MessageState, Page, Pin, Publish, Push, React, ReactionCount, Register, Reply,
+    ResumeOutcome, Resumed, Room, RoomScope, RoomTarget, SanctionUser, Secret, ServerFrame, Session, SetRole,
+    UpdateRoom, Welcome, Write,
 };
-use confab_protocol::limits::{PAGE_ITEMS_MAX, RESUME_CURSORS_MAX};
+use confab_protocol::limits::{DELETE_MAX, MENTIONS_MAX, PAGE_ITEMS_MAX, RESUME_CURSORS_MAX, SLOW_MODE_MS_MAX};
 use confab_protocol::model::{
-    Body, CaseId, ClientId, Cursor, DeviceId, DeviceName, DisplayName, Entry, EntryContent, Envelope, Incarnation,
-    MembershipChange, Millis, RoomId, RoomKind, RoomName, RoomRole, SelfNote, Seq, ServerRole, SessionId, Topic,
-    UserId, Username,
+    Body, CaseId, ClientId, Cursor, DeviceId, DeviceName, DisplayName, Emoji, Entry, EntryContent, Envelope,
+    Incarnation, MembershipChange, Message, Millis, Reason, RoomId, RoomKind, RoomName, RoomRole, RoomSettings,
+    Sanction, SanctionKind, SelfNote, Seq, ServerRole, SessionId, Topic, UserId, Username,
 };
 use confab_protocol::reject::Reject;
 use proptest::collection::vec;
@@ -142,12 +144,73 @@ fn create_room() -> impl Strategy<Value = CreateRoom> {
 }
 
 pub(crate) fn publish() -> impl Strategy<Value = Publish> {
-    (room_id(), client_id(), any::<bool>(), body()).prop_map(|(room, client_id, resend, body)| Publish {
+    (room_id(), client_id(), any::<bool>(), body(), reference())
+        .prop_map(|(room, client_id, resend, body, reply_to)| Publish { room, client_id, resend, body, reply_to })
+}
+
+/// A seq that is named, or none.
+fn reference() -> impl Strategy<Value = Option<Seq>> {
+    option::of((1..=u64::MAX).prop_map(Seq))
+}
+
+fn write() -> impl Strategy<Value = Write> {
+    (room_id(), client_id(), any::<bool>()).prop_map(|(room, client_id, resend)| Write { room, client_id, resend })
+}
+
+fn emoji() -> impl Strategy<Value = Emoji> {
+    let one = select(vec!["+", "\u{1f44d}", "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}", "e\u{301}"]);
+    one.prop_map(|text| Emoji::parse(text).expect("one grapheme"))
+}
+
+fn reason() -> impl Strategy<Value = Reason> {
+    "[a-z]{0,20}".prop_map(|text| Reason::parse(&text).expect("a reason"))
+}
+
+fn sanction_kind() -> impl Strategy<Value = SanctionKind> {
+    select(vec![SanctionKind::Mute, SanctionKind::Kick, SanctionKind::Ban, SanctionKind::Lift])
+}
+
+fn history() -> impl Strategy<Value = History> {
+    let named = || (1..=u64::MAX).prop_map(Seq);
+    let range = prop_oneof![
+        seq().prop_map(HistoryRange::Before),
+        named().prop_map(HistoryRange::After),
+        named().prop_map(HistoryRange::Around)
+    ];
+    (room_id(), range, reference(), limit()).prop_map(|(room, range, thread, limit)| History {
         room,
-        client_id,
-        resend,
-        body,
+        range,
+        thread,
+        limit,
     })
+}
+
+/// Commands about what was said before, and about people and rooms.
+fn amendment() -> impl Strategy<Value = Command> {
+    let granted = select(vec![RoomRole::Admin, RoomRole::Moderator, RoomRole::Member, RoomRole::Guest]);
+    let slow = option::of(0..=SLOW_MODE_MS_MAX);
+    prop_oneof![
+        (write(), seq(), body()).prop_map(|(write, seq, body)| Command::Edit(Edit { write, seq, body })),
+        (write(), vec(seq(), 1..=DELETE_MAX)).prop_map(|(write, seqs)| Command::Delete(Delete { write, seqs })),
+        (write(), seq(), emoji(), any::<bool>()).prop_map(|(write, seq, emoji, remove)| Command::React(React {
+            write,
+            seq,
+            emoji,
+            remove
+        })),
+        (write(), seq(), any::<bool>()).prop_map(|(write, seq, remove)| Command::Pin(Pin { write, seq, remove })),
+        (room_id(), seq()).prop_map(|(room, seq)| Command::MarkRead { room, seq }),
+        (write(), option::of(room_name()), option::of(topic()), slow).prop_map(|(write, name, topic, slow_mode_ms)| {
+            Command::UpdateRoom(UpdateRoom { write, name, topic, slow_mode_ms })
+        }),
+        (write(), user(), granted).prop_map(|(write, user, role)| Command::SetRole(SetRole { write, user, role })),
+        (write(), user(), sanction_kind(), any::<u64>(), reason()).prop_map(
+            |(write, user, kind, duration_ms, reason)| {
+                Command::Sanction(SanctionUser { write, user, kind, duration_ms, reason })
+            }
+        ),
+        (room_id(), seq()).prop_map(|(room, seq)| Command::Revisions { room, seq }),
+    ]
 }
 
 pub(crate) fn target() -> impl Strategy<Value = RoomTarget> {
@@ -177,7 +240,8 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
             .prop_map(|(room, after, limit)| Command::ListMembers { room, after, limit }),
         vec(user(), 0..=PAGE_ITEMS_MAX).prop_map(Command::Profiles),
         publish().prop_map(Command::Publish),
-        (room_id(), seq(), limit()).prop_map(|(room, before, limit)| Command::History { room, before, limit }),
+        history().prop_map(Command::History),
+        amendment(),
         (cursor(), limit()).prop_map(|(cursor, limit)| Command::Sync { cursor, limit }),
         vec(cursor(), 0..=RESUME_CURSORS_MAX).prop_map(Command::Resume),
     ]
@@ -220,8 +284,9 @@ fn session() -> impl Strategy<Value = Session> {
 fn room() -> impl Strategy<Value = Room> {
     let kind = select(vec![RoomKind::Channel, RoomKind::SelfLog]);
     let texts = ("\\PC{0,20}", "\\PC{0,60}");
-    (room_id(), kind, texts, incarnation(), seq(), seq(), option::of(room_role()), any::<u32>(), time()).prop_map(
-        |(id, kind, (name, topic), incarnation, first_seq, head, role, members, created)| Room {
+    let marks = (any::<u32>(), seq(), any::<u32>(), any::<u32>());
+    (room_id(), kind, texts, incarnation(), seq(), seq(), option::of(room_role()), any::<u32>(), time(), marks)
+        .prop_map(|(id, kind, (name, topic), incarnation, first_seq, head, role, members, created, marks)| Room {
             id,
             kind,
             name,
@@ -232,8 +297,11 @@ fn room() -> impl Strategy<Value = Room> {
             role,
             members,
             created,
-        },
-    )
+            slow_mode_ms: marks.0,
+            read_seq: marks.1,
+            unread: marks.2,
+            mentions: marks.3,
+        })
 }
 
 fn member() -> impl Strategy<Value = Member> {
@@ -264,12 +332,16 @@ pub(crate) fn resumed() -> impl Strategy<Value = Resumed> {
 
 pub(crate) fn envelopes() -> impl Strategy<Value = Vec<Envelope>> {
     let payload = prop_oneof![3 => entry().prop_map(|entry| encode_entry(&entry)), 1 => vec(any::<u8>(), 0..40).prop_map(Bytes::from)];
-    let envelope = (seq(), time(), any::<u32>(), payload).prop_map(|(seq, time, rev, payload)| Envelope {
+    let plain = (seq(), time(), any::<u32>(), payload).prop_map(|(seq, time, rev, payload)| Envelope {
         seq,
         time,
         rev,
         payload,
+        rewritten: None,
     });
+    let plain = plain.boxed();
+    let envelope = (plain.clone(), option::weighted(0.2, plain))
+        .prop_map(|(envelope, rewritten)| Envelope { rewritten: rewritten.map(Box::new), ..envelope });
     // A page as a server makes it: what does not fit is left for the next.
     vec(envelope, 0..20).prop_map(|mut entries| {
         entries.truncate(confab_protocol::codec::page_len(&entries));
@@ -278,13 +350,16 @@ pub(crate) fn envelopes() -> impl Strategy<Value = Vec<Envelope>> {
 }
 
 fn page() -> impl Strategy<Value = Page> {
-    (room_id(), incarnation(), envelopes(), seq(), seq()).prop_map(|(room, incarnation, entries, next, head)| Page {
-        room,
-        incarnation,
-        entries,
-        next,
-        head,
-    })
+    let reaction = ("\\PC{1,4}", any::<u32>(), any::<bool>()).prop_map(|(emoji, count, mine)| ReactionCount {
+        emoji,
+        count,
+        mine,
+    });
+    let state = (seq(), any::<bool>(), any::<u32>(), vec(reaction, 0..3))
+        .prop_map(|(seq, pinned, replies, reactions)| MessageState { seq, pinned, replies, reactions });
+    (room_id(), incarnation(), envelopes(), seq(), seq(), vec(state, 0..5)).prop_map(
+        |(room, incarnation, entries, next, head, states)| Page { room, incarnation, entries, next, head, states },
+    )
 }
 
 pub(crate) fn reject() -> impl Strategy<Value = Reject> {
@@ -337,18 +412,42 @@ pub(crate) fn server_frame() -> impl Strategy<Value = ServerFrame> {
 
 // ---------------------------------------------------------------------------------- what a log holds
 
+fn amended() -> impl Strategy<Value = EntryContent> {
+    let sanction = (user(), sanction_kind(), option::of((1..=u64::MAX).prop_map(Millis)), reason())
+        .prop_map(|(user, kind, until, reason)| EntryContent::Sanction(Sanction { user, kind, until, reason }));
+    let settings = (room_name(), topic(), any::<u32>())
+        .prop_map(|(name, topic, slow_mode_ms)| EntryContent::Settings(RoomSettings { name, topic, slow_mode_ms }));
+    prop_oneof![
+        seq().prop_map(EntryContent::Edit),
+        (vec(seq(), 1..=DELETE_MAX), any::<bool>())
+            .prop_map(|(seqs, by_moderator)| EntryContent::Deletion { seqs, by_moderator }),
+        any::<bool>().prop_map(|by_moderator| EntryContent::Tombstone { by_moderator }),
+        (seq(), emoji(), any::<bool>()).prop_map(|(seq, emoji, removed)| EntryContent::Reaction {
+            seq,
+            emoji,
+            removed
+        }),
+        (seq(), any::<bool>()).prop_map(|(seq, removed)| EntryContent::Pin { seq, removed }),
+        settings,
+        sanction,
+    ]
+}
+
 pub(crate) fn entry() -> impl Strategy<Value = Entry> {
-    let change = select(vec![MembershipChange::Joined, MembershipChange::Left]);
+    let change = select(vec![MembershipChange::Joined, MembershipChange::Left, MembershipChange::RoleChanged]);
     let membership = (user(), change, room_role(), display_name())
         .prop_map(|(user, change, role, display_name)| EntryContent::Membership { user, change, role, display_name });
     let note = prop_oneof![
         Just(SelfNote::AccountCreated),
         room_id().prop_map(SelfNote::Joined),
-        room_id().prop_map(SelfNote::Left)
+        room_id().prop_map(SelfNote::Left),
+        (room_id(), seq()).prop_map(|(room, seq)| SelfNote::Read(room, seq))
     ];
     let content = prop_oneof![
         1 => Just(EntryContent::Void),
-        4 => body().prop_map(EntryContent::Message),
+        4 => (body(), reference(), vec(user(), 0..=MENTIONS_MAX))
+            .prop_map(|(body, reply_to, mentions)| EntryContent::Message(Message { body, reply_to, mentions })),
+        3 => amended(),
         1 => (room_name(), topic()).prop_map(|(name, topic)| EntryContent::RoomCreated { name, topic }),
         2 => membership,
         1 => note.prop_map(EntryContent::SelfNote),

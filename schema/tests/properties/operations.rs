@@ -97,7 +97,7 @@ fn near_push() -> impl Strategy<Value = ServerFrame> {
 }
 
 fn push(room: RoomId, incarnation: Incarnation, first: u64, more: u64) -> ServerFrame {
-    let envelope = |seq| Envelope { seq: Seq(seq), time: START, rev: 0, payload: Bytes::new() };
+    let envelope = |seq| Envelope { seq: Seq(seq), time: START, rev: 0, payload: Bytes::new(), rewritten: None };
     let entries = (first..=first + more).map(envelope).collect();
     ServerFrame::Push(Push::Entries(EntriesPush { room, incarnation, entries }))
 }

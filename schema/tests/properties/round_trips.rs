@@ -76,6 +76,7 @@ proptest! {
     fn a_page_always_fits_a_frame(sizes in proptest::collection::vec(0..17_000_usize, 0..250)) {
         let envelope = |(seq, size): (u64, &usize)| Envelope {
             seq: Seq(seq), time: Millis(0), rev: 0, payload: vec![1; *size].into(),
+            rewritten: (seq % 3 == 0).then(|| Box::new(envelope_of(seq, *size / 2))),
         };
         let entries: Vec<Envelope> = (1..).zip(&sizes).map(envelope).collect();
         check_pages(&entries);
@@ -103,6 +104,10 @@ proptest! {
     }
 }
 
+fn envelope_of(seq: u64, size: usize) -> Envelope {
+    Envelope { seq: Seq(seq), time: Millis(0), rev: 1, payload: vec![2; size].into(), rewritten: None }
+}
+
 /// Pages of everything: progress with each, and each in a frame.
 fn check_pages(mut entries: &[Envelope]) {
     assert_eq!(page_len(&[]), 0);
@@ -121,7 +126,8 @@ fn the_fullest_pages_fit_a_frame() {
     let largest = limits::PAGE_BYTES_MAX / limits::PAGE_ITEMS_MAX;
     for size in [0, 1, largest - 1, largest, largest + 1, limits::BODY_BYTES_MAX + 512] {
         let payload = Bytes::from(vec![1; size]);
-        let envelope = |seq| Envelope { seq: Seq(seq), time: Millis(0), rev: 0, payload: payload.clone() };
+        let envelope =
+            |seq| Envelope { seq: Seq(seq), time: Millis(0), rev: 0, payload: payload.clone(), rewritten: None };
         check_pages(&(1..=300).map(envelope).collect::<Vec<_>>());
     }
 }
@@ -130,12 +136,18 @@ fn the_fullest_pages_fit_a_frame() {
 fn the_longest_message_fits_everywhere() {
     // A grapheme of four bytes, as often as both bounds allow.
     let body = Body::parse(&"\u{1f600}".repeat(4_000)).expect("16,000 bytes");
-    let publish = Publish { room: RoomId::from_u128(1), client_id: ClientId::from_u128(2), resend: true, body };
+    let publish = Publish {
+        room: RoomId::from_u128(1),
+        client_id: ClientId::from_u128(2),
+        resend: true,
+        body,
+        reply_to: Some(Seq(3)),
+    };
     let frame = ClientFrame::Request { id: 1, command: Ok(Command::Publish(publish.clone())) };
     assert_eq!(decode_client_frame(&encode_client_frame(&frame)), Ok(frame));
-    let content = EntryContent::Message(publish.body);
+    let content = EntryContent::Message(publish.body.into());
     let payload = encode_entry(&Entry { author: UserId::from_u128(3), client_id: publish.client_id, content });
-    check_pages(&[Envelope { seq: Seq(1), time: Millis(0), rev: 0, payload }]);
+    check_pages(&[Envelope { seq: Seq(1), time: Millis(0), rev: 0, payload, rewritten: None }]);
 }
 
 #[test]
@@ -151,6 +163,10 @@ fn the_fullest_lists_fit_a_frame() {
         role: Some(RoomRole::Owner),
         members: u32::MAX,
         created: Millis(u64::MAX),
+        slow_mode_ms: 0,
+        read_seq: Seq(0),
+        unread: 0,
+        mentions: 0,
     };
     let member = Member {
         user: UserId::from_u128(u128::MAX),

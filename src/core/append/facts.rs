@@ -3,10 +3,13 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use confab_protocol::model::{ClientId, Incarnation, Millis, RoomId, RoomName, RoomRole, Seq, UserId};
+use bytes::Bytes;
+use confab_protocol::model::{
+    ClientId, Emoji, Envelope, Incarnation, Millis, RoomId, RoomName, RoomRole, RoomSettings, Seq, UserId,
+};
 
-use super::{Change, Item, Order};
-use crate::core::store::{Membership, NewRoom, Recorded};
+use super::{Change, Decided, Decision, Item, MESSAGE_KIND, Order};
+use crate::core::store::{Membership, NewRoom, Recorded, Restriction};
 
 /// A room inside the transaction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,6 +22,8 @@ pub struct RoomState {
     pub members: u32,
     /// Messages that were ever appended: the number of the newest.
     pub messages: u64,
+    /// Least time between two messages of a member.
+    pub slow_mode_ms: u32,
 }
 
 /// A row of a room's members, also of one who has left.
@@ -28,12 +33,71 @@ pub struct MemberState {
     pub role: RoomRole,
     pub join_seq: Seq,
     pub leave_seq: Option<Seq>,
+    pub restriction: Option<Restriction>,
+    /// Of their last message, kept while the room is slow.
+    pub last_post: Millis,
+    /// Read marker, and the number of the last message up to it.
+    pub read: (Seq, u64),
+}
+
+/// An entry that another one is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct TargetState {
+    pub author: UserId,
+    /// [`Change::kind`], or [`TOMBSTONE_KIND`].
+    pub kind: u8,
+    pub time: Millis,
+    pub rev: u32,
+    pub pinned: bool,
+}
+
+/// What a message's kind becomes when it is deleted.
+pub const TOMBSTONE_KIND: u8 = 9;
+
+impl TargetState {
+    /// Whether it is a message, and was not deleted.
+    #[must_use]
+    pub const fn is_message(&self) -> bool {
+        self.kind == MESSAGE_KIND
+    }
+}
+
+/// A row to write over; what stood there moves to the revisions.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Rewrite {
+    pub target: TargetKey,
+    pub rev: u32,
+    pub kind: u8,
+    pub payload: Bytes,
+    /// When, for the retention of what stood there.
+    pub time: Millis,
+}
+
+/// What is written beside entries, rooms and members, in the order in which it was decided.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// A message reads differently or is gone; of one that is gone reactions and pin go too.
+    Rewrite(Rewrite),
+    /// A reaction comes, or with `false` goes.
+    React(TargetKey, Emoji, UserId, bool),
+    /// A message is pinned, or not.
+    Pin(TargetKey, bool),
+    /// A room's settings.
+    Settings(RoomId, RoomSettings),
+    /// Somebody was mentioned.
+    Mention(TargetKey, UserId),
+    /// A read marker moved on.
+    Read(MemberKey, Seq, u64),
 }
 
 /// What makes an append the same as another.
 pub type ItemKey = (RoomId, UserId, ClientId);
 /// A row of a room's members.
 pub type MemberKey = (RoomId, UserId);
+/// An entry.
+pub type TargetKey = (RoomId, Seq);
 
 /// What a driver reads before the batch can be decided.
 #[derive(Default, Debug)]
@@ -44,8 +108,12 @@ pub struct Needs {
     pub keys: Vec<ItemKey>,
     /// Rows of members.
     pub members: BTreeSet<MemberKey>,
-    /// Names of rooms that are to be created.
+    /// Names that rooms are to have.
     pub names: Vec<RoomName>,
+    /// Entries that others are about.
+    pub targets: BTreeSet<TargetKey>,
+    /// Messages whose reactions matter, and whose reaction it is.
+    pub reactions: Vec<(TargetKey, UserId)>,
 }
 
 impl Needs {
@@ -62,10 +130,21 @@ impl Needs {
                 Change::Join(_) | Change::Leave => {
                     needs.members.insert((item.room, item.author));
                 }
-                Change::Message | Change::SelfNote => {}
+                Change::Message(said) => needs.targets.extend(said.reply_to.map(|seq| (item.room, seq))),
+                Change::Read { room, .. } => {
+                    needs.members.insert((*room, item.author));
+                }
+                Change::Amend(amend) => amend.act.add_needs(item, &mut needs),
+                Change::SelfNote => {}
             }
         }
         needs
+    }
+
+    /// Empty facts to read these needs into.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        Facts { keeps_targets: !self.targets.is_empty(), ..Facts::default() }
     }
 }
 
@@ -88,27 +167,38 @@ pub struct Facts {
     pub created: Vec<(RoomId, NewRoom)>,
     /// Rows of members that changed.
     pub changed_members: BTreeSet<MemberKey>,
+    /// Entries that others are about, and that exist.
+    pub targets: HashMap<TargetKey, TargetState>,
+    /// The different reactions to messages that matter.
+    pub emojis: HashMap<TargetKey, HashSet<Emoji>>,
+    /// Reactions that were given, by those who give or take them back now.
+    pub reactions: HashSet<(TargetKey, Emoji, UserId)>,
+    /// What else is to be written.
+    pub effects: Vec<Effect>,
+    /// An entry of this batch may be about another of it.
+    pub keeps_targets: bool,
     /// Connections whose later items must not overtake one that was refused.
     pub(super) broken: Vec<(Order, RoomId)>,
 }
 
 impl Facts {
-    /// Authors whose rights must be read because the room's have changed since they were checked, or do so in this
-    /// very batch.
+    /// Authors whose rows must be read because the room's rights have changed since theirs were checked, or do so in
+    /// this very batch, or because the room is slow.
     #[must_use]
     pub fn late_members(&self, batch: &[Item]) -> BTreeSet<MemberKey> {
         let moved: HashSet<RoomId> = all(batch).filter(|item| item.change.bumps_acl()).map(|item| item.room).collect();
-        let is_stale = |item: &&Item| {
-            let now = self.rooms.get(&item.room).map(|room| room.acl_version);
-            item.change == Change::Message
-                && (moved.contains(&item.room) || now.is_some_and(|now| now != item.acl_version))
+        let is_needed = |item: &&Item| {
+            let room = self.rooms.get(&item.room);
+            let is_stale = room.is_some_and(|room| room.acl_version != item.acl_version || room.slow_mode_ms > 0);
+            matches!(item.change, Change::Message(_)) && (is_stale || moved.contains(&item.room))
         };
-        all(batch).filter(is_stale).map(|item| (item.room, item.author)).collect()
+        all(batch).filter(is_needed).map(|item| (item.room, item.author)).collect()
     }
 
     pub(super) fn membership(&self, room: RoomId, user: UserId) -> Option<Membership> {
         let member = self.members.get(&(room, user)).filter(|member| member.leave_seq.is_none())?;
-        Some(Membership { role: member.role, acl_version: self.rooms.get(&room)?.acl_version })
+        let acl_version = self.rooms.get(&room)?.acl_version;
+        Some(Membership { role: member.role, restriction: member.restriction, acl_version })
     }
 
     pub(super) fn is_broken(&self, item: &Item) -> bool {
@@ -116,29 +206,93 @@ impl Facts {
         self.broken.iter().any(is_here) || item.order.is_broken(item.room)
     }
 
-    /// Writes a change of the doors into the rows.
-    pub(super) fn apply(&mut self, item: &Item, seq: Seq) {
+    /// Writes a change into the rows.
+    pub(super) fn apply(&mut self, item: &Item, seq: Seq, time: Millis) -> Option<Envelope> {
         let key = (item.room, item.author);
-        let Some(room) = self.rooms.get_mut(&item.room) else { return };
+        let room = self.rooms.get_mut(&item.room)?;
         match &item.change {
-            Change::Message => room.messages += 1,
+            Change::Message(said) => {
+                room.messages += 1;
+                if room.slow_mode_ms > 0
+                    && let Some(member) = self.members.get_mut(&key)
+                {
+                    member.last_post = time;
+                    self.changed_members.insert(key);
+                }
+                let target = (item.room, seq);
+                if self.keeps_targets {
+                    let (author, kind) = (item.author, MESSAGE_KIND);
+                    self.targets.insert(target, TargetState { author, kind, time, rev: 0, pinned: false });
+                }
+                self.effects.extend(said.mentions.iter().map(|user| Effect::Mention(target, *user)));
+            }
             Change::SelfNote => {}
+            Change::Read { room, seq, number } => self.move_marker((*room, item.author), *seq, *number),
+            Change::Amend(amend) => return amend.act.apply(self, item, seq, time),
             Change::CreateRoom(_) | Change::Join(_) => {
                 let role = if let Change::Join(role) = item.change { role } else { RoomRole::Owner };
                 // An owner who comes back owns it still: nobody else does.
-                let owned = self.members.get(&key).is_some_and(|member| member.role == RoomRole::Owner);
+                let before = self.members.get(&key);
+                let owned = before.is_some_and(|member| member.role == RoomRole::Owner);
                 let role = if owned { RoomRole::Owner } else { role };
-                self.members.insert(key, MemberState { role, join_seq: seq, leave_seq: None });
+                let (restriction, last_post) = before.map_or((None, Millis(0)), |it| (it.restriction, it.last_post));
+                // What was said before they came is not unread.
+                let read = (seq, room.messages);
+                let member = MemberState { role, join_seq: seq, leave_seq: None, restriction, last_post, read };
+                self.members.insert(key, member);
                 self.changed_members.insert(key);
                 room.members += 1;
             }
             Change::Leave => {
-                if let Some(member) = self.members.get_mut(&key) {
-                    member.leave_seq = Some(seq);
-                    self.changed_members.insert(key);
-                    room.members = room.members.saturating_sub(1);
-                }
+                self.put_out(key, seq);
             }
         }
+        None
+    }
+
+    /// A member goes out.
+    pub(super) fn put_out(&mut self, key: MemberKey, seq: Seq) {
+        let member = self.members.get_mut(&key).filter(|member| member.leave_seq.is_none());
+        if let (Some(member), Some(room)) = (member, self.rooms.get_mut(&key.0)) {
+            member.leave_seq = Some(seq);
+            self.changed_members.insert(key);
+            room.members = room.members.saturating_sub(1);
+        }
+    }
+
+    fn move_marker(&mut self, key: MemberKey, seq: Seq, number: u64) {
+        if let Some(member) = self.members.get_mut(&key) {
+            member.read = (seq, number);
+            self.effects.push(Effect::Read(key, seq, number));
+        }
+    }
+}
+
+/// The numbers of a batch's messages, in the order in which they are inserted.
+#[derive(Debug)]
+pub struct Numbers {
+    next: HashMap<RoomId, u64>,
+}
+
+impl Numbers {
+    /// From where each room stood before the batch.
+    #[must_use]
+    pub fn of(facts: &Facts, decided: &[Decided]) -> Self {
+        let mut next: HashMap<RoomId, u64> = facts.rooms.iter().map(|(room, state)| (*room, state.messages)).collect();
+        for (item, decision) in decided.iter().flat_map(Decided::all) {
+            if let (Change::Message(_), Decision::Append { .. }) = (&item.change, decision)
+                && let Some(next) = next.get_mut(&item.room)
+            {
+                *next -= 1;
+            }
+        }
+        Self { next }
+    }
+
+    /// The number of an item that is inserted now, if it is a message.
+    pub fn take(&mut self, item: &Item) -> Option<u64> {
+        let next = self.next.get_mut(&item.room).filter(|_| matches!(item.change, Change::Message(_)))?;
+        *next += 1;
+        Some(*next)
     }
 }

@@ -12,6 +12,8 @@ use super::tokens::{new_refresh_token, refresh_hash};
 use super::{Actor, Holder, TokenError, Tokens};
 use crate::config::Registration;
 use crate::core::Core;
+use crate::core::amend::short_text;
+use crate::core::hook::{MessageEvent, TextKind};
 use crate::core::store::{Created, NewLogin, NewRefresh, NewUser, Refreshed, Store, User, new_incarnation};
 
 impl Core {
@@ -32,8 +34,10 @@ impl Core {
             Some(name) => name,
             None => DisplayName::parse(register.username.as_str()).map_err(|_| RejectCode::NameInvalid)?,
         };
+        let id = UserId::new(now, self.clock.random());
+        let display_name = self.check_display_name(id, &register.username, role, display_name).await?;
         let user = NewUser {
-            id: UserId::new(now, self.clock.random()),
+            id,
             username: register.username,
             display_name,
             role,
@@ -53,6 +57,31 @@ impl Core {
         let session = self.open_session(&user.into(), None, register.device).await?;
         self.note(&Actor::from(session.identity.clone()), SelfNote::AccountCreated).await?;
         Ok(session)
+    }
+
+    /// Asks the plugins about the name that a person shows, which they may replace.
+    async fn check_display_name(
+        &self,
+        id: UserId,
+        username: &Username,
+        role: ServerRole,
+        name: DisplayName,
+    ) -> Result<DisplayName, Reject> {
+        let (now, room) = (self.clock.now(), RoomId::NONE);
+        let event = MessageEvent {
+            kind: TextKind::DisplayName,
+            room,
+            author: id,
+            username: username.as_str(),
+            role,
+            account_created: now,
+            now,
+            body: name.as_str(),
+        };
+        match short_text(self.moderator.decide_message(event).await)? {
+            None => Ok(name),
+            Some(text) => Ok(DisplayName::parse(&text).map_err(|_| RejectCode::NameInvalid)?),
+        }
     }
 
     async fn registration_role(&self, owner_token: Option<&Secret>) -> Result<ServerRole, Reject> {

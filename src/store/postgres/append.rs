@@ -2,25 +2,26 @@
 //! their ids and reads what the decisions need in statements behind the locks; then pure code decides; the second
 //! writes everything and commits.
 
-use confab_protocol::model::{Millis, RoomId, RoomKind, RoomName};
+use confab_protocol::model::{Millis, RoomKind, RoomName};
 use deadpool_postgres::{Client, Pool};
-use futures_util::future::join5;
+use futures_util::future::{join3, join4, join5};
 use tokio_postgres::error::{DbError, Severity};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
+use super::columns::{Columns, RoomColumns};
 use super::rows::{Stored, get, get_optional, plain};
-use super::{is_retryable, logs};
+use super::{effects, is_retryable, logs};
 use crate::core::append::{Decided, Decision, Facts, Item, MemberKey, MemberState, Needs, RoomState, decide};
-use crate::core::store::{Error, Result};
+use crate::core::store::{Error, Restriction, Result};
 
 /// Tries of a batch that other nodes got in the way of.
 const TRIES_MAX: u32 = 8;
 /// Between tries to learn what became of a commit, milliseconds.
 const ASK_AGAIN_MS: u64 = 200;
 
-const LOCK: &str = "SELECT id, incarnation, head, last_ms, acl_version, members, messages
+const LOCK: &str = "SELECT id, incarnation, head, last_ms, acl_version, members, messages, slow_mode_ms
      FROM rooms WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
 const RECORDED: &str = "SELECT e.room, e.author, e.client_id, e.digest, e.seq, e.time_ms, e.altered
      FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS k (room, author, client_id)
@@ -28,7 +29,8 @@ const RECORDED: &str = "SELECT e.room, e.author, e.client_id, e.digest, e.seq, e
 const UNAPPENDED: &str = "SELECT e.room, e.author, e.client_id, e.digest, e.case_id, e.code, e.detail
      FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS k (room, author, client_id)
      JOIN unappended e ON e.client_id = k.client_id AND e.author = k.author AND e.room = k.room";
-const MEMBERS: &str = "SELECT m.room, m.user_id, m.role, m.join_seq, m.leave_seq
+const MEMBERS: &str = "SELECT m.room, m.user_id, m.role, m.join_seq, m.leave_seq, m.restriction, m.until_ms,
+         m.last_post_ms, m.read_seq, m.read_number
      FROM unnest($1::uuid[], $2::uuid[]) AS k (room, user_id)
      JOIN members m ON m.room = k.room AND m.user_id = k.user_id";
 const NAMES: &str = "SELECT name FROM rooms WHERE name = ANY($1)";
@@ -36,13 +38,19 @@ const NAMES: &str = "SELECT name FROM rooms WHERE name = ANY($1)";
 const INSERT_ROOMS: &str = "INSERT INTO rooms (id, kind, name, topic, incarnation, created_ms)
      SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])";
 const INSERT_ENTRIES: &str =
-    "INSERT INTO entries (room, seq, time_ms, kind, author, client_id, digest, altered, payload)
+    "INSERT INTO entries (room, seq, time_ms, kind, author, client_id, digest, altered, payload, number, target)
      SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::smallint[], $5::uuid[], $6::uuid[],
-         $7::bytea[], $8::boolean[], $9::bytea[])";
-const WRITE_MEMBERS: &str = "INSERT INTO members (room, user_id, role, join_seq, leave_seq)
-     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::bigint[], $5::bigint[])
+         $7::bytea[], $8::boolean[], $9::bytea[], $10::bigint[], $11::bigint[])";
+// A read marker may move on without the room's lock: only who comes in begins with another.
+const WRITE_MEMBERS: &str = "INSERT INTO members AS m (room, user_id, role, join_seq, leave_seq, restriction, until_ms,
+         last_post_ms, read_seq, read_number)
+     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::bigint[], $5::bigint[], $6::smallint[],
+         $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])
      ON CONFLICT (room, user_id) DO UPDATE
-     SET role = excluded.role, join_seq = excluded.join_seq, leave_seq = excluded.leave_seq";
+     SET role = excluded.role, join_seq = excluded.join_seq, leave_seq = excluded.leave_seq,
+         restriction = excluded.restriction, until_ms = excluded.until_ms, last_post_ms = excluded.last_post_ms,
+         read_seq = CASE WHEN m.join_seq = excluded.join_seq THEN m.read_seq ELSE excluded.read_seq END,
+         read_number = CASE WHEN m.join_seq = excluded.join_seq THEN m.read_number ELSE excluded.read_number END";
 const WRITE_ROOMS: &str = "UPDATE rooms r SET head = u.head, last_ms = u.last_ms, acl_version = u.acl_version,
          members = u.members, messages = u.messages
      FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::bigint[])
@@ -98,8 +106,9 @@ async fn attempt(client: &Client, batch: Vec<Item>, now: Millis) -> Tried {
         Failure::Again(error) => Tried::Again(batch, error),
         Failure::Final(error) => Tried::Failed(error),
     };
-    let mut facts = Facts::default();
-    if let Err(error) = read_facts(client, &mut facts, &batch).await {
+    let needs = Needs::of(&batch);
+    let mut facts = needs.facts();
+    if let Err(error) = read_facts(client, &mut facts, &needs, &batch).await {
         return failed(error, batch);
     }
     let decided = decide(&mut facts, batch, now);
@@ -163,8 +172,12 @@ impl From<Error> for Failure {
 }
 
 /// The first round trip; a second one only where rights have changed since they were checked.
-async fn read_facts(client: &Client, facts: &mut Facts, batch: &[Item]) -> std::result::Result<(), Failure> {
-    let needs = Needs::of(batch);
+async fn read_facts(
+    client: &Client,
+    facts: &mut Facts,
+    needs: &Needs,
+    batch: &[Item],
+) -> std::result::Result<(), Failure> {
     let rooms: Vec<Uuid> = needs.rooms.iter().map(|room| room.sql()).collect();
     let keys = needs.keys.iter().map(|(room, author, id)| (room.sql(), (author.sql(), id.sql())));
     let (key_rooms, (authors, ids)): (Vec<_>, (Vec<_>, Vec<_>)) = keys.unzip();
@@ -200,6 +213,7 @@ async fn read_facts(client: &Client, facts: &mut Facts, batch: &[Item]) -> std::
             facts.names.extend(needs.names.iter().find(|name| name.as_str() == taken).cloned());
         }
     }
+    effects::read_targets(client, facts, needs).await?;
     let late = facts.late_members(batch);
     add_members(facts, query_members(client, late.into_iter()).await?)?;
     Ok(())
@@ -230,7 +244,16 @@ async fn query_members(
 
 fn add_members(facts: &mut Facts, rows: Vec<Row>) -> Result<()> {
     for row in rows {
-        let member = MemberState { role: get(&row, 2)?, join_seq: get(&row, 3)?, leave_seq: get_optional(&row, 4)? };
+        let (restriction, until, number): (i16, i64, i64) = (plain(&row, 5)?, plain(&row, 6)?, plain(&row, 9)?);
+        let restriction = u8::try_from(restriction).unwrap_or_default();
+        let member = MemberState {
+            role: get(&row, 2)?,
+            join_seq: get(&row, 3)?,
+            leave_seq: get_optional(&row, 4)?,
+            restriction: Restriction::from_numbers(restriction, until.cast_unsigned()),
+            last_post: get(&row, 7)?,
+            read: (get(&row, 8)?, number.cast_unsigned()),
+        };
         facts.members.insert((get(&row, 0)?, get(&row, 1)?), member);
     }
     Ok(())
@@ -245,6 +268,7 @@ fn room_state(row: &Row) -> Result<RoomState> {
         acl_version: acl.cast_unsigned(),
         members: get(row, 5)?,
         messages: messages.cast_unsigned(),
+        slow_mode_ms: get(row, 7)?,
     })
 }
 
@@ -255,22 +279,25 @@ async fn write(client: &Client, facts: &Facts, decided: &[Decided]) -> std::resu
         prepare(client, [INSERT_ENTRIES, WRITE_ROOMS, INSERT_ROOMS, WRITE_MEMBERS])
             .await
             .map_err(Fate::of_statement)?;
-    let columns = Columns::of(decided);
+    let columns = Columns::of(facts, decided);
+    let effects = effects::prepare(client, &facts.effects).await.map_err(Fate::of_statement)?;
     let (entry_params, touched) = (columns.params(), RoomColumns::of(facts, &columns.rooms));
     let room_params = touched.params();
     // In this order: rooms before their entries, and the commit last. A statement that fails makes the commit a
     // rollback, which the database does not call an error: so each one counts.
-    let (created, members, inserted, moved, committed) = join5(
+    let before = join3(
         write_created(client, &created, facts),
         write_members(client, &members, facts),
         client.execute(&entries, &entry_params),
-        client.execute(&rooms, &room_params),
-        client.batch_execute("COMMIT"),
-    )
-    .await;
+    );
+    let effects = effects::write(client, effects);
+    let rooms = client.execute(&rooms, &room_params);
+    let ((created, members, inserted), affected, moved, committed) =
+        join4(before, effects, rooms, client.batch_execute("COMMIT")).await;
     created.map_err(Fate::of_statement)?;
     members.map_err(Fate::of_statement)?;
     inserted.map_err(Fate::of_statement)?;
+    affected.map_err(Fate::of_statement)?;
     moved.map_err(Fate::of_statement)?;
     committed.map_err(Fate::of_commit)
 }
@@ -308,81 +335,16 @@ async fn write_members(
     let roles: Vec<i16> = each().map(|(_, member)| member.role.sql()).collect();
     let joins: Vec<i64> = each().map(|(_, member)| member.join_seq.sql()).collect();
     let leaves: Vec<Option<i64>> = each().map(|(_, member)| member.leave_seq.map(Stored::sql)).collect();
-    client.execute(statement, &[&rooms, &users, &roles, &joins, &leaves]).await?;
+    let restrictions = || each().map(|(_, member)| Restriction::to_numbers(member.restriction));
+    let kinds: Vec<i16> = restrictions().map(|(kind, _)| kind.into()).collect();
+    let untils: Vec<i64> = restrictions().map(|(_, until)| Millis(until).sql()).collect();
+    let posts: Vec<i64> = each().map(|(_, member)| member.last_post.sql()).collect();
+    let reads: Vec<i64> = each().map(|(_, member)| member.read.0.sql()).collect();
+    let numbers: Vec<i64> = each().map(|(_, member)| member.read.1.cast_signed()).collect();
+    let values: [&(dyn ToSql + Sync); 10] =
+        [&rooms, &users, &roles, &joins, &leaves, &kinds, &untils, &posts, &reads, &numbers];
+    client.execute(statement, &values).await?;
     Ok(())
-}
-
-/// The entries of a batch, column by column.
-#[derive(Default)]
-struct Columns<'a> {
-    rooms: Vec<Uuid>,
-    seqs: Vec<i64>,
-    times: Vec<i64>,
-    kinds: Vec<i16>,
-    authors: Vec<Uuid>,
-    ids: Vec<Uuid>,
-    digests: Vec<&'a [u8]>,
-    altered: Vec<bool>,
-    payloads: Vec<&'a [u8]>,
-}
-
-impl<'a> Columns<'a> {
-    fn of(decided: &'a [Decided]) -> Self {
-        let mut columns = Self::default();
-        for (item, decision) in decided.iter().flat_map(Decided::all) {
-            let Decision::Append { seq, time, .. } = decision else { continue };
-            columns.rooms.push(item.room.sql());
-            columns.seqs.push(seq.sql());
-            columns.times.push(time.sql());
-            columns.kinds.push(i16::from(item.change.kind()));
-            columns.authors.push(item.author.sql());
-            columns.ids.push(item.client_id.sql());
-            columns.digests.push(&item.digest);
-            columns.altered.push(item.altered);
-            columns.payloads.push(&item.payload);
-        }
-        columns
-    }
-
-    fn params(&self) -> [&(dyn ToSql + Sync); 9] {
-        let Self { rooms, seqs, times, kinds, authors, ids, digests, altered, payloads } = self;
-        [rooms, seqs, times, kinds, authors, ids, digests, altered, payloads]
-    }
-}
-
-/// The rooms that a batch moved on, column by column.
-#[derive(Default)]
-struct RoomColumns {
-    ids: Vec<Uuid>,
-    heads: Vec<i64>,
-    times: Vec<i64>,
-    acl_versions: Vec<i64>,
-    members: Vec<i32>,
-    messages: Vec<i64>,
-}
-
-impl RoomColumns {
-    fn of(facts: &Facts, rooms: &[Uuid]) -> Self {
-        let mut rooms: Vec<Uuid> = rooms.to_vec();
-        rooms.sort_unstable();
-        rooms.dedup();
-        let mut columns = Self::default();
-        for room in rooms {
-            let Some(state) = facts.rooms.get(&RoomId::from_u128(room.as_u128())) else { continue };
-            columns.ids.push(room);
-            columns.heads.push(state.head.sql());
-            columns.times.push(state.last_time.sql());
-            columns.acl_versions.push(state.acl_version.cast_signed());
-            columns.members.push(state.members.cast_signed());
-            columns.messages.push(state.messages.cast_signed());
-        }
-        columns
-    }
-
-    fn params(&self) -> [&(dyn ToSql + Sync); 6] {
-        let Self { ids, heads, times, acl_versions, members, messages } = self;
-        [ids, heads, times, acl_versions, members, messages]
-    }
 }
 
 /// Learns what became of a commit whose answer was lost, however long that takes: `Err` gives the batch back, which

@@ -1,7 +1,7 @@
 //! Reading logs, and what was decided without appending.
 
 use bytes::Bytes;
-use confab_protocol::command::Appended;
+use confab_protocol::command::{Appended, History, HistoryRange};
 use confab_protocol::limits::{PAGE_BYTES_MAX, PAGE_ITEMS_MAX};
 use confab_protocol::model::{CaseId, ClientId, Envelope, RoomId, Seq, UserId};
 use deadpool_postgres::{Client, GenericClient};
@@ -10,7 +10,7 @@ use tokio_postgres::types::ToSql;
 
 use super::rooms::bound;
 use super::rows::{Stored, get, get_optional, plain};
-use crate::core::store::{Error, LogPage, LogState, Outcome, Place, Recorded, Result, Unappended};
+use crate::core::store::{Error, LogPage, LogState, Outcome, Place, Recorded, Result, Unappended, around_page};
 
 /// `digest, seq, time_ms, altered` from a column on.
 pub(super) fn appended(row: &Row, from: usize) -> Result<Recorded> {
@@ -98,28 +98,50 @@ fn page_head(row: &Row) -> Result<(LogState, Option<Place>)> {
     Ok((state, get_optional(row, 3)?.map(|role| Place { role, left })))
 }
 
-fn envelope(row: &Row) -> Result<Option<Envelope>> {
-    let Some(seq) = get_optional(row, 5)? else { return Ok(None) };
-    let (rev, payload): (i32, &[u8]) = (plain(row, 7)?, plain(row, 8)?);
-    let (time, rev) = (get(row, 6)?, rev.cast_unsigned());
-    Ok(Some(Envelope { seq, time, rev, payload: Bytes::copy_from_slice(payload) }))
+/// `seq, time_ms, rev, payload` from a column on; nothing where the seq is null.
+pub(super) fn envelope(row: &Row, from: usize) -> Result<Option<Envelope>> {
+    let Some(seq) = get_optional(row, from)? else { return Ok(None) };
+    let (rev, payload): (i32, &[u8]) = (plain(row, from + 2)?, plain(row, from + 3)?);
+    let (time, payload) = (get(row, from + 1)?, Bytes::copy_from_slice(payload));
+    Ok(Some(Envelope { seq, time, rev: rev.cast_unsigned(), payload, rewritten: None }))
+}
+
+/// An entry of a page, and behind it the message that it edits, if it does.
+fn page_entry(row: &Row) -> Result<Option<Envelope>> {
+    let Some(entry) = envelope(row, 5)? else { return Ok(None) };
+    Ok(Some(Envelope { rewritten: envelope(row, 9)?.map(Box::new), ..entry }))
 }
 
 /// One statement and so one snapshot: head, rights and entries agree. Rows past the bytes of a page stay where they
 /// are.
-const AFTER: &str = "SELECT r.incarnation, r.first_seq, r.head, m.role, m.leave_seq, e.seq, e.time_ms, e.rev, e.payload
+const AFTER: &str =
+    "SELECT r.incarnation, r.first_seq, r.head, m.role, m.leave_seq, e.seq, e.time_ms, e.rev, e.payload,
+         t.seq, t.time_ms, t.rev, t.payload
      FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user_id = $2
      LEFT JOIN LATERAL (
-         SELECT seq, time_ms, rev, payload, sum(octet_length(payload)) OVER (ORDER BY seq) AS bytes
+         SELECT seq, time_ms, rev, payload, kind, target, sum(octet_length(payload)) OVER (ORDER BY seq) AS bytes
          FROM entries WHERE room = r.id AND seq > $3 ORDER BY seq LIMIT $4
      ) e ON e.bytes <= $5 OR e.bytes = octet_length(e.payload)
+     LEFT JOIN entries t ON e.kind = 5 AND t.room = r.id AND t.seq = e.target
      WHERE r.id = $1 ORDER BY e.seq";
 const MESSAGES_BEFORE: &str =
-    "SELECT r.incarnation, r.first_seq, r.head, m.role, m.leave_seq, e.seq, e.time_ms, e.rev, e.payload
+    "SELECT r.incarnation, r.first_seq, r.head, m.role, m.leave_seq, e.seq, e.time_ms, e.rev, e.payload,
+         NULL::bigint, NULL::bigint, NULL::integer, NULL::bytea
      FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user_id = $2
      LEFT JOIN LATERAL (
          SELECT seq, time_ms, rev, payload, sum(octet_length(payload)) OVER (ORDER BY seq DESC) AS bytes
-         FROM entries WHERE room = r.id AND seq < $3 AND kind = 1 ORDER BY seq DESC LIMIT $4
+         FROM entries WHERE room = r.id AND seq < $3 AND kind = 1 AND ($6::bigint IS NULL OR target = $6)
+         ORDER BY seq DESC LIMIT $4
+     ) e ON e.bytes <= $5 OR e.bytes = octet_length(e.payload)
+     WHERE r.id = $1 ORDER BY e.seq";
+const MESSAGES_AFTER: &str =
+    "SELECT r.incarnation, r.first_seq, r.head, m.role, m.leave_seq, e.seq, e.time_ms, e.rev, e.payload,
+         NULL::bigint, NULL::bigint, NULL::integer, NULL::bytea
+     FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user_id = $2
+     LEFT JOIN LATERAL (
+         SELECT seq, time_ms, rev, payload, sum(octet_length(payload)) OVER (ORDER BY seq) AS bytes
+         FROM entries WHERE room = r.id AND seq > $3 AND kind = 1 AND ($6::bigint IS NULL OR target = $6)
+         ORDER BY seq LIMIT $4
      ) e ON e.bytes <= $5 OR e.bytes = octet_length(e.payload)
      WHERE r.id = $1 ORDER BY e.seq";
 
@@ -130,33 +152,49 @@ pub(super) async fn read(
     after: Seq,
     limit: usize,
 ) -> Result<Option<LogPage>> {
-    page(client, AFTER, room, reader, after, limit).await
-}
-
-pub(super) async fn history(
-    client: &mut Client,
-    room: RoomId,
-    reader: UserId,
-    before: Seq,
-    limit: usize,
-) -> Result<Option<LogPage>> {
-    let before = if before == Seq(0) { Seq(u64::MAX) } else { before };
-    page(client, MESSAGES_BEFORE, room, reader, before, limit).await
-}
-
-async fn page(
-    client: &Client,
-    sql: &str,
-    room: RoomId,
-    reader: UserId,
-    from: Seq,
-    limit: usize,
-) -> Result<Option<LogPage>> {
-    let statement = client.prepare_cached(sql).await?;
     let (limit, bytes) = (bound(limit.min(PAGE_ITEMS_MAX)), bound(PAGE_BYTES_MAX));
-    let rows = client.query(&statement, &[&room.sql(), &reader.sql(), &from.sql(), &limit, &bytes]).await?;
+    page(client, AFTER, &[&room.sql(), &reader.sql(), &after.sql(), &limit, &bytes]).await
+}
+
+pub(super) async fn history(client: &mut Client, reader: UserId, history: History) -> Result<Option<LogPage>> {
+    let (client, limit) = (&*client, history.limit.min(PAGE_ITEMS_MAX));
+    let (room, reader, bytes, thread) =
+        (history.room.sql(), reader.sql(), bound(PAGE_BYTES_MAX), history.thread.map(Stored::sql));
+    let messages = async |sql, from: Seq, limit| {
+        page(client, sql, &[&room, &reader, &from.sql(), &bound(limit), &bytes, &thread]).await
+    };
+    match history.range {
+        HistoryRange::Before(Seq(0)) => messages(MESSAGES_BEFORE, Seq(u64::MAX), limit).await,
+        HistoryRange::Before(seq) => messages(MESSAGES_BEFORE, seq, limit).await,
+        HistoryRange::After(seq) => messages(MESSAGES_AFTER, seq, limit).await,
+        HistoryRange::Around(seq) => {
+            // The later of two moments: the messages before a seq are no others.
+            let before = messages(MESSAGES_BEFORE, seq, limit / 2).await?;
+            let after = messages(MESSAGES_AFTER, Seq(seq.0.saturating_sub(1)), limit.div_ceil(2)).await?;
+            Ok(before
+                .zip(after)
+                .map(|(before, after)| LogPage { entries: around_page(before.entries, after.entries), ..before }))
+        }
+    }
+}
+
+async fn page(client: &Client, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<LogPage>> {
+    let statement = client.prepare_cached(sql).await?;
+    let rows = client.query(&statement, params).await?;
     let Some(first) = rows.first() else { return Ok(None) };
     let (state, reader) = page_head(first)?;
-    let entries = rows.iter().filter_map(|row| envelope(row).transpose()).collect::<Result<_>>()?;
-    Ok(Some(LogPage { state, reader, entries }))
+    let entries = rows.iter().filter_map(|row| page_entry(row).transpose()).collect::<Result<Vec<_>>>()?;
+    Ok(Some(LogPage { state, reader, entries: if sql == AFTER { within_page(entries) } else { entries } }))
+}
+
+/// Takes entries while they fit a page, what they edit included; at least one.
+pub(super) fn within_page(mut entries: Vec<Envelope>) -> Vec<Envelope> {
+    let mut bytes = 0;
+    let is_too_much = |entry: &Envelope| {
+        bytes += entry.payload_bytes();
+        bytes > PAGE_BYTES_MAX
+    };
+    let len = entries.iter().position(is_too_much).unwrap_or(entries.len());
+    entries.truncate(len.max(1));
+    entries
 }

@@ -6,7 +6,7 @@ use deadpool_postgres::Client;
 use tokio_postgres::Row;
 
 use super::rows::{Stored, get, get_optional, plain};
-use crate::core::store::{Error, Membership, Result};
+use crate::core::store::{Error, Membership, Restriction, Result};
 
 pub(super) async fn ping(client: &Client) -> Result<()> {
     let statement = client.prepare_cached("SELECT pg_is_in_recovery()").await?;
@@ -36,13 +36,19 @@ fn read_room(row: &Row) -> Result<Room> {
         role: get_optional(row, 7)?,
         members: get(row, 8)?,
         created: get(row, 9)?,
+        slow_mode_ms: get(row, 10)?,
+        read_seq: get(row, 11)?,
+        unread: get(row, 12)?,
+        mentions: get(row, 13)?,
     })
 }
 
 pub(super) async fn room(client: &Client, room: RoomId, user: UserId) -> Result<Option<Room>> {
     const SQL: &str =
         "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members,
-             r.created_ms
+             r.created_ms, r.slow_mode_ms, coalesce(m.read_seq, 0)::bigint,
+             coalesce(r.messages - m.read_number, 0)::integer,
+             (SELECT count(*)::integer FROM mentions t WHERE t.user_id = $2 AND t.room = r.id AND t.seq > m.read_seq)
          FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user_id = $2 AND m.leave_seq IS NULL WHERE r.id = $1";
     let statement = client.prepare_cached(SQL).await?;
     let row = client.query_opt(&statement, &[&room.sql(), &user.sql()]).await?;
@@ -58,12 +64,16 @@ pub(super) async fn list_rooms(
 ) -> Result<Vec<Room>> {
     const JOINED: &str =
         "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members,
-             r.created_ms
+             r.created_ms, r.slow_mode_ms, coalesce(m.read_seq, 0)::bigint,
+             coalesce(r.messages - m.read_number, 0)::integer,
+             (SELECT count(*)::integer FROM mentions t WHERE t.user_id = $1 AND t.room = r.id AND t.seq > m.read_seq)
          FROM members m JOIN rooms r ON r.id = m.room
          WHERE m.user_id = $1 AND m.leave_seq IS NULL AND m.room > $2 AND r.kind <> 3 ORDER BY m.room LIMIT $3";
     const OPEN: &str =
         "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members,
-             r.created_ms
+             r.created_ms, r.slow_mode_ms, coalesce(m.read_seq, 0)::bigint,
+             coalesce(r.messages - m.read_number, 0)::integer,
+             (SELECT count(*)::integer FROM mentions t WHERE t.user_id = $1 AND t.room = r.id AND t.seq > m.read_seq)
          FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user_id = $1 AND m.leave_seq IS NULL
          WHERE r.kind = 1 AND r.id > $2 ORDER BY r.id LIMIT $3";
     let statement = client.prepare_cached(if joined_only { JOINED } else { OPEN }).await?;
@@ -88,12 +98,15 @@ pub(super) async fn list_members(client: &Client, room: RoomId, after: UserId, l
 }
 
 pub(super) async fn membership(client: &Client, room: RoomId, user: UserId) -> Result<Option<Membership>> {
-    const SQL: &str = "SELECT m.role, r.acl_version FROM members m JOIN rooms r ON r.id = m.room
+    const SQL: &str =
+        "SELECT m.role, r.acl_version, m.restriction, m.until_ms FROM members m JOIN rooms r ON r.id = m.room
          WHERE m.room = $1 AND m.user_id = $2 AND m.leave_seq IS NULL";
     let statement = client.prepare_cached(SQL).await?;
     let Some(row) = client.query_opt(&statement, &[&room.sql(), &user.sql()]).await? else { return Ok(None) };
-    let acl_version: i64 = plain(&row, 1)?;
-    Ok(Some(Membership { role: get(&row, 0)?, acl_version: acl_version.cast_unsigned() }))
+    let (acl_version, restriction, until): (i64, i16, i64) = (plain(&row, 1)?, plain(&row, 2)?, plain(&row, 3)?);
+    let restriction = u8::try_from(restriction).unwrap_or_default();
+    let restriction = Restriction::from_numbers(restriction, until.cast_unsigned());
+    Ok(Some(Membership { role: get(&row, 0)?, restriction, acl_version: acl_version.cast_unsigned() }))
 }
 
 pub(super) async fn counts(client: &Client, room: RoomId, user: UserId) -> Result<(u32, u32)> {

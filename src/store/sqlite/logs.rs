@@ -1,134 +1,14 @@
-//! The logs themselves: append a batch, read pages.
-
-use std::collections::BTreeSet;
+//! Reading logs, and what was decided without appending.
 
 use bytes::Bytes;
-use confab_protocol::command::Appended;
+use confab_protocol::command::{Appended, History, HistoryRange};
 use confab_protocol::limits::{PAGE_BYTES_MAX, PAGE_ITEMS_MAX};
-use confab_protocol::model::{CaseId, ClientId, Envelope, Incarnation, Millis, RoomId, RoomKind, Seq, UserId};
+use confab_protocol::model::{CaseId, ClientId, Envelope, Incarnation, RoomId, Seq, UserId};
 use rusqlite::{Connection, DropBehavior, OptionalExtension, Row, Transaction, params};
 
 use super::rooms::bound;
 use super::rows::{Sql, get};
-use crate::core::append::{Decided, Decision, Facts, Item, MemberKey, MemberState, Needs, RoomState, decide};
-use crate::core::store::{LogPage, LogState, NewRoom, Outcome, Place, Recorded, Result, Unappended};
-
-pub(super) fn append(connection: &Connection, batch: Vec<Item>, now: Millis) -> Result<Vec<Decided>> {
-    let mut facts = Facts::default();
-    read_facts(connection, &mut facts, &Needs::of(&batch))?;
-    for key in facts.late_members(&batch) {
-        read_member(connection, &mut facts, key)?;
-    }
-    let decided = decide(&mut facts, batch, now);
-    for (room, new) in &facts.created {
-        create_room(connection, *room, new)?;
-    }
-    let mut touched = BTreeSet::new();
-    for (item, decision) in decided.iter().flat_map(Decided::all) {
-        if let Decision::Append { seq, time, .. } = decision {
-            insert(connection, item, *seq, *time)?;
-            touched.insert(item.room);
-        }
-    }
-    for key in &facts.changed_members {
-        write_member(connection, &facts, *key)?;
-    }
-    for room in touched {
-        write_room(connection, &facts, room)?;
-    }
-    Ok(decided)
-}
-
-fn read_facts(connection: &Connection, facts: &mut Facts, needs: &Needs) -> Result<()> {
-    for room in &needs.rooms {
-        let mut statement = connection.prepare_cached(
-            "SELECT incarnation, head, last_ms, acl_version, members, messages FROM rooms WHERE id = ?",
-        )?;
-        let state = |row: &Row<'_>| {
-            let (head, last_time, acl, messages): (Seq, Millis, i64, i64) =
-                (get(row, 1)?, get(row, 2)?, row.get(3)?, row.get(5)?);
-            let (acl_version, messages) = (acl.cast_unsigned(), messages.cast_unsigned());
-            Ok(RoomState { incarnation: get(row, 0)?, head, last_time, acl_version, members: row.get(4)?, messages })
-        };
-        facts.rooms.extend(statement.query_row([Sql(*room)], state).optional()?.map(|state| (*room, state)));
-    }
-    for key in &needs.keys {
-        let (room, author, client_id) = *key;
-        facts.recorded.extend(find_recorded(connection, room, author, client_id)?.map(|recorded| (*key, recorded)));
-    }
-    for name in &needs.names {
-        let mut statement = connection.prepare_cached("SELECT 1 FROM rooms WHERE name = ?")?;
-        if statement.exists([name.as_str()])? {
-            facts.names.insert(name.clone());
-        }
-    }
-    needs.members.iter().try_for_each(|key| read_member(connection, facts, *key))
-}
-
-fn read_member(connection: &Connection, facts: &mut Facts, key: MemberKey) -> Result<()> {
-    let mut statement =
-        connection.prepare_cached("SELECT role, join_seq, leave_seq FROM members WHERE room = ? AND user = ?")?;
-    let member = |row: &Row<'_>| {
-        let left: Option<Sql<Seq>> = row.get(2)?;
-        Ok(MemberState { role: get(row, 0)?, join_seq: get(row, 1)?, leave_seq: left.map(|sql| sql.0) })
-    };
-    let member = statement.query_row(params![Sql(key.0), Sql(key.1)], member).optional()?;
-    facts.members.extend(member.map(|member| (key, member)));
-    Ok(())
-}
-
-fn write_member(connection: &Connection, facts: &Facts, key: MemberKey) -> Result<()> {
-    let Some(member) = facts.members.get(&key) else { return Ok(()) };
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO members (room, user, role, join_seq, leave_seq) VALUES (?, ?, ?, ?, ?)
-         ON CONFLICT (room, user) DO UPDATE SET role = excluded.role, join_seq = excluded.join_seq,
-             leave_seq = excluded.leave_seq",
-    )?;
-    let (join_seq, leave_seq) = (Sql(member.join_seq), member.leave_seq.map(Sql));
-    statement.execute(params![Sql(key.0), Sql(key.1), Sql(member.role), join_seq, leave_seq])?;
-    Ok(())
-}
-
-fn write_room(connection: &Connection, facts: &Facts, room: RoomId) -> Result<()> {
-    let Some(state) = facts.rooms.get(&room) else { return Ok(()) };
-    let mut statement = connection.prepare_cached(
-        "UPDATE rooms SET head = ?2, last_ms = ?3, acl_version = ?4, members = ?5, messages = ?6 WHERE id = ?1",
-    )?;
-    let (acl, messages) = (state.acl_version.cast_signed(), state.messages.cast_signed());
-    statement.execute(params![Sql(room), Sql(state.head), Sql(state.last_time), acl, state.members, messages])?;
-    Ok(())
-}
-
-fn create_room(connection: &Connection, room: RoomId, new: &NewRoom) -> Result<()> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO rooms (id, kind, name, topic, incarnation, created_ms) VALUES (?, ?, ?, ?, ?, ?)",
-    )?;
-    let (id, kind, incarnation, created) = (Sql(room), Sql(RoomKind::Channel), Sql(new.incarnation), Sql(new.created));
-    statement.execute(params![id, kind, new.name.as_str(), new.topic.as_str(), incarnation, created])?;
-    Ok(())
-}
-
-fn insert(connection: &Connection, item: &Item, seq: Seq, time: Millis) -> Result<()> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO entries (room, seq, time_ms, kind, author, client_id, digest, altered, payload)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )?;
-    let (room, seq, time, author, client_id) =
-        (Sql(item.room), Sql(seq), Sql(time), Sql(item.author), Sql(item.client_id));
-    let payload: &[u8] = &item.payload;
-    statement.execute(params![
-        room,
-        seq,
-        time,
-        item.change.kind(),
-        author,
-        client_id,
-        item.digest,
-        item.altered,
-        payload
-    ])?;
-    Ok(())
-}
+use crate::core::store::{LogPage, LogState, Outcome, Place, Recorded, Result, Unappended, around_page};
 
 pub(super) fn find_recorded(
     connection: &Connection,
@@ -219,9 +99,18 @@ fn place(connection: &Connection, room: RoomId, reader: UserId) -> Result<Option
     Ok(statement.query_row(params![Sql(room), Sql(reader)], place).optional()?)
 }
 
-fn envelope(row: &Row<'_>) -> rusqlite::Result<Envelope> {
-    let payload: Vec<u8> = row.get(3)?;
-    Ok(Envelope { seq: get(row, 0)?, time: get(row, 1)?, rev: row.get(2)?, payload: Bytes::from(payload) })
+/// `seq, time_ms, rev, payload` from a column on.
+pub(super) fn envelope(row: &Row<'_>, from: usize) -> rusqlite::Result<Envelope> {
+    let (seq, time, rev, payload) = (get(row, from)?, get(row, from + 1)?, row.get(from + 2)?, row.get(from + 3)?);
+    let payload: Vec<u8> = payload;
+    Ok(Envelope { seq, time, rev, payload: Bytes::from(payload), rewritten: None })
+}
+
+/// An entry, and behind it the message that it edits, if it does.
+fn envelope_and_target(row: &Row<'_>) -> rusqlite::Result<Envelope> {
+    let is_edit: Option<Sql<Seq>> = row.get(4)?;
+    let rewritten = is_edit.map(|_| envelope(row, 4)).transpose()?.map(Box::new);
+    Ok(Envelope { rewritten, ..envelope(row, 0)? })
 }
 
 pub(super) fn read(
@@ -236,38 +125,76 @@ pub(super) fn read(
     let reader = place(&snapshot, room, reader)?;
     let Some(state) = log_state(&snapshot, room)? else { return Ok(None) };
     let mut statement = snapshot.prepare_cached(
-        "SELECT seq, time_ms, rev, payload FROM entries WHERE room = ? AND seq > ? ORDER BY seq LIMIT ?",
+        "SELECT e.seq, e.time_ms, e.rev, e.payload, t.seq, t.time_ms, t.rev, t.payload FROM entries e
+         LEFT JOIN entries t ON e.kind = 5 AND t.room = e.room AND t.seq = e.target
+         WHERE e.room = ? AND e.seq > ? ORDER BY e.seq LIMIT ?",
     )?;
-    let rows = statement.query_map(params![Sql(room), Sql(after), bound(limit.min(PAGE_ITEMS_MAX))], envelope)?;
+    let limit = bound(limit.min(PAGE_ITEMS_MAX));
+    let rows = statement.query_map(params![Sql(room), Sql(after), limit], envelope_and_target)?;
     Ok(Some(LogPage { state, reader, entries: within_page(rows)? }))
 }
 
-pub(super) fn history(
-    connection: &Connection,
-    room: RoomId,
-    reader: UserId,
-    before: Seq,
-    limit: usize,
-) -> Result<Option<LogPage>> {
+pub(super) fn history(connection: &Connection, reader: UserId, history: History) -> Result<Option<LogPage>> {
     let snapshot = snapshot(connection)?;
+    let (room, limit) = (history.room, history.limit.min(PAGE_ITEMS_MAX));
     let reader = place(&snapshot, room, reader)?;
     let Some(state) = log_state(&snapshot, room)? else { return Ok(None) };
-    let before = if before == Seq(0) { state.head.next() } else { before };
-    let mut statement = snapshot.prepare_cached(
-        "SELECT seq, time_ms, rev, payload FROM entries WHERE room = ? AND seq < ? AND kind = 1 ORDER BY seq DESC LIMIT ?",
-    )?;
-    let rows = statement.query_map(params![Sql(room), Sql(before), bound(limit.min(PAGE_ITEMS_MAX))], envelope)?;
-    let mut entries = within_page(rows)?;
-    entries.reverse();
+    let before = |seq, limit| messages_before(&snapshot, room, seq, history.thread, limit);
+    let after = |seq, limit| messages_after(&snapshot, room, seq, history.thread, limit);
+    let entries = match history.range {
+        HistoryRange::Before(Seq(0)) => before(state.head.next(), limit)?,
+        HistoryRange::Before(seq) => before(seq, limit)?,
+        HistoryRange::After(seq) => after(seq, limit)?,
+        HistoryRange::Around(seq) => {
+            around_page(before(seq, limit / 2)?, after(Seq(seq.0.saturating_sub(1)), limit.div_ceil(2))?)
+        }
+    };
     Ok(Some(LogPage { state, reader, entries }))
 }
 
+/// Ascending, though the newest are taken.
+fn messages_before(
+    connection: &Connection,
+    room: RoomId,
+    before: Seq,
+    thread: Option<Seq>,
+    limit: usize,
+) -> Result<Vec<Envelope>> {
+    const ALL: &str = "SELECT seq, time_ms, rev, payload FROM entries
+         WHERE room = ?1 AND seq < ?2 AND kind = 1 AND ?4 IS NULL ORDER BY seq DESC LIMIT ?3";
+    const THREAD: &str = "SELECT seq, time_ms, rev, payload FROM entries
+         WHERE room = ?1 AND seq < ?2 AND kind = 1 AND target = ?4 ORDER BY seq DESC LIMIT ?3";
+    let mut statement = connection.prepare_cached(if thread.is_some() { THREAD } else { ALL })?;
+    let thread = thread.map(Sql);
+    let rows = statement.query_map(params![Sql(room), Sql(before), bound(limit), thread], |row| envelope(row, 0))?;
+    let mut entries = within_page(rows)?;
+    entries.reverse();
+    Ok(entries)
+}
+
+fn messages_after(
+    connection: &Connection,
+    room: RoomId,
+    after: Seq,
+    thread: Option<Seq>,
+    limit: usize,
+) -> Result<Vec<Envelope>> {
+    const ALL: &str = "SELECT seq, time_ms, rev, payload FROM entries
+         WHERE room = ?1 AND seq > ?2 AND kind = 1 AND ?4 IS NULL ORDER BY seq LIMIT ?3";
+    const THREAD: &str = "SELECT seq, time_ms, rev, payload FROM entries
+         WHERE room = ?1 AND seq > ?2 AND kind = 1 AND target = ?4 ORDER BY seq LIMIT ?3";
+    let mut statement = connection.prepare_cached(if thread.is_some() { THREAD } else { ALL })?;
+    let thread = thread.map(Sql);
+    let rows = statement.query_map(params![Sql(room), Sql(after), bound(limit), thread], |row| envelope(row, 0))?;
+    within_page(rows)
+}
+
 /// Takes rows while they fit a page; at least one.
-fn within_page(rows: impl Iterator<Item = rusqlite::Result<Envelope>>) -> Result<Vec<Envelope>> {
+pub(super) fn within_page(rows: impl Iterator<Item = rusqlite::Result<Envelope>>) -> Result<Vec<Envelope>> {
     let (mut entries, mut bytes) = (Vec::new(), 0);
     for row in rows {
         let entry = row?;
-        bytes += entry.payload.len();
+        bytes += entry.payload_bytes();
         if bytes > PAGE_BYTES_MAX && !entries.is_empty() {
             break;
         }

@@ -1,11 +1,11 @@
 //! Rooms and members, for reading; they change only with an append.
 
 use confab_protocol::command::{Member, Room};
-use confab_protocol::model::{RoomId, RoomName, RoomRole, UserId};
+use confab_protocol::model::{Millis, RoomId, RoomName, RoomRole, UserId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::rows::{Sql, get};
-use crate::core::store::{Membership, Result};
+use crate::core::store::{Membership, Restriction, Result};
 
 pub(super) fn ping(connection: &Connection) -> Result<()> {
     Ok(connection.prepare_cached("SELECT 1 FROM rooms LIMIT 1")?.exists([]).map(drop)?)
@@ -30,12 +30,18 @@ fn read_room(row: &Row<'_>) -> rusqlite::Result<Room> {
         role: role.map(|sql| sql.0),
         members: row.get(8)?,
         created: get(row, 9)?,
+        slow_mode_ms: row.get(10)?,
+        read_seq: get(row, 11)?,
+        unread: row.get(12)?,
+        mentions: row.get(13)?,
     })
 }
 
 pub(super) fn room(connection: &Connection, room: RoomId, user: UserId) -> Result<Option<Room>> {
     const SQL: &str =
-        "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members, r.created_ms
+        "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members, r.created_ms,
+             r.slow_mode_ms, coalesce(m.read_seq, 0), coalesce(r.messages - m.read_number, 0),
+             (SELECT count(*) FROM mentions t WHERE t.user = ?2 AND t.room = r.id AND t.seq > m.read_seq)
          FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user = ?2 AND m.leave_seq IS NULL WHERE r.id = ?1";
     Ok(connection.prepare_cached(SQL)?.query_row(params![Sql(room), Sql(user)], read_room).optional()?)
 }
@@ -48,11 +54,15 @@ pub(super) fn list_rooms(
     limit: usize,
 ) -> Result<Vec<Room>> {
     const JOINED: &str =
-        "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members, r.created_ms
+        "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members, r.created_ms,
+             r.slow_mode_ms, coalesce(m.read_seq, 0), coalesce(r.messages - m.read_number, 0),
+             (SELECT count(*) FROM mentions t WHERE t.user = ?1 AND t.room = r.id AND t.seq > m.read_seq)
          FROM members m JOIN rooms r ON r.id = m.room
          WHERE m.user = ?1 AND m.leave_seq IS NULL AND m.room > ?2 AND r.kind <> 3 ORDER BY m.room LIMIT ?3";
     const OPEN: &str =
-        "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members, r.created_ms
+        "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members, r.created_ms,
+             r.slow_mode_ms, coalesce(m.read_seq, 0), coalesce(r.messages - m.read_number, 0),
+             (SELECT count(*) FROM mentions t WHERE t.user = ?1 AND t.room = r.id AND t.seq > m.read_seq)
          FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user = ?1 AND m.leave_seq IS NULL
          WHERE r.kind = 1 AND r.id > ?2 ORDER BY r.id LIMIT ?3";
     let mut statement = connection.prepare_cached(if joined_only { JOINED } else { OPEN })?;
@@ -74,12 +84,14 @@ pub(super) fn list_members(connection: &Connection, room: RoomId, after: UserId,
 
 pub(super) fn membership(connection: &Connection, room: RoomId, user: UserId) -> Result<Option<Membership>> {
     let mut statement = connection.prepare_cached(
-        "SELECT m.role, r.acl_version FROM members m JOIN rooms r ON r.id = m.room
+        "SELECT m.role, r.acl_version, m.restriction, m.until_ms FROM members m JOIN rooms r ON r.id = m.room
          WHERE m.room = ? AND m.user = ? AND m.leave_seq IS NULL",
     )?;
     let membership = |row: &Row<'_>| {
         let acl_version: i64 = row.get(1)?;
-        Ok(Membership { role: get(row, 0)?, acl_version: acl_version.cast_unsigned() })
+        let until: Sql<Millis> = row.get(3)?;
+        let restriction = Restriction::from_numbers(row.get(2)?, until.0.0);
+        Ok(Membership { role: get(row, 0)?, restriction, acl_version: acl_version.cast_unsigned() })
     };
     Ok(statement.query_row(params![Sql(room), Sql(user)], membership).optional()?)
 }

@@ -1,6 +1,6 @@
 //! What is said, heard and read back.
 
-use confab_protocol::command::Command;
+use confab_protocol::command::{Command, History};
 use confab_protocol::model::{Cursor, Incarnation, RoomId, Seq};
 use expect_test::expect;
 
@@ -87,7 +87,7 @@ async fn history_and_sync_are_paged() {
         for text in ["one", "two", "three"] {
             let _ = stage.ask("alice", publish(den.id, client_id(), text)).await;
         }
-        let history = |before, limit| Command::History { room: den.id, before: Seq(before), limit };
+        let history = |before, limit| Command::History(History::before(den.id, Seq(before), limit));
         for (before, limit) in [(0, 0), (0, 2), (3, 2), (2, 2), (99, 1)] {
             let _ = stage.ask("alice", history(before, limit)).await;
         }
@@ -319,7 +319,7 @@ async fn what_a_plugin_changes_is_told() {
         let nothing = client_id();
         let _ = stage.ask("alice", publish(den.id, nothing, "\u{202e}\u{2066}")).await;
         let _ = stage.ask("alice", resend(den.id, nothing, "\u{202e}\u{2066}")).await;
-        let _ = stage.ask("alice", Command::History { room: den.id, before: Seq(0), limit: 0 }).await;
+        let _ = stage.ask("alice", Command::History(History::before(den.id, Seq(0), 0))).await;
     };
     check_with(
         &["sanitize"],

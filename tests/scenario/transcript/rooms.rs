@@ -1,6 +1,6 @@
 //! Rooms: made, found, entered and left.
 
-use confab_protocol::command::{Command, RoomScope, RoomTarget};
+use confab_protocol::command::{Command, History, RoomScope, RoomTarget};
 use confab_protocol::model::{RoomId, UserId};
 use expect_test::expect;
 
@@ -270,7 +270,7 @@ async fn ones_own_leaving_is_the_last_that_is_heard() {
         let _ = stage.ask("alice", publish(den.id, client_id(), "gone at last")).await;
         let _ = stage.ask("bob", publish(den.id, client_id(), "one more thing")).await;
         let _ = stage.ask("bob", Command::Resume(vec![cursor(&den, 2)])).await;
-        let _ = stage.ask("bob", Command::History { room: den.id, before: den.head, limit: 0 }).await;
+        let _ = stage.ask("bob", Command::History(History::before(den.id, den.head, 0))).await;
         let _ = stage.ask("bob", Command::Sync { cursor: cursor(&den, 2), limit: 0 }).await;
         let _ = stage.ask("alice", Command::Sync { cursor: cursor(&den, 2), limit: 0 }).await;
     };

@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 
 use confab_protocol::codec::decode_entry;
 use confab_protocol::command::{
-    Command, CreateRoom, Identity, Login, Register, Reply, Resumed, Room, RoomTarget, Secret, ServerFrame, Session,
+    Command, CreateRoom, History, HistoryRange, Identity, Login, Pin, React, Register, Reply, Resumed, Room,
+    RoomTarget, SanctionUser, Secret, ServerFrame, Session, SetRole, UpdateRoom, Write,
 };
 use confab_protocol::model::{
-    ClientId, Cursor, DeviceId, DeviceName, DisplayName, EntryContent, Envelope, Incarnation, RoomId, RoomName,
-    SelfNote, Seq, Topic, Username,
+    ClientId, Cursor, DeviceId, DeviceName, DisplayName, EntryContent, Envelope, Incarnation, Message, RoomId,
+    RoomName, RoomSettings, Sanction, SelfNote, Seq, Topic, Username,
 };
 use confab_protocol::reject::Reject;
 
@@ -29,9 +30,13 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) async fn new(transport: Transport, plugins: &[&str]) -> Self {
+    pub(super) async fn new(transport: Transport, plugins: &[&str], database: Option<String>) -> Self {
         let chain = plugins.iter().map(|&id| id.to_owned()).collect();
-        let server = TestServer::start_with(|config| config.plugins.chain = chain).await;
+        let change = |config: &mut confab::config::Config| {
+            config.plugins.chain = chain;
+            config.store.url = database;
+        };
+        let server = TestServer::start_with(change).await;
         let target = Target::from(&server);
         Self { server, target, transport, people: BTreeMap::new(), names: Names::default(), text: String::new() }
     }
@@ -256,17 +261,55 @@ impl Names {
             Command::Publish(publish) => {
                 let (room, id) = (self.room_id(publish.room), self.id("client", publish.client_id.as_u128()));
                 let again = if publish.resend { " again" } else { "" };
-                format!("publish{again} {room} {id} {:?}", short(publish.body.as_str()))
+                let to = publish.reply_to.map_or(String::new(), |seq| format!(" answering {}", seq.0));
+                format!("publish{again} {room} {id} {:?}{to}", short(publish.body.as_str()))
             }
-            Command::History { room, before, limit } => {
-                format!("history {} before {} limit {limit}", self.room_id(*room), before.0)
+            Command::History(History { room, range, thread, limit }) => {
+                let range = match range {
+                    HistoryRange::Before(seq) => format!("before {}", seq.0),
+                    HistoryRange::After(seq) => format!("after {}", seq.0),
+                    HistoryRange::Around(seq) => format!("around {}", seq.0),
+                };
+                let thread = thread.map_or(String::new(), |seq| format!(" answers to {}", seq.0));
+                format!("history {} {range} limit {limit}{thread}", self.room_id(*room))
             }
+            Command::Edit(edit) => {
+                format!("{} {} to {:?}", self.write("edit", edit.write), edit.seq.0, edit.body.as_str())
+            }
+            Command::Delete(delete) => {
+                let seqs: Vec<u64> = delete.seqs.iter().map(|seq| seq.0).collect();
+                format!("{} {seqs:?}", self.write("delete", delete.write))
+            }
+            Command::React(React { write, seq, emoji, remove }) => {
+                let what = if *remove { "unreact" } else { "react" };
+                format!("{} {} {emoji}", self.write(what, *write), seq.0)
+            }
+            Command::Pin(Pin { write, seq, remove }) => {
+                format!("{} {}", self.write(if *remove { "unpin" } else { "pin" }, *write), seq.0)
+            }
+            Command::MarkRead { room, seq } => format!("mark_read {} up to {}", self.room_id(*room), seq.0),
+            Command::UpdateRoom(UpdateRoom { write, name, topic, slow_mode_ms }) => {
+                format!("{} name {name:?} topic {topic:?} slow {slow_mode_ms:?}", self.write("update_room", *write))
+            }
+            Command::SetRole(SetRole { write, user, role }) => {
+                format!("{} {} {role:?}", self.write("set_role", *write), self.id("user", user.as_u128()))
+            }
+            Command::Sanction(SanctionUser { write, user, kind, duration_ms, reason }) => {
+                let user = self.id("user", user.as_u128());
+                format!("{} {kind:?} {user} for {duration_ms} {:?}", self.write("sanction", *write), reason.as_str())
+            }
+            Command::Revisions { room, seq } => format!("revisions {} {}", self.room_id(*room), seq.0),
             Command::Sync { cursor, limit } => format!("sync {} limit {limit}", self.cursor(cursor)),
             Command::Resume(cursors) => {
                 let cursors: Vec<String> = cursors.iter().map(|cursor| self.cursor(cursor)).collect();
                 format!("resume {}", cursors.join(", "))
             }
         }
+    }
+
+    fn write(&mut self, what: &str, write: Write) -> String {
+        let (room, id) = (self.room_id(write.room), self.id("client", write.client_id.as_u128()));
+        format!("{what}{} {room} {id}", if write.resend { " again" } else { "" })
     }
 
     fn result(&mut self, result: &Result<Reply, Reject>) -> String {
@@ -311,7 +354,17 @@ impl Names {
                 let (room, history) = (self.room_id(page.room), self.id("history", page.incarnation.0.into()));
                 let entries: Vec<String> =
                     page.entries.iter().map(|entry| format!("\n    {}", self.entry(entry))).collect();
-                format!("page {room} {history} head {} next {}{}", page.head.0, page.next.0, entries.concat())
+                let states = page.states.iter().map(|state| {
+                    let reactions: Vec<String> = state
+                        .reactions
+                        .iter()
+                        .map(|it| format!(" {}x{}{}", it.emoji, it.count, if it.mine { " mine" } else { "" }))
+                        .collect();
+                    let pinned = if state.pinned { " pinned" } else { "" };
+                    format!("\n    of {}:{pinned} {} answers{}", state.seq.0, state.replies, reactions.concat())
+                });
+                let states = states.collect::<Vec<_>>().concat();
+                format!("page {room} {history} head {} next {}{}{states}", page.head.0, page.next.0, entries.concat())
             }
             Reply::Resumed(rooms) => {
                 let resumed = rooms.iter().map(|Resumed { room, incarnation, first_seq, head, outcome }| {
@@ -328,14 +381,25 @@ impl Names {
         let (id, history) = (self.room_id(room.id), self.id("history", room.incarnation.0.into()));
         let Room { kind, name, topic, first_seq, head, role, members, .. } = room;
         let range = format!("{}..{}", first_seq.0, head.0);
-        format!("{id} {kind:?} {name:?} about {topic:?} {history} {range} role {role:?} members {members}")
+        let unread = match (room.read_seq.0, room.unread, room.mentions) {
+            (_, 0, 0) => String::new(),
+            (seq, unread, mentions) => format!(" read to {seq}, unread {unread}, mentions {mentions}"),
+        };
+        let slow = if room.slow_mode_ms > 0 { format!(" slow {}", room.slow_mode_ms) } else { String::new() };
+        format!(
+            "{id} {kind:?} {name:?} about {topic:?} {history} {range} role {role:?} members {members}{slow}{unread}"
+        )
     }
 
     fn entry(&mut self, envelope: &Envelope) -> String {
         let entry = decode_entry(&envelope.payload).unwrap();
         let content = match entry.content {
-            EntryContent::Message(body) => {
-                format!("message {:?} as {}", short(body.as_str()), self.id("client", entry.client_id.as_u128()))
+            EntryContent::Message(Message { body, reply_to, mentions }) => {
+                let to = reply_to.map_or(String::new(), |seq| format!(" answering {}", seq.0));
+                let users = mentions.iter().map(|user| format!(" to {}", self.id("user", user.as_u128())));
+                let users = users.collect::<Vec<_>>().concat();
+                let id = self.id("client", entry.client_id.as_u128());
+                format!("message {:?} as {id}{to}{users}", short(body.as_str()))
             }
             EntryContent::RoomCreated { name, topic } => {
                 format!("created {:?} about {:?}", name.as_str(), topic.as_str())
@@ -348,11 +412,32 @@ impl Names {
                 SelfNote::AccountCreated => "account created".into(),
                 SelfNote::Joined(room) => format!("joined {}", self.room_id(room)),
                 SelfNote::Left(room) => format!("left {}", self.room_id(room)),
+                SelfNote::Read(room, seq) => format!("read {} up to {}", self.room_id(room), seq.0),
             },
+            EntryContent::Edit(seq) => format!("edited {}", seq.0),
+            EntryContent::Deletion { seqs, by_moderator } => {
+                let seqs: Vec<u64> = seqs.iter().map(|seq| seq.0).collect();
+                format!("deleted {seqs:?}{}", if by_moderator { " as a moderator" } else { "" })
+            }
+            EntryContent::Tombstone { by_moderator } => {
+                format!("a message stood here{}", if by_moderator { ", a moderator deleted it" } else { "" })
+            }
+            EntryContent::Reaction { seq, emoji, removed } => {
+                format!("{emoji} {} {}", if removed { "away from" } else { "to" }, seq.0)
+            }
+            EntryContent::Pin { seq, removed } => format!("{} {}", if removed { "unpinned" } else { "pinned" }, seq.0),
+            EntryContent::Settings(RoomSettings { name, topic, slow_mode_ms }) => {
+                format!("is now {:?} about {:?} slow {slow_mode_ms}", name.as_str(), topic.as_str())
+            }
+            EntryContent::Sanction(Sanction { user, kind, until, reason }) => {
+                let until = if until.is_some() { " for a while" } else { "" };
+                format!("{kind:?} {}{until}: {:?}", self.id("user", user.as_u128()), reason.as_str())
+            }
             other => format!("{other:?}"),
         };
-        assert_eq!(envelope.rev, 0);
-        format!("{} {}: {content}", envelope.seq.0, self.id("user", entry.author.as_u128()))
+        let rev = if envelope.rev > 0 { format!(" rev {}", envelope.rev) } else { String::new() };
+        let rewritten = envelope.rewritten.as_ref().map_or(String::new(), |it| format!(" [{}]", self.entry(it)));
+        format!("{}{rev} {}: {content}{rewritten}", envelope.seq.0, self.id("user", entry.author.as_u128()))
     }
 }
 

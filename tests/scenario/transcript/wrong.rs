@@ -77,23 +77,15 @@ async fn commands_that_nobody_serves() {
     let script = async |stage: &mut Stage| {
         stage.register("alice").await;
         type Build = fn(Builder<'_>);
-        let reserved: [(&str, Build); 21] = [
-            ("edit", |mut out| out.set_edit(())),
-            ("delete", |mut out| out.set_delete(())),
-            ("react", |mut out| out.set_react(())),
-            ("pin", |mut out| out.set_pin(())),
-            ("markRead", |mut out| out.set_mark_read(())),
+        let reserved: [(&str, Build); 13] = [
             ("typing", |mut out| out.set_typing(())),
             ("search", |mut out| out.set_search(())),
-            ("updateRoom", |mut out| out.set_update_room(())),
             ("invite", |mut out| out.set_invite(())),
-            ("setRole", |mut out| out.set_set_role(())),
             ("presence", |mut out| out.set_presence(())),
             ("sessions", |mut out| out.set_sessions(())),
             ("report", |mut out| out.set_report(())),
             ("cases", |mut out| out.set_cases(())),
             ("appeal", |mut out| out.set_appeal(())),
-            ("sanction", |mut out| out.set_sanction(())),
             ("audit", |mut out| out.set_audit(())),
             ("keyPackages", |mut out| out.set_key_packages(())),
             ("commit", |mut out| out.set_commit(())),
@@ -121,25 +113,11 @@ async fn commands_that_nobody_serves() {
         alice < welcome version 1: nobody
         alice > register alice
         alice < session user-1 alice "alice Doe" User on device-1 with room-1
-        alice > edit
-        alice < reject 1002 this server does not serve that command
-        alice > delete
-        alice < reject 1002 this server does not serve that command
-        alice > react
-        alice < reject 1002 this server does not serve that command
-        alice > pin
-        alice < reject 1002 this server does not serve that command
-        alice > markRead
-        alice < reject 1002 this server does not serve that command
         alice > typing
         alice < reject 1002 this server does not serve that command
         alice > search
         alice < reject 1002 this server does not serve that command
-        alice > updateRoom
-        alice < reject 1002 this server does not serve that command
         alice > invite
-        alice < reject 1002 this server does not serve that command
-        alice > setRole
         alice < reject 1002 this server does not serve that command
         alice > presence
         alice < reject 1002 this server does not serve that command
@@ -150,8 +128,6 @@ async fn commands_that_nobody_serves() {
         alice > cases
         alice < reject 1002 this server does not serve that command
         alice > appeal
-        alice < reject 1002 this server does not serve that command
-        alice > sanction
         alice < reject 1002 this server does not serve that command
         alice > audit
         alice < reject 1002 this server does not serve that command

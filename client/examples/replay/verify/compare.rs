@@ -142,12 +142,12 @@ impl<'a> Comparison<'a> {
         let mut messages = Vec::with_capacity(history.len());
         for envelope in history {
             match decode_entry(&envelope.payload) {
-                Ok(Entry { author, client_id, content: EntryContent::Message(body) }) => messages.push(Message {
+                Ok(Entry { author, client_id, content: EntryContent::Message(message) }) => messages.push(Message {
                     seq: envelope.seq,
                     time: envelope.time,
                     author,
                     client_id,
-                    text: body.as_str().to_owned(),
+                    text: message.body.as_str().to_owned(),
                 }),
                 _ => self.wrong(format!("{}: history has something else at {}", day.room, envelope.seq.0)),
             }

@@ -50,19 +50,19 @@ CREATE TABLE rooms (
     acl_version  bigint NOT NULL DEFAULT 0,
     members      integer NOT NULL DEFAULT 0,
     messages     bigint NOT NULL DEFAULT 0,  -- appended ever; the number of the newest
-    slow_mode_ms bigint NOT NULL DEFAULT 0,  -- least time between two messages of a member
+    slow_mode_ms integer NOT NULL DEFAULT 0, -- least time between two messages of a member
     created_ms   bigint NOT NULL
 ) WITH (fillfactor = 50);
 
 CREATE TABLE members (
     room         uuid NOT NULL REFERENCES rooms (id),
     user_id      uuid NOT NULL REFERENCES users (id),
-    role         smallint NOT NULL,          -- RoomRole, sanctions aside
+    role         smallint NOT NULL,          -- RoomRole
     join_seq     bigint NOT NULL,
     leave_seq    bigint,                     -- null: is a member
-    sanction     smallint NOT NULL DEFAULT 0, -- 0 none, 6 muted, 7 banned (as RoomRole)
-    until_ms     bigint NOT NULL DEFAULT 0,  -- of the sanction
-    last_post_ms bigint NOT NULL DEFAULT 0,
+    restriction  smallint NOT NULL DEFAULT 0, -- 0 none, 1 muted, 2 banned ...
+    until_ms     bigint NOT NULL DEFAULT 0,  -- ... until then; 0: until it is lifted
+    last_post_ms bigint NOT NULL DEFAULT 0,  -- kept while the room is slow
     read_seq     bigint NOT NULL DEFAULT 0,  -- read marker ...
     read_number  bigint NOT NULL DEFAULT 0,  -- ... and the number of the last message up to it
     PRIMARY KEY (room, user_id)
@@ -75,15 +75,15 @@ CREATE TABLE entries (
     seq       bigint NOT NULL,
     time_ms   bigint NOT NULL,
     rev       integer NOT NULL DEFAULT 0,
-    kind      smallint NOT NULL,             -- Change::kind
+    kind      smallint NOT NULL,             -- Change::kind; 9: a message was deleted
     author    uuid NOT NULL,
     client_id uuid NOT NULL,
     digest    bytea NOT NULL,
     altered   boolean NOT NULL,
     payload   bytea NOT NULL,                -- the encoded entry: stored, pushed and paged as it is
     number    bigint,                        -- of a message: how many the room had with it
-    reply_to  bigint,                        -- of a message
-    target    bigint,                        -- of an edit, deletion, reaction or pin: what it is about
+    target    bigint,                        -- the message that this answers, edits, pins or reacts to
+    pinned    boolean NOT NULL DEFAULT false,
     PRIMARY KEY (room, seq),
     UNIQUE (client_id, author, room)
 ) PARTITION BY HASH (room);
@@ -94,6 +94,37 @@ BEGIN
         EXECUTE format('CREATE TABLE entries_%s PARTITION OF entries FOR VALUES WITH (MODULUS 8, REMAINDER %s)', part, part);
     END LOOP;
 END $$;
+
+-- Answers to a message.
+CREATE INDEX entries_answers ON entries (room, target, seq) WHERE kind = 1 AND target IS NOT NULL;
+
+-- What messages said before they were edited or deleted; for moderators.
+CREATE TABLE entry_revisions (
+    room        uuid NOT NULL,
+    seq         bigint NOT NULL,
+    rev         integer NOT NULL,
+    time_ms     bigint NOT NULL,             -- of the message
+    payload     bytea NOT NULL,
+    replaced_ms bigint NOT NULL,
+    PRIMARY KEY (room, seq, rev)
+);
+
+CREATE TABLE reactions (
+    room    uuid NOT NULL,
+    seq     bigint NOT NULL,
+    emoji   text NOT NULL,
+    user_id uuid NOT NULL,
+    PRIMARY KEY (room, seq, emoji, user_id)
+);
+
+CREATE TABLE mentions (
+    user_id uuid NOT NULL,
+    room    uuid NOT NULL,
+    seq     bigint NOT NULL,
+    PRIMARY KEY (user_id, room, seq)
+);
+
+CREATE INDEX mentions_entry ON mentions (room, seq);
 
 -- What was decided without appending: held for review, or refused by a plugin.
 CREATE TABLE unappended (

@@ -49,6 +49,7 @@ CREATE TABLE rooms (
     acl_version INTEGER NOT NULL DEFAULT 0,
     members     INTEGER NOT NULL DEFAULT 0,
     messages    INTEGER NOT NULL DEFAULT 0,  -- appended ever; the number of the newest
+    slow_mode_ms INTEGER NOT NULL DEFAULT 0, -- least time between two messages of a member
     created_ms  INTEGER NOT NULL
 ) WITHOUT ROWID, STRICT;
 
@@ -58,6 +59,11 @@ CREATE TABLE members (
     role      INTEGER NOT NULL,              -- RoomRole
     join_seq  INTEGER NOT NULL,
     leave_seq INTEGER,                       -- null: is a member
+    restriction  INTEGER NOT NULL DEFAULT 0, -- 0 none, 1 muted, 2 banned ...
+    until_ms     INTEGER NOT NULL DEFAULT 0, -- ... until then; 0: until it is lifted
+    last_post_ms INTEGER NOT NULL DEFAULT 0, -- kept while the room is slow
+    read_seq     INTEGER NOT NULL DEFAULT 0, -- read marker ...
+    read_number  INTEGER NOT NULL DEFAULT 0, -- ... and the number of the last message up to it
     PRIMARY KEY (room, user)
 ) WITHOUT ROWID, STRICT;
 
@@ -68,14 +74,48 @@ CREATE TABLE entries (
     seq       INTEGER NOT NULL,
     time_ms   INTEGER NOT NULL,
     rev       INTEGER NOT NULL DEFAULT 0,
-    kind      INTEGER NOT NULL,              -- Change::kind
+    kind      INTEGER NOT NULL,              -- Change::kind; 9: a message was deleted
     author    BLOB NOT NULL,
     client_id BLOB NOT NULL,
     digest    BLOB NOT NULL,
     altered   INTEGER NOT NULL,
     payload   BLOB NOT NULL,                 -- the encoded entry: stored, pushed and paged as it is
+    number    INTEGER,                       -- of a message: how many the room had with it
+    target    INTEGER,                       -- the message that this answers, edits, pins or reacts to
+    pinned    INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (room, seq)
 ) WITHOUT ROWID, STRICT;
+
+-- Answers to a message.
+CREATE INDEX entries_answers ON entries (room, target, seq) WHERE kind = 1 AND target IS NOT NULL;
+
+-- What messages said before they were edited or deleted; for moderators.
+CREATE TABLE entry_revisions (
+    room        BLOB NOT NULL,
+    seq         INTEGER NOT NULL,
+    rev         INTEGER NOT NULL,
+    time_ms     INTEGER NOT NULL,            -- of the message
+    payload     BLOB NOT NULL,
+    replaced_ms INTEGER NOT NULL,
+    PRIMARY KEY (room, seq, rev)
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE reactions (
+    room  BLOB NOT NULL,
+    seq   INTEGER NOT NULL,
+    emoji TEXT NOT NULL,
+    user  BLOB NOT NULL,
+    PRIMARY KEY (room, seq, emoji, user)
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE mentions (
+    user BLOB NOT NULL,
+    room BLOB NOT NULL,
+    seq  INTEGER NOT NULL,
+    PRIMARY KEY (user, room, seq)
+) WITHOUT ROWID, STRICT;
+
+CREATE INDEX mentions_entry ON mentions (room, seq);
 
 CREATE UNIQUE INDEX entries_client_id ON entries (client_id, author, room);
 

@@ -1,0 +1,296 @@
+//! What is said of what was said, and done to people and rooms: edit, delete, react, pin, settings, roles, sanctions.
+//! Each goes the same way as a message, and is checked again on fresh rows inside its transaction.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use confab_protocol::codec::{decode_entry, encode_entry};
+use confab_protocol::command::{Delete, Edit, Pin, React, Reply, SanctionUser, SetRole, UpdateRoom, Write};
+use confab_protocol::model::{
+    DisplayName, Emoji, Entry, EntryContent, MembershipChange, Message, RoomId, RoomName, RoomSettings, Sanction,
+    SanctionKind, SelfNote, Seq, Topic, UserId,
+};
+use confab_protocol::reject::{Reject, RejectCode};
+
+use super::append::{Act, Amend, Change, OrderGuard};
+use super::auth::Actor;
+use super::hook::{TextKind, Verdict};
+use super::publish::{Admission, Admitted, Applied, Queueing, digest};
+use super::store::Membership;
+use super::{Core, access};
+
+/// Something to append, once it is admitted.
+struct Amendment {
+    digest: [u8; 16],
+    membership: Membership,
+    altered: bool,
+    content: EntryContent,
+    act: Act,
+}
+
+impl Core {
+    /// Another text for one's own message.
+    ///
+    /// # Errors
+    /// Somebody else's message or none, what the plugins refuse, limits.
+    pub async fn edit(&self, actor: &Actor, order: &Arc<OrderGuard>, edit: Edit) -> Result<Admitted, Reject> {
+        let Edit { write, seq, body } = edit;
+        let digest = digest(format!("edit {}", seq.0).as_bytes(), body.as_str().as_bytes());
+        let membership = match self.admit(actor, write, digest).await? {
+            Admission::Granted(membership) => membership,
+            Admission::Known(reply) => return Ok(Admitted::Done(reply)),
+        };
+        let before = self.find_message(write.room, seq).await?;
+        let EntryContent::Message(said) = before.content else { return Err(RejectCode::UnknownMessage.into()) };
+        if before.author != actor.user {
+            return Err(RejectCode::Forbidden.into());
+        }
+        let client_id = before.client_id;
+        let rewrite = |body, mentions| {
+            let content = EntryContent::Message(Message { body, reply_to: said.reply_to, mentions });
+            encode_entry(&Entry { author: actor.user, client_id, content })
+        };
+        let verdict = self.decide_text(actor, TextKind::Edit, write.room, body.as_str()).await;
+        let held = |body| rewrite(body, Vec::new());
+        let (body, altered) = match self.apply(actor, write, digest, verdict, body, &held).await? {
+            Applied::Post(body, altered) => (body, altered),
+            Applied::Done(reply) => return Ok(Admitted::Done(reply)),
+        };
+        let mentions = self.find_mentions(write.room, &body).await?;
+        let (content, act) = (EntryContent::Edit(seq), Act::Edit(seq, rewrite(body, mentions)));
+        Ok(self.amend(actor, order, write, Amendment { digest, membership, altered, content, act }).await)
+    }
+
+    /// Deletes messages: all of them or none.
+    ///
+    /// # Errors
+    /// Messages that are none (any more), or not theirs to delete.
+    pub async fn delete(&self, actor: &Actor, order: &Arc<OrderGuard>, delete: Delete) -> Result<Admitted, Reject> {
+        let Delete { write, mut seqs } = delete;
+        seqs.sort_unstable();
+        seqs.dedup();
+        let asked: Vec<u8> = seqs.iter().flat_map(|seq| seq.0.to_le_bytes()).collect();
+        let digest = digest(b"delete", &asked);
+        let membership = match self.admit(actor, write, digest).await? {
+            Admission::Granted(membership) => membership,
+            Admission::Known(reply) => return Ok(Admitted::Done(reply)),
+        };
+        let mut before = Vec::with_capacity(seqs.len());
+        for seq in &seqs {
+            before.push((*seq, self.find_message(write.room, *seq).await?));
+        }
+        let by_moderator = before.iter().any(|(_, entry)| entry.author != actor.user);
+        let tombstone = |(seq, entry): (Seq, Entry)| {
+            let by_moderator = entry.author != actor.user;
+            (seq, encode_entry(&Entry { content: EntryContent::Tombstone { by_moderator }, ..entry }))
+        };
+        let act = Act::Delete(before.into_iter().map(tombstone).collect::<Vec<(Seq, Bytes)>>());
+        let content = EntryContent::Deletion { seqs, by_moderator };
+        Ok(self.amend(actor, order, write, Amendment { digest, membership, altered: false, content, act }).await)
+    }
+
+    /// Gives a reaction or takes it back.
+    ///
+    /// # Errors
+    /// No such message, what the plugins refuse, too many different reactions.
+    pub async fn react(&self, actor: &Actor, order: &Arc<OrderGuard>, react: React) -> Result<Admitted, Reject> {
+        let React { write, seq, emoji, remove } = react;
+        let digest = digest(format!("react {} {remove}", seq.0).as_bytes(), emoji.as_str().as_bytes());
+        let membership = match self.admit(actor, write, digest).await? {
+            Admission::Granted(membership) => membership,
+            Admission::Known(reply) => return Ok(Admitted::Done(reply)),
+        };
+        let (emoji, altered) = if remove {
+            (emoji, false)
+        } else {
+            match short_text(self.decide_text(actor, TextKind::Reaction, write.room, emoji.as_str()).await)? {
+                None => (emoji, false),
+                Some(text) => (Emoji::parse(&text).map_err(|_| RejectCode::ByPlugin)?, true),
+            }
+        };
+        let content = EntryContent::Reaction { seq, emoji: emoji.clone(), removed: remove };
+        let act = Act::React(seq, emoji, !remove);
+        Ok(self.amend(actor, order, write, Amendment { digest, membership, altered, content, act }).await)
+    }
+
+    /// Pins a message, or takes the pin away.
+    ///
+    /// # Errors
+    /// No such message, not a moderator.
+    pub async fn pin(&self, actor: &Actor, order: &Arc<OrderGuard>, pin: Pin) -> Result<Admitted, Reject> {
+        let Pin { write, seq, remove } = pin;
+        let digest = digest(format!("pin {} {remove}", seq.0).as_bytes(), &[]);
+        let membership = match self.admit(actor, write, digest).await? {
+            Admission::Granted(membership) => membership,
+            Admission::Known(reply) => return Ok(Admitted::Done(reply)),
+        };
+        let (content, act) = (EntryContent::Pin { seq, removed: remove }, Act::Pin(seq, !remove));
+        Ok(self.amend(actor, order, write, Amendment { digest, membership, altered: false, content, act }).await)
+    }
+
+    /// Changes a room's settings; what is not given stays.
+    ///
+    /// # Errors
+    /// Not an admin, a taken name, what the plugins refuse.
+    pub async fn update_room(
+        &self,
+        actor: &Actor,
+        order: &Arc<OrderGuard>,
+        update: UpdateRoom,
+    ) -> Result<Admitted, Reject> {
+        let UpdateRoom { write, name, topic, slow_mode_ms } = update;
+        let asked = format!(
+            "{}\n{}\n{slow_mode_ms:?}",
+            name.as_ref().map_or("", RoomName::as_str),
+            topic.as_ref().map_or("", Topic::as_str)
+        );
+        let digest = digest(b"update", asked.as_bytes());
+        let membership = match self.admit(actor, write, digest).await? {
+            Admission::Granted(membership) => membership,
+            Admission::Known(reply) => return Ok(Admitted::Done(reply)),
+        };
+        let room = self.store.room(write.room, actor.user).await.map_err(|error| self.unavailable(&error))?;
+        let room = room.ok_or(RejectCode::UnknownRoom)?;
+        let stored = |_| RejectCode::Internal;
+        let mut settings = RoomSettings {
+            name: name.map_or_else(|| RoomName::parse(&room.name).map_err(stored), Ok)?,
+            topic: topic.map_or_else(|| Topic::parse(&room.topic).map_err(stored), Ok)?,
+            slow_mode_ms: slow_mode_ms.unwrap_or(room.slow_mode_ms),
+        };
+        let altered = self.check_room_text(actor, write.room, &mut settings).await?;
+        let renamed = settings.name.as_str() != room.name;
+        let (content, act) = (EntryContent::Settings(settings.clone()), Act::Settings(settings, renamed));
+        Ok(self.amend(actor, order, write, Amendment { digest, membership, altered, content, act }).await)
+    }
+
+    /// Asks the plugins about name and topic, which they may replace. Whether they did.
+    pub(super) async fn check_room_text(
+        &self,
+        actor: &Actor,
+        room: RoomId,
+        settings: &mut RoomSettings,
+    ) -> Result<bool, Reject> {
+        let text = format!("{}\n{}", settings.name, settings.topic);
+        let Some(text) = short_text(self.decide_text(actor, TextKind::Room, room, text.trim_end()).await)? else {
+            return Ok(false);
+        };
+        let (name, topic) = text.split_once('\n').unwrap_or((&text, ""));
+        settings.name = RoomName::parse(name).map_err(|_| RejectCode::ByPlugin)?;
+        settings.topic = Topic::parse(topic).map_err(|_| RejectCode::ByPlugin)?;
+        Ok(true)
+    }
+
+    /// Gives somebody of lower rank a role below one's own.
+    ///
+    /// # Errors
+    /// Nobody of that id in the room, or of too high a rank.
+    pub async fn set_role(&self, actor: &Actor, order: &Arc<OrderGuard>, set: SetRole) -> Result<Admitted, Reject> {
+        let SetRole { write, user, role } = set;
+        let digest = digest(format!("role {user} {}", role.number()).as_bytes(), &[]);
+        let membership = match self.admit(actor, write, digest).await? {
+            Admission::Granted(membership) => membership,
+            Admission::Known(reply) => return Ok(Admitted::Done(reply)),
+        };
+        let display_name = self.display_name(user).await?;
+        let change = MembershipChange::RoleChanged;
+        let content = EntryContent::Membership { user, change, role, display_name };
+        let act = Act::SetRole(user, role);
+        Ok(self.amend(actor, order, write, Amendment { digest, membership, altered: false, content, act }).await)
+    }
+
+    /// Mutes, kicks or bans somebody of lower rank, or lifts that.
+    ///
+    /// # Errors
+    /// As [`Core::set_role`].
+    pub async fn sanction(
+        &self,
+        actor: &Actor,
+        order: &Arc<OrderGuard>,
+        sanction: SanctionUser,
+    ) -> Result<Admitted, Reject> {
+        let SanctionUser { write, user, kind, duration_ms, reason } = sanction;
+        let digest = digest(format!("sanction {user} {kind:?} {duration_ms}").as_bytes(), reason.as_str().as_bytes());
+        let membership = match self.admit(actor, write, digest).await? {
+            Admission::Granted(membership) => membership,
+            Admission::Known(reply) => return Ok(Admitted::Done(reply)),
+        };
+        let lasts = matches!(kind, SanctionKind::Mute | SanctionKind::Ban) && duration_ms > 0;
+        let until = lasts.then(|| self.clock.now().after(duration_ms));
+        let content = EntryContent::Sanction(Sanction { user, kind, until, reason });
+        let act = Act::Sanction(user, kind, until);
+        let queued = self.amend(actor, order, write, Amendment { digest, membership, altered: false, content, act });
+        let queued = queued.await;
+        // A hint that is older than the entry is found to be stale by its version; this only saves that.
+        self.memberships.remove(write.room, user);
+        Ok(queued)
+    }
+
+    /// Earlier texts of a message, for moderators.
+    ///
+    /// # Errors
+    /// Not a moderator.
+    pub async fn revisions(&self, actor: &Actor, room: RoomId, seq: Seq) -> Result<Reply, Reject> {
+        let membership = self.store.membership(room, actor.user).await.map_err(|error| self.unavailable(&error))?;
+        let membership = membership.ok_or(RejectCode::NotMember)?;
+        if !access::has_right(access::rank(membership.role, actor.role), access::Right::Moderate) {
+            return Err(RejectCode::Forbidden.into());
+        }
+        let page = self.store.read(room, actor.user, Seq(u64::MAX >> 1), 1).await;
+        let page = page.map_err(|error| self.unavailable(&error))?.ok_or(RejectCode::NotMember)?;
+        let entries = self.store.revisions(room, seq).await.map_err(|error| self.unavailable(&error))?;
+        Ok(Reply::Page(super::history::page(room, page.state, entries, Seq(0))))
+    }
+
+    /// Notes how far somebody has read, for all their devices.
+    ///
+    /// # Errors
+    /// Not a member.
+    pub async fn mark_read(&self, actor: &Actor, room: RoomId, seq: Seq) -> Result<Reply, Reject> {
+        self.limits.check_send(actor.user)?;
+        self.check_read(actor, room).await?;
+        let position = self.store.read_position(room, seq).await.map_err(|error| self.unavailable(&error))?;
+        let (seq, number) = position.ok_or(RejectCode::NotMember)?;
+        let content = EntryContent::SelfNote(SelfNote::Read(room, seq));
+        self.append_self(actor, content, Change::Read { room, seq, number }).await?;
+        Ok(Reply::Ok)
+    }
+
+    async fn amend(&self, actor: &Actor, order: &Arc<OrderGuard>, write: Write, amendment: Amendment) -> Admitted {
+        let Amendment { digest, membership, altered, content, act } = amendment;
+        let change = Change::Amend(Box::new(Amend { server_role: actor.role, act }));
+        self.queue(actor, order, write, Queueing { digest, altered, membership, content, change }).await
+    }
+
+    async fn find_message(&self, room: RoomId, seq: Seq) -> Result<Entry, Reject> {
+        let found = self.store.find_entry(room, seq).await.map_err(|error| self.unavailable(&error))?;
+        let envelope = found.ok_or(RejectCode::UnknownMessage)?;
+        let entry = decode_entry(&envelope.payload).map_err(|error| {
+            self.unavailable(&super::store::Error::Corrupt(format!("entry {} of room {room}: {error}", seq.0)))
+        })?;
+        match entry.content {
+            EntryContent::Message(_) => Ok(entry),
+            _ => Err(RejectCode::UnknownMessage.into()),
+        }
+    }
+
+    async fn display_name(&self, user: UserId) -> Result<DisplayName, Reject> {
+        let found = self.store.find_users(vec![user]).await.map_err(|error| self.unavailable(&error))?;
+        let member = found.into_iter().next().ok_or(RejectCode::UnknownUser)?;
+        Ok(DisplayName::parse(&member.display_name).map_err(|_| RejectCode::Internal)?)
+    }
+}
+
+/// What a verdict says of a text that nothing can be held of: the text instead, if another is wanted.
+pub(super) fn short_text(verdict: Verdict) -> Result<Option<String>, Reject> {
+    let reject = |code: RejectCode, reason: String| {
+        Err(Reject::new(code, if reason.is_empty() { code.text().to_owned() } else { reason }))
+    };
+    match verdict {
+        Verdict::Allow => Ok(None),
+        Verdict::Replace(text) => Ok(Some(text)),
+        Verdict::Hold { .. } => reject(RejectCode::ByPlugin, String::new()),
+        Verdict::Bounce { reason } => reject(RejectCode::Bounced, reason),
+        Verdict::Reject { reason, .. } => reject(RejectCode::ByPlugin, reason),
+        Verdict::Unavailable { reason } => reject(RejectCode::Busy, reason),
+    }
+}

@@ -1,0 +1,245 @@
+//! What is said of what was said, and done to people and rooms: whether it may be, and what it makes of the rows.
+
+use bytes::Bytes;
+use confab_protocol::limits::REACTIONS_MAX;
+use confab_protocol::model::{Emoji, Envelope, Millis, RoomRole, RoomSettings, SanctionKind, Seq, ServerRole, UserId};
+use confab_protocol::reject::RejectCode;
+
+use super::facts::{Effect, Facts, Needs, Rewrite, TOMBSTONE_KIND};
+use super::{Decision, Item, MESSAGE_KIND};
+use crate::core::access::{self, Right};
+use crate::core::store::Restriction;
+
+/// An act, and with which rank on the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Amend {
+    /// The author's, beside their role in the room.
+    pub server_role: ServerRole,
+    /// What.
+    pub act: Act,
+}
+
+/// See [`Amend`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// One's own message gets this payload.
+    Edit(Seq, Bytes),
+    /// Messages get the payloads of tombstones: all or none.
+    Delete(Vec<(Seq, Bytes)>),
+    /// A reaction comes, or with `false` goes.
+    React(Seq, Emoji, bool),
+    /// A message is pinned, or not.
+    Pin(Seq, bool),
+    /// The room's settings, and whether its name is another.
+    Settings(RoomSettings, bool),
+    /// Somebody gets a role.
+    SetRole(UserId, RoomRole),
+    /// Something is done to somebody.
+    Sanction(UserId, SanctionKind, Option<Millis>),
+}
+
+impl Act {
+    pub(super) const fn kind(&self) -> u8 {
+        match self {
+            Self::Edit(..) => 5,
+            Self::Delete(_) => 6,
+            Self::React(..) => 7,
+            Self::Pin(..) => 8,
+            Self::Settings(..) => 10,
+            Self::SetRole(..) => 3,
+            Self::Sanction(..) => 11,
+        }
+    }
+
+    pub(super) const fn target(&self) -> Option<Seq> {
+        match self {
+            Self::Edit(seq, _) | Self::React(seq, ..) | Self::Pin(seq, _) => Some(*seq),
+            _ => None,
+        }
+    }
+
+    pub(super) const fn leaver(&self) -> Option<UserId> {
+        match self {
+            Self::Sanction(user, SanctionKind::Kick | SanctionKind::Ban, _) => Some(*user),
+            _ => None,
+        }
+    }
+
+    pub(super) const fn bumps_acl(&self) -> bool {
+        matches!(self, Self::SetRole(..) | Self::Sanction(..))
+    }
+
+    const fn other(&self) -> Option<UserId> {
+        match self {
+            Self::SetRole(user, _) | Self::Sanction(user, ..) => Some(*user),
+            _ => None,
+        }
+    }
+
+    pub(super) fn add_needs(&self, item: &Item, needs: &mut Needs) {
+        needs.members.insert((item.room, item.author));
+        needs.members.extend(self.other().map(|user| (item.room, user)));
+        match self {
+            Self::Edit(seq, _) | Self::Pin(seq, _) => {
+                needs.targets.insert((item.room, *seq));
+            }
+            Self::React(seq, ..) => {
+                needs.targets.insert((item.room, *seq));
+                needs.reactions.push(((item.room, *seq), item.author));
+            }
+            Self::Delete(seqs) => needs.targets.extend(seqs.iter().map(|(seq, _)| (item.room, *seq))),
+            Self::Settings(settings, true) => needs.names.push(settings.name.clone()),
+            Self::Settings(..) | Self::SetRole(..) | Self::Sanction(..) => {}
+        }
+    }
+
+    /// Writes it into the rows; an edit gives the message as it reads now.
+    pub(super) fn apply(&self, facts: &mut Facts, item: &Item, seq: Seq, time: Millis) -> Option<Envelope> {
+        let key = |seq: Seq| (item.room, seq);
+        match self {
+            Self::Edit(target, payload) => {
+                return rewrite(facts, item, *target, MESSAGE_KIND, payload, time);
+            }
+            Self::Delete(tombstones) => {
+                for (target, payload) in tombstones {
+                    rewrite(facts, item, *target, TOMBSTONE_KIND, payload, time);
+                }
+            }
+            Self::React(target, emoji, comes) => {
+                let mine = (key(*target), emoji.clone(), item.author);
+                if *comes {
+                    facts.emojis.entry(key(*target)).or_default().insert(emoji.clone());
+                    facts.reactions.insert(mine);
+                } else {
+                    facts.reactions.remove(&mine);
+                }
+                facts.effects.push(Effect::React(key(*target), emoji.clone(), item.author, *comes));
+            }
+            Self::Pin(target, pinned) => {
+                if let Some(state) = facts.targets.get_mut(&key(*target)) {
+                    state.pinned = *pinned;
+                }
+                facts.effects.push(Effect::Pin(key(*target), *pinned));
+            }
+            Self::Settings(settings, _) => {
+                facts.names.insert(settings.name.clone());
+                if let Some(room) = facts.rooms.get_mut(&item.room) {
+                    room.slow_mode_ms = settings.slow_mode_ms;
+                }
+                facts.effects.push(Effect::Settings(item.room, settings.clone()));
+            }
+            Self::SetRole(user, role) => {
+                if let Some(member) = facts.members.get_mut(&(item.room, *user)) {
+                    member.role = *role;
+                    facts.changed_members.insert((item.room, *user));
+                }
+            }
+            Self::Sanction(user, kind, until) => apply_sanction(facts, item, *user, *kind, *until, seq),
+        }
+        None
+    }
+}
+
+fn rewrite(facts: &mut Facts, item: &Item, seq: Seq, kind: u8, payload: &Bytes, now: Millis) -> Option<Envelope> {
+    let target = (item.room, seq);
+    let state = facts.targets.get_mut(&target)?;
+    state.rev += 1;
+    state.kind = kind;
+    let (rev, time) = (state.rev, state.time);
+    facts.effects.push(Effect::Rewrite(Rewrite { target, rev, kind, payload: payload.clone(), time: now }));
+    Some(Envelope { seq, time, rev, payload: payload.clone(), rewritten: None })
+}
+
+fn apply_sanction(facts: &mut Facts, item: &Item, user: UserId, kind: SanctionKind, until: Option<Millis>, seq: Seq) {
+    let key = (item.room, user);
+    if let Some(member) = facts.members.get_mut(&key) {
+        match kind {
+            SanctionKind::Mute | SanctionKind::Ban => member.restriction = Some(Restriction { kind, until }),
+            SanctionKind::Lift => member.restriction = None,
+            SanctionKind::Kick => {}
+        }
+        facts.changed_members.insert(key);
+    }
+    if matches!(kind, SanctionKind::Kick | SanctionKind::Ban) {
+        facts.put_out(key, seq);
+    }
+}
+
+impl Amend {
+    /// Why it is not done, if it is not; always on fresh rows.
+    pub(super) fn check(&self, facts: &Facts, item: &Item, now: Millis) -> Option<Decision> {
+        let refuse = |code| Some(Decision::Refuse(code));
+        let membership = facts.membership(item.room, item.author);
+        if let Err(code) = access::check_post(membership, now) {
+            return refuse(code);
+        }
+        let rank = membership.map_or(u8::MAX, |membership| access::rank(membership.role, self.server_role));
+        let target = |seq: &Seq| facts.targets.get(&(item.room, *seq)).filter(|target| target.is_message());
+        match &self.act {
+            Act::Edit(seq, _) => match target(seq) {
+                None => refuse(RejectCode::UnknownMessage),
+                Some(target) if target.author != item.author => refuse(RejectCode::Forbidden),
+                Some(_) => None,
+            },
+            Act::Delete(seqs) => {
+                let may = |author: UserId| author == item.author || access::has_right(rank, Right::Moderate);
+                let refusal = |(seq, _): &(Seq, Bytes)| match target(seq) {
+                    None => Some(RejectCode::UnknownMessage),
+                    Some(target) if !may(target.author) => Some(RejectCode::Forbidden),
+                    Some(_) => None,
+                };
+                seqs.iter().find_map(refusal).and_then(refuse)
+            }
+            Act::React(seq, emoji, comes) => {
+                if target(seq).is_none() {
+                    return refuse(RejectCode::UnknownMessage);
+                }
+                let is_there = facts.reactions.contains(&((item.room, *seq), emoji.clone(), item.author));
+                if is_there == *comes {
+                    return Some(Decision::Unchanged);
+                }
+                let emojis = facts.emojis.get(&(item.room, *seq));
+                let is_full = emojis.is_some_and(|it| it.len() >= REACTIONS_MAX as usize && !it.contains(emoji));
+                (*comes && is_full).then_some(Decision::Refuse(RejectCode::TooManyReactions))
+            }
+            Act::Pin(seq, pinned) => match target(seq) {
+                _ if !access::has_right(rank, Right::Moderate) => refuse(RejectCode::Forbidden),
+                None => refuse(RejectCode::UnknownMessage),
+                Some(target) => (target.pinned == *pinned).then_some(Decision::Unchanged),
+            },
+            Act::Settings(..) if !access::has_right(rank, Right::Configure) => refuse(RejectCode::Forbidden),
+            Act::Settings(settings, true) if facts.names.contains(&settings.name) => refuse(RejectCode::RoomNameTaken),
+            Act::Settings(..) => None,
+            Act::SetRole(user, role) => self.check_other(facts, item, *user, rank, Some(*role)),
+            Act::Sanction(user, ..) => self.check_other(facts, item, *user, rank, None),
+        }
+    }
+
+    fn check_other(
+        &self,
+        facts: &Facts,
+        item: &Item,
+        user: UserId,
+        rank: u8,
+        granted: Option<RoomRole>,
+    ) -> Option<Decision> {
+        let member = facts.members.get(&(item.room, user));
+        // Who may not ask is not told who is there.
+        let other = member.map_or(u8::MAX, |member| member.role.number());
+        if !access::may_act_on(rank, other, granted) {
+            return Some(Decision::Refuse(RejectCode::Forbidden));
+        }
+        let is_asked_of_members = granted.is_some() || matches!(self.act, Act::Sanction(_, SanctionKind::Kick, _));
+        match member {
+            None => Some(Decision::Refuse(RejectCode::UnknownUser)),
+            Some(member) if is_asked_of_members && member.leave_seq.is_some() => {
+                Some(Decision::Refuse(RejectCode::UnknownUser))
+            }
+            Some(member) => match &self.act {
+                Act::SetRole(_, role) => (member.role == *role).then_some(Decision::Unchanged),
+                Act::Sanction(_, SanctionKind::Lift, _) => member.restriction.is_none().then_some(Decision::Unchanged),
+                _ => None,
+            },
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What stands beside messages: earlier texts, reactions, pins, mentions, read markers.
+
+use confab_protocol::command::{MessageState, ReactionCount};
+use confab_protocol::model::{Emoji, Envelope, RoomId, Seq, UserId, Username};
+use deadpool_postgres::Client;
+use futures_util::future::join_all;
+use tokio_postgres::Statement;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use super::logs::{envelope, within_page};
+use super::rows::{Stored, get, plain};
+use crate::core::append::{Effect, Facts, Needs, Rewrite, TOMBSTONE_KIND, TargetKey, TargetState};
+use crate::core::store::{Error, Result};
+
+const KEEP: &str = "INSERT INTO entry_revisions (room, seq, rev, time_ms, payload, replaced_ms)
+     SELECT room, seq, rev, time_ms, payload, $3 FROM entries WHERE room = $1 AND seq = $2";
+const WRITE_OVER: &str = "UPDATE entries SET payload = $3, rev = $4, kind = $5, pinned = pinned AND $5 = 1::smallint
+     WHERE room = $1 AND seq = $2";
+const CLEAR_REACTIONS: &str = "DELETE FROM reactions WHERE room = $1 AND seq = $2";
+const CLEAR_MENTIONS: &str = "DELETE FROM mentions WHERE room = $1 AND seq = $2";
+const REACT: &str = "INSERT INTO reactions (room, seq, emoji, user_id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+const UNREACT: &str = "DELETE FROM reactions WHERE room = $1 AND seq = $2 AND emoji = $3 AND user_id = $4";
+const PIN: &str = "UPDATE entries SET pinned = $3 WHERE room = $1 AND seq = $2";
+const SETTINGS: &str = "UPDATE rooms SET name = $2, topic = $3, slow_mode_ms = $4 WHERE id = $1";
+const MENTION: &str = "INSERT INTO mentions (room, seq, user_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+const READ: &str = "UPDATE members SET read_seq = $3, read_number = $4
+     WHERE room = $1 AND user_id = $2 AND read_seq < $3";
+
+type Params = Vec<Box<dyn ToSql + Sync + Send>>;
+
+/// The statements of all effects, in order, each prepared: nothing may overtake another.
+pub(super) async fn prepare(
+    client: &Client,
+    effects: &[Effect],
+) -> std::result::Result<Vec<(Statement, Params)>, tokio_postgres::Error> {
+    let mut prepared = Vec::new();
+    for (sql, params) in effects.iter().flat_map(statements) {
+        prepared.push((client.prepare_cached(sql).await?, params));
+    }
+    Ok(prepared)
+}
+
+/// Sends them all at once.
+pub(super) async fn write(
+    client: &Client,
+    prepared: Vec<(Statement, Params)>,
+) -> std::result::Result<(), tokio_postgres::Error> {
+    let execute = |(statement, params): (Statement, Params)| async move {
+        let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|it| &**it as &(dyn ToSql + Sync)).collect();
+        client.execute(&statement, &params).await
+    };
+    // Polled in this order at first, and so sent in it.
+    for result in join_all(prepared.into_iter().map(execute)).await {
+        result?;
+    }
+    Ok(())
+}
+
+fn statements(effect: &Effect) -> Vec<(&'static str, Params)> {
+    let key = |(room, seq): &TargetKey| -> Params { vec![Box::new(room.sql()), Box::new(seq.sql())] };
+    let with = |mut params: Params, more: Params| {
+        params.extend(more);
+        params
+    };
+    match effect {
+        Effect::Rewrite(rewrite) => write_over(rewrite, &key),
+        Effect::React(target, emoji, user, comes) => {
+            let more: Params = vec![Box::new(emoji.as_str().to_owned()), Box::new(user.sql())];
+            vec![(if *comes { REACT } else { UNREACT }, with(key(target), more))]
+        }
+        Effect::Pin(target, pinned) => vec![(PIN, with(key(target), vec![Box::new(*pinned)]))],
+        Effect::Settings(room, settings) => {
+            let (name, topic) = (settings.name.as_str().to_owned(), settings.topic.as_str().to_owned());
+            let params: Params =
+                vec![Box::new(room.sql()), Box::new(name), Box::new(topic), Box::new(settings.slow_mode_ms.sql())];
+            vec![(SETTINGS, params)]
+        }
+        Effect::Mention(target, user) => vec![(MENTION, with(key(target), vec![Box::new(user.sql())]))],
+        Effect::Read((room, user), seq, number) => {
+            let params: Params =
+                vec![Box::new(room.sql()), Box::new(user.sql()), Box::new(seq.sql()), Box::new(number.cast_signed())];
+            vec![(READ, params)]
+        }
+    }
+}
+
+fn write_over(rewrite: &Rewrite, key: &dyn Fn(&TargetKey) -> Params) -> Vec<(&'static str, Params)> {
+    let target = &rewrite.target;
+    let mut keep = key(target);
+    keep.push(Box::new(rewrite.time.sql()));
+    let mut over = key(target);
+    over.push(Box::new(rewrite.payload.to_vec()));
+    over.push(Box::new(rewrite.rev.cast_signed()));
+    over.push(Box::new(i16::from(rewrite.kind)));
+    let mut all = vec![(KEEP, keep), (WRITE_OVER, over)];
+    if rewrite.kind == TOMBSTONE_KIND {
+        all.extend([(CLEAR_REACTIONS, key(target)), (CLEAR_MENTIONS, key(target))]);
+    }
+    all
+}
+
+/// What a batch needs to know of messages that it is about; rare, so each question is a round trip of its own.
+pub(super) async fn read_targets(client: &Client, facts: &mut Facts, needs: &Needs) -> Result<()> {
+    const TARGETS: &str = "SELECT e.room, e.seq, e.author, e.kind, e.time_ms, e.rev, e.pinned
+         FROM unnest($1::uuid[], $2::bigint[]) AS k (room, seq) JOIN entries e ON e.room = k.room AND e.seq = k.seq";
+    const REACTIONS: &str = "SELECT emoji, bool_or(user_id = $3) FROM reactions WHERE room = $1 AND seq = $2
+         GROUP BY emoji";
+    if needs.targets.is_empty() {
+        return Ok(());
+    }
+    let (rooms, seqs): (Vec<Uuid>, Vec<i64>) = needs.targets.iter().map(|(room, seq)| (room.sql(), seq.sql())).unzip();
+    let statement = client.prepare_cached(TARGETS).await?;
+    for row in client.query(&statement, &[&rooms, &seqs]).await? {
+        let (kind, rev): (i16, i32) = (plain(&row, 3)?, plain(&row, 5)?);
+        let state = TargetState {
+            author: get(&row, 2)?,
+            kind: u8::try_from(kind).map_err(|_| Error::Corrupt(format!("kind {kind}")))?,
+            time: get(&row, 4)?,
+            rev: rev.cast_unsigned(),
+            pinned: plain(&row, 6)?,
+        };
+        facts.targets.insert((get(&row, 0)?, get(&row, 1)?), state);
+    }
+    for (target, user) in &needs.reactions {
+        let statement = client.prepare_cached(REACTIONS).await?;
+        for row in client.query(&statement, &[&target.0.sql(), &target.1.sql(), &user.sql()]).await? {
+            let emoji = Emoji::parse(plain(&row, 0)?).map_err(|error| Error::Corrupt(format!("a reaction {error}")))?;
+            if plain(&row, 1)? {
+                facts.reactions.insert((*target, emoji.clone(), *user));
+            }
+            facts.emojis.entry(*target).or_default().insert(emoji);
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn find_entry(client: &Client, room: RoomId, seq: Seq) -> Result<Option<Envelope>> {
+    const SQL: &str = "SELECT seq, time_ms, rev, payload FROM entries WHERE room = $1 AND seq = $2";
+    let statement = client.prepare_cached(SQL).await?;
+    let row = client.query_opt(&statement, &[&room.sql(), &seq.sql()]).await?;
+    Ok(row.map(|row| envelope(&row, 0)).transpose()?.flatten())
+}
+
+pub(super) async fn revisions(client: &Client, room: RoomId, seq: Seq) -> Result<Vec<Envelope>> {
+    const SQL: &str = "SELECT seq, time_ms, rev, payload FROM entry_revisions WHERE room = $1 AND seq = $2
+         ORDER BY rev DESC LIMIT 200";
+    let statement = client.prepare_cached(SQL).await?;
+    let rows = client.query(&statement, &[&room.sql(), &seq.sql()]).await?;
+    let revisions = rows.iter().filter_map(|row| envelope(row, 0).transpose()).collect::<Result<Vec<_>>>()?;
+    let mut revisions = within_page(revisions);
+    revisions.reverse();
+    Ok(revisions)
+}
+
+pub(super) async fn message_states(
+    client: &Client,
+    room: RoomId,
+    reader: UserId,
+    seqs: Vec<Seq>,
+) -> Result<Vec<MessageState>> {
+    const STATES: &str = "SELECT e.seq, e.pinned,
+             (SELECT count(*)::integer FROM entries a WHERE a.room = $1 AND a.target = e.seq AND a.kind = 1)
+         FROM entries e WHERE e.room = $1 AND e.seq = ANY($2) ORDER BY e.seq";
+    const REACTIONS: &str = "SELECT seq, emoji, count(*)::integer, bool_or(user_id = $3) FROM reactions
+         WHERE room = $1 AND seq = ANY($2) GROUP BY seq, emoji ORDER BY seq, emoji COLLATE \"C\"";
+    let seqs: Vec<i64> = seqs.into_iter().map(Stored::sql).collect();
+    let statement = client.prepare_cached(STATES).await?;
+    let rows = client.query(&statement, &[&room.sql(), &seqs]).await?;
+    let state = |row: &tokio_postgres::Row| {
+        Ok(MessageState { seq: get(row, 0)?, pinned: plain(row, 1)?, replies: get(row, 2)?, reactions: Vec::new() })
+    };
+    let mut states = rows.iter().map(state).collect::<Result<Vec<_>>>()?;
+    let statement = client.prepare_cached(REACTIONS).await?;
+    for row in client.query(&statement, &[&room.sql(), &seqs, &reader.sql()]).await? {
+        let seq: Seq = get(&row, 0)?;
+        let reaction = ReactionCount { emoji: plain(&row, 1)?, count: get(&row, 2)?, mine: plain(&row, 3)? };
+        if let Some(state) = states.iter_mut().find(|state| state.seq == seq) {
+            state.reactions.push(reaction);
+        }
+    }
+    states.retain(|state| state.pinned || state.replies > 0 || !state.reactions.is_empty());
+    Ok(states)
+}
+
+pub(super) async fn read_position(client: &Client, room: RoomId, seq: Seq) -> Result<Option<(Seq, u64)>> {
+    const SQL: &str = "SELECT least(head, $2), coalesce((SELECT number FROM entries
+             WHERE room = $1 AND seq <= $2 AND number IS NOT NULL ORDER BY seq DESC LIMIT 1), 0)
+         FROM rooms WHERE id = $1";
+    let statement = client.prepare_cached(SQL).await?;
+    let row = client.query_opt(&statement, &[&room.sql(), &seq.sql()]).await?;
+    let position = |row: tokio_postgres::Row| {
+        let number: i64 = plain(&row, 1)?;
+        Ok((get(&row, 0)?, number.cast_unsigned()))
+    };
+    row.map(position).transpose()
+}
+
+pub(super) async fn find_members(client: &Client, room: RoomId, names: Vec<Username>) -> Result<Vec<UserId>> {
+    const SQL: &str = "SELECT u.id FROM unnest($2::text[]) WITH ORDINALITY AS l (name, place)
+         JOIN users u ON u.username = l.name
+         JOIN members m ON m.room = $1 AND m.user_id = u.id AND m.leave_seq IS NULL ORDER BY l.place";
+    let names: Vec<&str> = names.iter().map(Username::as_str).collect();
+    let statement = client.prepare_cached(SQL).await?;
+    let rows = client.query(&statement, &[&room.sql(), &names]).await?;
+    rows.iter().map(|row| get(row, 0)).collect()
+}

@@ -1,0 +1,172 @@
+//! The group commit: read what a batch needs, let the core decide, write what it made of it.
+
+use std::collections::BTreeSet;
+
+use confab_protocol::model::{Millis, RoomId, RoomKind, Seq};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::effects;
+use super::logs::find_recorded;
+use super::rows::{Sql, get};
+use crate::core::append::{Decided, Decision, Facts, Item, MemberKey, MemberState, Needs, Numbers, RoomState, decide};
+use crate::core::store::{NewRoom, Restriction, Result};
+
+pub(super) fn append(connection: &Connection, batch: Vec<Item>, now: Millis) -> Result<Vec<Decided>> {
+    let needs = Needs::of(&batch);
+    let mut facts = needs.facts();
+    read_facts(connection, &mut facts, &needs)?;
+    for key in facts.late_members(&batch) {
+        read_member(connection, &mut facts, key)?;
+    }
+    let decided = decide(&mut facts, batch, now);
+    for (room, new) in &facts.created {
+        create_room(connection, *room, new)?;
+    }
+    let mut touched = BTreeSet::new();
+    let mut numbers = Numbers::of(&facts, &decided);
+    for (item, decision) in decided.iter().flat_map(Decided::all) {
+        if let Decision::Append { seq, time, .. } = decision {
+            insert(connection, &mut numbers, item, *seq, *time)?;
+            touched.insert(item.room);
+        }
+    }
+    for effect in &facts.effects {
+        effects::write(connection, effect)?;
+    }
+    for key in &facts.changed_members {
+        write_member(connection, &facts, *key)?;
+    }
+    for room in touched {
+        write_room(connection, &facts, room)?;
+    }
+    Ok(decided)
+}
+
+fn read_facts(connection: &Connection, facts: &mut Facts, needs: &Needs) -> Result<()> {
+    for room in &needs.rooms {
+        let mut statement = connection.prepare_cached(
+            "SELECT incarnation, head, last_ms, acl_version, members, messages, slow_mode_ms FROM rooms WHERE id = ?",
+        )?;
+        let state = |row: &Row<'_>| {
+            let (acl_version, messages): (i64, i64) = (row.get(3)?, row.get(5)?);
+            Ok(RoomState {
+                incarnation: get(row, 0)?,
+                head: get(row, 1)?,
+                last_time: get(row, 2)?,
+                acl_version: acl_version.cast_unsigned(),
+                members: row.get(4)?,
+                messages: messages.cast_unsigned(),
+                slow_mode_ms: row.get(6)?,
+            })
+        };
+        facts.rooms.extend(statement.query_row([Sql(*room)], state).optional()?.map(|state| (*room, state)));
+    }
+    for key in &needs.keys {
+        let (room, author, client_id) = *key;
+        facts.recorded.extend(find_recorded(connection, room, author, client_id)?.map(|recorded| (*key, recorded)));
+    }
+    for name in &needs.names {
+        let mut statement = connection.prepare_cached("SELECT 1 FROM rooms WHERE name = ?")?;
+        if statement.exists([name.as_str()])? {
+            facts.names.insert(name.clone());
+        }
+    }
+    for target in &needs.targets {
+        facts.targets.extend(effects::target(connection, *target)?.map(|state| (*target, state)));
+    }
+    for (target, user) in &needs.reactions {
+        effects::read_reactions(connection, facts, *target, *user)?;
+    }
+    needs.members.iter().try_for_each(|key| read_member(connection, facts, *key))
+}
+
+fn read_member(connection: &Connection, facts: &mut Facts, key: MemberKey) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "SELECT role, join_seq, leave_seq, restriction, until_ms, last_post_ms, read_seq, read_number
+         FROM members WHERE room = ? AND user = ?",
+    )?;
+    let member = |row: &Row<'_>| {
+        let left: Option<Sql<Seq>> = row.get(2)?;
+        let (until, number): (Sql<Millis>, i64) = (row.get(4)?, row.get(7)?);
+        Ok(MemberState {
+            role: get(row, 0)?,
+            join_seq: get(row, 1)?,
+            leave_seq: left.map(|sql| sql.0),
+            restriction: Restriction::from_numbers(row.get(3)?, until.0.0),
+            last_post: get(row, 5)?,
+            read: (get(row, 6)?, number.cast_unsigned()),
+        })
+    };
+    let member = statement.query_row(params![Sql(key.0), Sql(key.1)], member).optional()?;
+    facts.members.extend(member.map(|member| (key, member)));
+    Ok(())
+}
+
+fn write_member(connection: &Connection, facts: &Facts, key: MemberKey) -> Result<()> {
+    let Some(member) = facts.members.get(&key) else { return Ok(()) };
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO members (room, user, role, join_seq, leave_seq, restriction, until_ms, last_post_ms, read_seq,
+             read_number)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (room, user) DO UPDATE SET role = excluded.role, join_seq = excluded.join_seq,
+             leave_seq = excluded.leave_seq, restriction = excluded.restriction, until_ms = excluded.until_ms,
+             last_post_ms = excluded.last_post_ms, read_seq = excluded.read_seq, read_number = excluded.read_number",
+    )?;
+    let (restriction, until) = Restriction::to_numbers(member.restriction);
+    statement.execute(params![
+        Sql(key.0),
+        Sql(key.1),
+        Sql(member.role),
+        Sql(member.join_seq),
+        member.leave_seq.map(Sql),
+        restriction,
+        Sql(Millis(until)),
+        Sql(member.last_post),
+        Sql(member.read.0),
+        member.read.1.cast_signed(),
+    ])?;
+    Ok(())
+}
+
+fn write_room(connection: &Connection, facts: &Facts, room: RoomId) -> Result<()> {
+    let Some(state) = facts.rooms.get(&room) else { return Ok(()) };
+    let mut statement = connection.prepare_cached(
+        "UPDATE rooms SET head = ?2, last_ms = ?3, acl_version = ?4, members = ?5, messages = ?6 WHERE id = ?1",
+    )?;
+    let (acl, messages) = (state.acl_version.cast_signed(), state.messages.cast_signed());
+    statement.execute(params![Sql(room), Sql(state.head), Sql(state.last_time), acl, state.members, messages])?;
+    Ok(())
+}
+
+fn create_room(connection: &Connection, room: RoomId, new: &NewRoom) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO rooms (id, kind, name, topic, incarnation, created_ms) VALUES (?, ?, ?, ?, ?, ?)",
+    )?;
+    let (id, kind, incarnation, created) = (Sql(room), Sql(RoomKind::Channel), Sql(new.incarnation), Sql(new.created));
+    statement.execute(params![id, kind, new.name.as_str(), new.topic.as_str(), incarnation, created])?;
+    Ok(())
+}
+
+fn insert(connection: &Connection, numbers: &mut Numbers, item: &Item, seq: Seq, time: Millis) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO entries (room, seq, time_ms, kind, author, client_id, digest, altered, payload, number, target)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?;
+    let (room, seq, time, author, client_id) =
+        (Sql(item.room), Sql(seq), Sql(time), Sql(item.author), Sql(item.client_id));
+    let payload: &[u8] = &item.payload;
+    statement.execute(params![
+        room,
+        seq,
+        time,
+        item.change.kind(),
+        author,
+        client_id,
+        item.digest,
+        item.altered,
+        payload,
+        numbers.take(item).map(u64::cast_signed),
+        item.change.target().map(Sql),
+    ])?;
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! What stands beside messages: earlier texts, reactions, pins, mentions, read markers.
+
+use confab_protocol::command::{MessageState, ReactionCount};
+use confab_protocol::limits::REACTIONS_MAX;
+use confab_protocol::model::{Emoji, Envelope, RoomId, Seq, UserId, Username};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::logs::envelope;
+use super::rows::{Sql, get};
+use crate::core::append::{Effect, Facts, Rewrite, TOMBSTONE_KIND, TargetKey, TargetState};
+use crate::core::store::{Error, Result};
+
+pub(super) fn write(connection: &Connection, effect: &Effect) -> Result<()> {
+    match effect {
+        Effect::Rewrite(rewrite) => return write_over(connection, rewrite),
+        Effect::React((room, seq), emoji, user, comes) => {
+            const COMES: &str =
+                "INSERT INTO reactions (room, seq, emoji, user) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
+            const GOES: &str = "DELETE FROM reactions WHERE room = ? AND seq = ? AND emoji = ? AND user = ?";
+            let mut statement = connection.prepare_cached(if *comes { COMES } else { GOES })?;
+            statement.execute(params![Sql(*room), Sql(*seq), emoji.as_str(), Sql(*user)])?;
+        }
+        Effect::Pin((room, seq), pinned) => {
+            let mut statement =
+                connection.prepare_cached("UPDATE entries SET pinned = ? WHERE room = ? AND seq = ?")?;
+            statement.execute(params![pinned, Sql(*room), Sql(*seq)])?;
+        }
+        Effect::Settings(room, settings) => {
+            let mut statement =
+                connection.prepare_cached("UPDATE rooms SET name = ?, topic = ?, slow_mode_ms = ? WHERE id = ?")?;
+            let (name, topic) = (settings.name.as_str(), settings.topic.as_str());
+            statement.execute(params![name, topic, settings.slow_mode_ms, Sql(*room)])?;
+        }
+        Effect::Mention((room, seq), user) => {
+            let mut statement = connection
+                .prepare_cached("INSERT INTO mentions (user, room, seq) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")?;
+            statement.execute(params![Sql(*user), Sql(*room), Sql(*seq)])?;
+        }
+        Effect::Read((room, user), seq, number) => {
+            let mut statement = connection.prepare_cached(
+                "UPDATE members SET read_seq = ?3, read_number = ?4 WHERE room = ?1 AND user = ?2 AND read_seq < ?3",
+            )?;
+            statement.execute(params![Sql(*room), Sql(*user), Sql(*seq), number.cast_signed()])?;
+        }
+    }
+    Ok(())
+}
+
+fn write_over(connection: &Connection, rewrite: &Rewrite) -> Result<()> {
+    let (room, seq) = (Sql(rewrite.target.0), Sql(rewrite.target.1));
+    connection
+        .prepare_cached(
+            "INSERT INTO entry_revisions (room, seq, rev, time_ms, payload, replaced_ms)
+             SELECT room, seq, rev, time_ms, payload, ?3 FROM entries WHERE room = ?1 AND seq = ?2",
+        )?
+        .execute(params![room, seq, Sql(rewrite.time)])?;
+    let payload: &[u8] = &rewrite.payload;
+    connection
+        .prepare_cached(
+            "UPDATE entries SET payload = ?3, rev = ?4, kind = ?5, pinned = CASE ?5 WHEN 1 THEN pinned ELSE 0 END
+             WHERE room = ?1 AND seq = ?2",
+        )?
+        .execute(params![room, seq, payload, rewrite.rev, rewrite.kind])?;
+    if rewrite.kind == TOMBSTONE_KIND {
+        connection.prepare_cached("DELETE FROM reactions WHERE room = ? AND seq = ?")?.execute(params![room, seq])?;
+        connection.prepare_cached("DELETE FROM mentions WHERE room = ? AND seq = ?")?.execute(params![room, seq])?;
+    }
+    Ok(())
+}
+
+pub(super) fn target(connection: &Connection, (room, seq): TargetKey) -> Result<Option<TargetState>> {
+    let mut statement = connection
+        .prepare_cached("SELECT author, kind, time_ms, rev, pinned FROM entries WHERE room = ? AND seq = ?")?;
+    let state = |row: &Row<'_>| {
+        let (author, time) = (get(row, 0)?, get(row, 2)?);
+        Ok(TargetState { author, kind: row.get(1)?, time, rev: row.get(3)?, pinned: row.get(4)? })
+    };
+    Ok(statement.query_row(params![Sql(room), Sql(seq)], state).optional()?)
+}
+
+pub(super) fn read_reactions(
+    connection: &Connection,
+    facts: &mut Facts,
+    target: TargetKey,
+    user: UserId,
+) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "SELECT emoji, max(user = ?3) FROM reactions WHERE room = ?1 AND seq = ?2 GROUP BY emoji LIMIT ?4",
+    )?;
+    let mut rows = statement.query(params![Sql(target.0), Sql(target.1), Sql(user), REACTIONS_MAX])?;
+    while let Some(row) = rows.next()? {
+        let text: String = row.get(0)?;
+        let emoji = Emoji::parse(&text).map_err(|error| Error::Corrupt(format!("a reaction {error}")))?;
+        if row.get(1)? {
+            facts.reactions.insert((target, emoji.clone(), user));
+        }
+        facts.emojis.entry(target).or_default().insert(emoji);
+    }
+    Ok(())
+}
+
+pub(super) fn find_entry(connection: &Connection, room: RoomId, seq: Seq) -> Result<Option<Envelope>> {
+    let mut statement =
+        connection.prepare_cached("SELECT seq, time_ms, rev, payload FROM entries WHERE room = ? AND seq = ?")?;
+    Ok(statement.query_row(params![Sql(room), Sql(seq)], |row| envelope(row, 0)).optional()?)
+}
+
+pub(super) fn revisions(connection: &Connection, room: RoomId, seq: Seq) -> Result<Vec<Envelope>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, time_ms, rev, payload FROM entry_revisions WHERE room = ? AND seq = ? ORDER BY rev DESC LIMIT 200",
+    )?;
+    let rows = statement.query_map(params![Sql(room), Sql(seq)], |row| envelope(row, 0))?;
+    let mut revisions = super::logs::within_page(rows)?;
+    revisions.reverse();
+    Ok(revisions)
+}
+
+pub(super) fn message_states(
+    connection: &Connection,
+    room: RoomId,
+    reader: UserId,
+    seqs: Vec<Seq>,
+) -> Result<Vec<MessageState>> {
+    let mut pins = connection.prepare_cached("SELECT pinned FROM entries WHERE room = ? AND seq = ?")?;
+    let mut answers =
+        connection.prepare_cached("SELECT count(*) FROM entries WHERE room = ? AND target = ? AND kind = 1")?;
+    let mut reactions = connection.prepare_cached(
+        "SELECT emoji, count(*), max(user = ?3) FROM reactions WHERE room = ?1 AND seq = ?2 GROUP BY emoji ORDER BY emoji",
+    )?;
+    let mut states = Vec::new();
+    for seq in seqs {
+        let key = params![Sql(room), Sql(seq)];
+        let count = |row: &Row<'_>| Ok(ReactionCount { emoji: row.get(0)?, count: row.get(1)?, mine: row.get(2)? });
+        let given = reactions.query_map(params![Sql(room), Sql(seq), Sql(reader)], count)?;
+        let state = MessageState {
+            seq,
+            pinned: pins.query_row(key, |row| row.get(0)).optional()?.unwrap_or(false),
+            replies: answers.query_row(key, |row| row.get(0))?,
+            reactions: given.collect::<rusqlite::Result<_>>()?,
+        };
+        states.push(state);
+    }
+    states.retain(|state| state.pinned || state.replies > 0 || !state.reactions.is_empty());
+    Ok(states)
+}
+
+pub(super) fn read_position(connection: &Connection, room: RoomId, seq: Seq) -> Result<Option<(Seq, u64)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT min(head, ?2), coalesce((SELECT number FROM entries
+             WHERE room = ?1 AND seq <= ?2 AND number IS NOT NULL ORDER BY seq DESC LIMIT 1), 0)
+         FROM rooms WHERE id = ?1",
+    )?;
+    let position = |row: &Row<'_>| {
+        let number: i64 = row.get(1)?;
+        Ok((get(row, 0)?, number.cast_unsigned()))
+    };
+    Ok(statement.query_row(params![Sql(room), Sql(seq)], position).optional()?)
+}
+
+pub(super) fn find_members(connection: &Connection, room: RoomId, names: Vec<Username>) -> Result<Vec<UserId>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT u.id FROM users u JOIN members m ON m.room = ? AND m.user = u.id AND m.leave_seq IS NULL
+         WHERE u.username = ?",
+    )?;
+    let mut found = Vec::new();
+    for name in names {
+        let row: Option<UserId> =
+            statement.query_row(params![Sql(room), name.as_str()], |row| get(row, 0)).optional()?;
+        found.extend(row);
+    }
+    Ok(found)
+}
