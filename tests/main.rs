@@ -16,5 +16,6 @@ mod plugin;
 mod process;
 mod scenario;
 mod security;
+mod simulate;
 mod store;
 mod support;

@@ -15,6 +15,8 @@ const HELP: &str = "cargo xtask <task>
   test [LAYER]      everything, beginning with check; or one of check, protocol, server
   check             format, habits, generated code, clippy, wasm32, documents, licences
   bench [NAME]      fanout, publish, plugins, idle
+  simulate [--seed N]
+                    faults at length: kill -9, a dying database, lost answers; prints the table
   codegen [--check] generated protocol code from schema/chat.capnp
   plugins           stock plugins as components into target/assets
   page              the web page into target/assets
@@ -38,6 +40,8 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["tidy"] => tidy::run(),
         ["bench"] => tasks::bench(None),
         ["bench", name] => tasks::bench(Some(name)),
+        ["simulate"] => tasks::simulate(None),
+        ["simulate", "--seed", seed] => tasks::simulate(Some(seed)),
         ["codegen"] => codegen::run(false),
         ["codegen", "--check"] => codegen::run(true),
         ["plugins"] => assets::plugins(),

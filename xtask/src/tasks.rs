@@ -69,6 +69,14 @@ pub(crate) fn test(layer: Option<&str>) -> Result<()> {
     Ok(())
 }
 
+/// Every fault of the simulation, hundreds of times; `CONFAB_SIMULATE_...` in the environment shortens it.
+pub(crate) fn simulate(seed: Option<&str>) -> Result<()> {
+    shell::ensure_apt(&[("initdb", "postgresql")])?;
+    let cmd = Cmd::cargo().args(["test", "--package", "confab", "--test", "main", "--"]);
+    let cmd = cmd.args(["--ignored", "--exact", "--nocapture", "simulate::runs::simulate"]);
+    seed.into_iter().fold(cmd, |cmd, seed| cmd.env("CONFAB_SIMULATE_SEED", seed)).run()
+}
+
 /// All benches, or one by name.
 pub(crate) fn bench(name: Option<&str>) -> Result<()> {
     assets::plugins()?;
