@@ -30,10 +30,16 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it on its core, waits until it is ready and registers the account.
     pub(crate) fn start(cores: Cores) -> Self {
+        Self::start_on(cores, None)
+    }
+
+    /// The same, on a database.
+    pub(crate) fn start_on(cores: Cores, database: Option<&str>) -> Self {
         let data = data_dir();
         let (http, ops, quic) = free_addresses();
         let path = data.path().join("confab.toml");
-        std::fs::write(&path, config(data.path(), http, ops, quic)).expect("the target folder can be written");
+        let store = database.map_or(String::new(), |url| format!("[store]\nurl = {url:?}\n"));
+        std::fs::write(&path, config(data.path(), http, ops, quic) + &store).expect("the target folder can be written");
         let args: [OsString; 3] = ["serve".into(), "--config".into(), path.into_os_string()];
         let mut process = Process::start(cores.server, env!("CARGO_BIN_EXE_confab"), &args);
         let give_up = elapsed() + START_TIMEOUT;

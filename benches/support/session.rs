@@ -61,7 +61,7 @@ pub(crate) async fn call(wire: &mut impl Wire, command: Command) -> Reply {
 pub(crate) async fn new_room(wire: &mut impl Wire, name: &str) -> Cursor {
     let name = RoomName::parse(name).expect("a good name");
     let topic = Topic::parse("").expect("may be empty");
-    let create = CreateRoom { client_id: new_client_id(), resend: false, name, topic };
+    let create = CreateRoom { client_id: new_client_id(), resend: false, name, topic, private: false };
     match call(wire, Command::CreateRoom(create)).await {
         Reply::Room(room) => Cursor { room: room.id, incarnation: room.incarnation, seq: room.head },
         other => panic!("expected the room, got {other:?}"),
