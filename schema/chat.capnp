@@ -133,7 +133,7 @@ struct Request {
 
     # rooms and people
     updateRoom @24 :UpdateRoom;   # as an admin -> appended
-    invite @25 :Void;             # reserved
+    invite @25 :Invite;           # a link into a room, as a moderator -> invited
     setRole @26 :SetRole;         # of somebody of lower rank -> appended
     presence @27 :Void;           # reserved
     sessions @28 :Void;           # reserved
@@ -156,6 +156,7 @@ struct Request {
 
     unsubscribe @39 :RoomTarget;  # end this connection's live interest in a room -> ok
     revisions @40 :MessageTarget; # what a message said before, as a moderator -> page, ascending by rev
+    direct @41 :Direct;           # the room of two people, made when it is not there -> room
   }
 }
 
@@ -179,11 +180,24 @@ struct CreateRoom {
   name @1 :Text;         # at most 80 bytes, one line, unique on the server
   topic @2 :Text;        # at most 256 bytes
   resend @3 :Bool;
+  private @4 :Bool;      # unknown to whoever is not in it, and entered by invitation only
 }
 
 struct RoomTarget {
   room @0 :Id;           # by id, or if that is zero ...
-  name @1 :Text;         # ... by name
+  name @1 :Text;         # ... by name, or ...
+  invite @2 :Text;       # ... by the token of an invitation, which `joinRoom` alone takes
+}
+
+struct Direct {
+  clientId @0 :Id;
+  user @1 :Id;
+}
+
+struct Invite {
+  room @0 :Id;
+  uses @1 :UInt32;       # how many may come with it, 1 to 1,000; 0: one
+  durationMs @2 :UInt64; # how long it is good, at most 30 days; 0: a day
 }
 
 struct ListRooms {
@@ -215,7 +229,8 @@ struct Publish {
 
 struct Write {
   # What every other command that appends to a room begins with. As for `publish`, (room, author, clientId) is appended
-  # at most once, and a resend gets the recorded outcome.
+  # at most once, and a resend of what was appended or held gets that outcome. What changed nothing, or was refused, is
+  # not recorded.
   room @0 :Id;
   clientId @1 :Id;
   resend @2 :Bool;
@@ -257,6 +272,8 @@ struct UpdateRoom {
   topic @2 :Text;
   slowModeMs @3 :UInt32;    # least time between two messages of a member, at most 6 h; moderators are free of it
   hasSlowMode @4 :Bool;     # the above is meant
+  retentionMs @5 :UInt64;   # entries older than this are retired; 0: never; else 2 days at least
+  hasRetention @6 :Bool;    # the above is meant
 }
 
 struct SetRole {
@@ -330,7 +347,13 @@ struct Reply {
     held @10 :Id;              # kept for review; this is the case. It is not in the log (yet)
     page @11 :Page;
     resumed @12 :List(Resumed);
+    invited @13 :Invited;
   }
+}
+
+struct Invited {
+  token @0 :Text;              # whoever has it may come in; the server keeps its hash only
+  expiresMs @1 :UInt64;
 }
 
 struct Reject {
@@ -362,6 +385,7 @@ struct Room {
   readSeq @11 :UInt64;         # how far I have read
   unread @12 :UInt32;          # messages after that, my own included
   mentions @13 :UInt32;        # of them, those that mention me
+  retentionMs @14 :UInt64;     # entries older than this are retired; 0: never
 }
 
 struct Rooms {
@@ -508,6 +532,7 @@ struct RoomSettings {
   name @0 :Text;
   topic @1 :Text;
   slowModeMs @2 :UInt32;
+  retentionMs @3 :UInt64;
 }
 
 struct Sanctioned {
@@ -549,8 +574,9 @@ enum MembershipChange {
 enum RoomKind {
   unspecified @0;
   channel @1;                  # named, open to join
-  direct @2;                   # reserved
+  direct @2;                   # of two people; without a name
   selfLog @3;                  # a user's own log
+  private @4;                  # named, entered by invitation
 }
 
 enum RoomRole {
@@ -594,6 +620,7 @@ const rejectRegistrationClosed :UInt16 = 2004;
 const rejectNameTaken :UInt16 = 2005;
 const rejectForbidden :UInt16 = 2006;
 const rejectOwnerTokenInvalid :UInt16 = 2007;
+const rejectInviteInvalid :UInt16 = 2008;    # unknown, used up or too old: not told apart
 
 # 3xxx: rooms and the log.
 const rejectUnknownRoom :UInt16 = 3001;
@@ -605,6 +632,7 @@ const rejectIncarnationChanged :UInt16 = 3006;
 const rejectOrderBroken :UInt16 = 3007;      # an earlier send of this connection to the room failed: resend in order
 const rejectUnknownMessage :UInt16 = 3008;   # no message of that seq, or it was deleted
 const rejectUnknownUser :UInt16 = 3009;      # no such user here
+const rejectChangedMeanwhile :UInt16 = 3010; # somebody else was faster: look, and ask again
 
 # 4xxx: limits; try again after retryAfterMs.
 const rejectRateLimited :UInt16 = 4001;

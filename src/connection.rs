@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use confab_protocol::close::{Close, CloseCode};
 use confab_protocol::command::{Command, GoAway, Identity, Reply, RequestId, Secret, Welcome};
-use confab_protocol::model::{Cursor, Millis, SessionId};
+use confab_protocol::model::{Cursor, Millis, RoomId, SessionId};
 use confab_protocol::reject::{Reject, RejectCode};
 use confab_protocol::session::VERSION;
 use confab_protocol::session::server::{Event, Input, Output, ServerSession};
@@ -59,7 +59,8 @@ enum End {
     Gone,
 }
 
-type Settled = (RequestId, &'static str, Duration, Result<Reply, Reject>);
+/// A request that waited for its commit: which, to which room, since when, and how it went.
+type Settled = (RequestId, &'static str, RoomId, Duration, Result<Reply, Reject>);
 type Settling = FuturesUnordered<Pin<Box<dyn Future<Output = Settled> + Send>>>;
 
 impl Connections {
@@ -359,7 +360,8 @@ impl<L: Link> Connection<'_, L> {
             }
             Ok(Handled::Queued(queued)) => {
                 let router = self.shared.router.clone();
-                self.settling.push(Box::pin(async move { (id, name, start, router.settle(queued).await) }));
+                let room = queued.room();
+                self.settling.push(Box::pin(async move { (id, name, room, start, router.settle(queued).await) }));
                 return;
             }
             Err(reject) => Err(reject),
@@ -398,9 +400,9 @@ impl<L: Link> Connection<'_, L> {
         Ok(())
     }
 
-    fn handle_settled(&mut self, (id, name, start, result): Settled) {
+    fn handle_settled(&mut self, (id, name, room, start, result): Settled) {
         if result.is_err() {
-            self.peer.order.acknowledge();
+            self.peer.order.acknowledge(room);
         }
         self.shared.metrics.request_seconds.with_label_values(&[name]).observe(self.since(start));
         self.finish(id, result);

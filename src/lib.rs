@@ -63,6 +63,11 @@ use crate::transport::tls::{Certificate, TlsError};
 /// How often the keys of limits that are back to normal are dropped.
 const EVICT_EVERY: Duration = Duration::from_secs(60);
 
+/// How often rooms are looked through for what their retention has run out for.
+const RETIRE_EVERY: Duration = Duration::from_secs(60);
+/// Entries that go in one transaction: the writer is not held up for long.
+const RETIRE_ENTRIES: usize = 1_000;
+
 /// Why a server cannot start: each with its exit code.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the texts say it")]
@@ -211,6 +216,7 @@ impl Server {
         lifecycle.spawn(http::accept(ops, None, ops_routes, ops_gate, metrics.clone(), lifecycle.clone()));
         lifecycle.spawn(quic::accept(quic, gate, metrics, lifecycle.clone(), on_quic));
         lifecycle.spawn(evict(Arc::clone(&core), lifecycle.clone()));
+        lifecycle.spawn(retire(Arc::clone(&core), lifecycle.clone()));
         let store = Arc::clone(&core.store);
         drop(core);
         shutdown.await;
@@ -301,6 +307,25 @@ async fn evict(core: Arc<Core>, lifecycle: Lifecycle) {
         tokio::select! {
             () = lifecycle.draining() => return,
             () = tokio::time::sleep(EVICT_EVERY) => core.limits.evict(),
+        }
+    }
+}
+
+async fn retire(core: Arc<Core>, lifecycle: Lifecycle) {
+    loop {
+        tokio::select! {
+            () = lifecycle.draining() => return,
+            () = tokio::time::sleep(RETIRE_EVERY) => {}
+        }
+        loop {
+            match core.store.retire(core.clock.now(), RETIRE_ENTRIES).await {
+                Ok(0) => break,
+                Ok(count) => core.metrics.entries_retired_total.inc_by(count as u64),
+                Err(error) => {
+                    core.unavailable(&error);
+                    break;
+                }
+            }
         }
     }
 }

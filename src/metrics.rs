@@ -63,6 +63,7 @@ metrics! {
     request_seconds: HistogramVec = "confab_request_seconds", "From reading a request to its reply.", ["command"], buckets LATENCY_SECONDS;
     rejects_total: IntCounterVec = "confab_rejects_total", "Requests refused, by code.", ["code"];
     entries_total: IntCounter = "confab_entries_total", "Entries durably appended.";
+    entries_retired_total: IntCounter = "confab_entries_retired_total", "Entries that the retention of their room has run out for.";
     entries_duplicate_total: IntCounter = "confab_entries_duplicate_total", "Resends answered with the recorded outcome.";
     append_batch_entries: Histogram = "confab_append_batch_entries", "Entries in one commit.", buckets BATCH_ENTRIES;
     append_seconds: Histogram = "confab_append_seconds", "From taking a batch to its durable commit.", buckets LATENCY_SECONDS;

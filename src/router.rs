@@ -95,6 +95,8 @@ impl Router {
             Command::UpdateRoom(update) => return Ok(core.update_room(actor()?, &peer.order, update).await?.into()),
             Command::SetRole(set) => return Ok(core.set_role(actor()?, &peer.order, set).await?.into()),
             Command::Sanction(sanction) => return Ok(core.sanction(actor()?, &peer.order, sanction).await?.into()),
+            Command::Direct { client_id, user } => core.direct(actor()?, client_id, user).await?,
+            Command::Invite { room, uses, duration_ms } => core.invite(actor()?, room, uses, duration_ms).await?,
             Command::MarkRead { room, seq } => core.mark_read(actor()?, room, seq).await?,
             Command::Revisions { room, seq } => core.revisions(actor()?, room, seq).await?,
             Command::History(history) => core.history(actor()?, history).await?,

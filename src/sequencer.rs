@@ -16,7 +16,7 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::tail::Tail;
 
-/// Entries in one commit.
+/// Entries in one commit, and rows that are written beside them.
 pub const BATCH_ENTRIES_MAX: usize = 500;
 /// Payload bytes in one commit, with which collecting stops.
 pub const BATCH_BYTES_MAX: usize = 512 * 1024;
@@ -151,10 +151,11 @@ fn fail(items: impl Iterator<Item = ((RoomId, Order), Waiter)>, error: &Error) {
 }
 
 fn collect(first: (Item, Waiter), items: &mut mpsc::Receiver<(Item, Waiter)>) -> (Vec<Item>, Vec<Waiter>) {
-    let mut bytes = first.0.payload.len();
+    let (mut weight, mut bytes) = (first.0.change.weight(), first.0.payload.len());
     let (mut batch, mut waiters) = (vec![first.0], vec![first.1]);
-    while batch.len() < BATCH_ENTRIES_MAX && bytes < BATCH_BYTES_MAX {
+    while weight < BATCH_ENTRIES_MAX && bytes < BATCH_BYTES_MAX {
         let Ok((item, waiter)) = items.try_recv() else { break };
+        weight += item.change.weight();
         bytes += item.payload.len();
         batch.push(item);
         waiters.push(waiter);

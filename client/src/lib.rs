@@ -173,7 +173,13 @@ impl Client {
         let reply = match joined {
             Err(Error::Rejected(reject)) if reject.is(RejectCode::UnknownRoom) => {
                 let topic = Topic::parse("").map_err(|error| Error::Text("topic", error))?;
-                let create = CreateRoom { client_id: self.new_client_id(), resend: false, name: name.clone(), topic };
+                let create = CreateRoom {
+                    client_id: self.new_client_id(),
+                    resend: false,
+                    name: name.clone(),
+                    topic,
+                    private: false,
+                };
                 match self.request(Command::CreateRoom(create)).await {
                     // Somebody was faster.
                     Err(Error::Rejected(reject)) if reject.is(RejectCode::RoomNameTaken) => {

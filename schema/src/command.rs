@@ -121,6 +121,8 @@ pub enum Command {
     SetRole(SetRole),
     Sanction(SanctionUser),
     Revisions { room: RoomId, seq: Seq },
+    Direct { client_id: ClientId, user: UserId },
+    Invite { room: RoomId, uses: u32, duration_ms: u64 },
     History(History),
     Sync { cursor: Cursor, limit: usize },
     Resume(Vec<Cursor>),
@@ -160,6 +162,8 @@ impl Command {
             Self::SetRole(_) => "set_role",
             Self::Sanction(_) => "sanction",
             Self::Revisions { .. } => "revisions",
+            Self::Direct { .. } => "direct",
+            Self::Invite { .. } => "invite",
             Self::History(_) => "history",
             Self::Sync { .. } => "sync",
             Self::Resume(_) => "resume",
@@ -197,6 +201,7 @@ pub struct CreateRoom {
     pub resend: bool,
     pub name: RoomName,
     pub topic: Topic,
+    pub private: bool,
 }
 
 /// Which room is meant.
@@ -205,6 +210,8 @@ pub struct CreateRoom {
 pub enum RoomTarget {
     Id(RoomId),
     Name(RoomName),
+    /// For `join_room` alone.
+    Invite(Secret),
 }
 
 /// Which rooms to list.
@@ -279,6 +286,7 @@ pub struct UpdateRoom {
     pub name: Option<RoomName>,
     pub topic: Option<Topic>,
     pub slow_mode_ms: Option<u32>,
+    pub retention_ms: Option<u64>,
 }
 
 /// Another role for somebody.
@@ -351,6 +359,10 @@ pub enum Reply {
     Held(CaseId),
     Page(Page),
     Resumed(Vec<Resumed>),
+    Invited {
+        token: Secret,
+        expires: Millis,
+    },
     /// A kind that this version does not know.
     Unknown,
 }
@@ -380,6 +392,7 @@ pub struct Room {
     pub members: u32,
     pub created: Millis,
     pub slow_mode_ms: u32,
+    pub retention_ms: u64,
     pub read_seq: Seq,
     pub unread: u32,
     pub mentions: u32,

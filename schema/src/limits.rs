@@ -46,8 +46,16 @@ pub const REACTIONS_MAX: u32 = 20;
 pub const MENTIONS_MAX: usize = 20;
 /// Longest slow mode of a room, milliseconds.
 pub const SLOW_MODE_MS_MAX: u32 = 6 * 3600 * 1000;
+/// Shortest retention of a room, milliseconds: longer than client ids are told apart.
+pub const RETENTION_MS_MIN: u64 = 2 * 24 * 3600 * 1000;
 /// Reason of a sanction, bytes of UTF-8.
 pub const REASON_BYTES_MAX: usize = 256;
+/// Token of an invitation, bytes.
+pub const INVITE_BYTES_MAX: usize = 64;
+/// How many may come with one invitation.
+pub const INVITE_USES_MAX: u32 = 1_000;
+/// How long an invitation is good at most, milliseconds.
+pub const INVITE_MS_MAX: u64 = 30 * 24 * 3600 * 1000;
 /// Detail text of a reject and reason of a close, bytes.
 pub const DETAIL_BYTES_MAX: usize = 256;
 /// Rooms a user may be a member of.

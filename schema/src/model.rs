@@ -263,6 +263,8 @@ pub struct RoomSettings {
     pub topic: Topic,
     /// Least time between two messages of a member, milliseconds; 0: none.
     pub slow_mode_ms: u32,
+    /// Entries older than this are retired, milliseconds; 0: never.
+    pub retention_ms: u64,
 }
 
 /// See [`EntryContent::Sanction`].
@@ -318,6 +320,10 @@ pub enum MembershipChange {
 pub enum RoomKind {
     /// Named and open to join.
     Channel,
+    /// Of two people; without a name.
+    Direct,
+    /// Named, entered by invitation.
+    Private,
     /// A user's own log.
     SelfLog,
 }
@@ -361,7 +367,7 @@ macro_rules! numbered {
     };
 }
 
-numbered!(RoomKind: Channel = 1, SelfLog = 3);
+numbered!(RoomKind: Channel = 1, Direct = 2, SelfLog = 3, Private = 4);
 numbered!(RoomRole: Owner = 1, Admin = 2, Moderator = 3, Member = 4, Guest = 5, Muted = 6, Banned = 7);
 numbered!(ServerRole: Owner = 1, Admin = 2, Moderator = 3, User = 4, Bot = 5);
 

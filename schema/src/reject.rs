@@ -46,6 +46,7 @@ reject_codes! {
     NameTaken = REJECT_NAME_TAKEN, "that user name is taken: choose another";
     Forbidden = REJECT_FORBIDDEN, "you may not do that here";
     OwnerTokenInvalid = REJECT_OWNER_TOKEN_INVALID, "the owner token is wrong or already used";
+    InviteInvalid = REJECT_INVITE_INVALID, "this invitation is not good (any more): ask for another";
     UnknownRoom = REJECT_UNKNOWN_ROOM, "no such room";
     NotMember = REJECT_NOT_MEMBER, "join the room first";
     ClientIdReused = REJECT_CLIENT_ID_REUSED, "this client id was used for something else: take a new one";
@@ -55,6 +56,7 @@ reject_codes! {
     OrderBroken = REJECT_ORDER_BROKEN, "an earlier send to this room failed: resend in order";
     UnknownMessage = REJECT_UNKNOWN_MESSAGE, "there is no such message (any more)";
     UnknownUser = REJECT_UNKNOWN_USER, "there is no such user here";
+    ChangedMeanwhile = REJECT_CHANGED_MEANWHILE, "somebody else was faster: look at how it is now, and ask again";
     RateLimited = REJECT_RATE_LIMITED, "too fast: wait and try again";
     TooManyInFlight = REJECT_TOO_MANY_IN_FLIGHT, "too many requests without a reply: wait for one";
     TooManyRooms = REJECT_TOO_MANY_ROOMS, "you are in too many rooms: leave one first";

@@ -35,7 +35,7 @@ impl Core {
     /// Somebody else's message or none, what the plugins refuse, limits.
     pub async fn edit(&self, actor: &Actor, order: &Arc<OrderGuard>, edit: Edit) -> Result<Admitted, Reject> {
         let Edit { write, seq, body } = edit;
-        let digest = digest(format!("edit {}", seq.0).as_bytes(), body.as_str().as_bytes());
+        let digest = digest("edit", &[&seq.0.to_le_bytes(), body.as_str().as_bytes()]);
         let membership = match self.admit(actor, write, digest).await? {
             Admission::Granted(membership) => membership,
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
@@ -57,7 +57,8 @@ impl Core {
             Applied::Done(reply) => return Ok(Admitted::Done(reply)),
         };
         let mentions = self.find_mentions(write.room, &body).await?;
-        let (content, act) = (EntryContent::Edit(seq), Act::Edit(seq, rewrite(body, mentions)));
+        let act = Act::Edit(seq, rewrite(body, mentions.clone()), mentions);
+        let content = EntryContent::Edit(seq);
         Ok(self.amend(actor, order, write, Amendment { digest, membership, altered, content, act }).await)
     }
 
@@ -70,15 +71,12 @@ impl Core {
         seqs.sort_unstable();
         seqs.dedup();
         let asked: Vec<u8> = seqs.iter().flat_map(|seq| seq.0.to_le_bytes()).collect();
-        let digest = digest(b"delete", &asked);
+        let digest = digest("delete", &[&asked]);
         let membership = match self.admit(actor, write, digest).await? {
             Admission::Granted(membership) => membership,
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
         };
-        let mut before = Vec::with_capacity(seqs.len());
-        for seq in &seqs {
-            before.push((*seq, self.find_message(write.room, *seq).await?));
-        }
+        let before = self.find_messages(write.room, &seqs).await?;
         let by_moderator = before.iter().any(|(_, entry)| entry.author != actor.user);
         let tombstone = |(seq, entry): (Seq, Entry)| {
             let by_moderator = entry.author != actor.user;
@@ -95,7 +93,7 @@ impl Core {
     /// No such message, what the plugins refuse, too many different reactions.
     pub async fn react(&self, actor: &Actor, order: &Arc<OrderGuard>, react: React) -> Result<Admitted, Reject> {
         let React { write, seq, emoji, remove } = react;
-        let digest = digest(format!("react {} {remove}", seq.0).as_bytes(), emoji.as_str().as_bytes());
+        let digest = digest("react", &[&seq.0.to_le_bytes(), &[u8::from(remove)], emoji.as_str().as_bytes()]);
         let membership = match self.admit(actor, write, digest).await? {
             Admission::Granted(membership) => membership,
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
@@ -119,7 +117,7 @@ impl Core {
     /// No such message, not a moderator.
     pub async fn pin(&self, actor: &Actor, order: &Arc<OrderGuard>, pin: Pin) -> Result<Admitted, Reject> {
         let Pin { write, seq, remove } = pin;
-        let digest = digest(format!("pin {} {remove}", seq.0).as_bytes(), &[]);
+        let digest = digest("pin", &[&seq.0.to_le_bytes(), &[u8::from(remove)]]);
         let membership = match self.admit(actor, write, digest).await? {
             Admission::Granted(membership) => membership,
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
@@ -138,13 +136,9 @@ impl Core {
         order: &Arc<OrderGuard>,
         update: UpdateRoom,
     ) -> Result<Admitted, Reject> {
-        let UpdateRoom { write, name, topic, slow_mode_ms } = update;
-        let asked = format!(
-            "{}\n{}\n{slow_mode_ms:?}",
-            name.as_ref().map_or("", RoomName::as_str),
-            topic.as_ref().map_or("", Topic::as_str)
-        );
-        let digest = digest(b"update", asked.as_bytes());
+        let UpdateRoom { write, name, topic, slow_mode_ms, retention_ms } = update;
+        let asked = format!("{name:?} {topic:?} {slow_mode_ms:?} {retention_ms:?}");
+        let digest = digest("update", &[asked.as_bytes()]);
         let membership = match self.admit(actor, write, digest).await? {
             Admission::Granted(membership) => membership,
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
@@ -152,14 +146,20 @@ impl Core {
         let room = self.store.room(write.room, actor.user).await.map_err(|error| self.unavailable(&error))?;
         let room = room.ok_or(RejectCode::UnknownRoom)?;
         let stored = |_| RejectCode::Internal;
+        let base = RoomSettings {
+            name: RoomName::parse(&room.name).map_err(stored)?,
+            topic: Topic::parse(&room.topic).map_err(stored)?,
+            slow_mode_ms: room.slow_mode_ms,
+            retention_ms: room.retention_ms,
+        };
         let mut settings = RoomSettings {
-            name: name.map_or_else(|| RoomName::parse(&room.name).map_err(stored), Ok)?,
-            topic: topic.map_or_else(|| Topic::parse(&room.topic).map_err(stored), Ok)?,
-            slow_mode_ms: slow_mode_ms.unwrap_or(room.slow_mode_ms),
+            name: name.unwrap_or_else(|| base.name.clone()),
+            topic: topic.unwrap_or_else(|| base.topic.clone()),
+            slow_mode_ms: slow_mode_ms.unwrap_or(base.slow_mode_ms),
+            retention_ms: retention_ms.unwrap_or(base.retention_ms),
         };
         let altered = self.check_room_text(actor, write.room, &mut settings).await?;
-        let renamed = settings.name.as_str() != room.name;
-        let (content, act) = (EntryContent::Settings(settings.clone()), Act::Settings(settings, renamed));
+        let (content, act) = (EntryContent::Settings(settings.clone()), Act::Settings { base, settings });
         Ok(self.amend(actor, order, write, Amendment { digest, membership, altered, content, act }).await)
     }
 
@@ -186,7 +186,7 @@ impl Core {
     /// Nobody of that id in the room, or of too high a rank.
     pub async fn set_role(&self, actor: &Actor, order: &Arc<OrderGuard>, set: SetRole) -> Result<Admitted, Reject> {
         let SetRole { write, user, role } = set;
-        let digest = digest(format!("role {user} {}", role.number()).as_bytes(), &[]);
+        let digest = digest("role", &[&user.to_bytes(), &[role.number()]]);
         let membership = match self.admit(actor, write, digest).await? {
             Admission::Granted(membership) => membership,
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
@@ -209,7 +209,8 @@ impl Core {
         sanction: SanctionUser,
     ) -> Result<Admitted, Reject> {
         let SanctionUser { write, user, kind, duration_ms, reason } = sanction;
-        let digest = digest(format!("sanction {user} {kind:?} {duration_ms}").as_bytes(), reason.as_str().as_bytes());
+        let digest =
+            digest("sanction", &[format!("{user} {kind:?} {duration_ms}").as_bytes(), reason.as_str().as_bytes()]);
         let membership = match self.admit(actor, write, digest).await? {
             Admission::Granted(membership) => membership,
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
@@ -218,8 +219,14 @@ impl Core {
         let until = lasts.then(|| self.clock.now().after(duration_ms));
         let content = EntryContent::Sanction(Sanction { user, kind, until, reason });
         let act = Act::Sanction(user, kind, until);
-        let queued = self.amend(actor, order, write, Amendment { digest, membership, altered: false, content, act });
-        let queued = queued.await;
+        // Their other devices, and those that are away, learn of it from their own log.
+        let self_room = self.store.find_self_room(user).await.map_err(|error| self.unavailable(&error))?;
+        let note = |self_room| self.note_for(user, self_room, SelfNote::Left(write.room));
+        let then = self_room.filter(|_| matches!(kind, SanctionKind::Kick | SanctionKind::Ban)).map(note);
+        let change = Change::Amend(Box::new(Amend { server_role: actor.role, act }));
+        let queueing =
+            Queueing { digest, altered: false, membership, content, change, then: then.into_iter().collect() };
+        let queued = self.queue(actor, order, write, queueing).await;
         // A hint that is older than the entry is found to be stale by its version; this only saves that.
         self.memberships.remove(write.room, user);
         Ok(queued)
@@ -258,22 +265,36 @@ impl Core {
     async fn amend(&self, actor: &Actor, order: &Arc<OrderGuard>, write: Write, amendment: Amendment) -> Admitted {
         let Amendment { digest, membership, altered, content, act } = amendment;
         let change = Change::Amend(Box::new(Amend { server_role: actor.role, act }));
-        self.queue(actor, order, write, Queueing { digest, altered, membership, content, change }).await
+        self.queue(actor, order, write, Queueing { digest, altered, membership, content, change, then: Vec::new() })
+            .await
     }
 
     async fn find_message(&self, room: RoomId, seq: Seq) -> Result<Entry, Reject> {
-        let found = self.store.find_entry(room, seq).await.map_err(|error| self.unavailable(&error))?;
-        let envelope = found.ok_or(RejectCode::UnknownMessage)?;
-        let entry = decode_entry(&envelope.payload).map_err(|error| {
-            self.unavailable(&super::store::Error::Corrupt(format!("entry {} of room {room}: {error}", seq.0)))
-        })?;
-        match entry.content {
-            EntryContent::Message(_) => Ok(entry),
-            _ => Err(RejectCode::UnknownMessage.into()),
-        }
+        let found = self.find_messages(room, &[seq]).await?.into_iter().next();
+        Ok(found.ok_or(RejectCode::UnknownMessage)?.1)
     }
 
-    async fn display_name(&self, user: UserId) -> Result<DisplayName, Reject> {
+    /// All of them, or a refusal.
+    async fn find_messages(&self, room: RoomId, seqs: &[Seq]) -> Result<Vec<(Seq, Entry)>, Reject> {
+        let found = self.store.find_entries(room, seqs.to_vec()).await.map_err(|error| self.unavailable(&error))?;
+        if found.len() < seqs.len() {
+            return Err(RejectCode::UnknownMessage.into());
+        }
+        let mut messages = Vec::with_capacity(found.len());
+        for envelope in found {
+            let entry = decode_entry(&envelope.payload).map_err(|error| {
+                let what = format!("entry {} of room {room}: {error}", envelope.seq.0);
+                self.unavailable(&super::store::Error::Corrupt(what))
+            })?;
+            if !matches!(entry.content, EntryContent::Message(_)) {
+                return Err(RejectCode::UnknownMessage.into());
+            }
+            messages.push((envelope.seq, entry));
+        }
+        Ok(messages)
+    }
+
+    pub(super) async fn display_name(&self, user: UserId) -> Result<DisplayName, Reject> {
         let found = self.store.find_users(vec![user]).await.map_err(|error| self.unavailable(&error))?;
         let member = found.into_iter().next().ok_or(RejectCode::UnknownUser)?;
         Ok(DisplayName::parse(&member.display_name).map_err(|_| RejectCode::Internal)?)

@@ -7,17 +7,17 @@ mod order;
 
 use bytes::Bytes;
 use confab_protocol::command::Appended;
-use confab_protocol::model::{ClientId, Envelope, Incarnation, Millis, RoomId, RoomRole, SanctionKind, Seq, UserId};
+use confab_protocol::model::{ClientId, Envelope, Incarnation, Millis, RoomId, RoomKind, SanctionKind, Seq, UserId};
 use confab_protocol::reject::RejectCode;
 
 pub use self::amend::{Act, Amend};
 pub use self::facts::{
-    Effect, Facts, ItemKey, MemberKey, MemberState, Needs, Numbers, Rewrite, RoomState, TOMBSTONE_KIND, TargetKey,
-    TargetState,
+    Effect, Facts, InviteState, ItemKey, MemberKey, MemberState, Needs, Numbers, Rewrite, RoomState, TOMBSTONE_KIND,
+    TargetKey, TargetState,
 };
 pub use self::order::{Order, OrderGuard};
 use super::access;
-use super::store::{NewRoom, Outcome, Recorded, Restriction};
+use super::store::{NewRoom, Outcome, Recorded, Restriction, RoomShape};
 
 /// Something to append, admitted and encoded.
 #[derive(Clone, Debug)]
@@ -40,8 +40,8 @@ pub struct Item {
     pub acl_version: u64,
     /// The order of the connection that sent it.
     pub order: Order,
-    /// Appended with it, in another log, or not at all: the same transaction has both.
-    pub then: Option<Box<Item>>,
+    /// Appended with it, in other logs, or not at all: the same transaction has all.
+    pub then: Vec<Item>,
 }
 
 impl Item {
@@ -59,8 +59,8 @@ pub enum Change {
     Message(Said),
     /// The room comes into being with this entry; the author owns it.
     CreateRoom(Box<NewRoom>),
-    /// The author comes in.
-    Join(RoomRole),
+    /// The author comes in, perhaps by an invitation.
+    Join(Option<InviteHash>),
     /// The author goes out.
     Leave,
     /// A note in the author's own log.
@@ -77,6 +77,9 @@ pub enum Change {
     /// Something about what was said, about people, or about the room.
     Amend(Box<Amend>),
 }
+
+/// SHA-256 of an invitation's token.
+pub type InviteHash = [u8; 32];
 
 /// What a message refers to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,6 +113,22 @@ impl Change {
             Self::Message(said) => said.reply_to,
             Self::Amend(amend) => amend.act.target(),
             _ => None,
+        }
+    }
+
+    /// Whether it changes what a room asks of everybody.
+    #[must_use]
+    pub fn configures(&self) -> bool {
+        matches!(self, Self::Amend(amend) if matches!(amend.act, Act::Settings { .. }))
+    }
+
+    /// How much of a batch it is: a message is 1, and so is each row beside it that is written.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Message(said) => 1 + said.mentions.len(),
+            Self::Amend(amend) => amend.act.weight(),
+            _ => 2,
         }
     }
 
@@ -170,13 +189,13 @@ pub struct Decided {
     pub decision: Decision,
     /// The message that an edit is about, as it reads now.
     pub rewritten: Option<Envelope>,
-    pub then: Option<Decision>,
+    pub then: Vec<Decision>,
 }
 
 impl Decided {
     /// Everything that was decided, in order.
     pub fn all(&self) -> impl Iterator<Item = (&Item, &Decision)> {
-        let then = self.item.then.as_deref().zip(self.then.as_ref());
+        let then = self.item.then.iter().zip(&self.then);
         std::iter::once((&self.item, &self.decision)).chain(then)
     }
 }
@@ -184,15 +203,23 @@ impl Decided {
 /// Decides a batch in order, on the rows that were read for it; the facts move on with it.
 #[must_use]
 pub fn decide(facts: &mut Facts, batch: Vec<Item>, now: Millis) -> Vec<Decided> {
-    let decide_both = |item: Item| {
+    let mut decide_both = |item: Item| {
         let (decision, rewritten) = decide_one(facts, &item, now);
-        let then = match (&item.then, &decision) {
-            (Some(then), Decision::Append { .. }) => Some(decide_one(facts, then, now).0),
-            _ => None,
+        let then = match decision {
+            Decision::Append { .. } => item.then.iter().map(|then| decide_one(facts, then, now).0).collect(),
+            _ => Vec::new(),
         };
         Decided { item, decision, rewritten, then }
     };
-    batch.into_iter().map(decide_both).collect()
+    let mut decided: Vec<Decided> = batch.into_iter().map(&mut decide_both).collect();
+    // What was edited again or deleted by this very batch is not told as it read in between.
+    for one in &mut decided {
+        let stale = |it: &Envelope| facts.targets.get(&(one.item.room, it.seq)).is_some_and(|now| now.rev != it.rev);
+        if one.rewritten.as_ref().is_some_and(stale) {
+            one.rewritten = facts.rewritten_now(one);
+        }
+    }
+    decided
 }
 
 fn decide_one(facts: &mut Facts, item: &Item, now: Millis) -> (Decision, Option<Envelope>) {
@@ -234,11 +261,14 @@ fn check(facts: &Facts, item: &Item, now: Millis) -> Option<Decision> {
     match (&item.change, room) {
         // Its id is a client id: somebody used it before, for something else.
         (Change::CreateRoom(_), Some(_)) => refuse(RejectCode::ClientIdReused),
-        (Change::CreateRoom(new), None) if facts.names.contains(&new.name) => refuse(RejectCode::RoomNameTaken),
-        (Change::CreateRoom(_), None) => None,
+        (Change::CreateRoom(new), None) => match &new.shape {
+            RoomShape::Named { name, .. } if facts.names.contains(name) => refuse(RejectCode::RoomNameTaken),
+            RoomShape::Direct { pair, .. } if facts.pairs.contains(pair) => Some(Decision::Unchanged),
+            _ => None,
+        },
         (_, None) => refuse(RejectCode::UnknownRoom),
         (Change::Message(said), Some(room)) => check_message(facts, item, said, room, now),
-        (Change::Join(_), Some(_)) => check_join(facts.members.get(&(item.room, item.author)), now),
+        (Change::Join(invite), Some(room)) => check_join(facts, item, room, invite.as_ref(), now),
         (Change::Leave, Some(_)) => facts.membership(item.room, item.author).is_none().then_some(Decision::Unchanged),
         (Change::Read { room, seq, .. }, Some(_)) => match facts.members.get(&(*room, item.author)) {
             Some(member) if member.leave_seq.is_none() => (*seq <= member.read.0).then_some(Decision::Unchanged),
@@ -267,17 +297,39 @@ fn check_message(facts: &Facts, item: &Item, said: &Said, room: &RoomState, now:
     (is_bound && wait > 0).then_some(Decision::TooSoon { retry_after_ms: wait })
 }
 
-fn check_join(member: Option<&MemberState>, now: Millis) -> Option<Decision> {
-    let member = member?;
-    let is_ban = |it: &Restriction| it.kind == SanctionKind::Ban && it.holds(now);
-    if member.restriction.as_ref().is_some_and(is_ban) {
+fn check_join(
+    facts: &Facts,
+    item: &Item,
+    room: &RoomState,
+    invite: Option<&InviteHash>,
+    now: Millis,
+) -> Option<Decision> {
+    let member = facts.members.get(&(item.room, item.author));
+    if member.is_some_and(|member| member.leave_seq.is_none()) {
+        return Some(Decision::Unchanged);
+    }
+    let is_ban = |it: Restriction| it.kind == SanctionKind::Ban && it.holds(now);
+    if member.and_then(|member| member.restriction).is_some_and(is_ban) {
         return Some(Decision::Refuse(RejectCode::Forbidden));
     }
-    member.leave_seq.is_none().then_some(Decision::Unchanged)
+    let refusal = match (room.kind, invite) {
+        (RoomKind::Channel, None) => return None,
+        (RoomKind::Channel | RoomKind::Private, Some(invite)) => {
+            let is_good = |it: &InviteState| it.room == item.room && it.uses_left > 0 && now < it.expires;
+            if facts.invites.get(invite).is_some_and(is_good) {
+                return None;
+            }
+            RejectCode::InviteInvalid
+        }
+        // A stranger is not told that it is there.
+        _ => RejectCode::UnknownRoom,
+    };
+    Some(Decision::Refuse(refusal))
 }
 
 fn create_room(facts: &mut Facts, id: RoomId, new: &NewRoom) {
     let state = RoomState {
+        kind: new.shape.kind(),
         incarnation: new.incarnation,
         head: Seq(0),
         last_time: Millis(0),
@@ -286,7 +338,14 @@ fn create_room(facts: &mut Facts, id: RoomId, new: &NewRoom) {
         messages: 0,
         slow_mode_ms: 0,
     };
-    facts.names.insert(new.name.clone());
+    match &new.shape {
+        RoomShape::Named { name, .. } => {
+            facts.names.insert(name.clone());
+        }
+        RoomShape::Direct { pair, .. } => {
+            facts.pairs.insert(*pair);
+        }
+    }
     facts.created.push((id, new.clone()));
     facts.rooms.insert(id, state);
 }
@@ -322,6 +381,8 @@ pub fn recorded_decision(recorded: Recorded, digest: [u8; 16]) -> Decision {
 mod tests {
     use std::sync::Arc;
 
+    use confab_protocol::model::{RoomRole, ServerRole};
+
     use super::*;
 
     const ROOM: RoomId = RoomId::from_u128(1);
@@ -338,19 +399,35 @@ mod tests {
             change,
             acl_version: 5,
             order: order.clone(),
-            then: None,
+            then: Vec::new(),
         }
     }
 
     fn member(role: RoomRole) -> MemberState {
         let (restriction, last_post, read) = (None, Millis(0), (Seq(1), 0));
-        MemberState { role, join_seq: Seq(1), leave_seq: None, restriction, last_post, read }
+        MemberState {
+            role,
+            server_role: ServerRole::User,
+            join_seq: Seq(1),
+            leave_seq: None,
+            restriction,
+            last_post,
+            read,
+        }
     }
 
     fn facts(role: Option<RoomRole>) -> Facts {
         let (incarnation, head, last_time) = (Incarnation(9), Seq(7), Millis(1_000));
-        let state =
-            RoomState { incarnation, head, last_time, acl_version: 5, members: 1, messages: 3, slow_mode_ms: 0 };
+        let state = RoomState {
+            kind: RoomKind::Channel,
+            incarnation,
+            head,
+            last_time,
+            acl_version: 5,
+            members: 1,
+            messages: 3,
+            slow_mode_ms: 0,
+        };
         let member = role.map(|role| ((ROOM, AUTHOR), member(role)));
         Facts { rooms: [(ROOM, state)].into(), members: member.into_iter().collect(), ..Facts::default() }
     }
@@ -375,7 +452,7 @@ mod tests {
     #[test]
     fn a_ban_holds_for_what_was_already_queued_and_keeps_order() {
         let guard = Arc::new(OrderGuard::default());
-        let order = guard.admit();
+        let order = guard.admit(ROOM);
         let stale = |n| Item { acl_version: 4, ..item(n, &order, Change::Message(Said::default())) };
         let mut banned = facts(Some(RoomRole::Member));
         let ban = Restriction { kind: SanctionKind::Ban, until: Some(Millis(2)) };
@@ -389,8 +466,8 @@ mod tests {
         assert!(matches!(decide_at(&mut member, vec![stale(3)], 1)[0], Decision::Append { .. }), "not durable yet");
         decided.iter().for_each(Decided::note_order);
         assert_eq!(decide_at(&mut member, vec![stale(4)], 1), [Decision::Refuse(RejectCode::OrderBroken)]);
-        guard.acknowledge();
-        let fresh = Item { order: guard.admit(), ..stale(5) };
+        guard.acknowledge(ROOM);
+        let fresh = Item { order: guard.admit(ROOM), ..stale(5) };
         assert!(matches!(decide_at(&mut member, vec![fresh], 1)[0], Decision::Append { .. }));
     }
 

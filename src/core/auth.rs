@@ -3,7 +3,7 @@
 mod accounts;
 mod owner;
 mod passwords;
-mod tokens;
+pub(super) mod tokens;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use confab_protocol::reject::{Reject, RejectCode};
 
 use super::auth::Actor;
 use super::log::Liveness;
-use super::store::LogState;
+use super::store::{LogPage, LogState};
 use super::{Core, access};
 
 /// A resume replays at most so many entries of a room by itself; past that the client pages.
@@ -56,7 +56,7 @@ impl Core {
         let mut states = states.map_err(|error| self.unavailable(&error))?;
         let mut entries = page.entries;
         let is_forward = matches!(history.range, HistoryRange::After(_));
-        trim(&mut entries, &mut states, is_forward);
+        trim(&mut entries, &mut states, history.range);
         let next = match (is_forward, entries.first(), entries.last()) {
             (true, _, Some(last)) if last.seq < page.state.head => last.seq,
             // A first message at the very start of the log has nothing before it.
@@ -77,9 +77,22 @@ impl Core {
         if is_other_history(cursor, page.state) {
             return Err(RejectCode::IncarnationChanged.into());
         }
-        let last = page.entries.last().map_or(Seq(0), |entry| entry.seq);
+        self.check_whole(cursor.room, cursor.seq, &page)?;
+        let last = page.entries.last().map_or(page.state.head, |entry| entry.seq);
         let next = if last < page.state.head { last } else { Seq(0) };
         Ok(Reply::Page(self::page(cursor.room, page.state, page.entries, next)))
+    }
+
+    /// A log has no gaps: one that has is damaged, and nothing is given for the whole of it.
+    fn check_whole(&self, room: RoomId, after: Seq, page: &LogPage) -> Result<(), Reject> {
+        let first = after.next().max(page.state.first_seq);
+        let seqs = (first.0..).zip(&page.entries);
+        let is_dense = seqs.into_iter().all(|(seq, entry)| entry.seq == Seq(seq));
+        if is_dense && (!page.entries.is_empty() || first > page.state.head) {
+            return Ok(());
+        }
+        let what = format!("the log of room {room} has a hole after {}", after.0);
+        Err(self.unavailable(&super::store::Error::Corrupt(what)))
     }
 
     /// Subscribes a connection to rooms from its cursors. What was missed follows as pushes, then what is new.
@@ -165,6 +178,11 @@ impl Core {
             self.delivery.detach(session, cursor.room);
             return Ok(None);
         };
+        if cursor.seq.next() < page.state.first_seq {
+            // Retired meanwhile: they are told so when they come back with their cursor.
+            return Err(RejectCode::IncarnationChanged.into());
+        }
+        self.check_whole(cursor.room, cursor.seq, &page)?;
         let allowed = page.entries.partition_point(|entry| entry.seq <= until);
         let (entries, _) = page.entries.split_at(page_len(&page.entries).min(allowed));
         let Some(last) = entries.last() else {
@@ -187,7 +205,7 @@ impl Core {
     pub async fn unsubscribe(&self, actor: &Actor, session: SessionId, target: RoomTarget) -> Result<Reply, Reject> {
         let room = match target {
             RoomTarget::Id(id) => id,
-            name @ RoomTarget::Name(_) => self.open_room(actor, name).await?.id,
+            name @ (RoomTarget::Name(_) | RoomTarget::Invite(_)) => self.open_room(actor, name).await?.id,
         };
         self.delivery.detach(session, room);
         Ok(Reply::Ok)
@@ -201,14 +219,21 @@ pub(super) fn page(room: RoomId, state: LogState, entries: Vec<Envelope>, next: 
 }
 
 /// Leaves out messages at the far end until the rest and what is known of it fit a page.
-fn trim(entries: &mut Vec<Envelope>, states: &mut Vec<MessageState>, is_forward: bool) {
+fn trim(entries: &mut Vec<Envelope>, states: &mut Vec<MessageState>, range: HistoryRange) {
+    // The end that is farther from what was asked for.
+    let is_end_far = |entries: &[Envelope]| match (range, entries.first(), entries.last()) {
+        (HistoryRange::Around(seq), Some(first), Some(last)) => {
+            last.seq.0.saturating_sub(seq.0) >= seq.0.saturating_sub(first.seq.0)
+        }
+        (range, ..) => matches!(range, HistoryRange::After(_)),
+    };
     let of_state = |state: &MessageState| -> usize {
         32 + state.reactions.iter().map(|reaction| 32 + reaction.emoji.len()).sum::<usize>()
     };
     let mut bytes =
         entries.iter().map(Envelope::payload_bytes).sum::<usize>() + states.iter().map(of_state).sum::<usize>();
     while bytes > PAGE_BYTES_MAX && entries.len() > 1 {
-        let gone = if is_forward { entries.pop() } else { Some(entries.remove(0)) };
+        let gone = if is_end_far(entries) { entries.pop() } else { Some(entries.remove(0)) };
         let Some(gone) = gone else { return };
         bytes -= gone.payload_bytes();
         if let Some(index) = states.iter().position(|state| state.seq == gone.seq) {

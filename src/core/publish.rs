@@ -41,6 +41,14 @@ pub struct Queued {
     acl_version: u64,
 }
 
+impl Queued {
+    /// Where it goes.
+    #[must_use]
+    pub const fn room(&self) -> RoomId {
+        self.room
+    }
+}
+
 impl Core {
     /// Admits a message.
     ///
@@ -50,7 +58,7 @@ impl Core {
         let Publish { room, client_id, resend, body, reply_to } = publish;
         let write = Write { room, client_id, resend };
         let replied = reply_to.map_or(0, |seq| seq.0).to_le_bytes();
-        let digest = digest(if reply_to.is_some() { &replied } else { &[] }, body.as_str().as_bytes());
+        let digest = digest("publish", &[&replied, body.as_str().as_bytes()]);
         let membership = match self.admit(actor, write, digest).await? {
             Admission::Granted(membership) => membership,
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
@@ -65,7 +73,9 @@ impl Core {
         let mentions = self.find_mentions(room, &body).await?;
         let change = Change::Message(Said { reply_to, mentions: mentions.clone() });
         let content = message(body, mentions);
-        Ok(self.queue(actor, order, write, Queueing { digest, altered, membership, content, change }).await)
+        Ok(self
+            .queue(actor, order, write, Queueing { digest, altered, membership, content, change, then: Vec::new() })
+            .await)
     }
 
     /// What every write begins with: is it a resend, is its author a writer here, are they too fast?
@@ -111,11 +121,11 @@ impl Core {
         write: Write,
         queueing: Queueing,
     ) -> Admitted {
-        let Queueing { digest, altered, membership, content, change } = queueing;
+        let Queueing { digest, altered, membership, content, change, then } = queueing;
         let (room, author, client_id, acl_version) = (write.room, actor.user, write.client_id, membership.acl_version);
         let payload = encode_entry(&Entry { author, client_id, content });
-        let order = order.admit();
-        let item = Item { room, author, client_id, digest, payload, altered, change, acl_version, order, then: None };
+        let order = order.admit(room);
+        let item = Item { room, author, client_id, digest, payload, altered, change, acl_version, order, then };
         let receipt = self.log.append(item).await;
         Admitted::Queued(Queued { receipt, altered, room, author, acl_version })
     }
@@ -266,13 +276,17 @@ pub(super) struct Queueing {
     pub(super) membership: Membership,
     pub(super) content: EntryContent,
     pub(super) change: Change,
+    pub(super) then: Vec<Item>,
 }
 
 /// Tells a resend from something else under the same client id: the first half of SHA-256 over what was asked.
-pub(super) fn digest(head: &[u8], body: &[u8]) -> [u8; 16] {
+pub(super) fn digest(command: &str, parts: &[&[u8]]) -> [u8; 16] {
     let mut context = digest::Context::new(&digest::SHA256);
-    context.update(head);
-    context.update(body);
+    // Each with its length: what is asked differently hashes differently.
+    for part in std::iter::once(&command.as_bytes()).chain(parts) {
+        context.update(&(part.len() as u64).to_le_bytes());
+        context.update(part);
+    }
     context.finish().as_ref().first_chunk().copied().unwrap_or_default()
 }
 

@@ -13,8 +13,9 @@ use super::Core;
 use super::access;
 use super::append::{Change, Decision, Item, Order};
 use super::auth::Actor;
+use super::auth::tokens::{opaque_hash, opaque_token};
 use super::publish::check_age;
-use super::store::{NewRoom, Outcome, new_incarnation};
+use super::store::{NewInvite, NewRoom, Outcome, RoomShape, new_incarnation, pair};
 
 impl Core {
     /// Creates a named room; its author owns it. The room's id is the client id, so a resend finds it.
@@ -35,33 +36,92 @@ impl Core {
             return Err(RejectCode::RoomNameTaken.into());
         }
         self.check_room_count(id, actor.user).await?;
-        let mut settings = RoomSettings { name: create.name, topic: create.topic, slow_mode_ms: 0 };
+        let mut settings = RoomSettings { name: create.name, topic: create.topic, slow_mode_ms: 0, retention_ms: 0 };
         self.check_room_text(actor, RoomId::NONE, &mut settings).await?;
         let RoomSettings { name, topic, .. } = settings;
         let content = EntryContent::RoomCreated { name: name.clone(), topic: topic.clone() };
-        let (incarnation, created) = (new_incarnation(self.clock.random()), self.clock.now());
-        let new = NewRoom { name, topic, incarnation, created };
-        let change = Change::CreateRoom(Box::new(new));
+        let change = self.creation(RoomShape::Named { name, topic, private: create.private });
         let note = self.note_item(actor, SelfNote::Joined(id));
-        self.append_own(own_item(actor, id, create.client_id, content, change, Some(note))).await?;
+        self.append_own(own_item(actor, id, create.client_id, content, change, vec![note])).await?;
         self.room_reply(actor, id).await
     }
 
-    /// Comes into an open room. Joining again changes nothing.
+    fn creation(&self, shape: RoomShape) -> Change {
+        let (incarnation, created) = (new_incarnation(self.clock.random()), self.clock.now());
+        Change::CreateRoom(Box::new(NewRoom { shape, incarnation, created }))
+    }
+
+    /// The room of the actor and somebody else, made when it is not there.
     ///
     /// # Errors
-    /// An unknown room, a ban, too many rooms or members.
+    /// No such user, too many rooms.
+    pub async fn direct(&self, actor: &Actor, client_id: ClientId, other: UserId) -> Result<Reply, Reject> {
+        check_age(client_id, self.clock.now())?;
+        self.limits.check_send(actor.user)?;
+        if other == actor.user {
+            return Err(RejectCode::UnknownUser.into());
+        }
+        let pair = pair(actor.user, other);
+        if let Some(room) = self.store.find_direct(pair).await.map_err(|error| self.unavailable(&error))? {
+            return self.room_reply(actor, room).await;
+        }
+        let self_room = self.store.find_self_room(other).await.map_err(|error| self.unavailable(&error))?;
+        let self_room = self_room.ok_or(RejectCode::UnknownUser)?;
+        let id = RoomId::from_u128(client_id.as_u128());
+        self.check_room_count(id, actor.user).await?;
+        self.check_room_count(id, other).await?;
+        let (role, display_name) = (RoomRole::Member, self.display_name(other).await?);
+        let content = EntryContent::Membership { user: other, change: MembershipChange::Joined, role, display_name };
+        let change = self.creation(RoomShape::Direct { pair, other });
+        let notes =
+            vec![self.note_item(actor, SelfNote::Joined(id)), self.note_for(other, self_room, SelfNote::Joined(id))];
+        self.append_own(own_item(actor, id, client_id, content, change, notes)).await?;
+        // Somebody may have been faster; there is one room of the two in any case.
+        let room = self.store.find_direct(pair).await.map_err(|error| self.unavailable(&error))?;
+        self.room_reply(actor, room.ok_or(RejectCode::ClientIdReused)?).await
+    }
+
+    /// A token that lets others into a room.
+    ///
+    /// # Errors
+    /// Not a moderator of a room that one can be invited to.
+    pub async fn invite(&self, actor: &Actor, room: RoomId, uses: u32, duration_ms: u64) -> Result<Reply, Reject> {
+        self.limits.check_send(actor.user)?;
+        let found = self.store.room(room, actor.user).await.map_err(|error| self.unavailable(&error))?;
+        let role = found.as_ref().and_then(|room| room.role).ok_or(RejectCode::NotMember)?;
+        let is_invited_to = found.is_some_and(|room| matches!(room.kind, RoomKind::Channel | RoomKind::Private));
+        if !is_invited_to || !access::has_right(access::rank(role, actor.role), access::Right::Moderate) {
+            return Err(RejectCode::Forbidden.into());
+        }
+        let now = self.clock.now();
+        let (token, hash) = opaque_token();
+        let expires = now.after(duration_ms);
+        let invite = NewInvite { hash, room, author: actor.user, uses, expires, now };
+        self.store.create_invite(invite).await.map_err(|error| self.unavailable(&error))?;
+        Ok(Reply::Invited { token, expires })
+    }
+
+    /// Comes into a room that is open, or by an invitation. Joining again changes nothing.
+    ///
+    /// # Errors
+    /// An unknown room, a ban, a bad invitation, too many rooms or members.
     pub async fn join_room(&self, actor: &Actor, target: RoomTarget) -> Result<Reply, Reject> {
         self.limits.check_send(actor.user)?;
-        let room = self.open_room(actor, target).await?;
-        match room.role {
-            Some(RoomRole::Banned) => return Err(RejectCode::Forbidden.into()),
-            Some(_) => return Ok(Reply::Room(room)),
-            None => {}
-        }
-        self.check_room_count(room.id, actor.user).await?;
-        self.append_membership(actor, room.id, MembershipChange::Joined).await?;
-        self.room_reply(actor, room.id).await
+        let invite = match &target {
+            RoomTarget::Invite(token) => Some(opaque_hash(token.expose())),
+            RoomTarget::Id(_) | RoomTarget::Name(_) => None,
+        };
+        let id = match (invite, target) {
+            (Some(hash), _) => {
+                let found = self.store.find_invite(hash).await.map_err(|error| self.unavailable(&error))?;
+                found.ok_or(RejectCode::InviteInvalid)?
+            }
+            (None, target) => self.open_room(actor, target).await?.id,
+        };
+        self.check_room_count(id, actor.user).await?;
+        let note = self.note_item(actor, SelfNote::Joined(id));
+        self.append_membership(actor, id, MembershipChange::Joined, Change::Join(invite), note).await?;
+        self.room_reply(actor, id).await
     }
 
     /// Goes out of a room. The entry of it is the last one that is delivered to them.
@@ -71,11 +131,12 @@ impl Core {
     pub async fn leave_room(&self, actor: &Actor, target: RoomTarget) -> Result<Reply, Reject> {
         self.limits.check_send(actor.user)?;
         let room = self.open_room(actor, target).await?;
-        if room.role.is_none() || room.kind != RoomKind::Channel {
+        if room.role.is_none() || !matches!(room.kind, RoomKind::Channel | RoomKind::Private) {
             return Err(RejectCode::NotMember.into());
         }
         self.memberships.remove(room.id, actor.user);
-        self.append_membership(actor, room.id, MembershipChange::Left).await?;
+        let note = self.note_item(actor, SelfNote::Left(room.id));
+        self.append_membership(actor, room.id, MembershipChange::Left, Change::Leave, note).await?;
         self.memberships.remove(room.id, actor.user);
         Ok(Reply::Ok)
     }
@@ -135,6 +196,7 @@ impl Core {
         let id = match target {
             RoomTarget::Id(id) => id,
             RoomTarget::Name(name) => self.find_room(&name).await?.ok_or(RejectCode::UnknownRoom)?,
+            RoomTarget::Invite(_) => return Err(RejectCode::UnknownRoom.into()),
         };
         let room = self.store.room(id, actor.user).await.map_err(|error| self.unavailable(&error))?;
         room.filter(|room| room.kind == RoomKind::Channel || room.role.is_some()).ok_or(RejectCode::UnknownRoom.into())
@@ -166,17 +228,18 @@ impl Core {
         Ok(Reply::Room(room.ok_or(RejectCode::UnknownRoom)?))
     }
 
-    async fn append_membership(&self, actor: &Actor, room: RoomId, change: MembershipChange) -> Result<(), Reject> {
-        let role = RoomRole::Member;
+    async fn append_membership(
+        &self,
+        actor: &Actor,
+        room: RoomId,
+        change: MembershipChange,
+        then: Change,
+        note: Item,
+    ) -> Result<(), Reject> {
         let display_name = actor.display_name.clone();
-        let content = EntryContent::Membership { user: actor.user, change, role, display_name };
-        let (change, note) = match change {
-            MembershipChange::Joined => (Change::Join(role), SelfNote::Joined(room)),
-            _ => (Change::Leave, SelfNote::Left(room)),
-        };
+        let content = EntryContent::Membership { user: actor.user, change, role: RoomRole::Member, display_name };
         let client_id = ClientId::new(self.clock.now(), self.clock.random());
-        let note = self.note_item(actor, note);
-        self.append_own(own_item(actor, room, client_id, content, change, Some(note))).await.map(drop)
+        self.append_own(own_item(actor, room, client_id, content, then, vec![note])).await.map(drop)
     }
 
     /// An entry of a user's own log.
@@ -185,8 +248,14 @@ impl Core {
     }
 
     fn note_item(&self, actor: &Actor, note: SelfNote) -> Item {
+        self.note_for(actor.user, actor.self_room, note)
+    }
+
+    /// An entry of somebody's own log.
+    pub(super) fn note_for(&self, user: UserId, self_room: RoomId, note: SelfNote) -> Item {
         let client_id = ClientId::new(self.clock.now(), self.clock.random());
-        own_item(actor, actor.self_room, client_id, EntryContent::SelfNote(note), Change::SelfNote, None)
+        let content = EntryContent::SelfNote(note);
+        item_of(user, self_room, client_id, content, Change::SelfNote, Vec::new())
     }
 
     /// Whether it was appended: what is so already is not done twice.
@@ -204,7 +273,7 @@ impl Core {
     /// An entry of the actor's own log that changes something elsewhere.
     pub(super) async fn append_self(&self, actor: &Actor, content: EntryContent, change: Change) -> Result<(), Reject> {
         let client_id = ClientId::new(self.clock.now(), self.clock.random());
-        self.append_own(own_item(actor, actor.self_room, client_id, content, change, None)).await.map(drop)
+        self.append_own(own_item(actor, actor.self_room, client_id, content, change, Vec::new())).await.map(drop)
     }
 }
 
@@ -215,10 +284,20 @@ fn own_item(
     client_id: ClientId,
     content: EntryContent,
     change: Change,
-    then: Option<Item>,
+    then: Vec<Item>,
 ) -> Item {
-    let author = actor.user;
+    item_of(actor.user, room, client_id, content, change, then)
+}
+
+fn item_of(
+    author: UserId,
+    room: RoomId,
+    client_id: ClientId,
+    content: EntryContent,
+    change: Change,
+    then: Vec<Item>,
+) -> Item {
     let payload = encode_entry(&Entry { author, client_id, content });
-    let (order, then) = (Order::none(), then.map(Box::new));
+    let order = Order::none();
     Item { room, author, client_id, digest: [0; 16], payload, altered: false, change, acl_version: 0, order, then }
 }

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use confab_protocol::command::{Appended, History, Member, MessageState, Room};
 use confab_protocol::limits::PAGE_BYTES_MAX;
 use confab_protocol::model::{
-    CaseId, ClientId, DeviceId, DeviceName, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomName, RoomRole,
-    SanctionKind, Seq, ServerRole, Topic, UserId, Username,
+    CaseId, ClientId, DeviceId, DeviceName, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomKind, RoomName,
+    RoomRole, SanctionKind, Seq, ServerRole, Topic, UserId, Username,
 };
 
-use super::append::{Decided, Item};
+use super::append::{Decided, InviteHash, Item};
 
 /// Why the store did not do it. Texts are for the operator's log, never for a peer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -176,12 +176,75 @@ impl Restriction {
     }
 }
 
-/// A named room to create.
+/// Two people, the smaller id first.
+pub type Pair = [UserId; 2];
+
+/// What a new room is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoomShape {
+    /// With a name, and open or entered by invitation.
+    Named {
+        /// Unique on the server.
+        name: RoomName,
+        /// May be empty.
+        topic: Topic,
+        /// Unknown to whoever is not in it.
+        private: bool,
+    },
+    /// Of its author and somebody else.
+    Direct {
+        /// Both.
+        pair: Pair,
+        /// The one who is not the author.
+        other: UserId,
+    },
+}
+
+impl RoomShape {
+    /// The kind of such a room.
+    #[must_use]
+    pub const fn kind(&self) -> RoomKind {
+        match self {
+            Self::Named { private: false, .. } => RoomKind::Channel,
+            Self::Named { private: true, .. } => RoomKind::Private,
+            Self::Direct { .. } => RoomKind::Direct,
+        }
+    }
+}
+
+/// The two as a pair.
+#[must_use]
+pub fn pair(one: UserId, other: UserId) -> Pair {
+    [one.min(other), one.max(other)]
+}
+
+/// A pair as stores keep it.
+#[must_use]
+pub fn pair_bytes(pair: Pair) -> [u8; 32] {
+    let [one, other] = pair.map(UserId::to_bytes);
+    let mut bytes = [0; 32];
+    bytes[..16].copy_from_slice(&one);
+    bytes[16..].copy_from_slice(&other);
+    bytes
+}
+
+/// An invitation to keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct NewInvite {
+    pub hash: InviteHash,
+    pub room: RoomId,
+    pub author: UserId,
+    pub uses: u32,
+    pub expires: Millis,
+    pub now: Millis,
+}
+
+/// A room to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct NewRoom {
-    pub name: RoomName,
-    pub topic: Topic,
+    pub shape: RoomShape,
     pub incarnation: Incarnation,
     pub created: Millis,
 }
@@ -305,6 +368,14 @@ pub trait Store: Send + Sync {
     // ---- rooms
     /// The id behind a name.
     async fn find_room(&self, name: RoomName) -> Result<Option<RoomId>>;
+    /// The room of two people.
+    async fn find_direct(&self, pair: Pair) -> Result<Option<RoomId>>;
+    /// The log of a user's own, if there is such a user.
+    async fn find_self_room(&self, user: UserId) -> Result<Option<RoomId>>;
+    /// Keeps an invitation, and forgets those that are too old.
+    async fn create_invite(&self, invite: NewInvite) -> Result<()>;
+    /// The room of an invitation, good or not.
+    async fn find_invite(&self, hash: InviteHash) -> Result<Option<RoomId>>;
     /// A room as this user sees it.
     async fn room(&self, room: RoomId, user: UserId) -> Result<Option<Room>>;
     /// Rooms of this user, or open ones, by id.
@@ -331,8 +402,11 @@ pub trait Store: Send + Sync {
     async fn read(&self, room: RoomId, reader: UserId, after: Seq, limit: usize) -> Result<Option<LogPage>>;
     /// Messages of a range, perhaps only answers to one, ascending, within the bounds of a page.
     async fn history(&self, reader: UserId, history: History) -> Result<Option<LogPage>>;
-    /// One entry.
-    async fn find_entry(&self, room: RoomId, seq: Seq) -> Result<Option<Envelope>>;
+    /// Retires what a room's retention has run out for: entries from the oldest on, and what stands beside them, in one
+    /// transaction of at most so many. Returns how many went; 0 when nothing is left to retire.
+    async fn retire(&self, now: Millis, limit: usize) -> Result<usize>;
+    /// Entries of these seqs, ascending; those that are not there are left out.
+    async fn find_entries(&self, room: RoomId, seqs: Vec<Seq>) -> Result<Vec<Envelope>>;
     /// What a message said before, ascending by rev.
     async fn revisions(&self, room: RoomId, seq: Seq) -> Result<Vec<Envelope>>;
     /// What else is known of messages, as this reader sees it; those of which nothing is are left out.

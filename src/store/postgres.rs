@@ -6,6 +6,7 @@ mod columns;
 mod effects;
 mod logs;
 mod options;
+mod retention;
 mod rooms;
 mod rows;
 mod tls;
@@ -15,14 +16,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use confab_protocol::command::{History, Member, MessageState, Room};
 use confab_protocol::model::{ClientId, DeviceId, Envelope, Millis, RoomId, RoomName, Seq, UserId, Username};
-use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
 use tokio_postgres::error::SqlState;
 
 pub use self::options::Options;
-use crate::core::append::{Decided, Item};
+use crate::core::append::{Decided, InviteHash, Item};
 use crate::core::store::{
-    Created, Error, LogPage, LoggedIn, Membership, NewLogin, NewRefresh, NewUser, Recorded, Refreshed, Result, Store,
-    Unappended, User,
+    Created, Error, LogPage, LoggedIn, Membership, NewInvite, NewLogin, NewRefresh, NewUser, Pair, Recorded, Refreshed,
+    Result, Store, Unappended, User,
 };
 
 mod migrations {
@@ -31,6 +32,10 @@ mod migrations {
 
 /// A connection is waited for so long, whether it is busy or new.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// An answer is waited for so long; the database has its own bound, but may not be there to keep it.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
+/// What every session is bound by, milliseconds in the database's own words.
+const SESSION: &str = "-c lock_timeout=10s -c statement_timeout=20s -c idle_in_transaction_session_timeout=30s";
 /// Whoever migrates holds this lock of the database, so that servers that start together do it one after the other.
 const MIGRATION_LOCK: i64 = 0x636f_6e66_6162;
 
@@ -108,9 +113,15 @@ impl Postgres {
     }
 
     async fn migrate(&self) -> Result<()> {
-        let mut client = self.others.get().await?;
+        // A connection of its own, which is not bound by the times of the others and not used again.
+        let mut client = Client::take(self.others.get().await?);
+        client.batch_execute("SET lock_timeout = 0; SET statement_timeout = 0").await?;
+        let encoding: String = client.query_one("SHOW server_encoding", &[]).await?.try_get(0)?;
+        if encoding != "UTF8" {
+            return Err(Error::Corrupt(format!("the database's encoding is {encoding}: make one with UTF8")));
+        }
         client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
-        let done = migrations::migrations::runner().set_grouped(true).run_async(&mut **client).await;
+        let done = migrations::migrations::runner().set_grouped(true).run_async(&mut *client).await;
         client.execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK]).await?;
         let report = done.map_err(|error| {
             Error::Unavailable(format!(
@@ -145,7 +156,7 @@ fn session(url: &tokio_postgres::Config) -> tokio_postgres::Config {
         .keepalives(true)
         .keepalives_idle(Duration::from_secs(15))
         .tcp_user_timeout(Duration::from_secs(20))
-        .options("-c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout=30s");
+        .options([SESSION, url.get_options().unwrap_or_default()].join(" ").trim_end());
     config
 }
 
@@ -154,7 +165,7 @@ macro_rules! store {
         #[async_trait]
         impl Store for Postgres {
             async fn ping(&self) -> Result<()> {
-                let client = self.writers.get().await?;
+                let client = self.others.get().await?;
                 rooms::ping(&client).await
             }
             fn writers(&self) -> usize {
@@ -172,7 +183,13 @@ macro_rules! store {
             }
             $(async fn $name(&self, $($arg: $type),*) -> Result<$out> {
                 let mut client = self.$pool.get().await?;
-                $run(&mut client, $($arg),*).await
+                let done = tokio::time::timeout(QUERY_TIMEOUT, $run(&mut client, $($arg),*)).await;
+                let done = done.unwrap_or_else(|_| Err(Error::Unavailable("the database does not answer".to_owned())));
+                if done.is_err() {
+                    // It may be in the middle of something, or hold a statement that is not good any more.
+                    drop(Client::take(client));
+                }
+                done
             })+
         }
     };
@@ -191,6 +208,11 @@ store! {
     others find_identity(user: UserId, device: DeviceId) -> Option<(User, u32)> = accounts::find_identity;
     others find_users(users: Vec<UserId>) -> Vec<Member> = accounts::find_users;
     others find_room(name: RoomName) -> Option<RoomId> = rooms::find_room;
+    others find_direct(pair: Pair) -> Option<RoomId> = rooms::find_direct;
+    others find_self_room(user: UserId) -> Option<RoomId> = rooms::find_self_room;
+    others find_invite(hash: InviteHash) -> Option<RoomId> = effects::find_invite;
+    others retire(now: Millis, limit: usize) -> usize = retention::retire;
+    others create_invite(invite: NewInvite) -> () = effects::create_invite;
     others room(room: RoomId, user: UserId) -> Option<Room> = rooms::room;
     others list_rooms(user: UserId, joined_only: bool, after: RoomId, limit: usize) -> Vec<Room> = rooms::list_rooms;
     others list_members(room: RoomId, after: UserId, limit: usize) -> Vec<Member> = rooms::list_members;
@@ -199,7 +221,7 @@ store! {
     others find_recorded(room: RoomId, author: UserId, client_id: ClientId) -> Option<Recorded> = logs::find_recorded;
     others read(room: RoomId, reader: UserId, after: Seq, limit: usize) -> Option<LogPage> = logs::read;
     others history(reader: UserId, history: History) -> Option<LogPage> = logs::history;
-    others find_entry(room: RoomId, seq: Seq) -> Option<Envelope> = effects::find_entry;
+    others find_entries(room: RoomId, seqs: Vec<Seq>) -> Vec<Envelope> = effects::find_entries;
     others revisions(room: RoomId, seq: Seq) -> Vec<Envelope> = effects::revisions;
     others message_states(room: RoomId, reader: UserId, seqs: Vec<Seq>) -> Vec<MessageState> = effects::message_states;
     others read_position(room: RoomId, seq: Seq) -> Option<(Seq, u64)> = effects::read_position;

@@ -5,6 +5,7 @@ mod accounts;
 mod append;
 mod effects;
 mod logs;
+mod retention;
 mod rooms;
 mod rows;
 mod threads;
@@ -17,10 +18,10 @@ use confab_protocol::model::{ClientId, DeviceId, Envelope, Millis, RoomId, RoomN
 use rusqlite::{Connection, OpenFlags};
 
 use self::threads::{Readers, Writer};
-use crate::core::append::{Decided, Item};
+use crate::core::append::{Decided, InviteHash, Item};
 use crate::core::store::{
-    Created, Error, LogPage, LoggedIn, Membership, NewLogin, NewRefresh, NewUser, Recorded, Refreshed, Result, Store,
-    Unappended, User,
+    Created, Error, LogPage, LoggedIn, Membership, NewInvite, NewLogin, NewRefresh, NewUser, Pair, Recorded, Refreshed,
+    Result, Store, Unappended, User,
 };
 
 mod migrations {
@@ -139,6 +140,8 @@ store! {
     write log_in(login: NewLogin) -> LoggedIn = accounts::log_in;
     write refresh(hash: [u8; 32], next: NewRefresh, now: Millis) -> Refreshed = accounts::refresh;
     write log_out(user: UserId, device: DeviceId) -> () = accounts::log_out;
+    write retire(now: Millis, limit: usize) -> usize = retention::retire;
+    write create_invite(invite: NewInvite) -> () = effects::create_invite;
     write append(batch: Vec<Item>, now: Millis) -> Vec<Decided> = append::append;
     write record(unappended: Unappended) -> Option<Recorded> = logs::record;
 
@@ -147,6 +150,9 @@ store! {
     read find_identity(user: UserId, device: DeviceId) -> Option<(User, u32)> = accounts::find_identity;
     read find_users(users: Vec<UserId>) -> Vec<Member> = accounts::find_users;
     read find_room(name: RoomName) -> Option<RoomId> = rooms::find_room;
+    read find_direct(pair: Pair) -> Option<RoomId> = rooms::find_direct;
+    read find_self_room(user: UserId) -> Option<RoomId> = rooms::find_self_room;
+    read find_invite(hash: InviteHash) -> Option<RoomId> = effects::find_invite;
     read room(room: RoomId, user: UserId) -> Option<Room> = rooms::room;
     read list_rooms(user: UserId, joined_only: bool, after: RoomId, limit: usize) -> Vec<Room> = rooms::list_rooms;
     read list_members(room: RoomId, after: UserId, limit: usize) -> Vec<Member> = rooms::list_members;
@@ -155,7 +161,7 @@ store! {
     read find_recorded(room: RoomId, author: UserId, client_id: ClientId) -> Option<Recorded> = logs::find_recorded;
     read read(room: RoomId, reader: UserId, after: Seq, limit: usize) -> Option<LogPage> = logs::read;
     read history(reader: UserId, history: History) -> Option<LogPage> = logs::history;
-    read find_entry(room: RoomId, seq: Seq) -> Option<Envelope> = effects::find_entry;
+    read find_entries(room: RoomId, seqs: Vec<Seq>) -> Vec<Envelope> = effects::find_entries;
     read revisions(room: RoomId, seq: Seq) -> Vec<Envelope> = effects::revisions;
     read message_states(room: RoomId, reader: UserId, seqs: Vec<Seq>) -> Vec<MessageState> = effects::message_states;
     read read_position(room: RoomId, seq: Seq) -> Option<(Seq, u64)> = effects::read_position;

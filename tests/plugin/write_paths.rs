@@ -24,7 +24,7 @@ const fn questions(command: &Command) -> u32 {
         Command::Publish(_) | Command::Edit(_) | Command::React(_) => 1,
         // Numbers, ids, and a reason that moderators answer for.
         Command::Delete(_) | Command::Pin(_) | Command::MarkRead { .. } | Command::SetRole(_) => 0,
-        Command::Sanction(_) => 0,
+        Command::Sanction(_) | Command::Direct { .. } | Command::Invite { .. } => 0,
         Command::JoinRoom(_) | Command::LeaveRoom(_) | Command::Unsubscribe(_) => 0,
         Command::Ping | Command::Login(_) | Command::Authenticate(_) | Command::Refresh(_) | Command::Logout => 0,
         Command::ListRooms { .. } | Command::ListMembers { .. } | Command::Profiles(_) => 0,
@@ -66,7 +66,8 @@ async fn each_asks_the_plugins_once() {
         }
         step += 1;
         if step == 1 {
-            let create = CreateRoom { client_id: client_id(), resend: false, name: name("den"), topic: topic() };
+            let create =
+                CreateRoom { client_id: client_id(), resend: false, name: name("den"), topic: topic(), private: false };
             asked.push(Command::CreateRoom(create));
         } else if step == 2 {
             let body = Body::parse("more").unwrap();
@@ -96,6 +97,7 @@ async fn each_asks_the_plugins_once() {
                     name: Some(name("lair")),
                     topic: None,
                     slow_mode_ms: Some(0),
+                    retention_ms: None,
                 }),
                 publish(room, client_id(), "said"),
                 Command::JoinRoom(RoomTarget::Id(room)),
@@ -114,6 +116,8 @@ async fn each_asks_the_plugins_once() {
     other.request(Command::JoinRoom(RoomTarget::Id(room))).await.unwrap();
     let reason = Reason::parse("because").unwrap();
     for command in [
+        Command::Direct { client_id: client_id(), user: bob },
+        Command::Invite { room, uses: 1, duration_ms: 1_000 },
         Command::SetRole(SetRole { write: write(room), user: bob, role: RoomRole::Guest }),
         Command::Sanction(SanctionUser {
             write: write(room),

@@ -270,7 +270,7 @@ async fn import(server: &TestServer, room: RoomId, author: UserId, count: usize)
             change,
             acl_version: 0,
             order,
-            then: None,
+            then: Vec::new(),
         }
     };
     for start in (0..count).step_by(500) {

@@ -10,6 +10,7 @@ use confab_protocol::command::{Command, Login, Register, Reply, Secret, Session}
 use confab_protocol::model::{DeviceName, Username};
 
 use crate::support::Transport;
+use crate::support::postgres::Cluster;
 use crate::support::raw::{Raw, Target, client_id, publish};
 
 const PASSWORD: &str = "canary-password-1f0c";
@@ -38,11 +39,12 @@ impl Drop for Running {
 }
 
 impl Running {
-    fn start() -> Self {
+    fn start(database: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let store = database.map_or(String::new(), |url| format!("[store]\nurl = {url:?}\n"));
         let config = format!(
             "data_dir = {:?}\n[listen]\nhttp = \"127.0.0.1:0\"\nquic = \"127.0.0.1:0\"\nops = \"127.0.0.1:0\"\n\
-             [auth]\nbcrypt_cost = 10\n[log]\nformat = \"json\"\nfilter = {FILTER:?}\n",
+             [auth]\nbcrypt_cost = 10\n[log]\nformat = \"json\"\nfilter = {FILTER:?}\n{store}",
             folder.path().join("data")
         );
         let path = folder.path().join("confab.toml");
@@ -149,9 +151,47 @@ async fn plant(server: &Running, transport: Transport) -> (Vec<Session>, Vec<Str
 
 #[tokio::test(flavor = "multi_thread")]
 async fn planted_secrets_stay_where_they_are() {
-    let server = Running::start();
-    let (mut sessions, mut answers) = plant(&server, Transport::Quic).await;
-    let (more, errors) = plant(&server, Transport::WebSocket).await;
+    let server = Running::start(None);
+    let secrets = plant_and_search(&server).await;
+    let mut stored = Vec::new();
+    files(&server.folder.path().join("data"), &mut stored);
+    assert!(stored.iter().any(|path| path.ends_with("confab.db-wal")), "{stored:?}");
+    let mut found = Vec::new();
+    for path in &stored {
+        let bytes = std::fs::read(path).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        let leaked = secrets.iter().filter(|secret| text.contains(secret.as_str()));
+        found.extend(leaked.map(|secret| format!("{}: {secret}", path.display())));
+    }
+    assert!(found.is_empty(), "{found:#?}");
+    let database = stored.iter().filter(|path| path.to_string_lossy().contains("confab.db"));
+    assert!(
+        database.map(|path| std::fs::read(path).unwrap()).any(|bytes| holds(&bytes, BODY)),
+        "the search finds what is there"
+    );
+}
+
+/// The client library of the database prints what it is given, when it is asked to.
+#[tokio::test(flavor = "multi_thread")]
+async fn planted_secrets_stay_where_they_are_with_a_database() {
+    let fresh = || {
+        let name = Cluster::shared().fresh_database();
+        (Cluster::shared().url(&name), name)
+    };
+    let (url, name) = tokio::task::spawn_blocking(fresh).await.unwrap();
+    let secrets = plant_and_search(&Running::start(Some(&url))).await;
+    let dump = tokio::task::spawn_blocking(move || Cluster::shared().dump(&name)).await.unwrap();
+    let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let is_there = |secret: &String| dump.contains(secret) || dump.contains(&hex(secret));
+    let found: Vec<&String> = secrets.iter().filter(|secret| is_there(secret)).collect();
+    assert!(found.is_empty(), "{found:#?}");
+    assert!(is_there(&BODY.to_owned()), "the search finds what is there");
+}
+
+/// Plants them and looks through log, metrics and answers; what must not be in the store either.
+async fn plant_and_search(server: &Running) -> Vec<String> {
+    let (mut sessions, mut answers) = plant(server, Transport::Quic).await;
+    let (more, errors) = plant(server, Transport::WebSocket).await;
     sessions.extend(more);
     answers.extend(errors);
     let credentials = |name: &str, password: &str| format!(r#"{{"username":"{name}","password":"{password}"}}"#);
@@ -179,7 +219,9 @@ async fn planted_secrets_stay_where_they_are() {
     let mut found = Vec::new();
     let text = String::from_utf8_lossy(&log);
     for secret in secrets.iter().map(String::as_str).chain([BODY]) {
-        if text.contains(secret) {
+        // As text, and as a list of bytes.
+        let bytes = secret.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", ");
+        if text.contains(secret) || text.contains(&bytes) {
             found.push(format!("log: {}", text.lines().find(|line| line.contains(secret)).unwrap_or_default()));
         }
         if metrics.contains(secret) {
@@ -189,19 +231,6 @@ async fn planted_secrets_stay_where_they_are() {
             found.push(format!("answer: {answer}"));
         }
     }
-    let mut stored = Vec::new();
-    files(&server.folder.path().join("data"), &mut stored);
-    assert!(stored.iter().any(|path| path.ends_with("confab.db-wal")), "{stored:?}");
-    for path in &stored {
-        let bytes = std::fs::read(path).unwrap();
-        let text = String::from_utf8_lossy(&bytes);
-        let leaked = secrets.iter().filter(|secret| text.contains(secret.as_str()));
-        found.extend(leaked.map(|secret| format!("{}: {secret}", path.display())));
-    }
     assert!(found.is_empty(), "{found:#?}");
-    let database = stored.iter().filter(|path| path.to_string_lossy().contains("confab.db"));
-    assert!(
-        database.map(|path| std::fs::read(path).unwrap()).any(|bytes| holds(&bytes, BODY)),
-        "the search finds what is there"
-    );
+    secrets
 }

@@ -2,10 +2,12 @@
 
 use bytes::Bytes;
 use confab::core::append::{Act, Amend, Change, Decided, Decision, Item, Said};
+use confab::core::store::{NewInvite, NewRoom, RoomShape, pair};
 use confab_protocol::command::{History, HistoryRange};
 use confab_protocol::limits::REACTIONS_MAX;
 use confab_protocol::model::{
-    Emoji, Millis, RoomId, RoomRole, RoomSettings, SanctionKind, Seq, ServerRole, UserId, Username,
+    Emoji, Millis, RoomId, RoomKind, RoomName, RoomRole, RoomSettings, SanctionKind, Seq, ServerRole, Topic, UserId,
+    Username,
 };
 use confab_protocol::reject::RejectCode;
 
@@ -26,6 +28,12 @@ super::cases![
     a_slow_room_asks_for_time,
     marks_only_go_forward_and_count_what_is_unread,
     mentions_are_counted_until_read,
+    a_private_room_is_entered_by_invitation,
+    two_people_have_one_room,
+    what_is_too_old_is_retired_from_the_front,
+    rank_on_the_server_counts_on_both_sides,
+    to_mute_the_banned_does_not_let_them_in,
+    an_edit_says_anew_whom_it_mentions,
 ];
 
 fn act(scene: &Scene, room: RoomId, author: UserId, act: Act) -> Item {
@@ -35,6 +43,11 @@ fn act(scene: &Scene, room: RoomId, author: UserId, act: Act) -> Item {
 
 fn emoji(text: &str) -> Emoji {
     Emoji::parse(text).unwrap()
+}
+
+fn settings(name: &str, slow_mode_ms: u32) -> RoomSettings {
+    let (name, topic) = (RoomName::parse(name).unwrap(), Topic::parse("talk").unwrap());
+    RoomSettings { name, topic, slow_mode_ms, retention_ms: 0 }
 }
 
 const fn refused(code: RejectCode) -> Decision {
@@ -81,12 +94,13 @@ impl Scene {
 
 async fn an_edit_writes_over_and_keeps_what_was_said(scene: Scene) {
     let (room, [owner, ..]) = scene.company().await;
-    let said = scene.store.find_entry(room, Seq(5)).await.unwrap().unwrap();
-    let edited = scene.append(vec![act(&scene, room, owner, Act::Edit(Seq(5), bytes("second")))]).await.remove(0);
+    let said = scene.store.find_entries(room, vec![Seq(5)]).await.unwrap().remove(0);
+    let edited =
+        scene.append(vec![act(&scene, room, owner, Act::Edit(Seq(5), bytes("second"), Vec::new()))]).await.remove(0);
     assert_eq!(seq(&edited.decision), Some(8));
     let now = edited.rewritten.unwrap();
     assert_eq!((now.seq, now.rev, now.time, &now.payload), (Seq(5), 1, said.time, &bytes("second")));
-    scene.act(room, owner, Act::Edit(Seq(5), bytes("third"))).await;
+    scene.act(room, owner, Act::Edit(Seq(5), bytes("third"), Vec::new())).await;
     assert_eq!(scene.texts(room, owner, None).await[0], (5, 2, bytes("third")));
     let before = scene.store.revisions(room, Seq(5)).await.unwrap();
     let before: Vec<_> = before.into_iter().map(|entry| (entry.seq.0, entry.rev, entry.payload)).collect();
@@ -108,10 +122,13 @@ async fn only_its_author_edits_a_message(scene: Scene) {
         (member, 1, RejectCode::UnknownMessage),
         (member, 99, RejectCode::UnknownMessage),
     ] {
-        assert_eq!(scene.act(room, author, Act::Edit(Seq(target), bytes("mine"))).await, refused(code));
+        assert_eq!(scene.act(room, author, Act::Edit(Seq(target), bytes("mine"), Vec::new())).await, refused(code));
     }
     let stranger = scene.user("dora").await.id;
-    assert_eq!(scene.act(room, stranger, Act::Edit(Seq(7), bytes("x"))).await, refused(RejectCode::NotMember));
+    assert_eq!(
+        scene.act(room, stranger, Act::Edit(Seq(7), bytes("x"), Vec::new())).await,
+        refused(RejectCode::NotMember)
+    );
     assert_eq!(scene.head(room, owner).await, Seq(7));
 }
 
@@ -125,7 +142,7 @@ async fn what_is_deleted_is_gone_but_for_moderators(scene: Scene) {
     assert_eq!(scene.texts(room, owner, None).await.len(), 3, "all of them or none");
     assert!(seq(&scene.act(room, moderator, delete(&[5, 6])).await).is_some());
     assert_eq!(scene.texts(room, owner, None).await.len(), 1);
-    let stone = scene.store.find_entry(room, Seq(5)).await.unwrap().unwrap();
+    let stone = scene.store.find_entries(room, vec![Seq(5)]).await.unwrap().remove(0);
     assert_eq!((stone.rev, stone.payload), (1, bytes("gone")));
     assert_eq!(scene.store.revisions(room, Seq(5)).await.unwrap().len(), 1);
     assert!(
@@ -133,7 +150,10 @@ async fn what_is_deleted_is_gone_but_for_moderators(scene: Scene) {
         "nor what stood beside it"
     );
     assert_eq!(scene.act(room, moderator, delete(&[5])).await, refused(RejectCode::UnknownMessage));
-    assert_eq!(scene.act(room, owner, Act::Edit(Seq(5), bytes("back"))).await, refused(RejectCode::UnknownMessage));
+    assert_eq!(
+        scene.act(room, owner, Act::Edit(Seq(5), bytes("back"), Vec::new())).await,
+        refused(RejectCode::UnknownMessage)
+    );
     assert!(seq(&scene.act(room, member, delete(&[7])).await).is_some(), "one's own");
 }
 
@@ -142,8 +162,8 @@ async fn a_batch_amends_what_it_appends(scene: Scene) {
     let said = scene.item(room, owner, Change::Message(Said::default()));
     let batch = vec![
         said,
-        act(&scene, room, owner, Act::Edit(Seq(8), bytes("second"))),
-        act(&scene, room, owner, Act::Edit(Seq(8), bytes("third"))),
+        act(&scene, room, owner, Act::Edit(Seq(8), bytes("second"), Vec::new())),
+        act(&scene, room, owner, Act::Edit(Seq(8), bytes("third"), Vec::new())),
         act(&scene, room, owner, Act::React(Seq(8), emoji("+"), true)),
         act(&scene, room, owner, Act::React(Seq(8), emoji("+"), true)),
         act(&scene, room, owner, Act::Delete(vec![(Seq(8), bytes("gone"))])),
@@ -154,7 +174,7 @@ async fn a_batch_amends_what_it_appends(scene: Scene) {
     assert_eq!(seqs, [Some(8), Some(9), Some(10), Some(11), None, Some(12), None]);
     assert_eq!((&decisions[4], &decisions[6]), (&Decision::Unchanged, &refused(RejectCode::UnknownMessage)));
     let revs: Vec<u32> = scene.store.revisions(room, Seq(8)).await.unwrap().iter().map(|it| it.rev).collect();
-    assert_eq!((revs, scene.store.find_entry(room, Seq(8)).await.unwrap().unwrap().rev), (vec![0, 1, 2], 3));
+    assert_eq!((revs, scene.store.find_entries(room, vec![Seq(8)]).await.unwrap().remove(0).rev), (vec![0, 1, 2], 3));
 }
 
 async fn reactions_are_counted_once_each(scene: Scene) {
@@ -203,11 +223,8 @@ async fn pins_and_answers_are_told(scene: Scene) {
 async fn settings_take_rank_and_a_free_name(scene: Scene) {
     let (room, [owner, moderator, _]) = scene.company().await;
     let other = scene.room(owner, "two").await;
-    let new = |name: &str| {
-        let new = scene.new_room(name);
-        RoomSettings { name: new.name, topic: new.topic, slow_mode_ms: 5_000 }
-    };
-    let renamed = |name| Act::Settings(new(name), true);
+    let new = |name: &str| settings(name, 5_000);
+    let renamed = |name| Act::Settings { base: settings("one", 0), settings: new(name) };
     assert_eq!(scene.act(room, moderator, renamed("three")).await, refused(RejectCode::Forbidden));
     assert_eq!(scene.act(room, owner, renamed("two")).await, refused(RejectCode::RoomNameTaken));
     assert!(seq(&scene.act(room, owner, renamed("three")).await).is_some());
@@ -215,7 +232,11 @@ async fn settings_take_rank_and_a_free_name(scene: Scene) {
     assert_eq!((told.name.as_str(), told.slow_mode_ms), ("three", 5_000));
     assert_eq!(scene.store.find_room(new("three").name).await.unwrap(), Some(room));
     assert_eq!(scene.store.find_room(new("one").name).await.unwrap(), None);
-    assert!(seq(&scene.act(other, owner, renamed("one")).await).is_some(), "a name that was left is free");
+    assert_eq!(scene.act(room, owner, renamed("four")).await, refused(RejectCode::ChangedMeanwhile));
+    let back = Act::Settings { base: settings("two", 0), settings: new("one") };
+    assert!(seq(&scene.act(other, owner, back.clone()).await).is_some(), "a name that was left is free");
+    let same = Act::Settings { base: new("one"), settings: new("one") };
+    assert_eq!(scene.act(other, owner, same).await, Decision::Unchanged);
 }
 
 async fn nobody_acts_on_their_own_rank(scene: Scene) {
@@ -227,6 +248,7 @@ async fn nobody_acts_on_their_own_rank(scene: Scene) {
         (member, ban(moderator), RejectCode::Forbidden),
         (moderator, Act::SetRole(member, RoomRole::Guest), RejectCode::Forbidden),
         (owner, ban(owner), RejectCode::Forbidden),
+        (member, Act::SetRole(member, RoomRole::Moderator), RejectCode::Forbidden),
         (owner, ban(UserId::from_u128(7)), RejectCode::UnknownUser),
     ] {
         assert_eq!(scene.act(room, author, what.clone()).await, refused(code), "{what:?}");
@@ -284,9 +306,7 @@ async fn nothing_of_the_banned_follows_the_ban(scene: Scene) {
 
 async fn a_slow_room_asks_for_time(scene: Scene) {
     let (room, [owner, moderator, member]) = scene.company().await;
-    let new = scene.new_room("one");
-    let settings = RoomSettings { name: new.name, topic: new.topic, slow_mode_ms: 5_000 };
-    scene.act(room, owner, Act::Settings(settings, false)).await;
+    scene.act(room, owner, Act::Settings { base: settings("one", 0), settings: settings("one", 5_000) }).await;
     let version = scene.store.membership(room, member).await.unwrap().unwrap().acl_version;
     let post = |author| Item { acl_version: version, ..scene.item(room, author, Change::Message(Said::default())) };
     let start = START.after(100_000);
@@ -351,4 +371,145 @@ async fn mentions_are_counted_until_read(scene: Scene) {
     assert_eq!(told().await, 1);
     scene.act(room, owner, Act::Delete(vec![(Seq(9), bytes("gone"))])).await;
     assert_eq!(told().await, 0, "who mentions no more");
+}
+
+async fn a_private_room_is_entered_by_invitation(scene: Scene) {
+    let [alice, bob, carol, dora] =
+        ["alice", "bob", "carol", "dora"].map(|name| scene.new_user(name, ServerRole::User));
+    for user in [&alice, &bob, &carol, &dora] {
+        scene.store.create_user(user.clone()).await.unwrap();
+    }
+    let room = RoomId::from_u128(scene.client_id().as_u128());
+    let (name, topic) = (RoomName::parse("den").unwrap(), Topic::parse("").unwrap());
+    let new = NewRoom { shape: RoomShape::Named { name, topic, private: true }, ..scene.new_room("den") };
+    scene.append_one(scene.item(room, alice.id, Change::CreateRoom(Box::new(new)))).await;
+    assert_eq!(scene.store.room(room, alice.id).await.unwrap().unwrap().kind, RoomKind::Private);
+    assert!(scene.store.list_rooms(bob.id, false, RoomId::NONE, 10).await.unwrap().is_empty());
+    assert_eq!(scene.store.list_rooms(alice.id, true, RoomId::NONE, 10).await.unwrap().len(), 1);
+    assert_eq!(scene.join(room, bob.id).await, refused(RejectCode::UnknownRoom));
+    let invite = |hash: u8, room, uses| NewInvite {
+        hash: [hash; 32],
+        room,
+        author: alice.id,
+        uses,
+        expires: START.after(60_000),
+        now: START,
+    };
+    scene.store.create_invite(invite(1, room, 2)).await.unwrap();
+    let elsewhere = scene.room(alice.id, "two").await;
+    scene.store.create_invite(invite(2, elsewhere, 2)).await.unwrap();
+    assert_eq!(scene.store.find_invite([1; 32]).await.unwrap(), Some(room));
+    assert_eq!(scene.store.find_invite([9; 32]).await.unwrap(), None);
+    let come = |user, hash: u8| scene.item(room, user, Change::Join(Some([hash; 32])));
+    assert_eq!(scene.append_one(come(bob.id, 2)).await, refused(RejectCode::InviteInvalid), "of another room");
+    // Two of three that come at once, and one who is in uses nothing up.
+    let batch = vec![come(bob.id, 1), come(bob.id, 1), come(carol.id, 1), come(dora.id, 1)];
+    let decided: Vec<Decision> = scene.append(batch).await.into_iter().map(|it| it.decision).collect();
+    assert!(seq(&decided[0]).is_some() && decided[1] == Decision::Unchanged && seq(&decided[2]).is_some());
+    assert_eq!(decided[3], refused(RejectCode::InviteInvalid));
+    assert_eq!(scene.append_one(come(dora.id, 1)).await, refused(RejectCode::InviteInvalid), "used up");
+    scene.store.create_invite(invite(3, room, 2)).await.unwrap();
+    assert_eq!(scene.at(START.after(60_000), come(dora.id, 3)).await, refused(RejectCode::InviteInvalid), "too old");
+    let later = NewInvite { now: START.after(60_001), expires: START.after(90_000), ..invite(4, room, 1) };
+    scene.store.create_invite(later).await.unwrap();
+    assert_eq!(scene.store.find_invite([3; 32]).await.unwrap(), None, "what is too old is forgotten");
+}
+
+async fn two_people_have_one_room(scene: Scene) {
+    let (alice, bob) = (scene.user("alice").await, scene.user("bob").await);
+    let both = pair(alice.id, bob.id);
+    assert_eq!(both, pair(bob.id, alice.id));
+    let direct = |author: UserId, other: UserId| {
+        let new = NewRoom { shape: RoomShape::Direct { pair: both, other }, ..scene.new_room("x") };
+        let room = RoomId::from_u128(scene.client_id().as_u128());
+        scene.item(room, author, Change::CreateRoom(Box::new(new)))
+    };
+    let (first, second) = (direct(alice.id, bob.id), direct(bob.id, alice.id));
+    let room = first.room;
+    let decided: Vec<Decision> = scene.append(vec![first, second]).await.into_iter().map(|it| it.decision).collect();
+    assert_eq!((seq(&decided[0]), &decided[1]), (Some(1), &Decision::Unchanged));
+    assert_eq!(scene.append_one(direct(bob.id, alice.id)).await, Decision::Unchanged);
+    assert_eq!(scene.store.find_direct(both).await.unwrap(), Some(room));
+    for user in [&alice, &bob] {
+        let told = scene.store.room(room, user.id).await.unwrap().unwrap();
+        assert_eq!((told.kind, told.members, told.role), (RoomKind::Direct, 2, Some(RoomRole::Member)));
+        assert_eq!(told.name, "");
+        assert_eq!(scene.store.find_self_room(user.id).await.unwrap(), Some(user.self_room));
+    }
+    assert!(seq(&scene.say(room, bob.id).await).is_some());
+    let stranger = scene.user("carol").await.id;
+    assert_eq!(scene.join(room, stranger).await, refused(RejectCode::UnknownRoom));
+}
+
+async fn what_is_too_old_is_retired_from_the_front(scene: Scene) {
+    let owner = scene.user("alice").await.id;
+    let room = scene.room(owner, "one").await;
+    let other = scene.room(owner, "two").await;
+    let day = 24 * 3_600_000;
+    let mut edited = None;
+    for n in 0..10 {
+        let now = START.after(day * n);
+        for room in [room, other] {
+            let said = scene.item(room, owner, Change::Message(Said::default()));
+            edited = seq(&scene.at(now, said).await);
+        }
+        if n == 1 {
+            let seq = Seq(edited.unwrap());
+            scene.at(now, act(&scene, room, owner, Act::Edit(seq, bytes("second"), Vec::new()))).await;
+            scene.at(now, act(&scene, room, owner, Act::React(seq, emoji("+"), true))).await;
+        }
+    }
+    let now = START.after(day * 10);
+    assert_eq!(scene.store.retire(now, 100).await.unwrap(), 0, "nobody asked for it");
+    let keep = RoomSettings { retention_ms: 5 * day, ..settings("one", 0) };
+    scene.at(now, act(&scene, room, owner, Act::Settings { base: settings("one", 0), settings: keep })).await;
+    assert_eq!(scene.store.room(room, owner).await.unwrap().unwrap().retention_ms, 5 * day);
+    let head = scene.head(room, owner).await;
+    let mut gone = Vec::new();
+    while let Some(count) = Some(scene.store.retire(now, 3).await.unwrap()).filter(|count| *count > 0) {
+        gone.push(count);
+    }
+    // Its making, five messages of days 0 to 4, an edit and a reaction.
+    assert_eq!(gone, [3, 3, 2]);
+    let page = scene.store.read(room, owner, Seq(0), 200).await.unwrap().unwrap();
+    assert_eq!((page.state.first_seq, page.state.head, page.entries[0].seq), (Seq(9), head, Seq(9)));
+    assert!(scene.store.revisions(room, Seq(3)).await.unwrap().is_empty());
+    assert!(scene.store.message_states(room, owner, vec![Seq(3)]).await.unwrap().is_empty());
+    assert_eq!(seq(&scene.at(now, scene.item(room, owner, Change::Message(Said::default()))).await), Some(head.0 + 1));
+    let untouched = scene.store.read(other, owner, Seq(0), 200).await.unwrap().unwrap();
+    assert_eq!((untouched.state.first_seq, untouched.entries.len()), (Seq(1), 11));
+}
+
+/// Whoever owns the server is nobody's to put out, as whatever they came into the room.
+async fn rank_on_the_server_counts_on_both_sides(scene: Scene) {
+    let (owner, boss) = (scene.user("alice").await.id, scene.new_user("boss", ServerRole::Owner));
+    scene.store.create_user(boss.clone()).await.unwrap();
+    let room = scene.room(owner, "one").await;
+    scene.join(room, boss.id).await;
+    let ban = |user| Act::Sanction(user, SanctionKind::Ban, None);
+    assert_eq!(scene.act(room, owner, ban(boss.id)).await, refused(RejectCode::Forbidden));
+    let by_server = |what| {
+        let amend = Amend { server_role: ServerRole::Owner, act: what };
+        scene.item(room, boss.id, Change::Amend(Box::new(amend)))
+    };
+    assert_eq!(scene.append_one(by_server(ban(boss.id))).await, refused(RejectCode::Forbidden), "nor their own");
+    let role = Act::SetRole(boss.id, RoomRole::Admin);
+    assert_eq!(scene.append_one(by_server(role)).await, refused(RejectCode::Forbidden));
+}
+
+async fn to_mute_the_banned_does_not_let_them_in(scene: Scene) {
+    let (room, [_, moderator, member]) = scene.company().await;
+    let sanction = |kind| act(&scene, room, moderator, Act::Sanction(member, kind, None));
+    let decided = scene.append(vec![sanction(SanctionKind::Ban), sanction(SanctionKind::Mute)]).await;
+    assert_eq!(decided[1].decision, refused(RejectCode::UnknownUser));
+    assert_eq!(scene.join(room, member).await, refused(RejectCode::Forbidden));
+}
+
+async fn an_edit_says_anew_whom_it_mentions(scene: Scene) {
+    let (room, [owner, moderator, member]) = scene.company().await;
+    let mentions = async |user| scene.store.room(room, user).await.unwrap().unwrap().mentions;
+    scene.append_one(scene.item(room, owner, Change::Message(Said { reply_to: None, mentions: vec![member] }))).await;
+    assert_eq!((mentions(moderator).await, mentions(member).await), (0, 1));
+    scene.act(room, owner, Act::Edit(Seq(8), bytes("second"), vec![moderator])).await;
+    assert_eq!((mentions(moderator).await, mentions(member).await), (1, 0));
 }

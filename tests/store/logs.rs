@@ -133,12 +133,12 @@ async fn what_follows_is_appended_with_it_or_not_at_all(scene: Scene) {
     let room = scene.room(alice.id, "one").await;
     let with_note = |change| {
         let note = scene.item(bob.self_room, bob.id, Change::SelfNote);
-        Item { then: Some(Box::new(note)), ..scene.item(room, bob.id, change) }
+        Item { then: vec![note], ..scene.item(room, bob.id, change) }
     };
-    let join = || with_note(Change::Join(RoomRole::Member));
+    let join = || with_note(Change::Join(None));
     let decided = scene.append(vec![join(), join()]).await;
-    assert_eq!(decided[0].then.as_ref().and_then(seq), Some(1));
-    assert!(decided[1].decision == Decision::Unchanged && decided[1].then.is_none());
+    assert_eq!(decided[0].then.first().and_then(seq), Some(1));
+    assert!(decided[1].decision == Decision::Unchanged && decided[1].then.is_empty());
     assert_eq!(scene.head(bob.self_room, bob.id).await, Seq(1));
 }
 

@@ -4,6 +4,7 @@ mod accounts;
 mod amends;
 mod logs;
 mod postgres;
+mod races;
 mod refresh;
 
 use std::pin::Pin;
@@ -12,12 +13,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use confab::core::append::{Change, Decided, Decision, Item, Order};
-use confab::core::store::{NewLogin, NewRoom, NewUser, Store};
+use confab::core::store::{NewLogin, NewRoom, NewUser, RoomShape, Store};
 use confab::store::postgres::Postgres;
 use confab::store::sqlite::Sqlite;
 use confab_protocol::model::{
-    ClientId, DeviceId, DeviceName, DisplayName, Incarnation, Millis, RoomId, RoomName, RoomRole, Seq, ServerRole,
-    Topic, UserId, Username,
+    ClientId, DeviceId, DeviceName, DisplayName, Incarnation, Millis, RoomId, RoomName, Seq, ServerRole, Topic, UserId,
+    Username,
 };
 
 type Case = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -88,7 +89,7 @@ impl Scene {
             change,
             acl_version: 0,
             order: Order::none(),
-            then: None,
+            then: Vec::new(),
         }
     }
 
@@ -111,11 +112,12 @@ impl Scene {
 
     fn new_room(&self, name: &str) -> NewRoom {
         let (name, topic) = (RoomName::parse(name).unwrap(), Topic::parse("talk").unwrap());
-        NewRoom { name, topic, incarnation: Incarnation(self.next() + 1), created: START }
+        let shape = RoomShape::Named { name, topic, private: false };
+        NewRoom { shape, incarnation: Incarnation(self.next() + 1), created: START }
     }
 
     async fn join(&self, room: RoomId, user: UserId) -> Decision {
-        self.append_one(self.item(room, user, Change::Join(RoomRole::Member))).await
+        self.append_one(self.item(room, user, Change::Join(None))).await
     }
 
     async fn leave(&self, room: RoomId, user: UserId) -> Decision {
@@ -144,6 +146,23 @@ async fn sqlite_keeps_to_the_contract() {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(Sqlite::open(&folder.path().join("confab.db"), 2).unwrap());
         run("sqlite", name, *case, store).await;
+    }
+}
+
+/// Apart from the others: they take longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn races_on_sqlite_have_one_outcome() {
+    for (name, case) in races::CASES {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Sqlite::open(&folder.path().join("confab.db"), 2).unwrap());
+        run("sqlite", name, *case, store).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn races_on_postgres_have_one_outcome() {
+    for (name, case) in races::CASES {
+        run("postgres", name, *case, Arc::new(postgres().await)).await;
     }
 }
 

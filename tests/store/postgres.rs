@@ -43,7 +43,7 @@ async fn servers_on_one_database_append_to_the_same_rooms() {
     let batch = |_| -> Vec<Item> {
         let item = |n: usize| {
             let then = scene.item(bob.self_room, bob.id, Change::SelfNote);
-            Item { then: Some(Box::new(then)), ..scene.item(rooms[n % 2], alice.id, Change::Message(Said::default())) }
+            Item { then: vec![then], ..scene.item(rooms[n % 2], alice.id, Change::Message(Said::default())) }
         };
         (0..10).map(item).collect()
     };

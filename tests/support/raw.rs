@@ -272,7 +272,7 @@ impl Raw {
             Ok(reply) => reply,
             Err(_) => {
                 let topic = Topic::parse("").unwrap();
-                let create = CreateRoom { client_id: client_id(), resend: false, name, topic };
+                let create = CreateRoom { client_id: client_id(), resend: false, name, topic, private: false };
                 self.request(Command::CreateRoom(create)).await.unwrap()
             }
         };

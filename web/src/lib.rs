@@ -199,7 +199,7 @@ impl Chat {
             (Asked::Enter(name), Err(reject)) if reject.is(RejectCode::UnknownRoom) => {
                 let client_id = ClientId::new(self.session.server_time(now()), random());
                 let Ok(topic) = Topic::parse("") else { return };
-                let create = CreateRoom { client_id, resend: false, name: name.clone(), topic };
+                let create = CreateRoom { client_id, resend: false, name: name.clone(), topic, private: false };
                 self.ask(Command::CreateRoom(create), Asked::Create(name));
             }
             (Asked::Create(name), Err(reject)) if reject.is(RejectCode::RoomNameTaken) => {

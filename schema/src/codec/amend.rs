@@ -7,9 +7,12 @@ use super::values::{
 };
 use crate::chat_capnp as wire;
 use crate::command::{Command, Delete, Edit, Pin, React, SanctionUser, SetRole, UpdateRoom, Write};
-use crate::limits::{DELETE_MAX, SLOW_MODE_MS_MAX};
+use crate::limits::{DELETE_MAX, INVITE_MS_MAX, INVITE_USES_MAX, RETENTION_MS_MIN, SLOW_MODE_MS_MAX};
 use crate::model::{Emoji, Reason, RoomId, RoomName, RoomRole, Seq, Topic};
 use crate::reject::{Reject, RejectCode};
+
+/// An invitation that nobody gave a time, milliseconds.
+const INVITE_MS_DEFAULT: u64 = 24 * 3600 * 1000;
 
 pub(super) fn read(which: wire::request::WhichReader<'_>) -> Result<Command, Reject> {
     use wire::request::Which;
@@ -46,33 +49,48 @@ pub(super) fn read(which: wire::request::WhichReader<'_>) -> Result<Command, Rej
             Command::MarkRead { room: read_id(some(mark.get_room())?), seq: Seq(mark.get_seq()) }
         }
         Which::UpdateRoom(update) => Command::UpdateRoom(read_update(some(update)?)?),
-        Which::SetRole(set) => {
-            let set = some(set)?;
-            let role = read_room_role(set.get_role()).filter(|role| {
-                matches!(role, RoomRole::Admin | RoomRole::Moderator | RoomRole::Member | RoomRole::Guest)
-            });
-            Command::SetRole(SetRole {
-                write: read_write(set.get_write())?,
-                user: read_id(some(set.get_user())?),
-                role: role.ok_or_else(malformed)?,
-            })
-        }
-        Which::Sanction(sanction) => {
-            let sanction = some(sanction)?;
-            Command::Sanction(SanctionUser {
-                write: read_write(sanction.get_write())?,
-                user: read_id(some(sanction.get_user())?),
-                kind: read_sanction_kind(sanction.get_kind()).ok_or_else(malformed)?,
-                duration_ms: sanction.get_duration_ms(),
-                reason: Reason::parse(utf8(sanction.get_reason())?).map_err(bad_name("reason"))?,
-            })
-        }
+        Which::SetRole(set) => Command::SetRole(read_set_role(some(set)?)?),
+        Which::Sanction(sanction) => Command::Sanction(read_sanction(some(sanction)?)?),
         Which::Revisions(target) => {
             let target = some(target)?;
             Command::Revisions { room: read_id(some(target.get_room())?), seq: Seq(target.get_seq()) }
         }
+        Which::Direct(direct) => {
+            let direct = some(direct)?;
+            Command::Direct { client_id: client_id(direct.get_client_id())?, user: read_id(some(direct.get_user())?) }
+        }
+        Which::Invite(invite) => read_invite(some(invite)?)?,
         _ => return Err(unsupported()),
     })
+}
+
+fn read_set_role(set: wire::set_role::Reader<'_>) -> Result<SetRole, Reject> {
+    let is_granted =
+        |role: &RoomRole| matches!(role, RoomRole::Admin | RoomRole::Moderator | RoomRole::Member | RoomRole::Guest);
+    Ok(SetRole {
+        write: read_write(set.get_write())?,
+        user: read_id(some(set.get_user())?),
+        role: read_room_role(set.get_role()).filter(is_granted).ok_or_else(malformed)?,
+    })
+}
+
+fn read_sanction(sanction: wire::sanction::Reader<'_>) -> Result<SanctionUser, Reject> {
+    Ok(SanctionUser {
+        write: read_write(sanction.get_write())?,
+        user: read_id(some(sanction.get_user())?),
+        kind: read_sanction_kind(sanction.get_kind()).ok_or_else(malformed)?,
+        duration_ms: sanction.get_duration_ms(),
+        reason: Reason::parse(utf8(sanction.get_reason())?).map_err(bad_name("reason"))?,
+    })
+}
+
+fn read_invite(invite: wire::invite::Reader<'_>) -> Result<Command, Reject> {
+    let (uses, duration_ms) = (invite.get_uses().max(1), invite.get_duration_ms());
+    if uses > INVITE_USES_MAX || duration_ms > INVITE_MS_MAX {
+        return Err(Reject::new(RejectCode::Malformed, "at most 1,000 uses and 30 days"));
+    }
+    let duration_ms = if duration_ms == 0 { INVITE_MS_DEFAULT } else { duration_ms };
+    Ok(Command::Invite { room: read_id(some(invite.get_room())?), uses, duration_ms })
 }
 
 fn read_write(write: capnp::Result<wire::write::Reader<'_>>) -> Result<Write, Reject> {
@@ -88,11 +106,16 @@ fn read_update(update: wire::update_room::Reader<'_>) -> Result<UpdateRoom, Reje
     if slow_mode_ms.is_some_and(|slow| slow > SLOW_MODE_MS_MAX) {
         return Err(Reject::new(RejectCode::Malformed, "the slow mode is too long: at most six hours"));
     }
+    let retention_ms = update.get_has_retention().then(|| update.get_retention_ms());
+    if retention_ms.is_some_and(|retention| retention != 0 && retention < RETENTION_MS_MIN) {
+        return Err(Reject::new(RejectCode::Malformed, "the retention is too short: at least two days, or 0 for ever"));
+    }
     Ok(UpdateRoom {
         write: read_write(update.get_write())?,
         name: name.map(|name| RoomName::parse(name).map_err(bad_name("room name"))).transpose()?,
         topic: topic.map(|topic| Topic::parse(topic).map_err(bad_name("topic"))).transpose()?,
         slow_mode_ms,
+        retention_ms,
     })
 }
 
@@ -150,6 +173,17 @@ pub(super) fn write(out: wire::request::Builder<'_>, command: &Command) {
             write_id(out.reborrow().init_room(), *room);
             out.set_seq(seq.0);
         }
+        Command::Direct { client_id, user } => {
+            let mut out = out.init_direct();
+            write_id(out.reborrow().init_client_id(), *client_id);
+            write_id(out.init_user(), *user);
+        }
+        Command::Invite { room, uses, duration_ms } => {
+            let mut out = out.init_invite();
+            out.set_uses(*uses);
+            out.set_duration_ms(*duration_ms);
+            write_id(out.init_room(), *room);
+        }
         _ => {}
     }
 }
@@ -171,5 +205,9 @@ fn write_update(mut out: wire::update_room::Builder<'_>, update: &UpdateRoom) {
     if let Some(slow_mode_ms) = update.slow_mode_ms {
         out.set_slow_mode_ms(slow_mode_ms);
         out.set_has_slow_mode(true);
+    }
+    if let Some(retention_ms) = update.retention_ms {
+        out.set_retention_ms(retention_ms);
+        out.set_has_retention(true);
     }
 }

@@ -50,14 +50,9 @@ pub fn encode_entry(entry: &Entry) -> Bytes {
                 out.set_name(settings.name.as_str());
                 out.set_topic(settings.topic.as_str());
                 out.set_slow_mode_ms(settings.slow_mode_ms);
+                out.set_retention_ms(settings.retention_ms);
             }
-            EntryContent::Sanction(sanction) => {
-                let mut out = root.init_sanction();
-                write_id(out.reborrow().init_user(), sanction.user);
-                out.set_kind(sanction_kind_to(sanction.kind));
-                out.set_until_ms(sanction.until.map_or(0, |until| until.0));
-                out.set_reason(sanction.reason.as_str());
-            }
+            EntryContent::Sanction(sanction) => write_sanction(root.init_sanction(), sanction),
             EntryContent::RoomCreated { name, topic } => {
                 let mut created = root.init_room_created();
                 created.set_name(name.as_str());
@@ -70,19 +65,7 @@ pub fn encode_entry(entry: &Entry) -> Bytes {
                 membership.set_role(room_role_to(*role));
                 membership.set_display_name(display_name.as_str());
             }
-            EntryContent::SelfNote(note) => {
-                let mut out = root.init_self_note();
-                match note {
-                    SelfNote::AccountCreated => out.set_account_created(()),
-                    SelfNote::Joined(room) => write_id(out.init_joined(), *room),
-                    SelfNote::Left(room) => write_id(out.init_left(), *room),
-                    SelfNote::Read(room, seq) => {
-                        let mut out = out.init_read();
-                        out.set_seq(seq.0);
-                        write_id(out.init_room(), *room);
-                    }
-                }
-            }
+            EntryContent::SelfNote(note) => write_self_note(root.init_self_note(), note),
         }
     })
 }
@@ -123,6 +106,7 @@ pub fn decode_entry(payload: &[u8]) -> Result<Entry, FrameError> {
                 name: RoomName::parse(&server_text(settings.get_name())?).map_err(|_| FrameError::Invalid)?,
                 topic: Topic::parse(&server_text(settings.get_topic())?).map_err(|_| FrameError::Invalid)?,
                 slow_mode_ms: settings.get_slow_mode_ms(),
+                retention_ms: settings.get_retention_ms(),
             })
         }
         Ok(Which::Sanction(sanction)) => read_sanction(sanction?)?,
@@ -158,6 +142,26 @@ fn read_message(message: wire::message::Reader<'_>) -> Result<Message, FrameErro
         reply_to: optional_seq(message.get_reply_to()),
         mentions: message.get_mentions()?.iter().map(read_id).collect(),
     })
+}
+
+fn write_sanction(mut out: wire::sanctioned::Builder<'_>, sanction: &Sanction) {
+    write_id(out.reborrow().init_user(), sanction.user);
+    out.set_kind(sanction_kind_to(sanction.kind));
+    out.set_until_ms(sanction.until.map_or(0, |until| until.0));
+    out.set_reason(sanction.reason.as_str());
+}
+
+fn write_self_note(mut out: wire::self_note::Builder<'_>, note: &SelfNote) {
+    match note {
+        SelfNote::AccountCreated => out.set_account_created(()),
+        SelfNote::Joined(room) => write_id(out.init_joined(), *room),
+        SelfNote::Left(room) => write_id(out.init_left(), *room),
+        SelfNote::Read(room, seq) => {
+            let mut out = out.init_read();
+            out.set_seq(seq.0);
+            write_id(out.init_room(), *room);
+        }
+    }
 }
 
 fn read_sanction(sanction: wire::sanctioned::Reader<'_>) -> Result<EntryContent, FrameError> {

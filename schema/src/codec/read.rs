@@ -8,7 +8,9 @@ use crate::chat_capnp as wire;
 use crate::command::{
     Command, CreateRoom, History, HistoryRange, Login, Publish, Register, RoomScope, RoomTarget, Secret,
 };
-use crate::limits::{PAGE_ITEMS_MAX, PASSWORD_BYTES_MAX, RESUME_CURSORS_MAX, TOKEN_BYTES_MAX, USERNAME_BYTES_MAX};
+use crate::limits::{
+    INVITE_BYTES_MAX, PAGE_ITEMS_MAX, PASSWORD_BYTES_MAX, RESUME_CURSORS_MAX, TOKEN_BYTES_MAX, USERNAME_BYTES_MAX,
+};
 use crate::model::{Body, ClientId, DeviceId, DeviceName, DisplayName, RoomId, RoomName, Seq, Topic, Username};
 use crate::reject::{Reject, RejectCode};
 use crate::text::TextError;
@@ -114,6 +116,7 @@ fn read_create_room(create: wire::create_room::Reader<'_>) -> Result<CreateRoom,
         resend: create.get_resend(),
         name: RoomName::parse(utf8(create.get_name())?).map_err(bad_name("room name"))?,
         topic: Topic::parse(utf8(create.get_topic())?).map_err(bad_name("topic"))?,
+        private: create.get_private(),
     })
 }
 
@@ -121,6 +124,9 @@ fn read_target(target: wire::room_target::Reader<'_>) -> Result<RoomTarget, Reje
     let id: RoomId = read_id(some(target.get_room())?);
     if !id.is_none() {
         return Ok(RoomTarget::Id(id));
+    }
+    if target.has_invite() {
+        return Ok(RoomTarget::Invite(secret(target.get_invite(), INVITE_BYTES_MAX)?));
     }
     let name = utf8(target.get_name())?;
     Ok(RoomTarget::Name(RoomName::parse(name).map_err(bad_name("room name"))?))

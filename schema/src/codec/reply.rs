@@ -273,6 +273,11 @@ fn write_reply(mut out: wire::reply::Builder<'_>, reply: &Reply) {
             out.set_duplicate(appended.duplicate);
         }
         Reply::Held(case) => write_id(out.init_held(), *case),
+        Reply::Invited { token, expires } => {
+            let mut out = out.init_invited();
+            out.set_token(token.expose());
+            out.set_expires_ms(expires.0);
+        }
         Reply::Page(page) => {
             let mut out = out.init_page();
             write_id(out.reborrow().init_room(), page.room);
@@ -329,6 +334,11 @@ fn read_result(frame: &Bytes, reply: wire::reply::Reader<'_>) -> Result<Result<R
             })
         }
         Ok(Which::Held(case)) => Reply::Held(read_id(case?)),
+        Ok(Which::Invited(invited)) => {
+            let invited = invited?;
+            let token = Secret::new(server_text(invited.get_token())?);
+            Reply::Invited { token, expires: Millis(invited.get_expires_ms()) }
+        }
         Ok(Which::Page(page)) => {
             let page = page?;
             Reply::Page(Page {
@@ -368,6 +378,7 @@ fn write_room(mut out: wire::room::Builder<'_>, room: &Room) {
     out.set_members(room.members);
     out.set_created_ms(room.created.0);
     out.set_slow_mode_ms(room.slow_mode_ms);
+    out.set_retention_ms(room.retention_ms);
     out.set_read_seq(room.read_seq.0);
     out.set_unread(room.unread);
     out.set_mentions(room.mentions);
@@ -386,6 +397,7 @@ fn read_room(room: wire::room::Reader<'_>) -> Result<Room, FrameError> {
         members: room.get_members(),
         created: Millis(room.get_created_ms()),
         slow_mode_ms: room.get_slow_mode_ms(),
+        retention_ms: room.get_retention_ms(),
         read_seq: Seq(room.get_read_seq()),
         unread: room.get_unread(),
         mentions: room.get_mentions(),

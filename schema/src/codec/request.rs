@@ -94,6 +94,7 @@ fn write_command(mut out: wire::request::Builder<'_>, command: &Command) {
             out.set_resend(create.resend);
             out.set_name(create.name.as_str());
             out.set_topic(create.topic.as_str());
+            out.set_private(create.private);
         }
         Command::JoinRoom(target) => write_target(out.init_join_room(), target),
         Command::LeaveRoom(target) => write_target(out.init_leave_room(), target),
@@ -128,7 +129,9 @@ fn write_command(mut out: wire::request::Builder<'_>, command: &Command) {
         | Command::UpdateRoom(_)
         | Command::SetRole(_)
         | Command::Sanction(_)
-        | Command::Revisions { .. } => amend::write(out, command),
+        | Command::Revisions { .. }
+        | Command::Direct { .. }
+        | Command::Invite { .. } => amend::write(out, command),
         Command::History(history) => write_history(out.init_history(), history),
         Command::Sync { cursor, limit } => {
             let mut out = out.init_sync();
@@ -188,6 +191,7 @@ fn write_target(mut out: wire::room_target::Builder<'_>, target: &RoomTarget) {
     match target {
         RoomTarget::Id(id) => write_id(out.init_room(), *id),
         RoomTarget::Name(name) => out.set_name(name.as_str()),
+        RoomTarget::Invite(token) => out.set_invite(token.expose()),
     }
 }
 

@@ -94,7 +94,8 @@ macro_rules! enums {
 }
 
 enums! {
-    room_kind_to read_room_kind RoomKind: Channel = Channel, SelfLog = SelfLog;
+    room_kind_to read_room_kind RoomKind: Channel = Channel, Direct = Direct, SelfLog = SelfLog,
+        Private = Private;
     room_role_to read_room_role RoomRole: Owner = Owner, Admin = Admin, Moderator = Moderator, Member = Member,
         Guest = Guest, Muted = Muted, Banned = Banned;
     server_role_to read_server_role ServerRole: Owner = Owner, Admin = Admin, Moderator = Moderator, User = User, Bot = Bot;

@@ -63,8 +63,14 @@ fn history(range: HistoryRange) -> Command {
 fn amendments() -> Vec<(&'static str, Command)> {
     let write = Write { room: ROOM, client_id: CLIENT, resend: true };
     let (seq, seqs) = (Seq(69_999), vec![Seq(3), Seq(69_999)]);
-    let update = UpdateRoom { write, name: Some(name("general")), topic: Some(topic()), slow_mode_ms: Some(5_000) };
-    let nothing = UpdateRoom { write, name: None, topic: None, slow_mode_ms: None };
+    let update = UpdateRoom {
+        write,
+        name: Some(name("general")),
+        topic: Some(topic()),
+        slow_mode_ms: Some(5_000),
+        retention_ms: Some(864_000_000),
+    };
+    let nothing = UpdateRoom { write, name: None, topic: None, slow_mode_ms: None, retention_ms: None };
     let sanction = SanctionUser { write, user: OTHER, kind: SanctionKind::Mute, duration_ms: 60_000, reason: reason() };
     vec![
         ("Request.edit", Command::Edit(Edit { write, seq, body: body() })),
@@ -76,6 +82,8 @@ fn amendments() -> Vec<(&'static str, Command)> {
         ("Request.updateRoom/nothing", Command::UpdateRoom(nothing)),
         ("Request.setRole", Command::SetRole(SetRole { write, user: OTHER, role: RoomRole::Moderator })),
         ("Request.sanction", Command::Sanction(sanction)),
+        ("Request.direct", Command::Direct { client_id: CLIENT, user: OTHER }),
+        ("Request.invite", Command::Invite { room: ROOM, uses: 5, duration_ms: 60_000 }),
         ("Request.revisions", Command::Revisions { room: ROOM, seq }),
     ]
 }
@@ -121,6 +129,7 @@ fn room(role: Option<RoomRole>) -> Room {
         members: 1_234,
         created: TIME,
         slow_mode_ms: 5_000,
+        retention_ms: 864_000_000,
         read_seq: Seq(69_000),
         unread: 900,
         mentions: 2,
@@ -196,13 +205,16 @@ fn account_commands() -> Vec<(&'static str, Command)> {
 }
 
 fn commands() -> Vec<(&'static str, Command)> {
-    let create = CreateRoom { client_id: CLIENT, resend: false, name: name("general chat"), topic: topic() };
+    let create =
+        CreateRoom { client_id: CLIENT, resend: false, name: name("general chat"), topic: topic(), private: false };
     let publish = Publish { room: ROOM, client_id: CLIENT, resend: false, body: body(), reply_to: None };
     let by_name = || RoomTarget::Name(name("general chat"));
     vec![
         ("Request.ping", Command::Ping),
         ("Request.createRoom", Command::CreateRoom(create.clone())),
-        ("Request.createRoom/resend", Command::CreateRoom(CreateRoom { resend: true, ..create })),
+        ("Request.createRoom/resend", Command::CreateRoom(CreateRoom { resend: true, ..create.clone() })),
+        ("Request.createRoom/private", Command::CreateRoom(CreateRoom { private: true, ..create })),
+        ("Request.joinRoom/byInvite", Command::JoinRoom(RoomTarget::Invite(Secret::new("invitation")))),
         ("Request.joinRoom", Command::JoinRoom(RoomTarget::Id(ROOM))),
         ("Request.joinRoom/byName", Command::JoinRoom(by_name())),
         ("Request.leaveRoom", Command::LeaveRoom(RoomTarget::Id(ROOM))),
@@ -265,6 +277,7 @@ fn replies() -> Vec<(&'static str, Result<Reply, Reject>)> {
         ("Reply.appended", Ok(Reply::Appended(appended))),
         ("Reply.appended/altered", Ok(Reply::Appended(Appended { altered: true, ..appended }))),
         ("Reply.appended/duplicate", Ok(Reply::Appended(Appended { duplicate: true, ..appended }))),
+        ("Reply.invited", Ok(Reply::Invited { token: Secret::new("invitation"), expires: TIME })),
         ("Reply.held", Ok(Reply::Held(CASE))),
         ("Reply.page", Ok(Reply::Page(page))),
         ("Reply.page/states", Ok(Reply::Page(told))),
@@ -296,7 +309,8 @@ fn server_frames() -> Vec<(&'static str, ServerFrame)> {
 
 fn entries() -> Vec<(&'static str, EntryContent)> {
     let message = Message { body: body(), reply_to: Some(Seq(69_000)), mentions: vec![OTHER, USER] };
-    let settings = RoomSettings { name: name("general chat"), topic: topic(), slow_mode_ms: 5_000 };
+    let settings =
+        RoomSettings { name: name("general chat"), topic: topic(), slow_mode_ms: 5_000, retention_ms: 864_000_000 };
     let sanction = Sanction { user: OTHER, kind: SanctionKind::Ban, until: Some(TIME.after(60_000)), reason: reason() };
     let membership =
         |change, role| EntryContent::Membership { user: OTHER, change, role, display_name: display_name() };

@@ -8,7 +8,10 @@ use confab_protocol::command::{
     ResumeOutcome, Resumed, Room, RoomScope, RoomTarget, SanctionUser, Secret, ServerFrame, Session, SetRole,
     UpdateRoom, Welcome, Write,
 };
-use confab_protocol::limits::{DELETE_MAX, MENTIONS_MAX, PAGE_ITEMS_MAX, RESUME_CURSORS_MAX, SLOW_MODE_MS_MAX};
+use confab_protocol::limits::{
+    DELETE_MAX, INVITE_MS_MAX, INVITE_USES_MAX, MENTIONS_MAX, PAGE_ITEMS_MAX, RESUME_CURSORS_MAX, RETENTION_MS_MIN,
+    SLOW_MODE_MS_MAX,
+};
 use confab_protocol::model::{
     Body, CaseId, ClientId, Cursor, DeviceId, DeviceName, DisplayName, Emoji, Entry, EntryContent, Envelope,
     Incarnation, MembershipChange, Message, Millis, Reason, RoomId, RoomKind, RoomName, RoomRole, RoomSettings,
@@ -135,12 +138,8 @@ fn login() -> impl Strategy<Value = Login> {
 }
 
 fn create_room() -> impl Strategy<Value = CreateRoom> {
-    (client_id(), any::<bool>(), room_name(), topic()).prop_map(|(client_id, resend, name, topic)| CreateRoom {
-        client_id,
-        resend,
-        name,
-        topic,
-    })
+    (client_id(), any::<bool>(), room_name(), topic(), any::<bool>())
+        .prop_map(|(client_id, resend, name, topic, private)| CreateRoom { client_id, resend, name, topic, private })
 }
 
 pub(crate) fn publish() -> impl Strategy<Value = Publish> {
@@ -189,6 +188,7 @@ fn history() -> impl Strategy<Value = History> {
 fn amendment() -> impl Strategy<Value = Command> {
     let granted = select(vec![RoomRole::Admin, RoomRole::Moderator, RoomRole::Member, RoomRole::Guest]);
     let slow = option::of(0..=SLOW_MODE_MS_MAX);
+    let retention = option::of(prop_oneof![Just(0), RETENTION_MS_MIN..=u64::MAX]);
     prop_oneof![
         (write(), seq(), body()).prop_map(|(write, seq, body)| Command::Edit(Edit { write, seq, body })),
         (write(), vec(seq(), 1..=DELETE_MAX)).prop_map(|(write, seqs)| Command::Delete(Delete { write, seqs })),
@@ -200,9 +200,11 @@ fn amendment() -> impl Strategy<Value = Command> {
         })),
         (write(), seq(), any::<bool>()).prop_map(|(write, seq, remove)| Command::Pin(Pin { write, seq, remove })),
         (room_id(), seq()).prop_map(|(room, seq)| Command::MarkRead { room, seq }),
-        (write(), option::of(room_name()), option::of(topic()), slow).prop_map(|(write, name, topic, slow_mode_ms)| {
-            Command::UpdateRoom(UpdateRoom { write, name, topic, slow_mode_ms })
-        }),
+        (write(), option::of(room_name()), option::of(topic()), slow, retention).prop_map(
+            |(write, name, topic, slow_mode_ms, retention_ms)| {
+                Command::UpdateRoom(UpdateRoom { write, name, topic, slow_mode_ms, retention_ms })
+            }
+        ),
         (write(), user(), granted).prop_map(|(write, user, role)| Command::SetRole(SetRole { write, user, role })),
         (write(), user(), sanction_kind(), any::<u64>(), reason()).prop_map(
             |(write, user, kind, duration_ms, reason)| {
@@ -210,11 +212,21 @@ fn amendment() -> impl Strategy<Value = Command> {
             }
         ),
         (room_id(), seq()).prop_map(|(room, seq)| Command::Revisions { room, seq }),
+        (client_id(), user()).prop_map(|(client_id, user)| Command::Direct { client_id, user }),
+        (room_id(), 1..=INVITE_USES_MAX, 1..=INVITE_MS_MAX).prop_map(|(room, uses, duration_ms)| Command::Invite {
+            room,
+            uses,
+            duration_ms
+        }),
     ]
 }
 
 pub(crate) fn target() -> impl Strategy<Value = RoomTarget> {
-    prop_oneof![room_id().prop_map(RoomTarget::Id), room_name().prop_map(RoomTarget::Name)]
+    prop_oneof![
+        room_id().prop_map(RoomTarget::Id),
+        room_name().prop_map(RoomTarget::Name),
+        secret(64).prop_map(RoomTarget::Invite)
+    ]
 }
 
 fn limit() -> impl Strategy<Value = usize> {
@@ -282,9 +294,9 @@ fn session() -> impl Strategy<Value = Session> {
 }
 
 fn room() -> impl Strategy<Value = Room> {
-    let kind = select(vec![RoomKind::Channel, RoomKind::SelfLog]);
+    let kind = select(vec![RoomKind::Channel, RoomKind::Direct, RoomKind::SelfLog, RoomKind::Private]);
     let texts = ("\\PC{0,20}", "\\PC{0,60}");
-    let marks = (any::<u32>(), seq(), any::<u32>(), any::<u32>());
+    let marks = (any::<u32>(), seq(), any::<u32>(), any::<u32>(), any::<u64>());
     (room_id(), kind, texts, incarnation(), seq(), seq(), option::of(room_role()), any::<u32>(), time(), marks)
         .prop_map(|(id, kind, (name, topic), incarnation, first_seq, head, role, members, created, marks)| Room {
             id,
@@ -298,6 +310,7 @@ fn room() -> impl Strategy<Value = Room> {
             members,
             created,
             slow_mode_ms: marks.0,
+            retention_ms: marks.4,
             read_seq: marks.1,
             unread: marks.2,
             mentions: marks.3,
@@ -383,6 +396,7 @@ pub(crate) fn reply() -> impl Strategy<Value = Reply> {
             .prop_map(|(members, next)| Reply::Members { members, next: UserId::from_u128(next) }),
         appended().prop_map(Reply::Appended),
         case().prop_map(Reply::Held),
+        (token(), time()).prop_map(|(token, expires)| Reply::Invited { token, expires }),
         page().prop_map(Reply::Page),
         vec(resumed(), 0..=RESUME_CURSORS_MAX).prop_map(Reply::Resumed),
     ]
@@ -415,8 +429,10 @@ pub(crate) fn server_frame() -> impl Strategy<Value = ServerFrame> {
 fn amended() -> impl Strategy<Value = EntryContent> {
     let sanction = (user(), sanction_kind(), option::of((1..=u64::MAX).prop_map(Millis)), reason())
         .prop_map(|(user, kind, until, reason)| EntryContent::Sanction(Sanction { user, kind, until, reason }));
-    let settings = (room_name(), topic(), any::<u32>())
-        .prop_map(|(name, topic, slow_mode_ms)| EntryContent::Settings(RoomSettings { name, topic, slow_mode_ms }));
+    let settings =
+        (room_name(), topic(), any::<u32>(), any::<u64>()).prop_map(|(name, topic, slow_mode_ms, retention_ms)| {
+            EntryContent::Settings(RoomSettings { name, topic, slow_mode_ms, retention_ms })
+        });
     prop_oneof![
         seq().prop_map(EntryContent::Edit),
         (vec(seq(), 1..=DELETE_MAX), any::<bool>())

@@ -278,6 +278,7 @@ fn rooms_frame(count: usize, name_bytes: usize) -> Bytes {
         members: 0,
         created: Millis(0),
         slow_mode_ms: 0,
+        retention_ms: 0,
         read_seq: Seq(0),
         unread: 0,
         mentions: 0,

@@ -164,6 +164,7 @@ fn the_fullest_lists_fit_a_frame() {
         members: u32::MAX,
         created: Millis(u64::MAX),
         slow_mode_ms: 0,
+        retention_ms: 0,
         read_seq: Seq(0),
         unread: 0,
         mentions: 0,

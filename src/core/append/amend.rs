@@ -22,16 +22,21 @@ pub struct Amend {
 /// See [`Amend`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// One's own message gets this payload.
-    Edit(Seq, Bytes),
+    /// One's own message gets this payload, and mentions these members.
+    Edit(Seq, Bytes, Vec<UserId>),
     /// Messages get the payloads of tombstones: all or none.
     Delete(Vec<(Seq, Bytes)>),
     /// A reaction comes, or with `false` goes.
     React(Seq, Emoji, bool),
     /// A message is pinned, or not.
     Pin(Seq, bool),
-    /// The room's settings, and whether its name is another.
-    Settings(RoomSettings, bool),
+    /// The room's settings, made from those that it had then.
+    Settings {
+        /// If these are not the room's any more, somebody else was faster.
+        base: RoomSettings,
+        /// What they are to be.
+        settings: RoomSettings,
+    },
     /// Somebody gets a role.
     SetRole(UserId, RoomRole),
     /// Something is done to somebody.
@@ -45,7 +50,7 @@ impl Act {
             Self::Delete(_) => 6,
             Self::React(..) => 7,
             Self::Pin(..) => 8,
-            Self::Settings(..) => 10,
+            Self::Settings { .. } => 10,
             Self::SetRole(..) => 3,
             Self::Sanction(..) => 11,
         }
@@ -53,7 +58,7 @@ impl Act {
 
     pub(super) const fn target(&self) -> Option<Seq> {
         match self {
-            Self::Edit(seq, _) | Self::React(seq, ..) | Self::Pin(seq, _) => Some(*seq),
+            Self::Edit(seq, ..) | Self::React(seq, ..) | Self::Pin(seq, _) => Some(*seq),
             _ => None,
         }
     }
@@ -69,6 +74,14 @@ impl Act {
         matches!(self, Self::SetRole(..) | Self::Sanction(..))
     }
 
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Edit(_, _, mentions) => 5 + mentions.len(),
+            Self::Delete(seqs) => 1 + 4 * seqs.len(),
+            _ => 3,
+        }
+    }
+
     const fn other(&self) -> Option<UserId> {
         match self {
             Self::SetRole(user, _) | Self::Sanction(user, ..) => Some(*user),
@@ -80,7 +93,7 @@ impl Act {
         needs.members.insert((item.room, item.author));
         needs.members.extend(self.other().map(|user| (item.room, user)));
         match self {
-            Self::Edit(seq, _) | Self::Pin(seq, _) => {
+            Self::Edit(seq, ..) | Self::Pin(seq, _) => {
                 needs.targets.insert((item.room, *seq));
             }
             Self::React(seq, ..) => {
@@ -88,8 +101,11 @@ impl Act {
                 needs.reactions.push(((item.room, *seq), item.author));
             }
             Self::Delete(seqs) => needs.targets.extend(seqs.iter().map(|(seq, _)| (item.room, *seq))),
-            Self::Settings(settings, true) => needs.names.push(settings.name.clone()),
-            Self::Settings(..) | Self::SetRole(..) | Self::Sanction(..) => {}
+            Self::Settings { settings, .. } => {
+                needs.settings.insert(item.room);
+                needs.names.push(settings.name.clone());
+            }
+            Self::SetRole(..) | Self::Sanction(..) => {}
         }
     }
 
@@ -97,8 +113,10 @@ impl Act {
     pub(super) fn apply(&self, facts: &mut Facts, item: &Item, seq: Seq, time: Millis) -> Option<Envelope> {
         let key = |seq: Seq| (item.room, seq);
         match self {
-            Self::Edit(target, payload) => {
-                return rewrite(facts, item, *target, MESSAGE_KIND, payload, time);
+            Self::Edit(target, payload, mentions) => {
+                let rewritten = rewrite(facts, item, *target, MESSAGE_KIND, payload, time);
+                facts.effects.extend(mentions.iter().map(|user| Effect::Mention(key(*target), *user)));
+                return rewritten;
             }
             Self::Delete(tombstones) => {
                 for (target, payload) in tombstones {
@@ -121,8 +139,10 @@ impl Act {
                 }
                 facts.effects.push(Effect::Pin(key(*target), *pinned));
             }
-            Self::Settings(settings, _) => {
+            Self::Settings { base, settings } => {
+                facts.names.remove(&base.name);
                 facts.names.insert(settings.name.clone());
+                facts.settings.insert(item.room, settings.clone());
                 if let Some(room) = facts.rooms.get_mut(&item.room) {
                     room.slow_mode_ms = settings.slow_mode_ms;
                 }
@@ -146,7 +166,7 @@ fn rewrite(facts: &mut Facts, item: &Item, seq: Seq, kind: u8, payload: &Bytes, 
     state.rev += 1;
     state.kind = kind;
     let (rev, time) = (state.rev, state.time);
-    facts.effects.push(Effect::Rewrite(Rewrite { target, rev, kind, payload: payload.clone(), time: now }));
+    facts.effects.push(Effect::Rewrite(Rewrite { target, rev, kind, payload: payload.clone(), said: time, time: now }));
     Some(Envelope { seq, time, rev, payload: payload.clone(), rewritten: None })
 }
 
@@ -176,7 +196,7 @@ impl Amend {
         let rank = membership.map_or(u8::MAX, |membership| access::rank(membership.role, self.server_role));
         let target = |seq: &Seq| facts.targets.get(&(item.room, *seq)).filter(|target| target.is_message());
         match &self.act {
-            Act::Edit(seq, _) => match target(seq) {
+            Act::Edit(seq, ..) => match target(seq) {
                 None => refuse(RejectCode::UnknownMessage),
                 Some(target) if target.author != item.author => refuse(RejectCode::Forbidden),
                 Some(_) => None,
@@ -207,9 +227,18 @@ impl Amend {
                 None => refuse(RejectCode::UnknownMessage),
                 Some(target) => (target.pinned == *pinned).then_some(Decision::Unchanged),
             },
-            Act::Settings(..) if !access::has_right(rank, Right::Configure) => refuse(RejectCode::Forbidden),
-            Act::Settings(settings, true) if facts.names.contains(&settings.name) => refuse(RejectCode::RoomNameTaken),
-            Act::Settings(..) => None,
+            Act::Settings { base, settings } => {
+                let is_other = settings.name != base.name;
+                if !access::has_right(rank, Right::Configure) {
+                    refuse(RejectCode::Forbidden)
+                } else if facts.settings.get(&item.room) != Some(base) {
+                    refuse(RejectCode::ChangedMeanwhile)
+                } else if is_other && facts.names.contains(&settings.name) {
+                    refuse(RejectCode::RoomNameTaken)
+                } else {
+                    (settings == base).then_some(Decision::Unchanged)
+                }
+            }
             Act::SetRole(user, role) => self.check_other(facts, item, *user, rank, Some(*role)),
             Act::Sanction(user, ..) => self.check_other(facts, item, *user, rank, None),
         }
@@ -225,11 +254,13 @@ impl Amend {
     ) -> Option<Decision> {
         let member = facts.members.get(&(item.room, user));
         // Who may not ask is not told who is there.
-        let other = member.map_or(u8::MAX, |member| member.role.number());
-        if !access::may_act_on(rank, other, granted) {
+        let other = member.map_or(u8::MAX, |member| access::rank(member.role, member.server_role));
+        if user == item.author || !access::may_act_on(rank, other, granted) {
             return Some(Decision::Refuse(RejectCode::Forbidden));
         }
-        let is_asked_of_members = granted.is_some() || matches!(self.act, Act::Sanction(_, SanctionKind::Kick, _));
+        // To mute somebody who is banned would let them come back.
+        let of_members = |act: &Act| matches!(act, Act::Sanction(_, SanctionKind::Kick | SanctionKind::Mute, _));
+        let is_asked_of_members = granted.is_some() || of_members(&self.act);
         match member {
             None => Some(Decision::Refuse(RejectCode::UnknownUser)),
             Some(member) if is_asked_of_members && member.leave_seq.is_some() => {

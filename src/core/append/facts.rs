@@ -5,16 +5,18 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use confab_protocol::model::{
-    ClientId, Emoji, Envelope, Incarnation, Millis, RoomId, RoomName, RoomRole, RoomSettings, Seq, UserId,
+    ClientId, Emoji, Envelope, Incarnation, Millis, RoomId, RoomKind, RoomName, RoomRole, RoomSettings, Seq,
+    ServerRole, UserId,
 };
 
-use super::{Change, Decided, Decision, Item, MESSAGE_KIND, Order};
-use crate::core::store::{Membership, NewRoom, Recorded, Restriction};
+use super::{Change, Decided, Decision, InviteHash, Item, MESSAGE_KIND, Order};
+use crate::core::store::{Membership, NewRoom, Pair, Recorded, Restriction, RoomShape};
 
 /// A room inside the transaction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct RoomState {
+    pub kind: RoomKind,
     pub incarnation: Incarnation,
     pub head: Seq,
     pub last_time: Millis,
@@ -31,6 +33,8 @@ pub struct RoomState {
 #[expect(missing_docs, reason = "the names say it")]
 pub struct MemberState {
     pub role: RoomRole,
+    /// The user's rank outside the room.
+    pub server_role: ServerRole,
     pub join_seq: Seq,
     pub leave_seq: Option<Seq>,
     pub restriction: Option<Restriction>,
@@ -52,6 +56,15 @@ pub struct TargetState {
     pub pinned: bool,
 }
 
+/// An invitation as it is now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct InviteState {
+    pub room: RoomId,
+    pub uses_left: u32,
+    pub expires: Millis,
+}
+
 /// What a message's kind becomes when it is deleted.
 pub const TOMBSTONE_KIND: u8 = 9;
 
@@ -71,7 +84,9 @@ pub struct Rewrite {
     pub rev: u32,
     pub kind: u8,
     pub payload: Bytes,
-    /// When, for the retention of what stood there.
+    /// Of the message.
+    pub said: Millis,
+    /// When it is written over, for the retention of what stood there.
     pub time: Millis,
 }
 
@@ -90,6 +105,8 @@ pub enum Effect {
     Mention(TargetKey, UserId),
     /// A read marker moved on.
     Read(MemberKey, Seq, u64),
+    /// Somebody came with an invitation.
+    UseInvite(InviteHash),
 }
 
 /// What makes an append the same as another.
@@ -110,6 +127,12 @@ pub struct Needs {
     pub members: BTreeSet<MemberKey>,
     /// Names that rooms are to have.
     pub names: Vec<RoomName>,
+    /// Rooms whose settings are to change.
+    pub settings: BTreeSet<RoomId>,
+    /// Pairs of people that are to have a room.
+    pub pairs: Vec<Pair>,
+    /// Invitations that are used.
+    pub invites: Vec<InviteHash>,
     /// Entries that others are about.
     pub targets: BTreeSet<TargetKey>,
     /// Messages whose reactions matter, and whose reaction it is.
@@ -125,9 +148,16 @@ impl Needs {
             needs.rooms.insert(item.room);
             needs.keys.push(item.key());
             match &item.change {
-                Change::CreateRoom(new) => needs.names.push(new.name.clone()),
+                Change::CreateRoom(new) => match &new.shape {
+                    RoomShape::Named { name, .. } => needs.names.push(name.clone()),
+                    RoomShape::Direct { pair, .. } => needs.pairs.push(*pair),
+                },
                 // Doors are rare: always on fresh rows.
-                Change::Join(_) | Change::Leave => {
+                Change::Join(invite) => {
+                    needs.members.insert((item.room, item.author));
+                    needs.invites.extend(*invite);
+                }
+                Change::Leave => {
                     needs.members.insert((item.room, item.author));
                 }
                 Change::Message(said) => needs.targets.extend(said.reply_to.map(|seq| (item.room, seq))),
@@ -149,7 +179,7 @@ impl Needs {
 }
 
 fn all(batch: &[Item]) -> impl Iterator<Item = &Item> {
-    batch.iter().flat_map(|item| std::iter::once(item).chain(item.then.as_deref()))
+    batch.iter().flat_map(|item| std::iter::once(item).chain(&item.then))
 }
 
 /// The rows that a batch is decided on, as they are after what was decided so far.
@@ -163,6 +193,12 @@ pub struct Facts {
     pub members: HashMap<MemberKey, MemberState>,
     /// Of the names asked for, those that are taken.
     pub names: HashSet<RoomName>,
+    /// The settings of rooms where they are to change.
+    pub settings: HashMap<RoomId, RoomSettings>,
+    /// Of the pairs asked for, those that have a room.
+    pub pairs: HashSet<Pair>,
+    /// Invitations that exist.
+    pub invites: HashMap<InviteHash, InviteState>,
     /// Rooms that came into being, to be written before their entries.
     pub created: Vec<(RoomId, NewRoom)>,
     /// Rows of members that changed.
@@ -186,7 +222,8 @@ impl Facts {
     /// this very batch, or because the room is slow.
     #[must_use]
     pub fn late_members(&self, batch: &[Item]) -> BTreeSet<MemberKey> {
-        let moved: HashSet<RoomId> = all(batch).filter(|item| item.change.bumps_acl()).map(|item| item.room).collect();
+        let is_moving = |item: &&Item| item.change.bumps_acl() || item.change.configures();
+        let moved: HashSet<RoomId> = all(batch).filter(is_moving).map(|item| item.room).collect();
         let is_needed = |item: &&Item| {
             let room = self.rooms.get(&item.room);
             let is_stale = room.is_some_and(|room| room.acl_version != item.acl_version || room.slow_mode_ms > 0);
@@ -229,16 +266,38 @@ impl Facts {
             Change::SelfNote => {}
             Change::Read { room, seq, number } => self.move_marker((*room, item.author), *seq, *number),
             Change::Amend(amend) => return amend.act.apply(self, item, seq, time),
-            Change::CreateRoom(_) | Change::Join(_) => {
-                let role = if let Change::Join(role) = item.change { role } else { RoomRole::Owner };
+            Change::CreateRoom(new) => {
+                let others: &[UserId] = match &new.shape {
+                    RoomShape::Named { .. } => &[],
+                    RoomShape::Direct { other, .. } => std::slice::from_ref(other),
+                };
+                let role = if others.is_empty() { RoomRole::Owner } else { RoomRole::Member };
+                room.members = 1 + others.len() as u32;
+                for user in std::iter::once(&item.author).chain(others) {
+                    let (restriction, last_post, read) = (None, Millis(0), (seq, 0));
+                    let server_role = ServerRole::User;
+                    let member =
+                        MemberState { role, server_role, join_seq: seq, leave_seq: None, restriction, last_post, read };
+                    self.members.insert((item.room, *user), member);
+                    self.changed_members.insert((item.room, *user));
+                }
+            }
+            Change::Join(invite) => {
+                let role = RoomRole::Member;
+                if let Some(state) = invite.and_then(|invite| self.invites.get_mut(&invite)) {
+                    state.uses_left = state.uses_left.saturating_sub(1);
+                }
+                self.effects.extend(invite.map(Effect::UseInvite));
                 // An owner who comes back owns it still: nobody else does.
                 let before = self.members.get(&key);
                 let owned = before.is_some_and(|member| member.role == RoomRole::Owner);
                 let role = if owned { RoomRole::Owner } else { role };
+                let server_role = before.map_or(ServerRole::User, |member| member.server_role);
                 let (restriction, last_post) = before.map_or((None, Millis(0)), |it| (it.restriction, it.last_post));
                 // What was said before they came is not unread.
                 let read = (seq, room.messages);
-                let member = MemberState { role, join_seq: seq, leave_seq: None, restriction, last_post, read };
+                let member =
+                    MemberState { role, server_role, join_seq: seq, leave_seq: None, restriction, last_post, read };
                 self.members.insert(key, member);
                 self.changed_members.insert(key);
                 room.members += 1;
@@ -248,6 +307,18 @@ impl Facts {
             }
         }
         None
+    }
+
+    /// A message that an edit of this batch is about, as the batch leaves it.
+    pub(super) fn rewritten_now(&self, decided: &Decided) -> Option<Envelope> {
+        let seq = decided.rewritten.as_ref()?.seq;
+        let is_it = |rewrite: &&Rewrite| rewrite.target == (decided.item.room, seq);
+        let rewrites = self.effects.iter().filter_map(|effect| match effect {
+            Effect::Rewrite(rewrite) => Some(rewrite),
+            _ => None,
+        });
+        let last = rewrites.filter(is_it).last()?;
+        Some(Envelope { seq, time: last.said, rev: last.rev, payload: last.payload.clone(), rewritten: None })
     }
 
     /// A member goes out.

@@ -8,7 +8,7 @@ use confab_protocol::model::{
 };
 use confab_protocol::reject::{Reject, RejectCode};
 
-use super::tokens::{new_refresh_token, refresh_hash};
+use super::tokens::{opaque_hash, opaque_token};
 use super::{Actor, Holder, TokenError, Tokens};
 use crate::config::Registration;
 use crate::core::Core;
@@ -129,7 +129,7 @@ impl Core {
     async fn open_session(&self, user: &User, device: Option<DeviceId>, name: DeviceName) -> Result<Session, Reject> {
         let now = self.clock.now();
         let device = device.unwrap_or_else(|| DeviceId::new(now, self.clock.random()));
-        let (refresh_token, hash) = new_refresh_token();
+        let (refresh_token, hash) = opaque_token();
         let refresh = self.new_refresh(hash, now);
         let login =
             NewLogin { device, user: user.id, name, refresh: Some(refresh), devices_max: self.auth.devices_max, now };
@@ -146,9 +146,9 @@ impl Core {
     /// [`RejectCode::TokenInvalid`], [`RejectCode::TokenExpired`]. Reuse ends the login on that device.
     pub async fn refresh(&self, token: &Secret) -> Result<Session, Reject> {
         let now = self.clock.now();
-        let (next_token, hash) = new_refresh_token();
+        let (next_token, hash) = opaque_token();
         let next = self.new_refresh(hash, now);
-        let spent = self.store.refresh(refresh_hash(token.expose()), next, now).await;
+        let spent = self.store.refresh(opaque_hash(token.expose()), next, now).await;
         let (user, device) = match spent.map_err(|error| self.unavailable(&error))? {
             Refreshed::Yes(user, device) => (user, device),
             Refreshed::Unknown => return Err(RejectCode::TokenInvalid.into()),

@@ -172,14 +172,14 @@ fn validation() -> Validation {
 }
 
 /// A new refresh token and the hash that the store keeps of it.
-pub(super) fn new_refresh_token() -> (Secret, [u8; 32]) {
+pub(in crate::core) fn opaque_token() -> (Secret, [u8; 32]) {
     let token = URL_SAFE_NO_PAD.encode(random_bytes::<32>());
-    let hash = refresh_hash(&token);
+    let hash = opaque_hash(&token);
     (Secret::new(token), hash)
 }
 
-/// The hash of an offered refresh token.
-pub(super) fn refresh_hash(token: &str) -> [u8; 32] {
+/// The hash of an offered one.
+pub(in crate::core) fn opaque_hash(token: &str) -> [u8; 32] {
     digest::digest(&digest::SHA256, token.as_bytes()).as_ref().first_chunk().copied().unwrap_or_default()
 }
 

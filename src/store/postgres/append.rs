@@ -2,7 +2,7 @@
 //! their ids and reads what the decisions need in statements behind the locks; then pure code decides; the second
 //! writes everything and commits.
 
-use confab_protocol::model::{Millis, RoomKind, RoomName};
+use confab_protocol::model::{Millis, RoomName};
 use deadpool_postgres::{Client, Pool};
 use futures_util::future::{join3, join4, join5};
 use tokio_postgres::error::{DbError, Severity};
@@ -12,31 +12,33 @@ use uuid::Uuid;
 
 use super::columns::{Columns, RoomColumns};
 use super::rows::{Stored, get, get_optional, plain};
-use super::{effects, is_retryable, logs};
+use super::{effects, is_retryable, logs, rooms};
 use crate::core::append::{Decided, Decision, Facts, Item, MemberKey, MemberState, Needs, RoomState, decide};
-use crate::core::store::{Error, Restriction, Result};
+use crate::core::store::{Error, Restriction, Result, RoomShape, pair_bytes};
 
 /// Tries of a batch that other nodes got in the way of.
 const TRIES_MAX: u32 = 8;
 /// Between tries to learn what became of a commit, milliseconds.
 const ASK_AGAIN_MS: u64 = 200;
 
-const LOCK: &str = "SELECT id, incarnation, head, last_ms, acl_version, members, messages, slow_mode_ms
-     FROM rooms WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
+const LOCK: &str = "SELECT id, incarnation, head, last_ms, acl_version, members, messages, slow_mode_ms,
+         kind FROM rooms WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
 const RECORDED: &str = "SELECT e.room, e.author, e.client_id, e.digest, e.seq, e.time_ms, e.altered
      FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS k (room, author, client_id)
      JOIN entries e ON e.client_id = k.client_id AND e.author = k.author AND e.room = k.room";
 const UNAPPENDED: &str = "SELECT e.room, e.author, e.client_id, e.digest, e.case_id, e.code, e.detail
      FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS k (room, author, client_id)
      JOIN unappended e ON e.client_id = k.client_id AND e.author = k.author AND e.room = k.room";
+// In one order for everybody, and held: a read marker moves without its room's lock.
 const MEMBERS: &str = "SELECT m.room, m.user_id, m.role, m.join_seq, m.leave_seq, m.restriction, m.until_ms,
-         m.last_post_ms, m.read_seq, m.read_number
+         m.last_post_ms, m.read_seq, m.read_number, u.role
      FROM unnest($1::uuid[], $2::uuid[]) AS k (room, user_id)
-     JOIN members m ON m.room = k.room AND m.user_id = k.user_id";
+     JOIN members m ON m.room = k.room AND m.user_id = k.user_id JOIN users u ON u.id = m.user_id
+     ORDER BY m.room, m.user_id FOR NO KEY UPDATE OF m";
 const NAMES: &str = "SELECT name FROM rooms WHERE name = ANY($1)";
 
-const INSERT_ROOMS: &str = "INSERT INTO rooms (id, kind, name, topic, incarnation, created_ms)
-     SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])";
+const INSERT_ROOMS: &str = "INSERT INTO rooms (id, kind, name, topic, pair, incarnation, created_ms)
+     SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::bytea[], $6::bigint[], $7::bigint[])";
 const INSERT_ENTRIES: &str =
     "INSERT INTO entries (room, seq, time_ms, kind, author, client_id, digest, altered, payload, number, target)
      SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::smallint[], $5::uuid[], $6::uuid[],
@@ -85,7 +87,7 @@ pub(super) async fn append(pool: &Pool, batch: Vec<Item>, now: Millis) -> Result
                 batch = same;
             }
             Tried::Unknown(decided) => {
-                drop(client);
+                abandon(client);
                 match resolve(pool, decided).await {
                     Ok(decided) => return Ok(decided),
                     Err(same) => batch = same,
@@ -137,13 +139,9 @@ enum Fate {
 }
 
 impl Fate {
-    /// A statement before the commit: where the database refused it, the commit was a rollback.
-    fn of_statement(error: tokio_postgres::Error) -> Self {
-        if error.as_db_error().is_some() { Self::Undone(error) } else { Self::Unknown }
-    }
-
-    /// The commit itself: a database that dies tells so in place of the answer, whatever it had done by then.
-    fn of_commit(error: tokio_postgres::Error) -> Self {
+    /// The database refused a statement: then the commit was a rollback. One that dies tells so in place of an answer,
+    /// whatever it had done by then.
+    fn of(error: tokio_postgres::Error) -> Self {
         let is_refusal = |db: &DbError| db.parsed_severity() == Some(Severity::Error);
         if error.as_db_error().is_some_and(is_refusal) { Self::Undone(error) } else { Self::Unknown }
     }
@@ -187,7 +185,7 @@ async fn read_facts(
     let key: [&(dyn ToSql + Sync); 3] = [&key_rooms, &authors, &ids];
     let lock_params: [&(dyn ToSql + Sync); 1] = [&rooms];
     let (begun, locked, recorded, unappended, members) = join5(
-        client.batch_execute("BEGIN"),
+        client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED"),
         client.query(&lock, &lock_params),
         client.query(&recorded, &key),
         client.query(&unappended, &key),
@@ -212,6 +210,17 @@ async fn read_facts(
             let taken: &str = plain(&row, 0)?;
             facts.names.extend(needs.names.iter().find(|name| name.as_str() == taken).cloned());
         }
+    }
+    for room in &needs.settings {
+        facts.settings.extend(effects::settings(client, *room).await?.map(|settings| (*room, settings)));
+    }
+    for pair in &needs.pairs {
+        if rooms::find_direct(client, *pair).await?.is_some() {
+            facts.pairs.insert(*pair);
+        }
+    }
+    for hash in &needs.invites {
+        facts.invites.extend(effects::invite(client, *hash).await?.map(|state| (*hash, state)));
     }
     effects::read_targets(client, facts, needs).await?;
     let late = facts.late_members(batch);
@@ -248,6 +257,7 @@ fn add_members(facts: &mut Facts, rows: Vec<Row>) -> Result<()> {
         let restriction = u8::try_from(restriction).unwrap_or_default();
         let member = MemberState {
             role: get(&row, 2)?,
+            server_role: get(&row, 10)?,
             join_seq: get(&row, 3)?,
             leave_seq: get_optional(&row, 4)?,
             restriction: Restriction::from_numbers(restriction, until.cast_unsigned()),
@@ -269,6 +279,7 @@ fn room_state(row: &Row) -> Result<RoomState> {
         members: get(row, 5)?,
         messages: messages.cast_unsigned(),
         slow_mode_ms: get(row, 7)?,
+        kind: get(row, 8)?,
     })
 }
 
@@ -276,11 +287,9 @@ fn room_state(row: &Row) -> Result<RoomState> {
 async fn write(client: &Client, facts: &Facts, decided: &[Decided]) -> std::result::Result<(), Fate> {
     // Before anything is sent: a statement that is still being prepared would be overtaken by the commit.
     let [entries, rooms, created, members] =
-        prepare(client, [INSERT_ENTRIES, WRITE_ROOMS, INSERT_ROOMS, WRITE_MEMBERS])
-            .await
-            .map_err(Fate::of_statement)?;
+        prepare(client, [INSERT_ENTRIES, WRITE_ROOMS, INSERT_ROOMS, WRITE_MEMBERS]).await.map_err(Fate::of)?;
     let columns = Columns::of(facts, decided);
-    let effects = effects::prepare(client, &facts.effects).await.map_err(Fate::of_statement)?;
+    let effects = effects::prepare(client, &facts.effects).await.map_err(Fate::of)?;
     let (entry_params, touched) = (columns.params(), RoomColumns::of(facts, &columns.rooms));
     let room_params = touched.params();
     // In this order: rooms before their entries, and the commit last. A statement that fails makes the commit a
@@ -294,12 +303,12 @@ async fn write(client: &Client, facts: &Facts, decided: &[Decided]) -> std::resu
     let rooms = client.execute(&rooms, &room_params);
     let ((created, members, inserted), affected, moved, committed) =
         join4(before, effects, rooms, client.batch_execute("COMMIT")).await;
-    created.map_err(Fate::of_statement)?;
-    members.map_err(Fate::of_statement)?;
-    inserted.map_err(Fate::of_statement)?;
-    affected.map_err(Fate::of_statement)?;
-    moved.map_err(Fate::of_statement)?;
-    committed.map_err(Fate::of_commit)
+    created.map_err(Fate::of)?;
+    members.map_err(Fate::of)?;
+    inserted.map_err(Fate::of)?;
+    affected.map_err(Fate::of)?;
+    moved.map_err(Fate::of)?;
+    committed.map_err(Fate::of)
 }
 
 async fn write_created(
@@ -312,12 +321,20 @@ async fn write_created(
     }
     let each = || facts.created.iter();
     let ids: Vec<Uuid> = each().map(|(room, _)| room.sql()).collect();
-    let kinds = vec![RoomKind::Channel.sql(); ids.len()];
-    let names: Vec<&str> = each().map(|(_, new)| new.name.as_str()).collect();
-    let topics: Vec<&str> = each().map(|(_, new)| new.topic.as_str()).collect();
+    let kinds: Vec<i16> = each().map(|(_, new)| new.shape.kind().sql()).collect();
+    let (mut names, mut topics, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
+    for (_, new) in each() {
+        let (name, topic, pair) = match &new.shape {
+            RoomShape::Named { name, topic, .. } => (Some(name.as_str()), topic.as_str(), None),
+            RoomShape::Direct { pair, .. } => (None, "", Some(pair_bytes(*pair).to_vec())),
+        };
+        names.push(name);
+        topics.push(topic);
+        pairs.push(pair);
+    }
     let incarnations: Vec<i64> = each().map(|(_, new)| new.incarnation.sql()).collect();
     let created: Vec<i64> = each().map(|(_, new)| new.created.sql()).collect();
-    client.execute(statement, &[&ids, &kinds, &names, &topics, &incarnations, &created]).await?;
+    client.execute(statement, &[&ids, &kinds, &names, &topics, &pairs, &incarnations, &created]).await?;
     Ok(())
 }
 
@@ -363,19 +380,28 @@ async fn resolve(pool: &Pool, decided: Vec<Decided>) -> std::result::Result<Vec<
     }
 }
 
+/// All of it or nothing is in the store. All is looked for: another server may have appended one of the items since, at
+/// the very seq that it had here.
 async fn is_committed(pool: &Pool, decided: &[Decided]) -> Result<bool> {
-    let items = decided.iter().flat_map(Decided::all).map(|(item, _)| item.room);
-    let rooms: Vec<Uuid> = items.map(Stored::sql).collect();
-    let appended = decided.iter().flat_map(Decided::all).find_map(|(item, decision)| match decision {
-        Decision::Append { seq, .. } => Some((item, *seq)),
-        _ => None,
-    });
-    let Some((item, seq)) = appended else { return Ok(true) };
+    const LOCK: &str = "SELECT id FROM rooms WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
+    const FOUND: &str = "SELECT count(*) FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::uuid[], $5::uuid[])
+             AS k (room, seq, time_ms, author, client_id)
+         JOIN entries e ON e.room = k.room AND e.seq = k.seq AND e.time_ms = k.time_ms AND e.author = k.author
+             AND e.client_id = k.client_id";
+    let rooms: Vec<Uuid> = decided.iter().flat_map(Decided::all).map(|(item, _)| item.room.sql()).collect();
+    let (mut keys, mut seqs, mut times, mut authors, mut ids) = (vec![], vec![], vec![], vec![], vec![]);
+    for (item, decision) in decided.iter().flat_map(Decided::all) {
+        let Decision::Append { seq, time, .. } = decision else { continue };
+        keys.push(item.room.sql());
+        seqs.push(seq.sql());
+        times.push(time.sql());
+        authors.push(item.author.sql());
+        ids.push(item.client_id.sql());
+    }
     let mut client = pool.get().await?;
     let transaction = client.transaction().await?;
-    transaction.query("SELECT id FROM rooms WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE", &[&rooms]).await?;
-    let key: [&(dyn ToSql + Sync); 3] = [&item.room.sql(), &seq.sql(), &item.client_id.sql()];
-    let found =
-        transaction.query_opt("SELECT 1 FROM entries WHERE room = $1 AND seq = $2 AND client_id = $3", &key).await?;
-    Ok(found.is_some())
+    transaction.query(LOCK, &[&rooms]).await?;
+    let row = transaction.query_one(FOUND, &[&keys, &seqs, &times, &authors, &ids]).await?;
+    let found: i64 = plain(&row, 0)?;
+    Ok(usize::try_from(found).is_ok_and(|found| found == keys.len()))
 }

@@ -1,7 +1,7 @@
 //! What stands beside messages: earlier texts, reactions, pins, mentions, read markers.
 
 use confab_protocol::command::{MessageState, ReactionCount};
-use confab_protocol::model::{Emoji, Envelope, RoomId, Seq, UserId, Username};
+use confab_protocol::model::{Emoji, Envelope, Millis, RoomId, RoomName, RoomSettings, Seq, Topic, UserId, Username};
 use deadpool_postgres::Client;
 use futures_util::future::join_all;
 use tokio_postgres::Statement;
@@ -10,8 +10,10 @@ use uuid::Uuid;
 
 use super::logs::{envelope, within_page};
 use super::rows::{Stored, get, plain};
-use crate::core::append::{Effect, Facts, Needs, Rewrite, TOMBSTONE_KIND, TargetKey, TargetState};
-use crate::core::store::{Error, Result};
+use crate::core::append::{
+    Effect, Facts, InviteHash, InviteState, Needs, Rewrite, TOMBSTONE_KIND, TargetKey, TargetState,
+};
+use crate::core::store::{Error, NewInvite, Result};
 
 const KEEP: &str = "INSERT INTO entry_revisions (room, seq, rev, time_ms, payload, replaced_ms)
      SELECT room, seq, rev, time_ms, payload, $3 FROM entries WHERE room = $1 AND seq = $2";
@@ -22,10 +24,12 @@ const CLEAR_MENTIONS: &str = "DELETE FROM mentions WHERE room = $1 AND seq = $2"
 const REACT: &str = "INSERT INTO reactions (room, seq, emoji, user_id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
 const UNREACT: &str = "DELETE FROM reactions WHERE room = $1 AND seq = $2 AND emoji = $3 AND user_id = $4";
 const PIN: &str = "UPDATE entries SET pinned = $3 WHERE room = $1 AND seq = $2";
-const SETTINGS: &str = "UPDATE rooms SET name = $2, topic = $3, slow_mode_ms = $4 WHERE id = $1";
+const SETTINGS: &str = "UPDATE rooms SET name = $2, topic = $3, slow_mode_ms = $4, retention_ms = $5 WHERE id = $1";
 const MENTION: &str = "INSERT INTO mentions (room, seq, user_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
 const READ: &str = "UPDATE members SET read_seq = $3, read_number = $4
      WHERE room = $1 AND user_id = $2 AND read_seq < $3";
+
+const USE_INVITE: &str = "UPDATE invites SET uses_left = uses_left - 1 WHERE hash = $1";
 
 type Params = Vec<Box<dyn ToSql + Sync + Send>>;
 
@@ -72,10 +76,12 @@ fn statements(effect: &Effect) -> Vec<(&'static str, Params)> {
         Effect::Pin(target, pinned) => vec![(PIN, with(key(target), vec![Box::new(*pinned)]))],
         Effect::Settings(room, settings) => {
             let (name, topic) = (settings.name.as_str().to_owned(), settings.topic.as_str().to_owned());
-            let params: Params =
-                vec![Box::new(room.sql()), Box::new(name), Box::new(topic), Box::new(settings.slow_mode_ms.sql())];
+            let mut params: Params = vec![Box::new(room.sql()), Box::new(name), Box::new(topic)];
+            params.push(Box::new(settings.slow_mode_ms.sql()));
+            params.push(Box::new(Millis(settings.retention_ms).sql()));
             vec![(SETTINGS, params)]
         }
+        Effect::UseInvite(hash) => vec![(USE_INVITE, vec![Box::new(hash.to_vec())])],
         Effect::Mention(target, user) => vec![(MENTION, with(key(target), vec![Box::new(user.sql())]))],
         Effect::Read((room, user), seq, number) => {
             let params: Params =
@@ -93,19 +99,18 @@ fn write_over(rewrite: &Rewrite, key: &dyn Fn(&TargetKey) -> Params) -> Vec<(&'s
     over.push(Box::new(rewrite.payload.to_vec()));
     over.push(Box::new(rewrite.rev.cast_signed()));
     over.push(Box::new(i16::from(rewrite.kind)));
-    let mut all = vec![(KEEP, keep), (WRITE_OVER, over)];
+    // An edit says anew whom it mentions.
+    let mut all = vec![(KEEP, keep), (WRITE_OVER, over), (CLEAR_MENTIONS, key(target))];
     if rewrite.kind == TOMBSTONE_KIND {
-        all.extend([(CLEAR_REACTIONS, key(target)), (CLEAR_MENTIONS, key(target))]);
+        all.push((CLEAR_REACTIONS, key(target)));
     }
     all
 }
 
-/// What a batch needs to know of messages that it is about; rare, so each question is a round trip of its own.
+/// What a batch needs to know of messages that it is about.
 pub(super) async fn read_targets(client: &Client, facts: &mut Facts, needs: &Needs) -> Result<()> {
     const TARGETS: &str = "SELECT e.room, e.seq, e.author, e.kind, e.time_ms, e.rev, e.pinned
          FROM unnest($1::uuid[], $2::bigint[]) AS k (room, seq) JOIN entries e ON e.room = k.room AND e.seq = k.seq";
-    const REACTIONS: &str = "SELECT emoji, bool_or(user_id = $3) FROM reactions WHERE room = $1 AND seq = $2
-         GROUP BY emoji";
     if needs.targets.is_empty() {
         return Ok(());
     }
@@ -122,24 +127,81 @@ pub(super) async fn read_targets(client: &Client, facts: &mut Facts, needs: &Nee
         };
         facts.targets.insert((get(&row, 0)?, get(&row, 1)?), state);
     }
-    for (target, user) in &needs.reactions {
-        let statement = client.prepare_cached(REACTIONS).await?;
-        for row in client.query(&statement, &[&target.0.sql(), &target.1.sql(), &user.sql()]).await? {
-            let emoji = Emoji::parse(plain(&row, 0)?).map_err(|error| Error::Corrupt(format!("a reaction {error}")))?;
-            if plain(&row, 1)? {
-                facts.reactions.insert((*target, emoji.clone(), *user));
-            }
-            facts.emojis.entry(*target).or_default().insert(emoji);
-        }
+    read_reactions(client, facts, needs).await
+}
+
+/// The different reactions to each message that somebody reacts to now, and whether theirs is among them.
+async fn read_reactions(client: &Client, facts: &mut Facts, needs: &Needs) -> Result<()> {
+    const EMOJIS: &str = "SELECT DISTINCT r.room, r.seq, r.emoji
+         FROM unnest($1::uuid[], $2::bigint[]) AS k (room, seq) JOIN reactions r ON r.room = k.room AND r.seq = k.seq";
+    const MINE: &str = "SELECT r.room, r.seq, r.emoji, r.user_id
+         FROM unnest($1::uuid[], $2::bigint[], $3::uuid[]) AS k (room, seq, user_id)
+         JOIN reactions r ON r.room = k.room AND r.seq = k.seq AND r.user_id = k.user_id";
+    if needs.reactions.is_empty() {
+        return Ok(());
+    }
+    let keys = needs.reactions.iter().map(|((room, seq), user)| (room.sql(), (seq.sql(), user.sql())));
+    let (rooms, (seqs, users)): (Vec<Uuid>, (Vec<i64>, Vec<Uuid>)) = keys.unzip();
+    let emoji = |row: &tokio_postgres::Row| {
+        Emoji::parse(plain(row, 2)?).map_err(|error| Error::Corrupt(format!("a reaction {error}")))
+    };
+    let statement = client.prepare_cached(EMOJIS).await?;
+    for row in client.query(&statement, &[&rooms, &seqs]).await? {
+        facts.emojis.entry((get(&row, 0)?, get(&row, 1)?)).or_default().insert(emoji(&row)?);
+    }
+    let statement = client.prepare_cached(MINE).await?;
+    for row in client.query(&statement, &[&rooms, &seqs, &users]).await? {
+        facts.reactions.insert(((get(&row, 0)?, get(&row, 1)?), emoji(&row)?, get(&row, 3)?));
     }
     Ok(())
 }
 
-pub(super) async fn find_entry(client: &Client, room: RoomId, seq: Seq) -> Result<Option<Envelope>> {
-    const SQL: &str = "SELECT seq, time_ms, rev, payload FROM entries WHERE room = $1 AND seq = $2";
+pub(super) async fn invite(client: &Client, hash: InviteHash) -> Result<Option<InviteState>> {
+    let statement = client.prepare_cached("SELECT room, uses_left, expires_ms FROM invites WHERE hash = $1").await?;
+    let row = client.query_opt(&statement, &[&hash.as_slice()]).await?;
+    let state = |row: tokio_postgres::Row| {
+        Ok(InviteState { room: get(&row, 0)?, uses_left: get(&row, 1)?, expires: get(&row, 2)? })
+    };
+    row.map(state).transpose()
+}
+
+pub(super) async fn find_invite(client: &Client, hash: InviteHash) -> Result<Option<RoomId>> {
+    Ok(invite(client, hash).await?.map(|invite| invite.room))
+}
+
+pub(super) async fn create_invite(client: &Client, new: NewInvite) -> Result<()> {
+    let forget = client.prepare_cached("DELETE FROM invites WHERE expires_ms < $1").await?;
+    client.execute(&forget, &[&new.now.sql()]).await?;
+    let insert = client
+        .prepare_cached(
+            "INSERT INTO invites (hash, room, author, uses_left, expires_ms, created_ms) VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .await?;
+    let (room, author, uses, expires) = (new.room.sql(), new.author.sql(), new.uses.sql(), new.expires.sql());
+    client.execute(&insert, &[&new.hash.as_slice(), &room, &author, &uses, &expires, &new.now.sql()]).await?;
+    Ok(())
+}
+
+pub(super) async fn find_entries(client: &Client, room: RoomId, seqs: Vec<Seq>) -> Result<Vec<Envelope>> {
+    const SQL: &str = "SELECT seq, time_ms, rev, payload FROM entries WHERE room = $1 AND seq = ANY($2) ORDER BY seq";
+    let seqs: Vec<i64> = seqs.into_iter().map(Stored::sql).collect();
     let statement = client.prepare_cached(SQL).await?;
-    let row = client.query_opt(&statement, &[&room.sql(), &seq.sql()]).await?;
-    Ok(row.map(|row| envelope(&row, 0)).transpose()?.flatten())
+    let rows = client.query(&statement, &[&room.sql(), &seqs]).await?;
+    rows.iter().filter_map(|row| envelope(row, 0).transpose()).collect()
+}
+
+pub(super) async fn settings(client: &Client, room: RoomId) -> Result<Option<RoomSettings>> {
+    const SQL: &str = "SELECT name, topic, slow_mode_ms, retention_ms FROM rooms WHERE id = $1 AND name IS NOT NULL";
+    let statement = client.prepare_cached(SQL).await?;
+    let Some(row) = client.query_opt(&statement, &[&room.sql()]).await? else { return Ok(None) };
+    let bad = |error| Error::Corrupt(format!("settings of room {room}: {error}"));
+    let retention: Millis = get(&row, 3)?;
+    Ok(Some(RoomSettings {
+        name: RoomName::parse(plain(&row, 0)?).map_err(bad)?,
+        topic: Topic::parse(plain(&row, 1)?).map_err(bad)?,
+        slow_mode_ms: get(&row, 2)?,
+        retention_ms: retention.0,
+    }))
 }
 
 pub(super) async fn revisions(client: &Client, room: RoomId, seq: Seq) -> Result<Vec<Envelope>> {

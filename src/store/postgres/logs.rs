@@ -116,13 +116,15 @@ fn page_entry(row: &Row) -> Result<Option<Envelope>> {
 /// are.
 const AFTER: &str =
     "SELECT r.incarnation, r.first_seq, r.head, m.role, m.leave_seq, e.seq, e.time_ms, e.rev, e.payload,
-         t.seq, t.time_ms, t.rev, t.payload
+         e.t_seq, e.t_time_ms, e.t_rev, e.t_payload
      FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user_id = $2
      LEFT JOIN LATERAL (
-         SELECT seq, time_ms, rev, payload, kind, target, sum(octet_length(payload)) OVER (ORDER BY seq) AS bytes
-         FROM entries WHERE room = r.id AND seq > $3 ORDER BY seq LIMIT $4
-     ) e ON e.bytes <= $5 OR e.bytes = octet_length(e.payload)
-     LEFT JOIN entries t ON e.kind = 5 AND t.room = r.id AND t.seq = e.target
+         SELECT o.seq, o.time_ms, o.rev, o.payload, t.seq AS t_seq, t.time_ms AS t_time_ms, t.rev AS t_rev,
+             t.payload AS t_payload, row_number() OVER (ORDER BY o.seq) AS place,
+             sum(octet_length(o.payload) + coalesce(octet_length(t.payload) + 64, 0)) OVER (ORDER BY o.seq) AS bytes
+         FROM (SELECT * FROM entries WHERE room = r.id AND seq > $3 ORDER BY seq LIMIT $4) o
+         LEFT JOIN entries t ON o.kind = 5 AND t.room = o.room AND t.seq = o.target
+     ) e ON e.bytes <= $5 OR e.place = 1
      WHERE r.id = $1 ORDER BY e.seq";
 const MESSAGES_BEFORE: &str =
     "SELECT r.incarnation, r.first_seq, r.head, m.role, m.leave_seq, e.seq, e.time_ms, e.rev, e.payload,
@@ -184,7 +186,7 @@ async fn page(client: &Client, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Res
     let Some(first) = rows.first() else { return Ok(None) };
     let (state, reader) = page_head(first)?;
     let entries = rows.iter().filter_map(|row| page_entry(row).transpose()).collect::<Result<Vec<_>>>()?;
-    Ok(Some(LogPage { state, reader, entries: if sql == AFTER { within_page(entries) } else { entries } }))
+    Ok(Some(LogPage { state, reader, entries }))
 }
 
 /// Takes entries while they fit a page, what they edit included; at least one.

@@ -42,7 +42,7 @@ impl Options {
                 config.ssl_mode(SslMode::Require);
                 DatabaseTls::verified(file)
             }
-            None if is_plain_on_purpose || config.get_hosts().iter().all(is_here) => {
+            None if is_plain_on_purpose || is_all_here(&config) => {
                 config.ssl_mode(SslMode::Disable);
                 DatabaseTls::plain()
             }
@@ -54,6 +54,11 @@ impl Options {
         };
         Ok(Self { url: config, tls: tls.map_err(|error| error.to_string())?, writers, connections })
     }
+}
+
+/// The address that is connected to is `hostaddr` where there is one, whatever the host is called.
+fn is_all_here(config: &tokio_postgres::Config) -> bool {
+    config.get_hosts().iter().all(is_here) && config.get_hostaddrs().iter().all(IpAddr::is_loopback)
 }
 
 fn is_here(host: &Host) -> bool {
@@ -75,6 +80,8 @@ mod tests {
             ("postgres://confab@db.example/confab?sslmode=prefer", "ca_file"),
             ("postgres://confab@127.0.0.1,10.0.0.1/confab", "ca_file"),
             ("postgres://confab:word@127.0.0.1/confab", "password_file"),
+            ("host=localhost hostaddr=10.0.0.5 user=confab", "ca_file"),
+            ("hostaddr=10.0.0.5 user=confab", "ca_file"),
             ("mysql://confab", "address"),
         ] {
             let error = parse(url).unwrap_err();

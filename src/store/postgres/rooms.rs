@@ -1,12 +1,12 @@
 //! Rooms and members, for reading; they change only with an append.
 
 use confab_protocol::command::{Member, Room};
-use confab_protocol::model::{RoomId, RoomName, UserId};
+use confab_protocol::model::{Millis, RoomId, RoomName, UserId};
 use deadpool_postgres::Client;
 use tokio_postgres::Row;
 
 use super::rows::{Stored, get, get_optional, plain};
-use crate::core::store::{Error, Membership, Restriction, Result};
+use crate::core::store::{Error, Membership, Pair, Restriction, Result, pair_bytes};
 
 pub(super) async fn ping(client: &Client) -> Result<()> {
     let statement = client.prepare_cached("SELECT pg_is_in_recovery()").await?;
@@ -23,8 +23,21 @@ pub(super) async fn find_room(client: &Client, name: RoomName) -> Result<Option<
     row.map(|row| get(&row, 0)).transpose()
 }
 
+pub(super) async fn find_direct(client: &Client, pair: Pair) -> Result<Option<RoomId>> {
+    let statement = client.prepare_cached("SELECT id FROM rooms WHERE pair = $1").await?;
+    let row = client.query_opt(&statement, &[&pair_bytes(pair).as_slice()]).await?;
+    row.map(|row| get(&row, 0)).transpose()
+}
+
+pub(super) async fn find_self_room(client: &Client, user: UserId) -> Result<Option<RoomId>> {
+    let statement = client.prepare_cached("SELECT self_room FROM users WHERE id = $1").await?;
+    let row = client.query_opt(&statement, &[&user.sql()]).await?;
+    row.map(|row| get(&row, 0)).transpose()
+}
+
 /// The columns that every query of rooms selects, in this order.
 fn read_room(row: &Row) -> Result<Room> {
+    let retention: Millis = get(row, 11)?;
     Ok(Room {
         id: get(row, 0)?,
         kind: get(row, 1)?,
@@ -37,16 +50,17 @@ fn read_room(row: &Row) -> Result<Room> {
         members: get(row, 8)?,
         created: get(row, 9)?,
         slow_mode_ms: get(row, 10)?,
-        read_seq: get(row, 11)?,
-        unread: get(row, 12)?,
-        mentions: get(row, 13)?,
+        retention_ms: retention.0,
+        read_seq: get(row, 12)?,
+        unread: get(row, 13)?,
+        mentions: get(row, 14)?,
     })
 }
 
 pub(super) async fn room(client: &Client, room: RoomId, user: UserId) -> Result<Option<Room>> {
     const SQL: &str =
         "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members,
-             r.created_ms, r.slow_mode_ms, coalesce(m.read_seq, 0)::bigint,
+             r.created_ms, r.slow_mode_ms, r.retention_ms, coalesce(m.read_seq, 0)::bigint,
              coalesce(r.messages - m.read_number, 0)::integer,
              (SELECT count(*)::integer FROM mentions t WHERE t.user_id = $2 AND t.room = r.id AND t.seq > m.read_seq)
          FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user_id = $2 AND m.leave_seq IS NULL WHERE r.id = $1";
@@ -64,14 +78,14 @@ pub(super) async fn list_rooms(
 ) -> Result<Vec<Room>> {
     const JOINED: &str =
         "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members,
-             r.created_ms, r.slow_mode_ms, coalesce(m.read_seq, 0)::bigint,
+             r.created_ms, r.slow_mode_ms, r.retention_ms, coalesce(m.read_seq, 0)::bigint,
              coalesce(r.messages - m.read_number, 0)::integer,
              (SELECT count(*)::integer FROM mentions t WHERE t.user_id = $1 AND t.room = r.id AND t.seq > m.read_seq)
          FROM members m JOIN rooms r ON r.id = m.room
          WHERE m.user_id = $1 AND m.leave_seq IS NULL AND m.room > $2 AND r.kind <> 3 ORDER BY m.room LIMIT $3";
     const OPEN: &str =
         "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members,
-             r.created_ms, r.slow_mode_ms, coalesce(m.read_seq, 0)::bigint,
+             r.created_ms, r.slow_mode_ms, r.retention_ms, coalesce(m.read_seq, 0)::bigint,
              coalesce(r.messages - m.read_number, 0)::integer,
              (SELECT count(*)::integer FROM mentions t WHERE t.user_id = $1 AND t.room = r.id AND t.seq > m.read_seq)
          FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user_id = $1 AND m.leave_seq IS NULL

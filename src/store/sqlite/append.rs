@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use confab_protocol::model::{Millis, RoomId, RoomKind, Seq};
+use confab_protocol::model::{Millis, RoomId, Seq};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::effects;
-use super::logs::find_recorded;
+use super::logs::{checksum, find_recorded};
 use super::rows::{Sql, get};
 use crate::core::append::{Decided, Decision, Facts, Item, MemberKey, MemberState, Needs, Numbers, RoomState, decide};
-use crate::core::store::{NewRoom, Restriction, Result};
+use crate::core::store::{NewRoom, Restriction, Result, RoomShape, pair_bytes};
 
 pub(super) fn append(connection: &Connection, batch: Vec<Item>, now: Millis) -> Result<Vec<Decided>> {
     let needs = Needs::of(&batch);
@@ -45,7 +45,7 @@ pub(super) fn append(connection: &Connection, batch: Vec<Item>, now: Millis) -> 
 fn read_facts(connection: &Connection, facts: &mut Facts, needs: &Needs) -> Result<()> {
     for room in &needs.rooms {
         let mut statement = connection.prepare_cached(
-            "SELECT incarnation, head, last_ms, acl_version, members, messages, slow_mode_ms FROM rooms WHERE id = ?",
+            "SELECT incarnation, head, last_ms, acl_version, members, messages, slow_mode_ms, kind FROM rooms WHERE id = ?",
         )?;
         let state = |row: &Row<'_>| {
             let (acl_version, messages): (i64, i64) = (row.get(3)?, row.get(5)?);
@@ -57,6 +57,7 @@ fn read_facts(connection: &Connection, facts: &mut Facts, needs: &Needs) -> Resu
                 members: row.get(4)?,
                 messages: messages.cast_unsigned(),
                 slow_mode_ms: row.get(6)?,
+                kind: get(row, 7)?,
             })
         };
         facts.rooms.extend(statement.query_row([Sql(*room)], state).optional()?.map(|state| (*room, state)));
@@ -71,6 +72,17 @@ fn read_facts(connection: &Connection, facts: &mut Facts, needs: &Needs) -> Resu
             facts.names.insert(name.clone());
         }
     }
+    for room in &needs.settings {
+        facts.settings.extend(effects::settings(connection, *room)?.map(|settings| (*room, settings)));
+    }
+    for pair in &needs.pairs {
+        if super::rooms::find_direct(connection, *pair)?.is_some() {
+            facts.pairs.insert(*pair);
+        }
+    }
+    for hash in &needs.invites {
+        facts.invites.extend(effects::invite(connection, *hash)?.map(|state| (*hash, state)));
+    }
     for target in &needs.targets {
         facts.targets.extend(effects::target(connection, *target)?.map(|state| (*target, state)));
     }
@@ -82,14 +94,15 @@ fn read_facts(connection: &Connection, facts: &mut Facts, needs: &Needs) -> Resu
 
 fn read_member(connection: &Connection, facts: &mut Facts, key: MemberKey) -> Result<()> {
     let mut statement = connection.prepare_cached(
-        "SELECT role, join_seq, leave_seq, restriction, until_ms, last_post_ms, read_seq, read_number
-         FROM members WHERE room = ? AND user = ?",
+        "SELECT m.role, join_seq, leave_seq, restriction, until_ms, last_post_ms, read_seq, read_number, u.role
+         FROM members m JOIN users u ON u.id = m.user WHERE room = ? AND user = ?",
     )?;
     let member = |row: &Row<'_>| {
         let left: Option<Sql<Seq>> = row.get(2)?;
         let (until, number): (Sql<Millis>, i64) = (row.get(4)?, row.get(7)?);
         Ok(MemberState {
             role: get(row, 0)?,
+            server_role: get(row, 8)?,
             join_seq: get(row, 1)?,
             leave_seq: left.map(|sql| sql.0),
             restriction: Restriction::from_numbers(row.get(3)?, until.0.0),
@@ -140,17 +153,22 @@ fn write_room(connection: &Connection, facts: &Facts, room: RoomId) -> Result<()
 
 fn create_room(connection: &Connection, room: RoomId, new: &NewRoom) -> Result<()> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO rooms (id, kind, name, topic, incarnation, created_ms) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO rooms (id, kind, name, topic, pair, incarnation, created_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
     )?;
-    let (id, kind, incarnation, created) = (Sql(room), Sql(RoomKind::Channel), Sql(new.incarnation), Sql(new.created));
-    statement.execute(params![id, kind, new.name.as_str(), new.topic.as_str(), incarnation, created])?;
+    let (name, topic, pair) = match &new.shape {
+        RoomShape::Named { name, topic, .. } => (Some(name.as_str()), topic.as_str(), None),
+        RoomShape::Direct { pair, .. } => (None, "", Some(pair_bytes(*pair))),
+    };
+    let (id, kind, incarnation, created) = (Sql(room), Sql(new.shape.kind()), Sql(new.incarnation), Sql(new.created));
+    statement.execute(params![id, kind, name, topic, pair, incarnation, created])?;
     Ok(())
 }
 
 fn insert(connection: &Connection, numbers: &mut Numbers, item: &Item, seq: Seq, time: Millis) -> Result<()> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO entries (room, seq, time_ms, kind, author, client_id, digest, altered, payload, number, target)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO entries (room, seq, time_ms, kind, author, client_id, digest, altered, payload, number, target,
+             checksum)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
     let (room, seq, time, author, client_id) =
         (Sql(item.room), Sql(seq), Sql(time), Sql(item.author), Sql(item.client_id));
@@ -167,6 +185,7 @@ fn insert(connection: &Connection, numbers: &mut Numbers, item: &Item, seq: Seq,
         payload,
         numbers.take(item).map(u64::cast_signed),
         item.change.target().map(Sql),
+        checksum(item.room, seq.0, time.0, 0, item.change.kind(), payload),
     ])?;
     Ok(())
 }

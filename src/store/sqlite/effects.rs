@@ -2,13 +2,13 @@
 
 use confab_protocol::command::{MessageState, ReactionCount};
 use confab_protocol::limits::REACTIONS_MAX;
-use confab_protocol::model::{Emoji, Envelope, RoomId, Seq, UserId, Username};
+use confab_protocol::model::{Emoji, Envelope, Millis, RoomId, RoomName, RoomSettings, Seq, Topic, UserId, Username};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::logs::envelope;
+use super::logs::{checksum, envelope};
 use super::rows::{Sql, get};
-use crate::core::append::{Effect, Facts, Rewrite, TOMBSTONE_KIND, TargetKey, TargetState};
-use crate::core::store::{Error, Result};
+use crate::core::append::{Effect, Facts, InviteHash, InviteState, Rewrite, TOMBSTONE_KIND, TargetKey, TargetState};
+use crate::core::store::{Error, NewInvite, Result};
 
 pub(super) fn write(connection: &Connection, effect: &Effect) -> Result<()> {
     match effect {
@@ -26,15 +26,27 @@ pub(super) fn write(connection: &Connection, effect: &Effect) -> Result<()> {
             statement.execute(params![pinned, Sql(*room), Sql(*seq)])?;
         }
         Effect::Settings(room, settings) => {
-            let mut statement =
-                connection.prepare_cached("UPDATE rooms SET name = ?, topic = ?, slow_mode_ms = ? WHERE id = ?")?;
+            let mut statement = connection.prepare_cached(
+                "UPDATE rooms SET name = ?, topic = ?, slow_mode_ms = ?, retention_ms = ? WHERE id = ?",
+            )?;
             let (name, topic) = (settings.name.as_str(), settings.topic.as_str());
-            statement.execute(params![name, topic, settings.slow_mode_ms, Sql(*room)])?;
+            statement.execute(params![
+                name,
+                topic,
+                settings.slow_mode_ms,
+                Sql(Millis(settings.retention_ms)),
+                Sql(*room)
+            ])?;
         }
         Effect::Mention((room, seq), user) => {
             let mut statement = connection
                 .prepare_cached("INSERT INTO mentions (user, room, seq) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")?;
             statement.execute(params![Sql(*user), Sql(*room), Sql(*seq)])?;
+        }
+        Effect::UseInvite(hash) => {
+            let mut statement =
+                connection.prepare_cached("UPDATE invites SET uses_left = uses_left - 1 WHERE hash = ?")?;
+            statement.execute([hash])?;
         }
         Effect::Read((room, user), seq, number) => {
             let mut statement = connection.prepare_cached(
@@ -50,20 +62,22 @@ fn write_over(connection: &Connection, rewrite: &Rewrite) -> Result<()> {
     let (room, seq) = (Sql(rewrite.target.0), Sql(rewrite.target.1));
     connection
         .prepare_cached(
-            "INSERT INTO entry_revisions (room, seq, rev, time_ms, payload, replaced_ms)
-             SELECT room, seq, rev, time_ms, payload, ?3 FROM entries WHERE room = ?1 AND seq = ?2",
+            "INSERT INTO entry_revisions (room, seq, rev, time_ms, payload, checksum, replaced_ms)
+             SELECT room, seq, rev, time_ms, payload, checksum, ?3 FROM entries WHERE room = ?1 AND seq = ?2",
         )?
         .execute(params![room, seq, Sql(rewrite.time)])?;
     let payload: &[u8] = &rewrite.payload;
+    let sum = checksum(rewrite.target.0, rewrite.target.1, rewrite.said, rewrite.rev, rewrite.kind, payload);
     connection
         .prepare_cached(
-            "UPDATE entries SET payload = ?3, rev = ?4, kind = ?5, pinned = CASE ?5 WHEN 1 THEN pinned ELSE 0 END
+            "UPDATE entries SET payload = ?3, rev = ?4, kind = ?5, checksum = ?6, pinned = CASE ?5 WHEN 1 THEN pinned ELSE 0 END
              WHERE room = ?1 AND seq = ?2",
         )?
-        .execute(params![room, seq, payload, rewrite.rev, rewrite.kind])?;
+        .execute(params![room, seq, payload, rewrite.rev, rewrite.kind, sum])?;
+    // An edit says anew whom it mentions.
+    connection.prepare_cached("DELETE FROM mentions WHERE room = ? AND seq = ?")?.execute(params![room, seq])?;
     if rewrite.kind == TOMBSTONE_KIND {
         connection.prepare_cached("DELETE FROM reactions WHERE room = ? AND seq = ?")?.execute(params![room, seq])?;
-        connection.prepare_cached("DELETE FROM mentions WHERE room = ? AND seq = ?")?.execute(params![room, seq])?;
     }
     Ok(())
 }
@@ -76,6 +90,26 @@ pub(super) fn target(connection: &Connection, (room, seq): TargetKey) -> Result<
         Ok(TargetState { author, kind: row.get(1)?, time, rev: row.get(3)?, pinned: row.get(4)? })
     };
     Ok(statement.query_row(params![Sql(room), Sql(seq)], state).optional()?)
+}
+
+pub(super) fn invite(connection: &Connection, hash: InviteHash) -> Result<Option<InviteState>> {
+    let mut statement = connection.prepare_cached("SELECT room, uses_left, expires_ms FROM invites WHERE hash = ?")?;
+    let state = |row: &Row<'_>| Ok(InviteState { room: get(row, 0)?, uses_left: row.get(1)?, expires: get(row, 2)? });
+    Ok(statement.query_row([hash], state).optional()?)
+}
+
+pub(super) fn find_invite(connection: &Connection, hash: InviteHash) -> Result<Option<RoomId>> {
+    Ok(invite(connection, hash)?.map(|invite| invite.room))
+}
+
+pub(super) fn create_invite(connection: &Connection, new: NewInvite) -> Result<()> {
+    connection.prepare_cached("DELETE FROM invites WHERE expires_ms < ?")?.execute([Sql(new.now)])?;
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO invites (hash, room, author, uses_left, expires_ms, created_ms) VALUES (?, ?, ?, ?, ?, ?)",
+    )?;
+    let (room, author, expires, now) = (Sql(new.room), Sql(new.author), Sql(new.expires), Sql(new.now));
+    statement.execute(params![new.hash, room, author, new.uses, expires, now])?;
+    Ok(())
 }
 
 pub(super) fn read_reactions(
@@ -99,17 +133,37 @@ pub(super) fn read_reactions(
     Ok(())
 }
 
-pub(super) fn find_entry(connection: &Connection, room: RoomId, seq: Seq) -> Result<Option<Envelope>> {
+pub(super) fn find_entries(connection: &Connection, room: RoomId, seqs: Vec<Seq>) -> Result<Vec<Envelope>> {
+    let mut statement = connection
+        .prepare_cached("SELECT seq, time_ms, rev, payload, checksum, kind FROM entries WHERE room = ? AND seq = ?")?;
+    let mut found = Vec::with_capacity(seqs.len());
+    for seq in seqs {
+        found.extend(statement.query_row(params![Sql(room), Sql(seq)], |row| envelope(row, room, 0)).optional()?);
+    }
+    found.sort_by_key(|entry| entry.seq);
+    Ok(found)
+}
+
+pub(super) fn settings(connection: &Connection, room: RoomId) -> Result<Option<RoomSettings>> {
     let mut statement =
-        connection.prepare_cached("SELECT seq, time_ms, rev, payload FROM entries WHERE room = ? AND seq = ?")?;
-    Ok(statement.query_row(params![Sql(room), Sql(seq)], |row| envelope(row, 0)).optional()?)
+        connection.prepare_cached("SELECT name, topic, slow_mode_ms, retention_ms FROM rooms WHERE id = ?")?;
+    let columns = |row: &Row<'_>| {
+        let (name, topic): (Option<String>, String) = (row.get(0)?, row.get(1)?);
+        let retention: Sql<Millis> = row.get(3)?;
+        Ok((name, topic, row.get(2)?, retention.0.0))
+    };
+    let found = statement.query_row([Sql(room)], columns).optional()?;
+    let Some((Some(name), topic, slow_mode_ms, retention_ms)) = found else { return Ok(None) };
+    let bad = |error| Error::Corrupt(format!("settings of room {room}: {error}"));
+    let (name, topic) = (RoomName::parse(&name).map_err(bad)?, Topic::parse(&topic).map_err(bad)?);
+    Ok(Some(RoomSettings { name, topic, slow_mode_ms, retention_ms }))
 }
 
 pub(super) fn revisions(connection: &Connection, room: RoomId, seq: Seq) -> Result<Vec<Envelope>> {
     let mut statement = connection.prepare_cached(
-        "SELECT seq, time_ms, rev, payload FROM entry_revisions WHERE room = ? AND seq = ? ORDER BY rev DESC LIMIT 200",
+        "SELECT seq, time_ms, rev, payload, checksum, 1 FROM entry_revisions WHERE room = ? AND seq = ? ORDER BY rev DESC LIMIT 200",
     )?;
-    let rows = statement.query_map(params![Sql(room), Sql(seq)], |row| envelope(row, 0))?;
+    let rows = statement.query_map(params![Sql(room), Sql(seq)], |row| envelope(row, room, 0))?;
     let mut revisions = super::logs::within_page(rows)?;
     revisions.reverse();
     Ok(revisions)

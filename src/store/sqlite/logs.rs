@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use confab_protocol::command::{Appended, History, HistoryRange};
 use confab_protocol::limits::{PAGE_BYTES_MAX, PAGE_ITEMS_MAX};
-use confab_protocol::model::{CaseId, ClientId, Envelope, Incarnation, RoomId, Seq, UserId};
+use confab_protocol::model::{CaseId, ClientId, Envelope, Incarnation, Millis, RoomId, Seq, UserId};
 use rusqlite::{Connection, DropBehavior, OptionalExtension, Row, Transaction, params};
 
 use super::rooms::bound;
@@ -99,18 +99,35 @@ fn place(connection: &Connection, room: RoomId, reader: UserId) -> Result<Option
     Ok(statement.query_row(params![Sql(room), Sql(reader)], place).optional()?)
 }
 
-/// `seq, time_ms, rev, payload` from a column on.
-pub(super) fn envelope(row: &Row<'_>, from: usize) -> rusqlite::Result<Envelope> {
-    let (seq, time, rev, payload) = (get(row, from)?, get(row, from + 1)?, row.get(from + 2)?, row.get(from + 3)?);
-    let payload: Vec<u8> = payload;
+/// CRC-32 of what a page of a log is made of: SQLite's own pages carry no checksum, and a flipped bit in a text would be
+/// given for what somebody said.
+pub(super) fn checksum(room: RoomId, seq: Seq, time: Millis, rev: u32, kind: u8, payload: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&room.to_bytes());
+    crc.update(&seq.0.to_le_bytes());
+    crc.update(&time.0.to_le_bytes());
+    crc.update(&rev.to_le_bytes());
+    crc.update(&[kind]);
+    crc.update(payload);
+    crc.finalize()
+}
+
+/// `seq, time_ms, rev, payload, checksum, kind` of a room from a column on. What was altered on the disk is an error.
+pub(super) fn envelope(row: &Row<'_>, room: RoomId, from: usize) -> rusqlite::Result<Envelope> {
+    let (seq, time): (Seq, Millis) = (get(row, from)?, get(row, from + 1)?);
+    let (rev, payload, stored): (u32, Vec<u8>, u32) = (row.get(from + 2)?, row.get(from + 3)?, row.get(from + 4)?);
+    if checksum(room, seq, time, rev, row.get(from + 5)?, &payload) != stored {
+        let what = format!("entry {} of room {room} is damaged: its checksum differs", seq.0);
+        return Err(rusqlite::Error::FromSqlConversionFailure(from + 4, rusqlite::types::Type::Integer, what.into()));
+    }
     Ok(Envelope { seq, time, rev, payload: Bytes::from(payload), rewritten: None })
 }
 
 /// An entry, and behind it the message that it edits, if it does.
-fn envelope_and_target(row: &Row<'_>) -> rusqlite::Result<Envelope> {
-    let is_edit: Option<Sql<Seq>> = row.get(4)?;
-    let rewritten = is_edit.map(|_| envelope(row, 4)).transpose()?.map(Box::new);
-    Ok(Envelope { rewritten, ..envelope(row, 0)? })
+fn envelope_and_target(row: &Row<'_>, room: RoomId) -> rusqlite::Result<Envelope> {
+    let is_edit: Option<Sql<Seq>> = row.get(6)?;
+    let rewritten = is_edit.map(|_| envelope(row, room, 6)).transpose()?.map(Box::new);
+    Ok(Envelope { rewritten, ..envelope(row, room, 0)? })
 }
 
 pub(super) fn read(
@@ -125,12 +142,13 @@ pub(super) fn read(
     let reader = place(&snapshot, room, reader)?;
     let Some(state) = log_state(&snapshot, room)? else { return Ok(None) };
     let mut statement = snapshot.prepare_cached(
-        "SELECT e.seq, e.time_ms, e.rev, e.payload, t.seq, t.time_ms, t.rev, t.payload FROM entries e
+        "SELECT e.seq, e.time_ms, e.rev, e.payload, e.checksum, e.kind,
+             t.seq, t.time_ms, t.rev, t.payload, t.checksum, t.kind FROM entries e
          LEFT JOIN entries t ON e.kind = 5 AND t.room = e.room AND t.seq = e.target
          WHERE e.room = ? AND e.seq > ? ORDER BY e.seq LIMIT ?",
     )?;
     let limit = bound(limit.min(PAGE_ITEMS_MAX));
-    let rows = statement.query_map(params![Sql(room), Sql(after), limit], envelope_and_target)?;
+    let rows = statement.query_map(params![Sql(room), Sql(after), limit], |row| envelope_and_target(row, room))?;
     Ok(Some(LogPage { state, reader, entries: within_page(rows)? }))
 }
 
@@ -160,13 +178,14 @@ fn messages_before(
     thread: Option<Seq>,
     limit: usize,
 ) -> Result<Vec<Envelope>> {
-    const ALL: &str = "SELECT seq, time_ms, rev, payload FROM entries
+    const ALL: &str = "SELECT seq, time_ms, rev, payload, checksum, kind FROM entries
          WHERE room = ?1 AND seq < ?2 AND kind = 1 AND ?4 IS NULL ORDER BY seq DESC LIMIT ?3";
-    const THREAD: &str = "SELECT seq, time_ms, rev, payload FROM entries
+    const THREAD: &str = "SELECT seq, time_ms, rev, payload, checksum, kind FROM entries
          WHERE room = ?1 AND seq < ?2 AND kind = 1 AND target = ?4 ORDER BY seq DESC LIMIT ?3";
     let mut statement = connection.prepare_cached(if thread.is_some() { THREAD } else { ALL })?;
     let thread = thread.map(Sql);
-    let rows = statement.query_map(params![Sql(room), Sql(before), bound(limit), thread], |row| envelope(row, 0))?;
+    let rows =
+        statement.query_map(params![Sql(room), Sql(before), bound(limit), thread], |row| envelope(row, room, 0))?;
     let mut entries = within_page(rows)?;
     entries.reverse();
     Ok(entries)
@@ -179,13 +198,14 @@ fn messages_after(
     thread: Option<Seq>,
     limit: usize,
 ) -> Result<Vec<Envelope>> {
-    const ALL: &str = "SELECT seq, time_ms, rev, payload FROM entries
+    const ALL: &str = "SELECT seq, time_ms, rev, payload, checksum, kind FROM entries
          WHERE room = ?1 AND seq > ?2 AND kind = 1 AND ?4 IS NULL ORDER BY seq LIMIT ?3";
-    const THREAD: &str = "SELECT seq, time_ms, rev, payload FROM entries
+    const THREAD: &str = "SELECT seq, time_ms, rev, payload, checksum, kind FROM entries
          WHERE room = ?1 AND seq > ?2 AND kind = 1 AND target = ?4 ORDER BY seq LIMIT ?3";
     let mut statement = connection.prepare_cached(if thread.is_some() { THREAD } else { ALL })?;
     let thread = thread.map(Sql);
-    let rows = statement.query_map(params![Sql(room), Sql(after), bound(limit), thread], |row| envelope(row, 0))?;
+    let rows =
+        statement.query_map(params![Sql(room), Sql(after), bound(limit), thread], |row| envelope(row, room, 0))?;
     within_page(rows)
 }
 

@@ -5,7 +5,7 @@ use confab_protocol::model::{Millis, RoomId, RoomName, RoomRole, UserId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::rows::{Sql, get};
-use crate::core::store::{Membership, Restriction, Result};
+use crate::core::store::{Membership, Pair, Restriction, Result, pair_bytes};
 
 pub(super) fn ping(connection: &Connection) -> Result<()> {
     Ok(connection.prepare_cached("SELECT 1 FROM rooms LIMIT 1")?.exists([]).map(drop)?)
@@ -16,9 +16,20 @@ pub(super) fn find_room(connection: &Connection, name: RoomName) -> Result<Optio
     Ok(statement.query_row([name.as_str()], |row| get(row, 0)).optional()?)
 }
 
+pub(super) fn find_direct(connection: &Connection, pair: Pair) -> Result<Option<RoomId>> {
+    let mut statement = connection.prepare_cached("SELECT id FROM rooms WHERE pair = ?")?;
+    Ok(statement.query_row([pair_bytes(pair)], |row| get(row, 0)).optional()?)
+}
+
+pub(super) fn find_self_room(connection: &Connection, user: UserId) -> Result<Option<RoomId>> {
+    let mut statement = connection.prepare_cached("SELECT self_room FROM users WHERE id = ?")?;
+    Ok(statement.query_row([Sql(user)], |row| get(row, 0)).optional()?)
+}
+
 /// The columns that every query of rooms selects, in this order.
 fn read_room(row: &Row<'_>) -> rusqlite::Result<Room> {
     let role: Option<Sql<RoomRole>> = row.get(7)?;
+    let retention: Sql<Millis> = row.get(11)?;
     Ok(Room {
         id: get(row, 0)?,
         kind: get(row, 1)?,
@@ -31,16 +42,17 @@ fn read_room(row: &Row<'_>) -> rusqlite::Result<Room> {
         members: row.get(8)?,
         created: get(row, 9)?,
         slow_mode_ms: row.get(10)?,
-        read_seq: get(row, 11)?,
-        unread: row.get(12)?,
-        mentions: row.get(13)?,
+        retention_ms: retention.0.0,
+        read_seq: get(row, 12)?,
+        unread: row.get(13)?,
+        mentions: row.get(14)?,
     })
 }
 
 pub(super) fn room(connection: &Connection, room: RoomId, user: UserId) -> Result<Option<Room>> {
     const SQL: &str =
         "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members, r.created_ms,
-             r.slow_mode_ms, coalesce(m.read_seq, 0), coalesce(r.messages - m.read_number, 0),
+             r.slow_mode_ms, r.retention_ms, coalesce(m.read_seq, 0), coalesce(r.messages - m.read_number, 0),
              (SELECT count(*) FROM mentions t WHERE t.user = ?2 AND t.room = r.id AND t.seq > m.read_seq)
          FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user = ?2 AND m.leave_seq IS NULL WHERE r.id = ?1";
     Ok(connection.prepare_cached(SQL)?.query_row(params![Sql(room), Sql(user)], read_room).optional()?)
@@ -55,13 +67,13 @@ pub(super) fn list_rooms(
 ) -> Result<Vec<Room>> {
     const JOINED: &str =
         "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members, r.created_ms,
-             r.slow_mode_ms, coalesce(m.read_seq, 0), coalesce(r.messages - m.read_number, 0),
+             r.slow_mode_ms, r.retention_ms, coalesce(m.read_seq, 0), coalesce(r.messages - m.read_number, 0),
              (SELECT count(*) FROM mentions t WHERE t.user = ?1 AND t.room = r.id AND t.seq > m.read_seq)
          FROM members m JOIN rooms r ON r.id = m.room
          WHERE m.user = ?1 AND m.leave_seq IS NULL AND m.room > ?2 AND r.kind <> 3 ORDER BY m.room LIMIT ?3";
     const OPEN: &str =
         "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members, r.created_ms,
-             r.slow_mode_ms, coalesce(m.read_seq, 0), coalesce(r.messages - m.read_number, 0),
+             r.slow_mode_ms, r.retention_ms, coalesce(m.read_seq, 0), coalesce(r.messages - m.read_number, 0),
              (SELECT count(*) FROM mentions t WHERE t.user = ?1 AND t.room = r.id AND t.seq > m.read_seq)
          FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user = ?1 AND m.leave_seq IS NULL
          WHERE r.kind = 1 AND r.id > ?2 ORDER BY r.id LIMIT ?3";

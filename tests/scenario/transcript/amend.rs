@@ -1,10 +1,12 @@
 //! What is said of what was said, and done to people and rooms.
 
 use confab_protocol::command::{
-    Command, Delete, Edit, History, HistoryRange, Pin, Publish, React, RoomScope, SanctionUser, SetRole, UpdateRoom,
-    Write,
+    Command, CreateRoom, Delete, Edit, History, HistoryRange, Pin, Publish, React, Reply, RoomScope, RoomTarget,
+    SanctionUser, Secret, SetRole, UpdateRoom, Write,
 };
-use confab_protocol::model::{Body, Emoji, Reason, RoomId, RoomName, RoomRole, SanctionKind, Seq, Topic, UserId};
+use confab_protocol::model::{
+    Body, Cursor, Emoji, Incarnation, Reason, RoomId, RoomName, RoomRole, SanctionKind, Seq, Topic, UserId,
+};
 use expect_test::expect;
 
 use super::check;
@@ -216,7 +218,7 @@ async fn rooms_and_people_are_moderated() {
         let update = |name: Option<&str>, topic: Option<&str>, slow_mode_ms| {
             let (name, topic) =
                 (name.map(|it| RoomName::parse(it).unwrap()), topic.map(|it| Topic::parse(it).unwrap()));
-            Command::UpdateRoom(UpdateRoom { write: write(den.id), name, topic, slow_mode_ms })
+            Command::UpdateRoom(UpdateRoom { write: write(den.id), name, topic, slow_mode_ms, retention_ms: None })
         };
         let _ = stage.ask("bob", update(None, Some("mine"), None)).await;
         let _ = stage.ask("alice", update(Some("lair"), Some("of dragons"), Some(3_600_000))).await;
@@ -322,4 +324,97 @@ async fn rooms_and_people_are_moderated() {
         carol * room-4 history-1 11 user-2: message "is free of it" as client-12
         carol * room-4 history-1 12 user-2: Ban user-3: "again and again"
     "#]]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn private_rooms_and_rooms_of_two() {
+    let script = async |stage: &mut Stage| {
+        let alice = stage.register("alice").await.identity;
+        let bob = stage.register("bob").await.identity;
+        stage.register("carol").await;
+        let log = Cursor { room: bob.self_room, incarnation: Incarnation(0), seq: Seq(1) };
+        let _ = stage.ask("bob", Command::Resume(vec![log])).await;
+        let (name, topic) = (RoomName::parse("den").unwrap(), Topic::parse("talk").unwrap());
+        let create = CreateRoom { client_id: client_id(), resend: false, name, topic, private: true };
+        let den = room(stage.ask("alice", Command::CreateRoom(create)).await);
+        let _ = stage.ask("bob", Command::ListRooms { scope: RoomScope::Open, after: RoomId::NONE, limit: 0 }).await;
+        let _ = stage.ask("bob", Command::JoinRoom(named("den"))).await;
+        let _ = stage.ask("bob", Command::JoinRoom(RoomTarget::Id(den.id))).await;
+        let _ = stage.ask("bob", Command::Invite { room: den.id, uses: 1, duration_ms: 60_000 }).await;
+        let invited = stage.ask("alice", Command::Invite { room: den.id, uses: 1, duration_ms: 60_000 }).await;
+        let Ok(Reply::Invited { token, .. }) = invited else { unreachable!() };
+        let _ = stage.ask("bob", Command::JoinRoom(RoomTarget::Invite(token.clone()))).await;
+        let _ = stage.ask("bob", Command::JoinRoom(RoomTarget::Invite(token.clone()))).await;
+        let _ = stage.ask("carol", Command::JoinRoom(RoomTarget::Invite(token))).await;
+        let _ = stage.ask("carol", Command::JoinRoom(RoomTarget::Invite(Secret::new("guessed")))).await;
+        let direct = |user| Command::Direct { client_id: client_id(), user };
+        let two = room(stage.ask("alice", direct(bob.user)).await);
+        let _ = stage.ask("bob", direct(alice.user)).await;
+        let _ = stage.ask("alice", direct(alice.user)).await;
+        let _ = stage.ask("alice", direct(UserId::from_u128(7))).await;
+        let _ = stage.ask("bob", publish(two.id, client_id(), "between us")).await;
+        let _ = stage.ask("carol", Command::JoinRoom(RoomTarget::Id(two.id))).await;
+        let _ = stage.ask("bob", Command::LeaveRoom(RoomTarget::Id(two.id))).await;
+        let _ = stage.ask("alice", history(two.id, HistoryRange::Before(Seq(0)), None)).await;
+        stage.hears("bob", 2).await;
+    };
+    check(
+        script,
+        expect![[r#"
+        alice > hello
+        alice < welcome version 1: nobody
+        alice > register alice
+        alice < session user-1 alice "alice Doe" User on device-1 with room-1
+        bob > hello
+        bob < welcome version 1: nobody
+        bob > register bob
+        bob < session user-2 bob "bob Doe" User on device-2 with room-2
+        carol > hello
+        carol < welcome version 1: nobody
+        carol > register carol
+        carol < session user-3 carol "carol Doe" User on device-3 with room-3
+        bob > resume room-2 none after 1
+        bob < resumed room-2 history-1 1..1 Recovered
+        alice > create_room room-4 "den"
+        alice < room-4 Private "den" about "talk" history-2 1..1 role Some(Owner) members 1
+        bob > list_rooms Open after none limit 0
+        bob < rooms, next none
+        bob > join_room "den"
+        bob < reject 3001 no such room
+        bob > join_room room-4
+        bob < reject 3001 no such room
+        bob > invite room-4 uses 1 for 60000
+        bob < reject 3002 join the room first
+        alice > invite room-4 uses 1 for 60000
+        alice < invited
+        bob > join_room by invitation
+        bob < room-4 Private "den" about "talk" history-2 1..2 role Some(Member) members 2
+        bob > join_room by invitation
+        bob < room-4 Private "den" about "talk" history-2 1..2 role Some(Member) members 2
+        carol > join_room by invitation
+        carol < reject 2008 this invitation is not good (any more): ask for another
+        carol > join_room by invitation
+        carol < reject 2008 this invitation is not good (any more): ask for another
+        alice > direct user-2
+        alice < room-5 Direct "" about "" history-3 1..1 role Some(Member) members 2
+        bob > direct user-1
+        bob < room-5 Direct "" about "" history-3 1..1 role Some(Member) members 2
+        alice > direct user-1
+        alice < reject 3009 there is no such user here
+        alice > direct user-4
+        alice < reject 3009 there is no such user here
+        bob > publish room-5 client-1 "between us"
+        bob < appended 2
+        carol > join_room room-5
+        carol < reject 3001 no such room
+        bob > leave_room room-5
+        bob < reject 3002 join the room first
+        alice > history room-5 before 0 limit 2
+        alice < page room-5 history-3 head 2 next 2
+            2 user-2: message "between us" as client-1
+        bob * room-2 history-1 2 user-2: joined room-4
+        bob * room-2 history-1 3 user-2: joined room-5
+    "#]],
+    )
+    .await;
 }

@@ -151,7 +151,7 @@ pub(super) fn login(name: &str, password: &str, device_id: Option<DeviceId>) -> 
 
 pub(super) fn create(id: ClientId, name: &str) -> Command {
     let (name, topic) = (RoomName::parse(name).unwrap(), Topic::parse("talk").unwrap());
-    Command::CreateRoom(CreateRoom { client_id: id, resend: false, name, topic })
+    Command::CreateRoom(CreateRoom { client_id: id, resend: false, name, topic, private: false })
 }
 
 pub(super) fn new_room(name: &str) -> Command {
@@ -216,6 +216,7 @@ impl Names {
         match target {
             RoomTarget::Id(id) => self.room_id(*id),
             RoomTarget::Name(name) => format!("{:?}", name.as_str()),
+            RoomTarget::Invite(_) => "by invitation".into(),
         }
     }
 
@@ -288,7 +289,7 @@ impl Names {
                 format!("{} {}", self.write(if *remove { "unpin" } else { "pin" }, *write), seq.0)
             }
             Command::MarkRead { room, seq } => format!("mark_read {} up to {}", self.room_id(*room), seq.0),
-            Command::UpdateRoom(UpdateRoom { write, name, topic, slow_mode_ms }) => {
+            Command::UpdateRoom(UpdateRoom { write, name, topic, slow_mode_ms, .. }) => {
                 format!("{} name {name:?} topic {topic:?} slow {slow_mode_ms:?}", self.write("update_room", *write))
             }
             Command::SetRole(SetRole { write, user, role }) => {
@@ -297,6 +298,10 @@ impl Names {
             Command::Sanction(SanctionUser { write, user, kind, duration_ms, reason }) => {
                 let user = self.id("user", user.as_u128());
                 format!("{} {kind:?} {user} for {duration_ms} {:?}", self.write("sanction", *write), reason.as_str())
+            }
+            Command::Direct { user, .. } => format!("direct {}", self.id("user", user.as_u128())),
+            Command::Invite { room, uses, duration_ms } => {
+                format!("invite {} uses {uses} for {duration_ms}", self.room_id(*room))
             }
             Command::Revisions { room, seq } => format!("revisions {} {}", self.room_id(*room), seq.0),
             Command::Sync { cursor, limit } => format!("sync {} limit {limit}", self.cursor(cursor)),
@@ -350,6 +355,10 @@ impl Names {
                 format!("appended {}{altered}{}", appended.seq.0, if appended.duplicate { ", duplicate" } else { "" })
             }
             Reply::Held(_) => "held".into(),
+            Reply::Invited { token, expires } => {
+                assert!(token.expose().len() > 40 && expires.0 > 0);
+                "invited".into()
+            }
             Reply::Page(page) => {
                 let (room, history) = (self.room_id(page.room), self.id("history", page.incarnation.0.into()));
                 let entries: Vec<String> =
@@ -426,7 +435,7 @@ impl Names {
                 format!("{emoji} {} {}", if removed { "away from" } else { "to" }, seq.0)
             }
             EntryContent::Pin { seq, removed } => format!("{} {}", if removed { "unpinned" } else { "pinned" }, seq.0),
-            EntryContent::Settings(RoomSettings { name, topic, slow_mode_ms }) => {
+            EntryContent::Settings(RoomSettings { name, topic, slow_mode_ms, .. }) => {
                 format!("is now {:?} about {:?} slow {slow_mode_ms}", name.as_str(), topic.as_str())
             }
             EntryContent::Sanction(Sanction { user, kind, until, reason }) => {

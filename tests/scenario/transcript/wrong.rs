@@ -77,10 +77,9 @@ async fn commands_that_nobody_serves() {
     let script = async |stage: &mut Stage| {
         stage.register("alice").await;
         type Build = fn(Builder<'_>);
-        let reserved: [(&str, Build); 13] = [
+        let reserved: [(&str, Build); 12] = [
             ("typing", |mut out| out.set_typing(())),
             ("search", |mut out| out.set_search(())),
-            ("invite", |mut out| out.set_invite(())),
             ("presence", |mut out| out.set_presence(())),
             ("sessions", |mut out| out.set_sessions(())),
             ("report", |mut out| out.set_report(())),
@@ -96,14 +95,6 @@ async fn commands_that_nobody_serves() {
             stage.ask_bytes("alice", label, |id| crafted(id, build)).await;
         }
         stage.ask_bytes("alice", "a command of the future", crafted_unknown).await;
-        let reply_to = |id| {
-            crafted(id, |out| {
-                let mut publish = out.init_publish();
-                publish.set_reply_to(3);
-                publish.set_body("an answer");
-            })
-        };
-        stage.ask_bytes("alice", "publish as an answer", reply_to).await;
         let _ = stage.ask("alice", Command::Ping).await;
     };
     check(
@@ -116,8 +107,6 @@ async fn commands_that_nobody_serves() {
         alice > typing
         alice < reject 1002 this server does not serve that command
         alice > search
-        alice < reject 1002 this server does not serve that command
-        alice > invite
         alice < reject 1002 this server does not serve that command
         alice > presence
         alice < reject 1002 this server does not serve that command
@@ -141,8 +130,6 @@ async fn commands_that_nobody_serves() {
         alice < reject 1002 this server does not serve that command
         alice > a command of the future
         alice < reject 1002 this server does not serve that command
-        alice > publish as an answer
-        alice < reject 1002 replies and attachments are not served yet
         alice > ping
         alice < pong
     "#]],

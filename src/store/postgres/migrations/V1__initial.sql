@@ -41,7 +41,8 @@ CREATE INDEX refresh_tokens_absolute ON refresh_tokens (absolute_ms);
 CREATE TABLE rooms (
     id           uuid PRIMARY KEY,
     kind         smallint NOT NULL,          -- RoomKind
-    name         text UNIQUE,                -- null for self logs
+    name         text UNIQUE,                -- null for self logs and rooms of two
+    pair         bytea UNIQUE,               -- of a room of two: both ids, the smaller first
     topic        text NOT NULL DEFAULT '',
     incarnation  bigint NOT NULL,
     first_seq    bigint NOT NULL DEFAULT 1,
@@ -51,8 +52,11 @@ CREATE TABLE rooms (
     members      integer NOT NULL DEFAULT 0,
     messages     bigint NOT NULL DEFAULT 0,  -- appended ever; the number of the newest
     slow_mode_ms integer NOT NULL DEFAULT 0, -- least time between two messages of a member
+    retention_ms bigint NOT NULL DEFAULT 0,  -- entries older than this are retired; 0: never
     created_ms   bigint NOT NULL
 ) WITH (fillfactor = 50);
+
+CREATE INDEX rooms_retention ON rooms (id) WHERE retention_ms > 0;
 
 CREATE TABLE members (
     room         uuid NOT NULL REFERENCES rooms (id),
@@ -125,6 +129,17 @@ CREATE TABLE mentions (
 );
 
 CREATE INDEX mentions_entry ON mentions (room, seq);
+
+CREATE TABLE invites (
+    hash       bytea PRIMARY KEY,            -- SHA-256 of the token
+    room       uuid NOT NULL,
+    author     uuid NOT NULL,
+    uses_left  integer NOT NULL,
+    expires_ms bigint NOT NULL,
+    created_ms bigint NOT NULL
+);
+
+CREATE INDEX invites_expires ON invites (expires_ms);
 
 -- What was decided without appending: held for review, or refused by a plugin.
 CREATE TABLE unappended (

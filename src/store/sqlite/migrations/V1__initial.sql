@@ -40,7 +40,8 @@ CREATE INDEX refresh_tokens_absolute ON refresh_tokens (absolute_ms);
 CREATE TABLE rooms (
     id          BLOB PRIMARY KEY,
     kind        INTEGER NOT NULL,            -- RoomKind
-    name        TEXT UNIQUE,                 -- null for self logs
+    name        TEXT UNIQUE,                 -- null for self logs and rooms of two
+    pair        BLOB UNIQUE,                 -- of a room of two: both ids, the smaller first
     topic       TEXT NOT NULL DEFAULT '',
     incarnation INTEGER NOT NULL,
     first_seq   INTEGER NOT NULL DEFAULT 1,
@@ -50,8 +51,11 @@ CREATE TABLE rooms (
     members     INTEGER NOT NULL DEFAULT 0,
     messages    INTEGER NOT NULL DEFAULT 0,  -- appended ever; the number of the newest
     slow_mode_ms INTEGER NOT NULL DEFAULT 0, -- least time between two messages of a member
+    retention_ms INTEGER NOT NULL DEFAULT 0, -- entries older than this are retired; 0: never
     created_ms  INTEGER NOT NULL
 ) WITHOUT ROWID, STRICT;
+
+CREATE INDEX rooms_retention ON rooms (id) WHERE retention_ms > 0;
 
 CREATE TABLE members (
     room      BLOB NOT NULL REFERENCES rooms (id),
@@ -83,6 +87,7 @@ CREATE TABLE entries (
     number    INTEGER,                       -- of a message: how many the room had with it
     target    INTEGER,                       -- the message that this answers, edits, pins or reacts to
     pinned    INTEGER NOT NULL DEFAULT 0,
+    checksum  INTEGER NOT NULL,              -- CRC-32 of room, seq, time, rev and payload
     PRIMARY KEY (room, seq)
 ) WITHOUT ROWID, STRICT;
 
@@ -96,6 +101,7 @@ CREATE TABLE entry_revisions (
     rev         INTEGER NOT NULL,
     time_ms     INTEGER NOT NULL,            -- of the message
     payload     BLOB NOT NULL,
+    checksum    INTEGER NOT NULL,
     replaced_ms INTEGER NOT NULL,
     PRIMARY KEY (room, seq, rev)
 ) WITHOUT ROWID, STRICT;
@@ -118,6 +124,17 @@ CREATE TABLE mentions (
 CREATE INDEX mentions_entry ON mentions (room, seq);
 
 CREATE UNIQUE INDEX entries_client_id ON entries (client_id, author, room);
+
+CREATE TABLE invites (
+    hash       BLOB PRIMARY KEY,             -- SHA-256 of the token
+    room       BLOB NOT NULL,
+    author     BLOB NOT NULL,
+    uses_left  INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL
+) WITHOUT ROWID, STRICT;
+
+CREATE INDEX invites_expires ON invites (expires_ms);
 
 -- What was decided without appending: held for review, or refused by a plugin.
 CREATE TABLE unappended (

@@ -1,0 +1,41 @@
+//! What a room's retention has run out for goes, from the oldest on, with everything that stands beside it.
+
+use confab_protocol::model::{Millis, RoomId, Seq};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::rooms::bound;
+use super::rows::{Sql, get};
+use crate::core::store::Result;
+
+pub(super) fn retire(connection: &Connection, now: Millis, limit: usize) -> Result<usize> {
+    // The oldest entry of a room is the first to go: rooms where it may stay are passed over.
+    let mut statement = connection.prepare_cached(
+        "SELECT r.id, r.first_seq, ?1 - r.retention_ms FROM rooms r
+         WHERE r.retention_ms > 0 AND EXISTS (
+             SELECT 1 FROM entries e WHERE e.room = r.id AND e.seq = r.first_seq AND e.time_ms < ?1 - r.retention_ms)
+         LIMIT 1",
+    )?;
+    let due = |row: &Row<'_>| Ok((get(row, 0)?, get(row, 1)?, row.get(2)?));
+    let due: Option<(RoomId, Seq, i64)> = statement.query_row([Sql(now)], due).optional()?;
+    let Some((room, first, before)) = due else { return Ok(0) };
+    // Times never go back within a room: what is too old stands at the front.
+    let mut statement = connection.prepare_cached(
+        "SELECT max(seq) FROM (SELECT seq FROM entries WHERE room = ? AND seq >= ? AND time_ms < ? ORDER BY seq LIMIT ?)",
+    )?;
+    let last: Seq = statement.query_row(params![Sql(room), Sql(first), before, bound(limit)], |row| get(row, 0))?;
+    for sql in [
+        "DELETE FROM entry_revisions WHERE room = ? AND seq <= ?",
+        "DELETE FROM reactions WHERE room = ? AND seq <= ?",
+        "DELETE FROM mentions WHERE room = ? AND seq <= ?",
+        "DELETE FROM entries WHERE room = ? AND seq <= ?",
+    ] {
+        connection.prepare_cached(sql)?.execute(params![Sql(room), Sql(last)])?;
+    }
+    connection
+        .prepare_cached("DELETE FROM unappended WHERE room = ? AND time_ms < ?")?
+        .execute(params![Sql(room), before])?;
+    connection
+        .prepare_cached("UPDATE rooms SET first_seq = ?2 WHERE id = ?1")?
+        .execute(params![Sql(room), Sql(last.next())])?;
+    Ok(usize::try_from(last.next().0 - first.0).unwrap_or(limit))
+}
