@@ -34,8 +34,10 @@ mod migrations {
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An answer is waited for so long; the database has its own bound, but may not be there to keep it.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
-/// What every session is bound by, milliseconds in the database's own words.
-const SESSION: &str = "-c lock_timeout=10s -c statement_timeout=20s -c idle_in_transaction_session_timeout=30s";
+/// What every session is bound by, and how it plans: each of our statements finds rows by an index. A plan made while a
+/// table was empty reads all of it, and is kept while the table grows.
+const SESSION: &str = "-c lock_timeout=10s -c statement_timeout=20s -c idle_in_transaction_session_timeout=30s \
+     -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c plan_cache_mode=force_generic_plan";
 /// Whoever migrates holds this lock of the database, so that servers that start together do it one after the other.
 const MIGRATION_LOCK: i64 = 0x636f_6e66_6162;
 
