@@ -418,6 +418,7 @@ struct Page {
   entries @2 :List(Envelope);  # ascending by seq
   next @3 :UInt64;             # history: use as `before` (or `after`); sync: as the cursor's seq. 0: that was all
   head @4 :UInt64;
+  firstSeq @6 :UInt64;         # the oldest entry still kept: what stood before it was retired
   states @5 :List(MessageState); # history: what else is known of these messages; those of which nothing is are left out
 }
 

@@ -317,7 +317,7 @@ async fn retire(core: Arc<Core>, lifecycle: Lifecycle) {
             () = lifecycle.draining() => return,
             () = tokio::time::sleep(RETIRE_EVERY) => {}
         }
-        loop {
+        while !lifecycle.is_draining() {
             match core.store.retire(core.clock.now(), RETIRE_ENTRIES).await {
                 Ok(0) => break,
                 Ok(count) => core.metrics.entries_retired_total.inc_by(count as u64),

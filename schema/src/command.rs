@@ -426,6 +426,7 @@ pub struct Page {
     pub incarnation: Incarnation,
     pub entries: Vec<Envelope>,
     pub next: Seq,
+    pub first_seq: Seq,
     pub head: Seq,
     pub states: Vec<MessageState>,
 }

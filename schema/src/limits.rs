@@ -48,6 +48,8 @@ pub const MENTIONS_MAX: usize = 20;
 pub const SLOW_MODE_MS_MAX: u32 = 6 * 3600 * 1000;
 /// Shortest retention of a room, milliseconds: longer than client ids are told apart.
 pub const RETENTION_MS_MIN: u64 = 2 * 24 * 3600 * 1000;
+/// Longest retention of a room, milliseconds: a hundred years.
+pub const RETENTION_MS_MAX: u64 = 100 * 365 * 24 * 3600 * 1000;
 /// Reason of a sanction, bytes of UTF-8.
 pub const REASON_BYTES_MAX: usize = 256;
 /// Token of an invitation, bytes.

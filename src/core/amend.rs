@@ -7,8 +7,8 @@ use bytes::Bytes;
 use confab_protocol::codec::{decode_entry, encode_entry};
 use confab_protocol::command::{Delete, Edit, Pin, React, Reply, SanctionUser, SetRole, UpdateRoom, Write};
 use confab_protocol::model::{
-    DisplayName, Emoji, Entry, EntryContent, MembershipChange, Message, RoomId, RoomName, RoomSettings, Sanction,
-    SanctionKind, SelfNote, Seq, Topic, UserId,
+    DisplayName, Emoji, Entry, EntryContent, MembershipChange, Message, RoomId, RoomKind, RoomName, RoomSettings,
+    Sanction, SanctionKind, SelfNote, Seq, Topic, UserId,
 };
 use confab_protocol::reject::{Reject, RejectCode};
 
@@ -145,6 +145,9 @@ impl Core {
         };
         let room = self.store.room(write.room, actor.user).await.map_err(|error| self.unavailable(&error))?;
         let room = room.ok_or(RejectCode::UnknownRoom)?;
+        if !matches!(room.kind, RoomKind::Channel | RoomKind::Private) {
+            return Err(RejectCode::Forbidden.into());
+        }
         let stored = |_| RejectCode::Internal;
         let base = RoomSettings {
             name: RoomName::parse(&room.name).map_err(stored)?,

@@ -7,7 +7,9 @@ mod order;
 
 use bytes::Bytes;
 use confab_protocol::command::Appended;
-use confab_protocol::model::{ClientId, Envelope, Incarnation, Millis, RoomId, RoomKind, SanctionKind, Seq, UserId};
+use confab_protocol::model::{
+    ClientId, Envelope, Incarnation, Millis, RoomId, RoomKind, RoomRole, SanctionKind, Seq, ServerRole, UserId,
+};
 use confab_protocol::reject::RejectCode;
 
 pub use self::amend::{Act, Amend};
@@ -262,7 +264,9 @@ fn check(facts: &Facts, item: &Item, now: Millis) -> Option<Decision> {
         // Its id is a client id: somebody used it before, for something else.
         (Change::CreateRoom(_), Some(_)) => refuse(RejectCode::ClientIdReused),
         (Change::CreateRoom(new), None) => match &new.shape {
-            RoomShape::Named { name, .. } if facts.names.contains(name) => refuse(RejectCode::RoomNameTaken),
+            RoomShape::Named { name, private: false, .. } if facts.names.contains(name) => {
+                refuse(RejectCode::RoomNameTaken)
+            }
             RoomShape::Direct { pair, .. } if facts.pairs.contains(pair) => Some(Decision::Unchanged),
             _ => None,
         },
@@ -292,7 +296,8 @@ fn check_message(facts: &Facts, item: &Item, said: &Said, room: &RoomState, now:
     }
     let member = facts.members.get(&(item.room, item.author)).filter(|_| room.slow_mode_ms > 0)?;
     let waited = now.since(member.last_post);
-    let is_bound = !access::has_right(member.role.number(), access::Right::Moderate);
+    let rank = access::rank(member.role, member.server_role.unwrap_or(ServerRole::User));
+    let is_bound = !access::has_right(rank, access::Right::Moderate);
     let wait = u64::from(room.slow_mode_ms).saturating_sub(waited);
     (is_bound && wait > 0).then_some(Decision::TooSoon { retry_after_ms: wait })
 }
@@ -321,6 +326,8 @@ fn check_join(
             }
             RejectCode::InviteInvalid
         }
+        // An owner who comes back owns it still.
+        (RoomKind::Private, None) if member.is_some_and(|member| member.role == RoomRole::Owner) => return None,
         // A stranger is not told that it is there.
         _ => RejectCode::UnknownRoom,
     };
@@ -339,9 +346,10 @@ fn create_room(facts: &mut Facts, id: RoomId, new: &NewRoom) {
         slow_mode_ms: 0,
     };
     match &new.shape {
-        RoomShape::Named { name, .. } => {
+        RoomShape::Named { name, private: false, .. } => {
             facts.names.insert(name.clone());
         }
+        RoomShape::Named { .. } => {}
         RoomShape::Direct { pair, .. } => {
             facts.pairs.insert(*pair);
         }
@@ -381,8 +389,6 @@ pub fn recorded_decision(recorded: Recorded, digest: [u8; 16]) -> Decision {
 mod tests {
     use std::sync::Arc;
 
-    use confab_protocol::model::{RoomRole, ServerRole};
-
     use super::*;
 
     const ROOM: RoomId = RoomId::from_u128(1);
@@ -407,7 +413,7 @@ mod tests {
         let (restriction, last_post, read) = (None, Millis(0), (Seq(1), 0));
         MemberState {
             role,
-            server_role: ServerRole::User,
+            server_role: Some(ServerRole::User),
             join_seq: Seq(1),
             leave_seq: None,
             restriction,

@@ -214,8 +214,8 @@ impl Core {
 
 /// A page without what is known of its messages.
 pub(super) fn page(room: RoomId, state: LogState, entries: Vec<Envelope>, next: Seq) -> Page {
-    let LogState { incarnation, head, .. } = state;
-    Page { room, incarnation, entries, next, head, states: Vec::new() }
+    let LogState { incarnation, first_seq, head } = state;
+    Page { room, incarnation, entries, next, first_seq, head, states: Vec::new() }
 }
 
 /// Leaves out messages at the far end until the rest and what is known of it fit a page.

@@ -6,6 +6,7 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use confab_protocol::codec::encode_entry;
 use confab_protocol::command::{Appended, Publish, Reply, Write};
+use confab_protocol::limits::RETENTION_MS_MIN;
 use confab_protocol::model::{Body, CaseId, ClientId, Entry, EntryContent, Message, Millis, RoomId, UserId};
 use confab_protocol::reject::{Reject, RejectCode};
 use confab_protocol::text::TextError;
@@ -19,6 +20,10 @@ use super::{Core, access};
 
 /// Client ids older than this are not told apart from new ones by a client that lost its memory.
 pub const DEDUPE_WINDOW_MS: u64 = 24 * 3600 * 1000;
+
+/// How far a client's clock may be ahead, milliseconds: with the window, less than the shortest retention.
+const AHEAD_MS_MAX: u64 = DEDUPE_WINDOW_MS / 2;
+const _: () = assert!(AHEAD_MS_MAX + DEDUPE_WINDOW_MS < RETENTION_MS_MIN);
 
 /// Told to authors while a plugin that must decide is out of service, milliseconds.
 const UNAVAILABLE_RETRY_MS: u64 = 5_000;
@@ -291,5 +296,9 @@ pub(super) fn digest(command: &str, parts: &[&[u8]]) -> [u8; 16] {
 }
 
 pub(super) fn check_age(id: ClientId, now: Millis) -> Result<(), Reject> {
+    if id.created().since(now) > AHEAD_MS_MAX {
+        // It would be told apart for longer than entries are kept.
+        return Err(Reject::new(RejectCode::Malformed, "the client id is of the future: use the server's time"));
+    }
     if now.since(id.created()) > DEDUPE_WINDOW_MS { Err(RejectCode::ClientIdTooOld.into()) } else { Ok(()) }
 }

@@ -5,7 +5,7 @@ use confab_protocol::codec::encode_entry;
 use confab_protocol::command::{CreateRoom, Reply, Room, RoomScope, RoomTarget};
 use confab_protocol::limits::{PAGE_ITEMS_MAX, PAGE_ROOMS_MAX, ROOM_MEMBERS_MAX, ROOMS_PER_USER_MAX};
 use confab_protocol::model::{
-    ClientId, Entry, EntryContent, MembershipChange, RoomId, RoomKind, RoomRole, RoomSettings, SelfNote, UserId,
+    ClientId, Entry, EntryContent, MembershipChange, RoomId, RoomKind, RoomRole, RoomSettings, SelfNote, Seq, UserId,
 };
 use confab_protocol::reject::{Reject, RejectCode};
 
@@ -29,10 +29,11 @@ impl Core {
         if let Some(room) = self.store.room(id, actor.user).await.map_err(|error| self.unavailable(&error))? {
             // A plugin may have changed the name that was asked for.
             let same_name = create.resend || room.name == create.name.as_str();
-            let same = same_name && room.role == Some(RoomRole::Owner);
+            let kind = if create.private { RoomKind::Private } else { RoomKind::Channel };
+            let same = same_name && room.kind == kind && room.role == Some(RoomRole::Owner);
             return if same { Ok(Reply::Room(room)) } else { Err(RejectCode::ClientIdReused.into()) };
         }
-        if self.find_room(&create.name).await?.is_some() {
+        if !create.private && self.find_room(&create.name).await?.is_some() {
             return Err(RejectCode::RoomNameTaken.into());
         }
         self.check_room_count(id, actor.user).await?;
@@ -54,7 +55,7 @@ impl Core {
     /// The room of the actor and somebody else, made when it is not there.
     ///
     /// # Errors
-    /// No such user, too many rooms.
+    /// No such user.
     pub async fn direct(&self, actor: &Actor, client_id: ClientId, other: UserId) -> Result<Reply, Reject> {
         check_age(client_id, self.clock.now())?;
         self.limits.check_send(actor.user)?;
@@ -68,8 +69,6 @@ impl Core {
         let self_room = self.store.find_self_room(other).await.map_err(|error| self.unavailable(&error))?;
         let self_room = self_room.ok_or(RejectCode::UnknownUser)?;
         let id = RoomId::from_u128(client_id.as_u128());
-        self.check_room_count(id, actor.user).await?;
-        self.check_room_count(id, other).await?;
         let (role, display_name) = (RoomRole::Member, self.display_name(other).await?);
         let content = EntryContent::Membership { user: other, change: MembershipChange::Joined, role, display_name };
         let change = self.creation(RoomShape::Direct { pair, other });
@@ -88,7 +87,9 @@ impl Core {
     pub async fn invite(&self, actor: &Actor, room: RoomId, uses: u32, duration_ms: u64) -> Result<Reply, Reject> {
         self.limits.check_send(actor.user)?;
         let found = self.store.room(room, actor.user).await.map_err(|error| self.unavailable(&error))?;
-        let role = found.as_ref().and_then(|room| room.role).ok_or(RejectCode::NotMember)?;
+        let membership = self.store.membership(room, actor.user).await.map_err(|error| self.unavailable(&error))?;
+        access::check_post(membership, self.clock.now())?;
+        let role = membership.ok_or(RejectCode::NotMember)?.role;
         let is_invited_to = found.is_some_and(|room| matches!(room.kind, RoomKind::Channel | RoomKind::Private));
         if !is_invited_to || !access::has_right(access::rank(role, actor.role), access::Right::Moderate) {
             return Err(RejectCode::Forbidden.into());
@@ -116,12 +117,20 @@ impl Core {
                 let found = self.store.find_invite(hash).await.map_err(|error| self.unavailable(&error))?;
                 found.ok_or(RejectCode::InviteInvalid)?
             }
+            (None, RoomTarget::Id(id)) if self.is_own(actor, id).await? => id,
             (None, target) => self.open_room(actor, target).await?.id,
         };
         self.check_room_count(id, actor.user).await?;
         let note = self.note_item(actor, SelfNote::Joined(id));
         self.append_membership(actor, id, MembershipChange::Joined, Change::Join(invite), note).await?;
         self.room_reply(actor, id).await
+    }
+
+    /// Whether they own it, also from outside.
+    async fn is_own(&self, actor: &Actor, room: RoomId) -> Result<bool, Reject> {
+        let page = self.store.read(room, actor.user, Seq(u64::MAX >> 1), 1).await;
+        let page = page.map_err(|error| self.unavailable(&error))?;
+        Ok(page.and_then(|page| page.reader).is_some_and(|place| place.role == RoomRole::Owner))
     }
 
     /// Goes out of a room. The entry of it is the last one that is delivered to them.
@@ -214,7 +223,8 @@ impl Core {
 
     async fn check_room_count(&self, room: RoomId, user: UserId) -> Result<(), Reject> {
         let (rooms, members) = self.store.counts(room, user).await.map_err(|error| self.unavailable(&error))?;
-        if rooms >= ROOMS_PER_USER_MAX {
+        // One's own log is counted as well.
+        if rooms > ROOMS_PER_USER_MAX {
             return Err(RejectCode::TooManyRooms.into());
         }
         if members >= ROOM_MEMBERS_MAX {

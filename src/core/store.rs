@@ -384,7 +384,7 @@ pub trait Store: Send + Sync {
     async fn list_members(&self, room: RoomId, after: UserId, limit: usize) -> Result<Vec<Member>>;
     /// A user's place in a room.
     async fn membership(&self, room: RoomId, user: UserId) -> Result<Option<Membership>>;
-    /// How many rooms a user is in, and how many members a room has.
+    /// How many rooms a user is in, rooms of two aside, which others make; and how many members a room has.
     async fn counts(&self, room: RoomId, user: UserId) -> Result<(u32, u32)>;
 
     // ---- logs

@@ -256,6 +256,9 @@ async fn nobody_acts_on_their_own_rank(scene: Scene) {
     assert!(seq(&scene.act(room, owner, Act::SetRole(member, RoomRole::Guest)).await).is_some());
     assert_eq!(scene.act(room, owner, Act::SetRole(member, RoomRole::Guest)).await, Decision::Unchanged);
     assert_eq!(scene.say(room, member).await, refused(RejectCode::Forbidden), "on fresh rows");
+    scene.leave(room, member).await;
+    scene.join(room, member).await;
+    assert_eq!(scene.say(room, member).await, refused(RejectCode::Forbidden), "nor by coming in again");
 }
 
 async fn a_mute_ends_by_itself(scene: Scene) {
@@ -413,6 +416,24 @@ async fn a_private_room_is_entered_by_invitation(scene: Scene) {
     let later = NewInvite { now: START.after(60_001), expires: START.after(90_000), ..invite(4, room, 1) };
     scene.store.create_invite(later).await.unwrap();
     assert_eq!(scene.store.find_invite([3; 32]).await.unwrap(), None, "what is too old is forgotten");
+    // Whoever may not invite any more has invited nobody; and the owner comes back.
+    scene.act(room, alice.id, Act::SetRole(bob.id, RoomRole::Moderator)).await;
+    for hash in [5, 6] {
+        let by_bob = NewInvite { author: bob.id, ..invite(hash, room, 5) };
+        scene.store.create_invite(by_bob).await.unwrap();
+        let demoted = Act::SetRole(bob.id, RoomRole::Member);
+        let kicked = Act::Sanction(bob.id, SanctionKind::Kick, None);
+        let batch = vec![act(&scene, room, alice.id, if hash == 5 { demoted } else { kicked }), come(dora.id, hash)];
+        let decided = scene.append(batch).await.remove(1).decision;
+        assert_eq!(decided, refused(RejectCode::InviteInvalid));
+        assert_eq!(scene.store.find_invite([hash; 32]).await.unwrap(), None);
+        scene.act(room, alice.id, Act::SetRole(bob.id, RoomRole::Moderator)).await;
+    }
+    scene.leave(room, alice.id).await;
+    assert!(seq(&scene.join(room, alice.id).await).is_some());
+    // Its name tells nothing.
+    assert_eq!(scene.store.find_room(RoomName::parse("den").unwrap()).await.unwrap(), None);
+    scene.room(carol.id, "den").await;
 }
 
 async fn two_people_have_one_room(scene: Scene) {
@@ -439,6 +460,12 @@ async fn two_people_have_one_room(scene: Scene) {
     assert!(seq(&scene.say(room, bob.id).await).is_some());
     let stranger = scene.user("carol").await.id;
     assert_eq!(scene.join(room, stranger).await, refused(RejectCode::UnknownRoom));
+    // Nobody moderates it, whoever they are on the server.
+    let kick = Act::Sanction(bob.id, SanctionKind::Kick, None);
+    let amend = Amend { server_role: ServerRole::Owner, act: kick };
+    let item = scene.item(room, alice.id, Change::Amend(Box::new(amend)));
+    assert_eq!(scene.append_one(item).await, refused(RejectCode::Forbidden));
+    assert_eq!(scene.store.counts(room, bob.id).await.unwrap(), (1, 2), "one's own log; others may make many of these");
 }
 
 async fn what_is_too_old_is_retired_from_the_front(scene: Scene) {
@@ -476,6 +503,8 @@ async fn what_is_too_old_is_retired_from_the_front(scene: Scene) {
     assert!(scene.store.revisions(room, Seq(3)).await.unwrap().is_empty());
     assert!(scene.store.message_states(room, owner, vec![Seq(3)]).await.unwrap().is_empty());
     assert_eq!(seq(&scene.at(now, scene.item(room, owner, Change::Message(Said::default()))).await), Some(head.0 + 1));
+    // What is unread is counted by what there was.
+    assert_eq!(scene.store.read_position(room, Seq(5)).await.unwrap(), Some((Seq(5), 5)));
     let untouched = scene.store.read(other, owner, Seq(0), 200).await.unwrap().unwrap();
     assert_eq!((untouched.state.first_seq, untouched.entries.len()), (Seq(1), 11));
 }

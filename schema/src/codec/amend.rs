@@ -7,7 +7,7 @@ use super::values::{
 };
 use crate::chat_capnp as wire;
 use crate::command::{Command, Delete, Edit, Pin, React, SanctionUser, SetRole, UpdateRoom, Write};
-use crate::limits::{DELETE_MAX, INVITE_MS_MAX, INVITE_USES_MAX, RETENTION_MS_MIN, SLOW_MODE_MS_MAX};
+use crate::limits::{DELETE_MAX, INVITE_MS_MAX, INVITE_USES_MAX, RETENTION_MS_MAX, RETENTION_MS_MIN, SLOW_MODE_MS_MAX};
 use crate::model::{Emoji, Reason, RoomId, RoomName, RoomRole, Seq, Topic};
 use crate::reject::{Reject, RejectCode};
 
@@ -107,8 +107,10 @@ fn read_update(update: wire::update_room::Reader<'_>) -> Result<UpdateRoom, Reje
         return Err(Reject::new(RejectCode::Malformed, "the slow mode is too long: at most six hours"));
     }
     let retention_ms = update.get_has_retention().then(|| update.get_retention_ms());
-    if retention_ms.is_some_and(|retention| retention != 0 && retention < RETENTION_MS_MIN) {
-        return Err(Reject::new(RejectCode::Malformed, "the retention is too short: at least two days, or 0 for ever"));
+    if retention_ms
+        .is_some_and(|retention| retention != 0 && !(RETENTION_MS_MIN..=RETENTION_MS_MAX).contains(&retention))
+    {
+        return Err(Reject::new(RejectCode::Malformed, "the retention is two days to a hundred years, or 0 for ever"));
     }
     Ok(UpdateRoom {
         write: read_write(update.get_write())?,

@@ -284,6 +284,7 @@ fn write_reply(mut out: wire::reply::Builder<'_>, reply: &Reply) {
             out.set_incarnation(page.incarnation.0);
             out.set_next(page.next.0);
             out.set_head(page.head.0);
+            out.set_first_seq(page.first_seq.0);
             write_entries(out.reborrow().init_entries(count(page.entries.len())), &page.entries);
             if !page.states.is_empty() {
                 write_states(out.init_states(count(page.states.len())), &page.states);
@@ -347,6 +348,7 @@ fn read_result(frame: &Bytes, reply: wire::reply::Reader<'_>) -> Result<Result<R
                 entries: read_entries(frame, page.get_entries()?)?,
                 next: Seq(page.get_next()),
                 head: Seq(page.get_head()),
+                first_seq: Seq(page.get_first_seq()),
                 states: page.get_states()?.iter().map(read_state).collect::<Result<_, _>>()?,
             })
         }

@@ -23,6 +23,8 @@ use crate::reject::{Reject, RejectCode};
 const RENEW_BEFORE_MS: u64 = 30_000;
 /// A renewal that was refused for a passing reason is tried again not sooner than this, milliseconds.
 const RENEW_RETRY_MS: u64 = 5_000;
+/// An answer that takes so long is asked for by a sign of life, again and again, milliseconds.
+const NUDGE_MS: u64 = 2_000;
 /// A link that lasted so long was good: the next attempt is the first again, milliseconds.
 const STABLE_MS: u64 = 1_000;
 /// Requests that the session may have in flight by itself: a resume, a refresh, a ping, an unsubscribe.
@@ -228,13 +230,19 @@ impl ClientSession {
     }
 
     fn deadline(&self) -> Millis {
-        let alive = self.last_sent.after(HEARTBEAT_MS).min(self.dead_at());
+        let alive = self.ping_at().min(self.dead_at());
         match self.state {
             State::Waiting { until } => until,
             State::Connecting | State::Stopped => Millis::NEVER,
             State::Greeting { deadline } => deadline,
             State::Anonymous | State::Active => alive.min(self.renew_at),
         }
+    }
+
+    /// When to send something, if nothing else is sent. A server that was killed and started again knows nothing of this
+    /// link, and says so only to who sends: sooner where an answer is waited for.
+    fn ping_at(&self) -> Millis {
+        self.last_sent.after(if self.asked_at.is_some() { NUDGE_MS } else { HEARTBEAT_MS })
     }
 
     /// When the silence is a sign: not before the server had time to answer something. A timer may wake late (in
@@ -483,7 +491,7 @@ impl ClientSession {
                 if now >= self.renew_at {
                     self.renew(now);
                 }
-                if now >= self.last_sent.after(HEARTBEAT_MS) {
+                if now >= self.ping_at() {
                     self.ask(now, Command::Ping);
                 }
             }

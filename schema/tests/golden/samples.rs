@@ -256,6 +256,7 @@ fn replies() -> Vec<(&'static str, Result<Reply, Reject>)> {
         incarnation: INCARNATION,
         entries: envelopes(),
         next: Seq(69_999),
+        first_seq: Seq(3),
         head: Seq(70_001),
         states: vec![],
     };

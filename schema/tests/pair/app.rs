@@ -223,6 +223,7 @@ impl App {
             incarnation: log.incarnation,
             entries,
             next: Seq(0),
+            first_seq: Seq(1),
             head: log.head(),
             states: Vec::new(),
         }))

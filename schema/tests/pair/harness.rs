@@ -58,6 +58,8 @@ pub(crate) struct Pair {
     pub(crate) closes: Vec<(Millis, Close)>,
     /// Connections asked for, and when.
     pub(crate) connects: Vec<Millis>,
+    /// Frames that the client gave to its link.
+    pub(crate) sent: usize,
     /// The client is a hidden browser tab: its timers fire once a minute, and the browser answers probes for it.
     pub(crate) is_hidden: bool,
     attachment: Attachment,
@@ -79,6 +81,7 @@ impl Pair {
             events: Vec::new(),
             closes: Vec::new(),
             connects: Vec::new(),
+            sent: 0,
             is_hidden: false,
             attachment: Attachment::None,
             client_due: START,
@@ -309,6 +312,7 @@ impl Pair {
             }
             client::Output::Transmit(frame) => {
                 assert_eq!(self.attachment, Attachment::Up, "a frame was sent without a link");
+                self.sent += 1;
                 self.link.send(self.now, Lane::Upstream, Parcel::Frame(frame));
             }
             client::Output::Disconnect => self.detach(),

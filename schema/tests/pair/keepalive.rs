@@ -64,6 +64,18 @@ fn both_ends_notice_a_dead_peer_in_time() {
     }
 }
 
+/// A server that was killed and is back tells it to who sends something, and to nobody else.
+#[test]
+fn who_waits_for_an_answer_gives_a_sign_of_life_soon() {
+    let mut pair = Pair::following();
+    pair.run(HEARTBEAT_MS / 2);
+    pair.silence();
+    pair.publish(ROOM, "into the void");
+    let before = pair.sent;
+    pair.run(7_000);
+    assert_eq!(pair.sent - before, 3, "each two seconds");
+}
+
 #[test]
 fn after_a_silent_death_the_session_goes_on() {
     let mut pair = Pair::following();

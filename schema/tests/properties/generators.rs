@@ -9,8 +9,8 @@ use confab_protocol::command::{
     UpdateRoom, Welcome, Write,
 };
 use confab_protocol::limits::{
-    DELETE_MAX, INVITE_MS_MAX, INVITE_USES_MAX, MENTIONS_MAX, PAGE_ITEMS_MAX, RESUME_CURSORS_MAX, RETENTION_MS_MIN,
-    SLOW_MODE_MS_MAX,
+    DELETE_MAX, INVITE_MS_MAX, INVITE_USES_MAX, MENTIONS_MAX, PAGE_ITEMS_MAX, RESUME_CURSORS_MAX, RETENTION_MS_MAX,
+    RETENTION_MS_MIN, SLOW_MODE_MS_MAX,
 };
 use confab_protocol::model::{
     Body, CaseId, ClientId, Cursor, DeviceId, DeviceName, DisplayName, Emoji, Entry, EntryContent, Envelope,
@@ -188,7 +188,7 @@ fn history() -> impl Strategy<Value = History> {
 fn amendment() -> impl Strategy<Value = Command> {
     let granted = select(vec![RoomRole::Admin, RoomRole::Moderator, RoomRole::Member, RoomRole::Guest]);
     let slow = option::of(0..=SLOW_MODE_MS_MAX);
-    let retention = option::of(prop_oneof![Just(0), RETENTION_MS_MIN..=u64::MAX]);
+    let retention = option::of(prop_oneof![Just(0), RETENTION_MS_MIN..=RETENTION_MS_MAX]);
     prop_oneof![
         (write(), seq(), body()).prop_map(|(write, seq, body)| Command::Edit(Edit { write, seq, body })),
         (write(), vec(seq(), 1..=DELETE_MAX)).prop_map(|(write, seqs)| Command::Delete(Delete { write, seqs })),
@@ -370,8 +370,16 @@ fn page() -> impl Strategy<Value = Page> {
     });
     let state = (seq(), any::<bool>(), any::<u32>(), vec(reaction, 0..3))
         .prop_map(|(seq, pinned, replies, reactions)| MessageState { seq, pinned, replies, reactions });
-    (room_id(), incarnation(), envelopes(), seq(), seq(), vec(state, 0..5)).prop_map(
-        |(room, incarnation, entries, next, head, states)| Page { room, incarnation, entries, next, head, states },
+    (room_id(), incarnation(), envelopes(), seq(), seq(), seq(), vec(state, 0..5)).prop_map(
+        |(room, incarnation, entries, next, first_seq, head, states)| Page {
+            room,
+            incarnation,
+            entries,
+            next,
+            first_seq,
+            head,
+            states,
+        },
     )
 }
 

@@ -2,10 +2,12 @@
 
 use bytes::Bytes;
 use confab_protocol::limits::REACTIONS_MAX;
-use confab_protocol::model::{Emoji, Envelope, Millis, RoomRole, RoomSettings, SanctionKind, Seq, ServerRole, UserId};
+use confab_protocol::model::{
+    Emoji, Envelope, Millis, RoomKind, RoomRole, RoomSettings, SanctionKind, Seq, ServerRole, UserId,
+};
 use confab_protocol::reject::RejectCode;
 
-use super::facts::{Effect, Facts, Needs, Rewrite, TOMBSTONE_KIND};
+use super::facts::{Effect, Facts, MemberState, Needs, Rewrite, TOMBSTONE_KIND};
 use super::{Decision, Item, MESSAGE_KIND};
 use crate::core::access::{self, Right};
 use crate::core::store::Restriction;
@@ -139,8 +141,8 @@ impl Act {
                 }
                 facts.effects.push(Effect::Pin(key(*target), *pinned));
             }
-            Self::Settings { base, settings } => {
-                facts.names.remove(&base.name);
+            Self::Settings { settings, .. } => {
+                // The name that is left is free for the next batch: rooms are created before settings are written.
                 facts.names.insert(settings.name.clone());
                 facts.settings.insert(item.room, settings.clone());
                 if let Some(room) = facts.rooms.get_mut(&item.room) {
@@ -152,6 +154,9 @@ impl Act {
                 if let Some(member) = facts.members.get_mut(&(item.room, *user)) {
                     member.role = *role;
                     facts.changed_members.insert((item.room, *user));
+                    if !access::has_right(role.number(), Right::Moderate) {
+                        facts.forget_invites((item.room, *user));
+                    }
                 }
             }
             Self::Sanction(user, kind, until) => apply_sanction(facts, item, *user, *kind, *until, seq),
@@ -193,6 +198,12 @@ impl Amend {
         if let Err(code) = access::check_post(membership, now) {
             return refuse(code);
         }
+        // Two people have no ranks, and their room no settings.
+        let is_of_many =
+            facts.rooms.get(&item.room).is_some_and(|it| matches!(it.kind, RoomKind::Channel | RoomKind::Private));
+        if !is_of_many && matches!(self.act, Act::Settings { .. } | Act::SetRole(..) | Act::Sanction(..)) {
+            return refuse(RejectCode::Forbidden);
+        }
         let rank = membership.map_or(u8::MAX, |membership| access::rank(membership.role, self.server_role));
         let target = |seq: &Seq| facts.targets.get(&(item.room, *seq)).filter(|target| target.is_message());
         match &self.act {
@@ -229,11 +240,12 @@ impl Amend {
             },
             Act::Settings { base, settings } => {
                 let is_other = settings.name != base.name;
+                let is_channel = facts.rooms.get(&item.room).is_some_and(|it| it.kind == RoomKind::Channel);
                 if !access::has_right(rank, Right::Configure) {
                     refuse(RejectCode::Forbidden)
                 } else if facts.settings.get(&item.room) != Some(base) {
                     refuse(RejectCode::ChangedMeanwhile)
-                } else if is_other && facts.names.contains(&settings.name) {
+                } else if is_other && is_channel && facts.names.contains(&settings.name) {
                     refuse(RejectCode::RoomNameTaken)
                 } else {
                     (settings == base).then_some(Decision::Unchanged)
@@ -254,7 +266,12 @@ impl Amend {
     ) -> Option<Decision> {
         let member = facts.members.get(&(item.room, user));
         // Who may not ask is not told who is there.
-        let other = member.map_or(u8::MAX, |member| access::rank(member.role, member.server_role));
+        let other = match member {
+            None => u8::MAX,
+            Some(MemberState { role, server_role: Some(server_role), .. }) => access::rank(*role, *server_role),
+            // They came in with this very batch.
+            Some(_) => return Some(Decision::Refuse(RejectCode::ChangedMeanwhile)),
+        };
         if user == item.author || !access::may_act_on(rank, other, granted) {
             return Some(Decision::Refuse(RejectCode::Forbidden));
         }

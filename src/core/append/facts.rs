@@ -33,8 +33,8 @@ pub struct RoomState {
 #[expect(missing_docs, reason = "the names say it")]
 pub struct MemberState {
     pub role: RoomRole,
-    /// The user's rank outside the room.
-    pub server_role: ServerRole,
+    /// The user's rank outside the room; not known of one who came in with this very batch.
+    pub server_role: Option<ServerRole>,
     pub join_seq: Seq,
     pub leave_seq: Option<Seq>,
     pub restriction: Option<Restriction>,
@@ -61,6 +61,7 @@ pub struct TargetState {
 #[expect(missing_docs, reason = "the names say it")]
 pub struct InviteState {
     pub room: RoomId,
+    pub author: UserId,
     pub uses_left: u32,
     pub expires: Millis,
 }
@@ -107,6 +108,8 @@ pub enum Effect {
     Read(MemberKey, Seq, u64),
     /// Somebody came with an invitation.
     UseInvite(InviteHash),
+    /// Somebody may not invite any more: what they gave out is not good any more either.
+    ForgetInvites(MemberKey),
 }
 
 /// What makes an append the same as another.
@@ -275,7 +278,7 @@ impl Facts {
                 room.members = 1 + others.len() as u32;
                 for user in std::iter::once(&item.author).chain(others) {
                     let (restriction, last_post, read) = (None, Millis(0), (seq, 0));
-                    let server_role = ServerRole::User;
+                    let server_role = None;
                     let member =
                         MemberState { role, server_role, join_seq: seq, leave_seq: None, restriction, last_post, read };
                     self.members.insert((item.room, *user), member);
@@ -290,9 +293,10 @@ impl Facts {
                 self.effects.extend(invite.map(Effect::UseInvite));
                 // An owner who comes back owns it still: nobody else does.
                 let before = self.members.get(&key);
-                let owned = before.is_some_and(|member| member.role == RoomRole::Owner);
-                let role = if owned { RoomRole::Owner } else { role };
-                let server_role = before.map_or(ServerRole::User, |member| member.server_role);
+                // Nor does a guest become more by going out and coming in.
+                let kept = before.map(|member| member.role);
+                let role = kept.filter(|role| matches!(role, RoomRole::Owner | RoomRole::Guest)).unwrap_or(role);
+                let server_role = before.and_then(|member| member.server_role);
                 let (restriction, last_post) = before.map_or((None, Millis(0)), |it| (it.restriction, it.last_post));
                 // What was said before they came is not unread.
                 let read = (seq, room.messages);
@@ -323,12 +327,18 @@ impl Facts {
 
     /// A member goes out.
     pub(super) fn put_out(&mut self, key: MemberKey, seq: Seq) {
+        self.forget_invites(key);
         let member = self.members.get_mut(&key).filter(|member| member.leave_seq.is_none());
         if let (Some(member), Some(room)) = (member, self.rooms.get_mut(&key.0)) {
             member.leave_seq = Some(seq);
             self.changed_members.insert(key);
             room.members = room.members.saturating_sub(1);
         }
+    }
+
+    pub(super) fn forget_invites(&mut self, key: MemberKey) {
+        self.invites.retain(|_, invite| (invite.room, invite.author) != key);
+        self.effects.push(Effect::ForgetInvites(key));
     }
 
     fn move_marker(&mut self, key: MemberKey, seq: Seq, number: u64) {

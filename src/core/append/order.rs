@@ -46,7 +46,10 @@ impl OrderGuard {
     /// The connection has learned of a failure in a room: what it sends there from now on is new.
     pub fn acknowledge(&self, room: RoomId) {
         let mut rooms = self.lock();
-        let failures = rooms.entry(room).or_default();
+        let Some(failures) = rooms.get_mut(&room).filter(|failures| failures.broken.contains(&failures.epoch)) else {
+            // What failed broke no order: what still waits may yet.
+            return;
+        };
         failures.epoch += 1;
         // What was admitted before may still wait, for as long as a connection can have requests in flight.
         let epoch = failures.epoch;
@@ -101,6 +104,12 @@ mod tests {
         waiting.mark_broken(b);
         assert!(behind.is_broken(b), "it was sent behind what failed, and nobody was told yet");
         guard.acknowledge(b);
+        // A failure that broke nothing, such as a refused reaction, begins nothing new.
+        let (early, late) = (guard.admit(b), {
+            guard.acknowledge(b);
+            guard.admit(b)
+        });
+        assert!(early.is_same(&late));
         assert!(behind.is_broken(b) && !guard.admit(b).is_broken(b) && !guard.admit(a).is_broken(a));
     }
 }

@@ -35,7 +35,7 @@ const MEMBERS: &str = "SELECT m.room, m.user_id, m.role, m.join_seq, m.leave_seq
      FROM unnest($1::uuid[], $2::uuid[]) AS k (room, user_id)
      JOIN members m ON m.room = k.room AND m.user_id = k.user_id JOIN users u ON u.id = m.user_id
      ORDER BY m.room, m.user_id FOR NO KEY UPDATE OF m";
-const NAMES: &str = "SELECT name FROM rooms WHERE name = ANY($1)";
+const NAMES: &str = "SELECT name FROM rooms WHERE name = ANY($1) AND kind = 1";
 
 const INSERT_ROOMS: &str = "INSERT INTO rooms (id, kind, name, topic, pair, incarnation, created_ms)
      SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::bytea[], $6::bigint[], $7::bigint[])";
@@ -257,7 +257,7 @@ fn add_members(facts: &mut Facts, rows: Vec<Row>) -> Result<()> {
         let restriction = u8::try_from(restriction).unwrap_or_default();
         let member = MemberState {
             role: get(&row, 2)?,
-            server_role: get(&row, 10)?,
+            server_role: Some(get(&row, 10)?),
             join_seq: get(&row, 3)?,
             leave_seq: get_optional(&row, 4)?,
             restriction: Restriction::from_numbers(restriction, until.cast_unsigned()),

@@ -29,6 +29,7 @@ const MENTION: &str = "INSERT INTO mentions (room, seq, user_id) VALUES ($1, $2,
 const READ: &str = "UPDATE members SET read_seq = $3, read_number = $4
      WHERE room = $1 AND user_id = $2 AND read_seq < $3";
 
+const FORGET_INVITES: &str = "DELETE FROM invites WHERE room = $1 AND author = $2";
 const USE_INVITE: &str = "UPDATE invites SET uses_left = uses_left - 1 WHERE hash = $1";
 
 type Params = Vec<Box<dyn ToSql + Sync + Send>>;
@@ -80,6 +81,9 @@ fn statements(effect: &Effect) -> Vec<(&'static str, Params)> {
             params.push(Box::new(settings.slow_mode_ms.sql()));
             params.push(Box::new(Millis(settings.retention_ms).sql()));
             vec![(SETTINGS, params)]
+        }
+        Effect::ForgetInvites((room, author)) => {
+            vec![(FORGET_INVITES, vec![Box::new(room.sql()), Box::new(author.sql())])]
         }
         Effect::UseInvite(hash) => vec![(USE_INVITE, vec![Box::new(hash.to_vec())])],
         Effect::Mention(target, user) => vec![(MENTION, with(key(target), vec![Box::new(user.sql())]))],
@@ -157,10 +161,11 @@ async fn read_reactions(client: &Client, facts: &mut Facts, needs: &Needs) -> Re
 }
 
 pub(super) async fn invite(client: &Client, hash: InviteHash) -> Result<Option<InviteState>> {
-    let statement = client.prepare_cached("SELECT room, uses_left, expires_ms FROM invites WHERE hash = $1").await?;
+    let statement =
+        client.prepare_cached("SELECT room, author, uses_left, expires_ms FROM invites WHERE hash = $1").await?;
     let row = client.query_opt(&statement, &[&hash.as_slice()]).await?;
     let state = |row: tokio_postgres::Row| {
-        Ok(InviteState { room: get(&row, 0)?, uses_left: get(&row, 1)?, expires: get(&row, 2)? })
+        Ok(InviteState { room: get(&row, 0)?, author: get(&row, 1)?, uses_left: get(&row, 2)?, expires: get(&row, 3)? })
     };
     row.map(state).transpose()
 }
@@ -246,8 +251,12 @@ pub(super) async fn message_states(
 }
 
 pub(super) async fn read_position(client: &Client, room: RoomId, seq: Seq) -> Result<Option<(Seq, u64)>> {
-    const SQL: &str = "SELECT least(head, $2), coalesce((SELECT number FROM entries
-             WHERE room = $1 AND seq <= $2 AND number IS NOT NULL ORDER BY seq DESC LIMIT 1), 0)
+    const SQL: &str = "SELECT least(head, $2), coalesce(
+             (SELECT number FROM entries
+              WHERE room = $1 AND seq <= $2 AND number IS NOT NULL ORDER BY seq DESC LIMIT 1),
+             -- None is left up to there: the one before the next, or all that there were.
+             (SELECT number - 1 FROM entries
+              WHERE room = $1 AND seq > $2 AND number IS NOT NULL ORDER BY seq LIMIT 1), messages)
          FROM rooms WHERE id = $1";
     let statement = client.prepare_cached(SQL).await?;
     let row = client.query_opt(&statement, &[&room.sql(), &seq.sql()]).await?;

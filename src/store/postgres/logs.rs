@@ -170,12 +170,12 @@ pub(super) async fn history(client: &mut Client, reader: UserId, history: Histor
         HistoryRange::Before(seq) => messages(MESSAGES_BEFORE, seq, limit).await,
         HistoryRange::After(seq) => messages(MESSAGES_AFTER, seq, limit).await,
         HistoryRange::Around(seq) => {
-            // The later of two moments: the messages before a seq are no others.
+            // Rights and head of the later of two moments: the messages before a seq are no others.
             let before = messages(MESSAGES_BEFORE, seq, limit / 2).await?;
             let after = messages(MESSAGES_AFTER, Seq(seq.0.saturating_sub(1)), limit.div_ceil(2)).await?;
             Ok(before
                 .zip(after)
-                .map(|(before, after)| LogPage { entries: around_page(before.entries, after.entries), ..before }))
+                .map(|(before, after)| LogPage { entries: around_page(before.entries, after.entries), ..after }))
         }
     }
 }

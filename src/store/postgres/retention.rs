@@ -12,7 +12,8 @@ pub(super) async fn retire(client: &mut Client, now: Millis, limit: usize) -> Re
          WHERE r.retention_ms > 0 AND EXISTS (
              SELECT 1 FROM entries e WHERE e.room = r.id AND e.seq = r.first_seq AND e.time_ms < $1 - r.retention_ms)
          LIMIT 1";
-    const LOCK: &str = "SELECT first_seq, $2 - retention_ms FROM rooms WHERE id = $1 FOR NO KEY UPDATE";
+    const LOCK: &str = "SELECT first_seq, $2 - retention_ms FROM rooms
+         WHERE id = $1 AND retention_ms > 0 FOR NO KEY UPDATE";
     // Times never go back within a room: what is too old stands at the front.
     const LAST: &str = "SELECT max(seq) FROM (
              SELECT seq FROM entries WHERE room = $1 AND seq >= $2 AND time_ms < $3 ORDER BY seq LIMIT $4) old";
@@ -21,8 +22,9 @@ pub(super) async fn retire(client: &mut Client, now: Millis, limit: usize) -> Re
     let room: RoomId = get(&row, 0)?;
     let transaction = client.transaction().await?;
     let statement = transaction.prepare_cached(LOCK).await?;
-    // Somebody else may have been here first.
-    let row = transaction.query_one(&statement, &[&room.sql(), &now.sql()]).await?;
+    // Somebody else may have been here first, or it is kept for ever by now.
+    let row = transaction.query_opt(&statement, &[&room.sql(), &now.sql()]).await?;
+    let Some(row) = row else { return Ok(0) };
     let (first, before): (Seq, i64) = (get(&row, 0)?, plain(&row, 1)?);
     let statement = transaction.prepare_cached(LAST).await?;
     let row = transaction.query_one(&statement, &[&room.sql(), &first.sql(), &before, &bound(limit)]).await?;

@@ -18,7 +18,7 @@ pub(super) async fn ping(client: &Client) -> Result<()> {
 }
 
 pub(super) async fn find_room(client: &Client, name: RoomName) -> Result<Option<RoomId>> {
-    let statement = client.prepare_cached("SELECT id FROM rooms WHERE name = $1").await?;
+    let statement = client.prepare_cached("SELECT id FROM rooms WHERE name = $1 AND kind = 1").await?;
     let row = client.query_opt(&statement, &[&name.as_str()]).await?;
     row.map(|row| get(&row, 0)).transpose()
 }
@@ -124,7 +124,8 @@ pub(super) async fn membership(client: &Client, room: RoomId, user: UserId) -> R
 }
 
 pub(super) async fn counts(client: &Client, room: RoomId, user: UserId) -> Result<(u32, u32)> {
-    const SQL: &str = "SELECT (SELECT count(*)::integer FROM members WHERE user_id = $1 AND leave_seq IS NULL),
+    const SQL: &str = "SELECT (SELECT count(*)::integer FROM members m JOIN rooms r ON r.id = m.room
+                 WHERE m.user_id = $1 AND m.leave_seq IS NULL AND r.kind <> 2),
                 coalesce((SELECT members FROM rooms WHERE id = $2), 0)";
     let statement = client.prepare_cached(SQL).await?;
     let row = client.query_one(&statement, &[&user.sql(), &room.sql()]).await?;

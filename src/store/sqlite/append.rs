@@ -67,7 +67,7 @@ fn read_facts(connection: &Connection, facts: &mut Facts, needs: &Needs) -> Resu
         facts.recorded.extend(find_recorded(connection, room, author, client_id)?.map(|recorded| (*key, recorded)));
     }
     for name in &needs.names {
-        let mut statement = connection.prepare_cached("SELECT 1 FROM rooms WHERE name = ?")?;
+        let mut statement = connection.prepare_cached("SELECT 1 FROM rooms WHERE name = ? AND kind = 1")?;
         if statement.exists([name.as_str()])? {
             facts.names.insert(name.clone());
         }
@@ -102,7 +102,7 @@ fn read_member(connection: &Connection, facts: &mut Facts, key: MemberKey) -> Re
         let (until, number): (Sql<Millis>, i64) = (row.get(4)?, row.get(7)?);
         Ok(MemberState {
             role: get(row, 0)?,
-            server_role: get(row, 8)?,
+            server_role: Some(get(row, 8)?),
             join_seq: get(row, 1)?,
             leave_seq: left.map(|sql| sql.0),
             restriction: Restriction::from_numbers(row.get(3)?, until.0.0),

@@ -43,6 +43,10 @@ pub(super) fn write(connection: &Connection, effect: &Effect) -> Result<()> {
                 .prepare_cached("INSERT INTO mentions (user, room, seq) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")?;
             statement.execute(params![Sql(*user), Sql(*room), Sql(*seq)])?;
         }
+        Effect::ForgetInvites((room, author)) => {
+            let mut statement = connection.prepare_cached("DELETE FROM invites WHERE room = ? AND author = ?")?;
+            statement.execute(params![Sql(*room), Sql(*author)])?;
+        }
         Effect::UseInvite(hash) => {
             let mut statement =
                 connection.prepare_cached("UPDATE invites SET uses_left = uses_left - 1 WHERE hash = ?")?;
@@ -93,8 +97,11 @@ pub(super) fn target(connection: &Connection, (room, seq): TargetKey) -> Result<
 }
 
 pub(super) fn invite(connection: &Connection, hash: InviteHash) -> Result<Option<InviteState>> {
-    let mut statement = connection.prepare_cached("SELECT room, uses_left, expires_ms FROM invites WHERE hash = ?")?;
-    let state = |row: &Row<'_>| Ok(InviteState { room: get(row, 0)?, uses_left: row.get(1)?, expires: get(row, 2)? });
+    let mut statement =
+        connection.prepare_cached("SELECT room, author, uses_left, expires_ms FROM invites WHERE hash = ?")?;
+    let state = |row: &Row<'_>| {
+        Ok(InviteState { room: get(row, 0)?, author: get(row, 1)?, uses_left: row.get(2)?, expires: get(row, 3)? })
+    };
     Ok(statement.query_row([hash], state).optional()?)
 }
 
@@ -200,8 +207,12 @@ pub(super) fn message_states(
 
 pub(super) fn read_position(connection: &Connection, room: RoomId, seq: Seq) -> Result<Option<(Seq, u64)>> {
     let mut statement = connection.prepare_cached(
-        "SELECT min(head, ?2), coalesce((SELECT number FROM entries
-             WHERE room = ?1 AND seq <= ?2 AND number IS NOT NULL ORDER BY seq DESC LIMIT 1), 0)
+        "SELECT min(head, ?2), coalesce(
+             (SELECT number FROM entries
+              WHERE room = ?1 AND seq <= ?2 AND number IS NOT NULL ORDER BY seq DESC LIMIT 1),
+             -- None is left up to there: the one before the next, or all that there were.
+             (SELECT number - 1 FROM entries
+              WHERE room = ?1 AND seq > ?2 AND number IS NOT NULL ORDER BY seq LIMIT 1), messages)
          FROM rooms WHERE id = ?1",
     )?;
     let position = |row: &Row<'_>| {

@@ -12,7 +12,7 @@ pub(super) fn ping(connection: &Connection) -> Result<()> {
 }
 
 pub(super) fn find_room(connection: &Connection, name: RoomName) -> Result<Option<RoomId>> {
-    let mut statement = connection.prepare_cached("SELECT id FROM rooms WHERE name = ?")?;
+    let mut statement = connection.prepare_cached("SELECT id FROM rooms WHERE name = ? AND kind = 1")?;
     Ok(statement.query_row([name.as_str()], |row| get(row, 0)).optional()?)
 }
 
@@ -109,8 +109,10 @@ pub(super) fn membership(connection: &Connection, room: RoomId, user: UserId) ->
 }
 
 pub(super) fn counts(connection: &Connection, room: RoomId, user: UserId) -> Result<(u32, u32)> {
-    let mut statement =
-        connection.prepare_cached("SELECT count(*) FROM members WHERE user = ? AND leave_seq IS NULL")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT count(*) FROM members m JOIN rooms r ON r.id = m.room
+             WHERE m.user = ? AND m.leave_seq IS NULL AND r.kind <> 2",
+    )?;
     let rooms = statement.query_row([Sql(user)], |row| row.get(0))?;
     let mut statement = connection.prepare_cached("SELECT members FROM rooms WHERE id = ?")?;
     let members = statement.query_row([Sql(room)], |row| row.get(0)).optional()?.unwrap_or(0);

@@ -41,7 +41,7 @@ CREATE INDEX refresh_tokens_absolute ON refresh_tokens (absolute_ms);
 CREATE TABLE rooms (
     id           uuid PRIMARY KEY,
     kind         smallint NOT NULL,          -- RoomKind
-    name         text UNIQUE,                -- null for self logs and rooms of two
+    name         text,                       -- null for self logs and rooms of two
     pair         bytea UNIQUE,               -- of a room of two: both ids, the smaller first
     topic        text NOT NULL DEFAULT '',
     incarnation  bigint NOT NULL,
@@ -55,6 +55,9 @@ CREATE TABLE rooms (
     retention_ms bigint NOT NULL DEFAULT 0,  -- entries older than this are retired; 0: never
     created_ms   bigint NOT NULL
 ) WITH (fillfactor = 50);
+
+-- A name that is taken by a private room would tell that there is one.
+CREATE UNIQUE INDEX rooms_name ON rooms (name) WHERE kind = 1;
 
 CREATE INDEX rooms_retention ON rooms (id) WHERE retention_ms > 0;
 
@@ -140,6 +143,7 @@ CREATE TABLE invites (
 );
 
 CREATE INDEX invites_expires ON invites (expires_ms);
+CREATE INDEX invites_author ON invites (room, author);
 
 -- What was decided without appending: held for review, or refused by a plugin.
 CREATE TABLE unappended (

@@ -40,7 +40,7 @@ CREATE INDEX refresh_tokens_absolute ON refresh_tokens (absolute_ms);
 CREATE TABLE rooms (
     id          BLOB PRIMARY KEY,
     kind        INTEGER NOT NULL,            -- RoomKind
-    name        TEXT UNIQUE,                 -- null for self logs and rooms of two
+    name        TEXT,                        -- null for self logs and rooms of two
     pair        BLOB UNIQUE,                 -- of a room of two: both ids, the smaller first
     topic       TEXT NOT NULL DEFAULT '',
     incarnation INTEGER NOT NULL,
@@ -54,6 +54,9 @@ CREATE TABLE rooms (
     retention_ms INTEGER NOT NULL DEFAULT 0, -- entries older than this are retired; 0: never
     created_ms  INTEGER NOT NULL
 ) WITHOUT ROWID, STRICT;
+
+-- A name that is taken by a private room would tell that there is one.
+CREATE UNIQUE INDEX rooms_name ON rooms (name) WHERE kind = 1;
 
 CREATE INDEX rooms_retention ON rooms (id) WHERE retention_ms > 0;
 
@@ -135,6 +138,7 @@ CREATE TABLE invites (
 ) WITHOUT ROWID, STRICT;
 
 CREATE INDEX invites_expires ON invites (expires_ms);
+CREATE INDEX invites_author ON invites (room, author);
 
 -- What was decided without appending: held for review, or refused by a plugin.
 CREATE TABLE unappended (
@@ -150,3 +154,5 @@ CREATE TABLE unappended (
     time_ms   INTEGER NOT NULL,
     PRIMARY KEY (client_id, author, room)
 ) WITHOUT ROWID, STRICT;
+
+CREATE INDEX unappended_time ON unappended (room, time_ms);
