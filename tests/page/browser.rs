@@ -125,6 +125,8 @@ impl Browser {
         self.fill("#password", PASSWORD).await;
         self.click("#do-register").await;
         self.see("body[data-online=true] #room:not([hidden])").await;
+        // What is said before the room was entered is not sent, and the page says so.
+        self.see_text("#room-title", |title| !title.is_empty()).await;
     }
 
     pub(super) async fn login(&self, name: &str, password: &str) {
