@@ -14,7 +14,7 @@ const HELP: &str = "cargo xtask <task>
   run [ARGS]        build the page, the stock plugins and the server, and run it
   test [LAYER]      everything, beginning with check; or one of check, protocol, server
   check             format, habits, generated code, clippy, wasm32, documents, licences
-  bench [NAME]      fanout, publish, resume, plugins, idle
+  bench [NAME]      fanout, publish, resume, slow, plugins, idle
   simulate [--seed N]
                     faults at length: kill -9, a dying database, lost answers; prints the table
   codegen [--check] generated protocol code from schema/chat.capnp
