@@ -166,6 +166,8 @@ async fn in_turns(rows: &mut [Row], rng: &mut Rng, deadline: Instant) {
     }
 }
 
+// Hundreds of rounds take half an hour. Every suite runs a few rounds of each
+// fault in the tests beside this one; `cargo xtask simulate` runs these.
 #[test]
 #[ignore = "long: cargo xtask simulate"]
 fn simulate() {
