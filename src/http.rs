@@ -36,6 +36,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const TLS_TIMEOUT: Duration = Duration::from_secs(5);
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 const HEADERS_MAX: usize = 64;
+/// Bytes that the kernel takes for a peer before they can be sent (`TCP_NOTSENT_LOWAT`). By itself it would hoard
+/// megabytes for each peer that stopped reading, and the peer would be found slow only after them.
+const UNSENT_BYTES_MAX: u32 = 256 * 1024;
 /// Largest body of a request to the API.
 const BODY_BYTES_MAX: usize = 8 * 1024;
 
@@ -103,10 +106,16 @@ pub async fn accept(
                 continue;
             }
         };
-        // Small frames must not wait for acknowledgements (Nagle).
-        let _ = stream.set_nodelay(true);
+        tune(&stream);
         lifecycle.spawn(serve(stream, peer, tls.clone(), routes.clone(), ticket, lifecycle.clone()));
     }
+}
+
+/// Small frames must not wait for acknowledgements (Nagle), and the kernel must not hoard for a peer that does not read.
+fn tune(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
 }
 
 async fn serve(
