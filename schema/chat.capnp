@@ -128,14 +128,14 @@ struct Request {
     react @19 :React;             # -> appended, or ok if it is so already
     pin @20 :Pin;                 # as a moderator -> appended, or ok if it is so already
     markRead @21 :MarkRead;       # how far this user has read, for all their devices -> ok
-    typing @22 :Void;             # reserved
-    search @23 :Void;             # reserved
+    typing @22 :Typing;           # to those who follow the room now; nothing is kept -> ok
+    search @23 :Search;           # messages by their words -> found
 
     # rooms and people
     updateRoom @24 :UpdateRoom;   # as an admin -> appended
     invite @25 :Invite;           # a link into a room, as a moderator -> invited
     setRole @26 :SetRole;         # of somebody of lower rank -> appended
-    presence @27 :Void;           # reserved
+    presence @27 :PresenceStatus; # how this connection is shown to others from now on -> ok
     sessions @28 :Void;           # reserved
 
     # moderation and reports
@@ -157,6 +157,7 @@ struct Request {
     unsubscribe @39 :RoomTarget;  # end this connection's live interest in a room -> ok
     revisions @40 :MessageTarget; # what a message said before, as a moderator -> page, ascending by rev
     direct @41 :Direct;           # the room of two people, made when it is not there -> room
+    whoIsHere @42 :Id;            # who follows this room now -> here
   }
 }
 
@@ -315,6 +316,37 @@ struct History {
   after @3 :UInt64;      # instead: messages with a larger seq, oldest page first
   around @4 :UInt64;     # instead: messages before, at and after a seq
   thread @5 :UInt64;     # only answers to this message
+  pinned @6 :Bool;       # only what is pinned
+}
+
+struct Search {
+  # Words are found whatever their case and marks (`cafe` finds `Café`), all of them in any order. "Quotes" make a
+  # phrase, `word*` finds what begins with it, and what a word is, is Unicode's (UAX #29). An answer comes from an index
+  # that follows the rooms within a few seconds; what was edited or deleted is found as it reads now, or not at all.
+  room @0 :Id;           # zero: all rooms that I am in
+  query @1 :Text;        # at most 256 bytes and 16 words; one at least
+  before @2 :FoundAt;    # continue after this
+  limit @3 :UInt16;      # at most 50; 0 means that
+}
+
+struct FoundAt {
+  timeMs @0 :UInt64;
+  room @1 :Id;
+  seq @2 :UInt64;
+}
+
+struct Typing {
+  # Repeat it every 4 s while it goes on. Where more than 100 connections follow the room, nobody is told.
+  room @0 :Id;
+  stopped @1 :Bool;
+}
+
+enum PresenceStatus {
+  # How a connection is shown. Of somebody's connections to a room the first of this list counts that any of them has.
+  unspecified @0;        # as a request `online`; as news: is not here any more
+  online @1;
+  away @2;
+  invisible @3;          # not shown, nor counted
 }
 
 struct Sync {
@@ -348,7 +380,29 @@ struct Reply {
     page @11 :Page;
     resumed @12 :List(Resumed);
     invited @13 :Invited;
+    found @14 :Found;
+    here @15 :WhoIsHere;
   }
+}
+
+struct Found {
+  hits @0 :List(Hit);          # the newest first
+  next @1 :FoundAt;            # use as `before`; absent: that was all
+}
+
+struct Hit {
+  room @0 :Id;
+  message @1 :Envelope;        # as it reads now
+}
+
+struct WhoIsHere {
+  count @0 :UInt32;
+  users @1 :List(Here);        # nobody where more than 100 connections follow the room
+}
+
+struct Here {
+  user @0 :Id;
+  status @1 :PresenceStatus;
 }
 
 struct Invited {
@@ -457,8 +511,25 @@ struct Push {
   union {
     entries @0 :EntriesPush;
     notice @1 :Text;           # for people
-    ephemeral @2 :Void;        # reserved: typing, presence
+    ephemeral @2 :Ephemeral;
   }
+}
+
+struct Ephemeral {
+  # What is true for a moment in a room that this connection follows, one's own doings included. It is not kept, comes
+  # in no order with entries, and whoever is slow gets the newest only, or none.
+  room @0 :Id;
+  union {
+    typing @1 :TypingNow;
+    here @2 :List(Here);       # who came, went, or shows otherwise. Who drops out is gone after 15 s
+    count @3 :UInt32;          # instead, where more than 100 connections follow the room: how many people they are
+    missed @4 :Void;           # some news did not get through (of any room, if it names none): ask `whoIsHere` again
+  }
+}
+
+struct TypingNow {
+  user @0 :Id;
+  forMs @1 :UInt32;            # unless it is repeated, it is over after this; 0: it is over now
 }
 
 # Right after a subscription became live a push may begin with entries at or before its cursor: skip those.

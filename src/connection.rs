@@ -87,7 +87,9 @@ impl Connections {
         }
         let end = connection.run().await;
         // Readers of the hub first: nothing is queued for a connection that says goodbye.
-        self.hub.disconnect(&outbox);
+        if let Some((user, shown, rooms)) = self.hub.disconnect(&outbox) {
+            self.router.note_gone(user, shown, &rooms);
+        }
         if let End::Close(close) = end {
             let name = CloseCode::from_number(close.code).map_or("unknown", CloseCode::name);
             self.metrics.closes_total.with_label_values(&[name]).inc();

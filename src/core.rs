@@ -10,6 +10,7 @@ pub mod hook;
 pub mod limits;
 pub mod log;
 mod mentions;
+pub mod presence;
 pub mod publish;
 pub mod rooms;
 pub mod store;
@@ -37,6 +38,8 @@ pub struct Core {
     pub limits: limits::Limits,
     /// Recently seen memberships; a hint, checked again where it matters.
     pub memberships: access::MembershipCache,
+    /// Who is here: what is to be told.
+    pub presence: presence::Presence,
     /// Time and randomness.
     pub clock: Arc<dyn Clock>,
     /// What happens, counted.

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use confab_protocol::close::CloseCode;
+use confab_protocol::command::PresenceStatus;
 use confab_protocol::model::{Cursor, DeviceId, RoomId, SessionId, UserId};
 
-use crate::core::log::{Delivery, Liveness};
+use crate::core::log::{Delivery, Followers, Liveness, NewsKey};
 use crate::hub::Hub;
 
 /// Delivers by way of the hub.
@@ -30,6 +32,23 @@ impl Delivery for HubDelivery {
 
     fn detach(&self, session: SessionId, room: RoomId) {
         self.0.detach(session, room);
+    }
+
+    fn announce(&self, room: RoomId, key: NewsKey, push: &Bytes) {
+        self.0.announce(room, key, push);
+    }
+
+    fn count_followers(&self, room: RoomId) -> usize {
+        self.0.count_followers(room)
+    }
+
+    fn followers(&self, room: RoomId) -> Followers {
+        let (connections, users) = self.0.followers(room);
+        Followers { connections, users }
+    }
+
+    fn set_status(&self, session: SessionId, status: PresenceStatus) -> Vec<RoomId> {
+        self.0.set_status(session, status)
     }
 
     fn close_device(&self, user: UserId, device: DeviceId, code: CloseCode) {

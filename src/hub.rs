@@ -1,6 +1,7 @@
 //! Room -> subscribers, sharded; one bounded outbox per connection. It copies references and nothing else,
 //! waits for nobody, and knows neither core nor store.
 
+mod news;
 mod outbox;
 
 use std::collections::HashMap;
@@ -8,10 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use confab_protocol::close::CloseCode;
+use confab_protocol::command::PresenceStatus;
 use confab_protocol::model::{Cursor, DeviceId, Incarnation, RoomId, Seq, SessionId, UserId};
 
 use prometheus::IntCounter;
 
+pub use self::news::NewsKey;
 use self::outbox::Pushed;
 pub use self::outbox::{Batch, Outbox, TryWriter};
 use crate::metrics::Metrics;
@@ -105,16 +108,18 @@ impl Hub {
         outbox
     }
 
-    /// A connection goes, with all its interest.
-    pub fn disconnect(&self, outbox: &Arc<Outbox>) {
+    /// A connection goes, with all its interest: whose it was, how it showed, and the rooms that it followed.
+    pub fn disconnect(&self, outbox: &Arc<Outbox>) -> Option<(UserId, PresenceStatus, Vec<RoomId>)> {
         outbox.retire();
         lock(&self.sessions).remove(&outbox.session());
         if let Some((user, _)) = outbox.owner() {
             remove_from(&mut lock(&self.users), user, outbox);
         }
-        for room in outbox.take_rooms() {
-            self.drop_subscriber(room, |other| Arc::ptr_eq(other, outbox));
+        let rooms = outbox.take_rooms();
+        for room in &rooms {
+            self.drop_subscriber(*room, |other| Arc::ptr_eq(other, outbox));
         }
+        outbox.owner().map(|(user, _)| (user, outbox.status.get(), rooms))
     }
 
     /// Binds a connection to a user's device. `false`: the user has too many.

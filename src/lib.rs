@@ -63,6 +63,9 @@ use crate::transport::tls::{Certificate, TlsError};
 /// How often the keys of limits that are back to normal are dropped.
 const EVICT_EVERY: Duration = Duration::from_secs(60);
 
+/// How often it is told who came and went.
+const TELL_PRESENCE_EVERY: Duration = Duration::from_secs(1);
+
 /// How often rooms are looked through for what their retention has run out for.
 const RETIRE_EVERY: Duration = Duration::from_secs(60);
 /// Entries that go in one transaction: the writer is not held up for long.
@@ -170,6 +173,7 @@ impl Server {
             auth,
             limits: Limits::new(&config.limits, Arc::clone(&clock), metrics.clone()),
             memberships: core::access::MembershipCache::new(),
+            presence: core::presence::Presence::default(),
             clock: Arc::clone(&clock),
             metrics: metrics.clone(),
         });
@@ -216,6 +220,7 @@ impl Server {
         lifecycle.spawn(http::accept(ops, None, ops_routes, ops_gate, metrics.clone(), lifecycle.clone()));
         lifecycle.spawn(quic::accept(quic, gate, metrics, lifecycle.clone(), on_quic));
         lifecycle.spawn(evict(Arc::clone(&core), lifecycle.clone()));
+        lifecycle.spawn(tell_presence(Arc::clone(&core), lifecycle.clone()));
         lifecycle.spawn(retire(Arc::clone(&core), lifecycle.clone()));
         let store = Arc::clone(&core.store);
         drop(core);
@@ -307,6 +312,15 @@ async fn evict(core: Arc<Core>, lifecycle: Lifecycle) {
         tokio::select! {
             () = lifecycle.draining() => return,
             () = tokio::time::sleep(EVICT_EVERY) => core.limits.evict(),
+        }
+    }
+}
+
+async fn tell_presence(core: Arc<Core>, lifecycle: Lifecycle) {
+    loop {
+        tokio::select! {
+            () = lifecycle.draining() => return,
+            () = tokio::time::sleep(TELL_PRESENCE_EVERY) => core.tell_presence(),
         }
     }
 }

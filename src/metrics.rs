@@ -70,6 +70,8 @@ metrics! {
     append_unknown_total: IntCounter = "confab_append_unknown_total", "Commits whose answer came late or was lost; their authors were told to try again.";
     append_queue: IntGauge = "confab_append_queue_entries", "Entries that wait for a commit.";
     deliveries_total: IntCounter = "confab_deliveries_total", "Pushes handed to readers.";
+    news_total: IntCounter = "confab_news_total", "Who types and who is here: news handed to readers.";
+    news_dropped_total: IntCounter = "confab_news_dropped_total", "News that had to go because their reader is slow.";
     lagging_readers_total: IntCounter = "confab_lagging_readers_total", "Readers who fell behind in a room and were fed from the store.";
     subscriptions: IntGauge = "confab_subscriptions", "Live interests of connections in rooms.";
     logins_total: IntCounterVec = "confab_logins_total", "Logins, by outcome.", ["outcome"];

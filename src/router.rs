@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use confab_protocol::close::CloseCode;
-use confab_protocol::command::{Command, Identity, Reply, Secret};
-use confab_protocol::model::SessionId;
+use confab_protocol::command::{Command, Identity, PresenceStatus, Reply, Secret};
+use confab_protocol::model::{RoomId, SessionId, UserId};
 use confab_protocol::reject::{Reject, RejectCode};
 
 use crate::core::Core;
@@ -99,6 +99,10 @@ impl Router {
             Command::Invite { room, uses, duration_ms } => core.invite(actor()?, room, uses, duration_ms).await?,
             Command::MarkRead { room, seq } => core.mark_read(actor()?, room, seq).await?,
             Command::Revisions { room, seq } => core.revisions(actor()?, room, seq).await?,
+            Command::Typing { room, stopped } => core.typing(actor()?, peer.session, room, stopped).await?,
+            Command::SetPresence(status) => core.set_presence(actor()?, peer.session, status)?,
+            Command::WhoIsHere(room) => core.who_is_here(actor()?, room).await?,
+            Command::Search(_) => return Err(RejectCode::Unsupported.into()),
             Command::History(history) => core.history(actor()?, history).await?,
             Command::Sync { cursor, limit } => core.sync(actor()?, cursor, limit).await?,
             Command::Resume(cursors) => {
@@ -132,6 +136,11 @@ impl Router {
     /// Why it must close instead.
     pub async fn identify(&self, session: SessionId, identity: &Identity) -> Result<(), CloseCode> {
         self.core.identify(session, identity).await
+    }
+
+    /// A connection has gone that followed these rooms.
+    pub fn note_gone(&self, user: UserId, shown: PresenceStatus, rooms: &[RoomId]) {
+        self.core.note_gone(user, shown, rooms);
     }
 
     /// The next push of a room that is not live yet, or `None` once it is.

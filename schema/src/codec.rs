@@ -6,9 +6,11 @@
 
 mod amend;
 mod entry;
+mod here;
 mod read;
 mod reply;
 mod request;
+mod search;
 mod values;
 
 use std::cell::RefCell;
@@ -17,6 +19,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use capnp::message::{Builder, ReaderOptions, ReaderSegments, ScratchSpaceHeapAllocator};
 
 pub use self::entry::{decode_entry, encode_entry};
+pub use self::here::encode_ephemeral;
 pub use self::reply::{decode_server_frame, encode_push, encode_server_frame};
 pub use self::request::{decode_client_frame, encode_client_frame};
 use crate::limits::{FRAME_BYTES_MAX, NESTING_MAX, PAGE_BYTES_MAX, PAGE_ITEMS_MAX, TRAVERSAL_WORDS_MAX};

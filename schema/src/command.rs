@@ -127,6 +127,10 @@ pub enum Command {
     Sync { cursor: Cursor, limit: usize },
     Resume(Vec<Cursor>),
     Unsubscribe(RoomTarget),
+    Search(Search),
+    Typing { room: RoomId, stopped: bool },
+    SetPresence(PresenceStatus),
+    WhoIsHere(RoomId),
 }
 
 impl Command {
@@ -168,6 +172,10 @@ impl Command {
             Self::Sync { .. } => "sync",
             Self::Resume(_) => "resume",
             Self::Unsubscribe(_) => "unsubscribe",
+            Self::Search(_) => "search",
+            Self::Typing { .. } => "typing",
+            Self::SetPresence(_) => "presence",
+            Self::WhoIsHere(_) => "who_is_here",
         }
     }
 }
@@ -316,6 +324,7 @@ pub struct History {
     pub room: RoomId,
     pub range: HistoryRange,
     pub thread: Option<Seq>,
+    pub pinned: bool,
     pub limit: usize,
 }
 
@@ -323,7 +332,7 @@ impl History {
     /// All messages before a seq (0: from the head).
     #[must_use]
     pub const fn before(room: RoomId, before: Seq, limit: usize) -> Self {
-        Self { room, range: HistoryRange::Before(before), thread: None, limit }
+        Self { room, range: HistoryRange::Before(before), thread: None, pinned: false, limit }
     }
 }
 
@@ -336,6 +345,46 @@ pub enum HistoryRange {
     After(Seq),
     /// Before, at and after a seq.
     Around(Seq),
+}
+
+/// Messages to find, the newest first.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Search {
+    /// `None`: all rooms that the asker is in.
+    pub room: Option<RoomId>,
+    /// See the schema.
+    pub query: String,
+    /// Only what comes after this place.
+    pub before: Option<FoundAt>,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// A place among what was found. Ordered as it is listed, the last first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct FoundAt {
+    pub time: Millis,
+    pub room: RoomId,
+    pub seq: Seq,
+}
+
+/// A message that was found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct Hit {
+    pub room: RoomId,
+    pub message: Envelope,
+}
+
+/// How a connection is shown to others; of somebody's connections the smallest counts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub enum PresenceStatus {
+    #[default]
+    Online,
+    Away,
+    Invisible,
 }
 
 /// What comes back when a request succeeds.
@@ -362,6 +411,14 @@ pub enum Reply {
     Invited {
         token: Secret,
         expires: Millis,
+    },
+    Found {
+        hits: Vec<Hit>,
+        next: Option<FoundAt>,
+    },
+    Here {
+        count: u32,
+        users: Vec<(UserId, PresenceStatus)>,
     },
     /// A kind that this version does not know.
     Unknown,
@@ -477,6 +534,7 @@ pub enum ResumeOutcome {
 pub enum Push {
     Entries(EntriesPush),
     Notice(String),
+    Ephemeral(Ephemeral),
     /// A kind that this version does not know.
     Unknown,
 }
@@ -488,4 +546,26 @@ pub struct EntriesPush {
     pub room: RoomId,
     pub incarnation: Incarnation,
     pub entries: Vec<Envelope>,
+}
+
+/// What is true for a moment in a room.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct Ephemeral {
+    pub room: RoomId,
+    pub news: News,
+}
+
+/// See [`Ephemeral`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub enum News {
+    Typing {
+        user: UserId,
+        for_ms: u32,
+    },
+    /// `None`: not here any more.
+    Here(Vec<(UserId, Option<PresenceStatus>)>),
+    Count(u32),
+    Missed,
 }

@@ -58,6 +58,14 @@ pub const INVITE_BYTES_MAX: usize = 64;
 pub const INVITE_USES_MAX: u32 = 1_000;
 /// How long an invitation is good at most, milliseconds.
 pub const INVITE_MS_MAX: u64 = 30 * 24 * 3600 * 1000;
+/// Query of a search, bytes of UTF-8.
+pub const QUERY_BYTES_MAX: usize = 256;
+/// Messages in one answer to a search.
+pub const PAGE_HITS_MAX: usize = 50;
+/// How long somebody types unless they say so again, milliseconds.
+pub const TYPING_MS: u32 = 6_000;
+/// Connections to a room whose people are told of one by one; where there are more, people are counted.
+pub const PRESENCE_CONNECTIONS_MAX: usize = 100;
 /// Detail text of a reject and reason of a close, bytes.
 pub const DETAIL_BYTES_MAX: usize = 256;
 /// Rooms a user may be a member of.
@@ -94,6 +102,8 @@ const _: () = assert!(TOKEN_BYTES_MAX + CLIENT_NAME_BYTES_MAX + 512 <= HELLO_BYT
 const _: () = assert!(RESUME_CURSORS_MAX * 64 + 1024 <= FRAME_BYTES_MAX);
 const _: () = assert!(PAGE_ROOMS_MAX * (ROOM_NAME_BYTES_MAX + TOPIC_BYTES_MAX + 160) < FRAME_BYTES_MAX);
 const _: () = assert!(PAGE_ITEMS_MAX * (USERNAME_BYTES_MAX + DISPLAY_NAME_BYTES_MAX + 96) < FRAME_BYTES_MAX);
+const _: () = assert!(PRESENCE_CONNECTIONS_MAX * 48 + 1024 <= FRAME_BYTES_MAX);
+const _: () = assert!(PAGE_HITS_MAX <= PAGE_ITEMS_MAX);
 const _: () = assert!(HEARTBEAT_MS * 2 < IDLE_TIMEOUT_MS);
 const _: () = assert!(HEARTBEAT_MS < PROBE_MS && PROBE_MS * 2 < IDLE_TIMEOUT_MS);
 const _: () = assert!(FRAME_BYTES_MAX.is_multiple_of(8));

@@ -1,6 +1,8 @@
 //! Properties: what is encoded decodes to the same, no bytes panic, hostile frames cost no more than
 //! they weigh, and no sequence of inputs upsets a session. Seeds are fixed: a failure comes back.
 
+#[path = "properties/bounds.rs"]
+mod bounds;
 #[path = "properties/generators.rs"]
 mod generators;
 #[path = "properties/hostile.rs"]

@@ -1,12 +1,12 @@
 //! `confab chat`: talk in a room from the terminal.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 
 use anyhow::{Context, bail};
 use confab_client::{Client, Command, Event, Options, Reply, Room, Server};
 use confab_protocol::codec::decode_entry;
-use confab_protocol::command::{EntriesPush, Secret};
+use confab_protocol::command::{EntriesPush, Member, Secret};
 use confab_protocol::model::{DeviceName, Entry, EntryContent, MembershipChange, Seq, UserId, Username};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -125,7 +125,7 @@ impl Chat {
                     Some(Event::Lost(_)) => say("-- you are not in this room any more")?,
                     Some(Event::Notice(text)) => say(&format!("-- {text}"))?,
                     Some(Event::Stopped(close)) => bail!("{} ({})", close.reason, close.code),
-                    Some(Event::Session(_) | Event::Reply { .. }) => {}
+                    Some(Event::Session(_) | Event::Reply { .. } | Event::Ephemeral(_)) => {}
                     None => bail!("the session has ended"),
                 },
                 line = lines.next_line() => match line? {
@@ -216,7 +216,15 @@ impl Chat {
     async fn show_members(&mut self) -> anyhow::Result<()> {
         let ask = Command::ListMembers { room: self.room.id, after: UserId::NONE, limit: 0 };
         if let Reply::Members { members, next } = self.client.request(ask).await? {
-            let names: Vec<String> = members.into_iter().map(|member| member.display_name).collect();
+            let here = match self.client.request(Command::WhoIsHere(self.room.id)).await? {
+                Reply::Here { users, .. } => users.into_iter().map(|(user, _)| user).collect(),
+                _ => HashSet::new(),
+            };
+            let name = |member: Member| {
+                let mark = if here.contains(&member.user) { " (here)" } else { "" };
+                format!("{}{mark}", printable(&member.display_name))
+            };
+            let names: Vec<String> = members.into_iter().map(name).collect();
             let more = if next.is_none() { "" } else { " ..." };
             say(&format!("-- {}{more}", names.join(", ")))?;
         }

@@ -5,7 +5,9 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use confab_protocol::codec::{encode_push, page_len};
-use confab_protocol::command::{History, HistoryRange, MessageState, Page, Reply, ResumeOutcome, Resumed, RoomTarget};
+use confab_protocol::command::{
+    History, HistoryRange, MessageState, Page, PresenceStatus, Reply, ResumeOutcome, Resumed, RoomTarget,
+};
 use confab_protocol::limits::{PAGE_BYTES_MAX, PAGE_ITEMS_MAX};
 use confab_protocol::model::{Cursor, Envelope, Incarnation, RoomId, Seq, SessionId, UserId};
 use confab_protocol::reject::{Reject, RejectCode};
@@ -122,6 +124,9 @@ impl Core {
                 ResumeOutcome::GapTooLong | ResumeOutcome::IncarnationChanged => Some(resumed.head),
                 ResumeOutcome::Refused => None,
             };
+            if from.is_some() {
+                self.note_here(cursor.room, actor.user);
+            }
             catching_up.extend(from.map(|seq| CatchUp {
                 reader: actor.user,
                 cursor: Cursor { room: cursor.room, incarnation: resumed.incarnation, seq },
@@ -207,7 +212,10 @@ impl Core {
             RoomTarget::Id(id) => id,
             name @ (RoomTarget::Name(_) | RoomTarget::Invite(_)) => self.open_room(actor, name).await?.id,
         };
-        self.delivery.detach(session, room);
+        if self.delivery.is_attached(session, room) {
+            self.delivery.detach(session, room);
+            self.note_gone(actor.user, PresenceStatus::Online, &[room]);
+        }
         Ok(Reply::Ok)
     }
 }

@@ -31,9 +31,14 @@ type Buckets<K> = RateLimiter<K, DashMapStateStore<K>, Elapsed, NoOpMiddleware<N
 /// The time in which `login_tries` are allowed.
 const LOGIN_WINDOW: Duration = Duration::from_secs(15 * 60);
 
+/// Typing and presence of one user, in the long run and at once: a device sends one in four seconds.
+const NEWS_PER_SECOND: NonZeroU32 = NonZeroU32::new(2).unwrap();
+const NEWS_BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();
+
 /// The bounds on what users do.
 pub struct Limits {
     sends: Buckets<UserId>,
+    news: Buckets<UserId>,
     logins: Buckets<Box<str>>,
     clock: Elapsed,
     metrics: Metrics,
@@ -52,6 +57,10 @@ impl Limits {
             Quota::with_period(LOGIN_WINDOW / tries.get()).unwrap_or(Quota::per_minute(tries)).allow_burst(tries);
         Self {
             sends: RateLimiter::dashmap_with_clock(sends, clock.clone()),
+            news: RateLimiter::dashmap_with_clock(
+                Quota::per_second(NEWS_PER_SECOND).allow_burst(NEWS_BURST),
+                clock.clone(),
+            ),
             logins: RateLimiter::dashmap_with_clock(logins, clock.clone()),
             clock,
             metrics,
@@ -66,6 +75,14 @@ impl Limits {
         self.check(&self.sends, &user, "sends_per_user")
     }
 
+    /// May this user say once more that they type, or how they show?
+    ///
+    /// # Errors
+    /// [`RejectCode::RateLimited`] with the wait.
+    pub fn check_news(&self, user: UserId) -> Result<(), Reject> {
+        self.check(&self.news, &user, "news_per_user")
+    }
+
     /// May another password of this account be tried? The name is as typed, folded.
     ///
     /// # Errors
@@ -77,6 +94,7 @@ impl Limits {
     /// Drops the keys that are back to normal; to be called now and then.
     pub fn evict(&self) {
         self.sends.retain_recent();
+        self.news.retain_recent();
         self.logins.retain_recent();
     }
 

@@ -1,8 +1,12 @@
 //! The two ways out of the core: into a room's log (which the sequencer implements) and to readers (which
 //! the hub implements).
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
+use bytes::Bytes;
 use confab_protocol::close::CloseCode;
+use confab_protocol::command::PresenceStatus;
 use confab_protocol::model::{Cursor, DeviceId, RoomId, SessionId, UserId};
 use tokio::sync::oneshot;
 
@@ -27,6 +31,18 @@ pub enum Liveness {
     Behind,
 }
 
+/// What newer news of the same key replace; news without one do not.
+pub type NewsKey = Option<(RoomId, UserId)>;
+
+/// Who follows a room.
+#[derive(Default, Debug, PartialEq, Eq)]
+pub struct Followers {
+    /// By so many connections.
+    pub connections: usize,
+    /// Each once, as the most present of their connections shows.
+    pub users: HashMap<UserId, PresenceStatus>,
+}
+
 /// The way to readers. Nothing here waits.
 pub trait Delivery: Send + Sync {
     /// A connection is this user's device from now on. `false`: the user has too many.
@@ -39,6 +55,14 @@ pub trait Delivery: Send + Sync {
     fn is_attached(&self, session: SessionId, room: RoomId) -> bool;
     /// Ends a subscription.
     fn detach(&self, session: SessionId, room: RoomId);
+    /// News for everybody who follows a room; newer ones of the same key take their place.
+    fn announce(&self, room: RoomId, key: NewsKey, push: &Bytes);
+    /// How many connections follow a room.
+    fn count_followers(&self, room: RoomId) -> usize;
+    /// Who follows a room.
+    fn followers(&self, room: RoomId) -> Followers;
+    /// How a connection shows from now on; the rooms that it follows.
+    fn set_status(&self, session: SessionId, status: PresenceStatus) -> Vec<RoomId>;
     /// Closes the connections of a user's device.
     fn close_device(&self, user: UserId, device: DeviceId, code: CloseCode);
 }

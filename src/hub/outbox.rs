@@ -9,6 +9,8 @@ use bytes::Bytes;
 use confab_protocol::close::CloseCode;
 use confab_protocol::model::{Cursor, DeviceId, RoomId, SessionId, UserId};
 
+use super::news::{self, NewsKey};
+
 /// Pushes that may wait for one reader.
 const OUTBOX_PUSHES_MAX: usize = 256;
 /// Bytes that may wait for one reader.
@@ -28,6 +30,8 @@ pub type TryWriter = Box<dyn Fn(&Batch) -> io::Result<Option<Bytes>> + Send + Sy
 struct Inner {
     queue: Batch,
     bytes: usize,
+    /// What is true for a moment; there while something is.
+    news: Option<Box<news::Queue>>,
     /// Rooms whose reader lags, and from where on; never longer than the rooms that are followed.
     lagging: Vec<Cursor>,
     close: Option<CloseCode>,
@@ -53,6 +57,7 @@ struct Belongings {
 /// waker is there exactly while the connection does not.
 pub struct Outbox {
     session: SessionId,
+    pub(super) status: news::Status,
     inner: Mutex<Inner>,
     belongings: Mutex<Belongings>,
 }
@@ -70,7 +75,7 @@ pub(super) enum Pushed {
 
 impl Outbox {
     pub(super) fn new(session: SessionId) -> Self {
-        Self { session, inner: Mutex::default(), belongings: Mutex::default() }
+        Self { session, status: news::Status::new(), inner: Mutex::default(), belongings: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -107,6 +112,17 @@ impl Outbox {
         }
         wake(inner);
         Pushed::Queued
+    }
+
+    /// Puts news behind everything else. `false`: others had to go.
+    pub(super) fn push_news(&self, key: NewsKey, push: &Bytes) -> bool {
+        let mut inner = self.lock();
+        if inner.close.is_some() {
+            return true;
+        }
+        let has_place = inner.news.get_or_insert_default().push(key, push);
+        wake(inner);
+        has_place
     }
 
     /// The reader did not get what follows this cursor: behind what is queued, the connection feeds it from the store.
@@ -170,7 +186,7 @@ impl Outbox {
         if let Some(code) = inner.close {
             return Poll::Ready(Err(code));
         }
-        if inner.queue.is_empty() && inner.rest.is_none() && inner.lagging.is_empty() {
+        if inner.queue.is_empty() && inner.rest.is_none() && inner.lagging.is_empty() && inner.news.is_none() {
             match &mut inner.waker {
                 Some(waker) => waker.clone_from(cx.waker()),
                 none => *none = Some(cx.waker().clone()),
@@ -182,6 +198,9 @@ impl Outbox {
         }
         std::mem::swap(&mut inner.queue, batch);
         inner.bytes = 0;
+        if let Some(news) = inner.news.take() {
+            news.take_into(batch);
+        }
         lagging.append(&mut inner.lagging);
         Poll::Ready(Ok(()))
     }
@@ -213,6 +232,10 @@ impl Outbox {
 
     pub(super) fn remove_room(&self, room: RoomId) {
         self.belongings().rooms.retain(|other| *other != room);
+    }
+
+    pub(super) fn rooms(&self) -> Vec<RoomId> {
+        self.belongings().rooms.clone()
     }
 
     pub(super) fn take_rooms(&self) -> Vec<RoomId> {

@@ -141,6 +141,11 @@ impl Browser {
         self.see_text("#room-title", |title| title == room).await;
     }
 
+    /// Types a message without sending it.
+    pub(super) async fn write(&self, text: &str) {
+        self.fill("#text", text).await;
+    }
+
     /// Types a message and sends it with Enter.
     pub(super) async fn say(&self, text: &str) {
         self.fill("#text", &format!("{text}{}", char::from(Key::Enter))).await;

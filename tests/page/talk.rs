@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use confab_client::Command;
 use tokio::time::Instant;
 
 use super::browser::Driver;
@@ -24,7 +25,16 @@ async fn two_pages_and_a_quic_client_talk_in_one_room() {
     let mut carol = Person::register(&server, Transport::Quic, "carol").await;
     let room = carol.enter("tea room").await;
 
+    bob.see_text("#here", |text| text.starts_with("3 here") && text.contains("carol")).await;
+    carol.client.request(Command::Typing { room: room.id, stopped: false }).await.unwrap();
+    bob.see_text("#typing", |text| text == "carol is typing \u{2026}").await;
+    carol.client.request(Command::Typing { room: room.id, stopped: true }).await.unwrap();
+    bob.see_text("#typing", str::is_empty).await;
+    alice.write("good").await;
+    bob.see_text("#typing", |text| text == "alice is typing \u{2026}").await;
+
     alice.say("good morning").await;
+    bob.see_text("#typing", str::is_empty).await;
     assert_eq!(bob.hear("good morning").await.0, "alice");
     assert_eq!(alice.hear("good morning").await.0, "alice");
     assert_eq!(carol.hear().await[0].1, "good morning");

@@ -28,6 +28,8 @@ const fn questions(command: &Command) -> u32 {
         Command::JoinRoom(_) | Command::LeaveRoom(_) | Command::Unsubscribe(_) => 0,
         Command::Ping | Command::Login(_) | Command::Authenticate(_) | Command::Refresh(_) | Command::Logout => 0,
         Command::ListRooms { .. } | Command::ListMembers { .. } | Command::Profiles(_) => 0,
+        // Nobody reads what is searched for.
+        Command::Search(_) | Command::Typing { .. } | Command::SetPresence(_) | Command::WhoIsHere(_) => 0,
         Command::History(_) | Command::Sync { .. } | Command::Resume(_) | Command::Revisions { .. } => 0,
     }
 }

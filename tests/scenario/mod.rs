@@ -6,6 +6,7 @@ mod log;
 mod logins;
 mod membership;
 mod mended;
+mod presence;
 mod slow;
 mod talk;
 mod transcript;

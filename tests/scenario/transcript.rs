@@ -5,6 +5,7 @@
 
 mod accounts;
 mod amend;
+mod here;
 mod log;
 mod rooms;
 mod stage;

@@ -324,6 +324,7 @@ impl Reader {
             match event {
                 Event::Welcome(_) => connection += 1,
                 Event::Entries(push) => push.entries.iter().for_each(|entry| self.see(connection, push.room, entry)),
+                Event::Ephemeral(_) => {}
                 Event::Gap { resumed, .. } => {
                     let (room, head, at) = (resumed.room.as_u128(), resumed.head.0, self.scene.recorder.now());
                     self.scene.recorder.record(Reset { reader: self.id, room, head, at });

@@ -86,7 +86,7 @@ impl Scene {
     }
 
     async fn texts(&self, room: RoomId, reader: UserId, thread: Option<Seq>) -> Vec<(u64, u32, Bytes)> {
-        let history = History { room, range: HistoryRange::Before(Seq(0)), thread, limit: 200 };
+        let history = History { room, range: HistoryRange::Before(Seq(0)), thread, pinned: false, limit: 200 };
         let page = self.store.history(reader, history).await.unwrap().unwrap();
         page.entries.into_iter().map(|entry| (entry.seq.0, entry.rev, entry.payload)).collect()
     }
@@ -216,6 +216,11 @@ async fn pins_and_answers_are_told(scene: Scene) {
     let answers: Vec<u64> = answers.iter().filter_map(seq).collect();
     let states = scene.store.message_states(room, member, vec![Seq(6), Seq(7)]).await.unwrap();
     assert_eq!(states.iter().map(|it| (it.seq.0, it.pinned, it.replies)).collect::<Vec<_>>(), [(7, true, 2)]);
+    let pins = History { pinned: true, ..History::before(room, Seq(0), 200) };
+    let page = scene.store.history(member, pins).await.unwrap().unwrap();
+    assert_eq!(page.entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [Seq(7)]);
+    let pinned_answers = History { thread: Some(Seq(7)), ..pins };
+    assert_eq!(scene.store.history(member, pinned_answers).await.unwrap().unwrap().entries, []);
     let thread = scene.texts(room, member, Some(Seq(7))).await;
     assert_eq!(thread.iter().map(|(seq, ..)| *seq).collect::<Vec<_>>(), answers);
 }

@@ -233,7 +233,7 @@ async fn history_is_of_messages_and_goes_back(scene: Scene) {
         (HistoryRange::After(Seq(8)), vec![]),
     ];
     for (range, expected) in ranges {
-        let history = History { room, range, thread: None, limit: 4 };
+        let history = History { room, range, thread: None, pinned: false, limit: 4 };
         let page = scene.store.history(alice, history).await.unwrap().unwrap();
         assert_eq!(page.entries.iter().map(|entry| entry.seq.0).collect::<Vec<_>>(), expected, "{range:?}");
     }

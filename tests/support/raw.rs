@@ -18,8 +18,8 @@ use confab_protocol::chat_capnp as wire;
 use confab_protocol::close::Close;
 use confab_protocol::codec::{decode_server_frame, encode_client_frame};
 use confab_protocol::command::{
-    Appended, ClientFrame, Command, CreateRoom, Hello, History, Page, Publish, Push, Reply, Resumed, Room, RoomTarget,
-    Secret, ServerFrame, Welcome,
+    Appended, ClientFrame, Command, CreateRoom, Ephemeral, Hello, History, Page, Publish, Push, Reply, Resumed, Room,
+    RoomTarget, Secret, ServerFrame, Welcome,
 };
 use confab_protocol::frame::{put_frame, take_frame};
 use confab_protocol::model::{
@@ -77,6 +77,8 @@ pub struct Raw {
     frames: mpsc::Receiver<Result<Bytes, Close>>,
     next_id: u32,
     replies: HashMap<u32, Result<Reply, Reject>>,
+    /// News of rooms that came.
+    pub news: Vec<Ephemeral>,
     /// Entries that came as pushes, in their order.
     pub heard: Vec<(RoomId, Incarnation, Envelope)>,
 }
@@ -96,7 +98,7 @@ impl Raw {
             Transport::Quic => open_quic(target, frames).await,
             Transport::WebSocket => open_websocket(target, frames).await,
         };
-        Self { out, frames: received, next_id: 1, replies: HashMap::new(), heard: Vec::new() }
+        Self { out, frames: received, next_id: 1, replies: HashMap::new(), news: Vec::new(), heard: Vec::new() }
     }
 
     /// Opens and says hello; the answer is a welcome.
@@ -210,6 +212,7 @@ impl Raw {
                 let entries = push.entries.into_iter().map(|entry| (push.room, push.incarnation, entry));
                 self.heard.extend(entries);
             }
+            Received::Frame(ServerFrame::Push(Push::Ephemeral(news))) => self.news.push(news),
             Received::Frame(_) => {}
             Received::Closed(close) => return Err(close),
         }
@@ -307,6 +310,14 @@ impl Raw {
         while self.heard.len() < count {
             self.keep_next().await.expect("closed before the entries came");
         }
+    }
+
+    /// Reads until so much news came, and takes it.
+    pub async fn hear_news(&mut self, count: usize) -> Vec<Ephemeral> {
+        while self.news.len() < count {
+            self.keep_next().await.expect("closed before the news came");
+        }
+        std::mem::take(&mut self.news)
     }
 
     /// One page of raw entries.

@@ -4,7 +4,8 @@ import init, { Chat } from "/assets/confab.js";
 
 const $ = (id) => document.getElementById(id);
 const names = new Map(); // user id -> display name
-let chat, socket, timer, room, access, drafts = 0;
+const typists = new Map(); // user id -> the timer that ends it
+let chat, socket, timer, room, access, drafts = 0, here = new Set(), hereCount = 0, me, typedAt = 0;
 
 const page = {
   connect() {
@@ -27,8 +28,32 @@ const page = {
     $("room-title").textContent = name;
     $("messages").replaceChildren();
     $("trouble").textContent = "";
+    for (const user of [...typists.keys()]) page.typing(room, user, 0);
+    page.hereAnew(id, 0);
+  },
+  typing(id, user, forMs) {
+    if (id !== room || user === me) return;
+    clearTimeout(typists.get(user));
+    if (forMs > 0) typists.set(user, setTimeout(() => page.typing(id, user, 0), forMs)); else typists.delete(user);
+    showPeople();
+  },
+  hereAnew(id, count) {
+    if (id !== room) return;
+    here = new Set();
+    page.count(id, count);
+  },
+  here(id, user, isShown) {
+    if (id !== room) return;
+    if (isShown) here.add(user); else here.delete(user);
+    page.count(id, here.size);
+  },
+  count(id, count) {
+    if (id !== room) return;
+    hereCount = count;
+    showPeople();
   },
   entry(id, seq, time, author, kind, text) {
+    if (kind === "message") page.typing(id, author, 0);
     if (id !== room || document.querySelector(`#messages li[data-seq="${seq}"]`)) return;
     const line = document.createElement("li");
     line.dataset.seq = seq;
@@ -60,6 +85,7 @@ const page = {
   },
   name(user, name) {
     names.set(user, name);
+    showPeople();
     for (const who of document.querySelectorAll("#messages .author")) {
       if (who.dataset.user === user) who.textContent = name;
     }
@@ -71,6 +97,16 @@ const page = {
     if (text) line.textContent = `${line.textContent} (${text})`; else line.remove();
   },
 };
+
+// Names of others as text; at most so many that a line holds them.
+function showPeople() {
+  const listed = (users) => {
+    const shown = [...users].slice(0, 8).map((user) => names.get(user) ?? "…");
+    return shown.join(", ") + (users.size > 8 ? " …" : "");
+  };
+  $("here").textContent = hereCount === 0 ? "" : `${hereCount} here` + (here.size > 0 ? `: ${listed(here)}` : "");
+  $("typing").textContent = typists.size === 0 ? "" : `${listed(new Set(typists.keys()))} ${typists.size > 1 ? "are" : "is"} typing …`;
+}
 
 // The session calls the page while it works; what the page tells it must wait until it is done.
 function soon(work) { queueMicrotask(() => chat && work()); }
@@ -88,6 +124,7 @@ async function account(call, extra) {
     const answer = await response.json();
     if (!response.ok) { $("problem").textContent = answer.detail; return; }
     access = answer.accessToken;
+    me = answer.userId;
     localStorage.setItem(known, answer.deviceId);
     await start(answer);
   } catch {
@@ -139,7 +176,14 @@ $("say").addEventListener("submit", (event) => {
   line.textContent = text;
   $("drafts").append(line);
   $("text").value = "";
+  typedAt = 0;
   chat.say(room ?? "", text, drafts);
+});
+$("text").addEventListener("input", () => {
+  const isWriting = $("text").value.trim() !== "";
+  // Said again before it is over for the others; a message that comes ends it there.
+  if (isWriting && Date.now() - typedAt > 4000) { typedAt = Date.now(); chat.typing(false); }
+  if (!isWriting && typedAt) { typedAt = 0; chat.typing(true); }
 });
 $("text").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); $("say").requestSubmit(); }

@@ -6,7 +6,9 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use confab_protocol::close::Close;
 use confab_protocol::codec::decode_entry;
-use confab_protocol::command::{Command, CreateRoom, EntriesPush, History, Publish, Reply, Room, RoomTarget, Secret};
+use confab_protocol::command::{
+    Command, CreateRoom, EntriesPush, Ephemeral, History, News, Publish, Reply, Room, RoomTarget, Secret,
+};
 use confab_protocol::model::{
     Body, ClientId, Cursor, EntryContent, Envelope, MembershipChange, Millis, RoomId, RoomName, Seq, Topic, UserId,
 };
@@ -47,6 +49,17 @@ extern "C" {
     fn removed(this: &Page, room: &str, seq: f64);
     #[wasm_bindgen(method)]
     fn name(this: &Page, user: &str, name: &str);
+    /// `for_ms` of 0: not any more.
+    #[wasm_bindgen(method)]
+    fn typing(this: &Page, room: &str, user: &str, for_ms: u32);
+    /// A list to begin with.
+    #[wasm_bindgen(method, js_name = hereAnew)]
+    fn here_anew(this: &Page, room: &str, count: u32);
+    #[wasm_bindgen(method)]
+    fn here(this: &Page, room: &str, user: &str, shown: bool);
+    /// There are too many for a list.
+    #[wasm_bindgen(method)]
+    fn count(this: &Page, room: &str, count: u32);
     #[wasm_bindgen(method)]
     fn failed(this: &Page, what: &str, text: &str);
     #[wasm_bindgen(method)]
@@ -70,6 +83,8 @@ enum Asked {
     History,
     Names(Vec<UserId>),
     Say(u32),
+    Here(RoomId),
+    Typing,
 }
 
 /// A chat in a browser.
@@ -146,6 +161,14 @@ impl Chat {
         self.drain();
     }
 
+    /// Tells the others in the room that a message is being written.
+    pub fn typing(&mut self, stopped: bool) {
+        if let Some(room) = self.shown {
+            self.ask(Command::Typing { room, stopped }, Asked::Typing);
+            self.drain();
+        }
+    }
+
     fn ask(&mut self, command: Command, asked: Asked) {
         let id = self.session.request(now(), command);
         self.asked.push((id, asked));
@@ -172,7 +195,11 @@ impl Chat {
 
     fn handle_event(&mut self, event: Event) {
         match event {
-            Event::Welcome(_) => self.page.status(true, "connected"),
+            Event::Welcome(_) => {
+                self.page.status(true, "connected");
+                self.ask_who_is_here();
+            }
+            Event::Ephemeral(Ephemeral { room, news }) => self.show_news(&room.to_string(), news),
             Event::Session(session) => self.page.session(session.access_token.expose()),
             Event::Offline { close, .. } => {
                 self.page.status(false, &format!("offline ({}), trying again", close.reason));
@@ -213,7 +240,16 @@ impl Chat {
                 self.show(&EntriesPush { room: page.room, incarnation: page.incarnation, entries: page.entries });
                 let cursor = Cursor { room: page.room, incarnation: page.incarnation, seq: page.head };
                 self.session.follow(now(), cursor);
+                self.ask_who_is_here();
             }
+            (Asked::Here(room), Ok(Reply::Here { count, users })) => {
+                let room = room.to_string();
+                self.page.here_anew(&room, count);
+                users.iter().for_each(|(user, _)| self.page.here(&room, &user.to_string(), true));
+                self.learn(users.into_iter().map(|(user, _)| user).collect());
+            }
+            // It is said again, or not worth a word.
+            (Asked::Here(_) | Asked::Typing, _) => {}
             (Asked::Names(_), Ok(Reply::Members { members, .. })) => {
                 for member in members {
                     self.page.name(&member.user.to_string(), &member.display_name);
@@ -237,6 +273,35 @@ impl Chat {
         self.ask(Command::History(History::before(room.id, Seq(0), 0)), Asked::History);
     }
 
+    fn ask_who_is_here(&mut self) {
+        if let Some(room) = self.shown {
+            self.ask(Command::WhoIsHere(room), Asked::Here(room));
+        }
+    }
+
+    fn show_news(&mut self, room: &str, news: News) {
+        match news {
+            News::Typing { user, for_ms } => {
+                self.page.typing(room, &user.to_string(), for_ms);
+                self.learn(vec![user]);
+            }
+            News::Here(users) => {
+                users.iter().for_each(|(user, status)| self.page.here(room, &user.to_string(), status.is_some()));
+                self.learn(users.into_iter().map(|(user, _)| user).collect());
+            }
+            News::Count(count) => self.page.count(room, count),
+            News::Missed => self.ask_who_is_here(),
+        }
+    }
+
+    /// Asks for the names of those who have none yet.
+    fn learn(&mut self, mut users: Vec<UserId>) {
+        users.retain(|user| self.named.insert(*user));
+        if !users.is_empty() {
+            self.ask(Command::Profiles(users.clone()), Asked::Names(users));
+        }
+    }
+
     fn show_edit(&self, room: &str, edit: &Envelope) {
         let Some(message) = &edit.rewritten else { return };
         match decode_entry(&message.payload).map(|entry| entry.content) {
@@ -248,12 +313,10 @@ impl Chat {
 
     fn show(&mut self, push: &EntriesPush) {
         let room = push.room.to_string();
-        let mut strangers: Vec<UserId> = Vec::new();
+        let mut authors: Vec<UserId> = Vec::new();
         for envelope in &push.entries {
             let Ok(entry) = decode_entry(&envelope.payload) else { continue };
-            if self.named.insert(entry.author) {
-                strangers.push(entry.author);
-            }
+            authors.push(entry.author);
             let (kind, text) = match &entry.content {
                 EntryContent::Message(message) => ("message", message.body.as_str()),
                 EntryContent::Edit(_) => {
@@ -271,8 +334,6 @@ impl Chat {
             let (seq, time) = (envelope.seq.0 as f64, envelope.time.0 as f64);
             self.page.entry(&room, seq, time, &entry.author.to_string(), kind, text);
         }
-        if !strangers.is_empty() {
-            self.ask(Command::Profiles(strangers.clone()), Asked::Names(strangers));
-        }
+        self.learn(authors);
     }
 }

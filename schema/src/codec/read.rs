@@ -2,8 +2,8 @@
 
 use capnp::text;
 
-use super::amend;
 use super::values::{bad_name, malformed, optional_seq, read_cursor, read_id, utf8};
+use super::{amend, here, search};
 use crate::chat_capnp as wire;
 use crate::command::{
     Command, CreateRoom, History, HistoryRange, Login, Publish, Register, RoomScope, RoomTarget, Secret,
@@ -68,7 +68,8 @@ pub(super) fn read_command(request: wire::request::Reader<'_>) -> Result<Command
                 _ => return Err(malformed()),
             };
             let (room, thread) = (read_id(some(history.get_room())?), optional_seq(history.get_thread()));
-            Command::History(History { room, range, thread, limit: limit(history.get_limit()) })
+            let pinned = history.get_pinned();
+            Command::History(History { room, range, thread, pinned, limit: limit(history.get_limit()) })
         }
         Which::Sync(sync) => {
             let sync = some(sync)?;
@@ -79,6 +80,10 @@ pub(super) fn read_command(request: wire::request::Reader<'_>) -> Result<Command
             bounded(cursors.len(), RESUME_CURSORS_MAX)?;
             Command::Resume(some(cursors.iter().map(read_cursor).collect())?)
         }
+        Which::Search(search) => Command::Search(search::read(some(search)?)?),
+        Which::Typing(typing) => here::read_typing(some(typing)?)?,
+        Which::Presence(status) => here::read_set_presence(status)?,
+        Which::WhoIsHere(room) => Command::WhoIsHere(read_id(some(room)?)),
         other => return amend::read(other),
     })
 }

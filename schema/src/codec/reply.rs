@@ -7,7 +7,7 @@ use super::values::{
     read_id, read_room_kind, read_room_role, read_server_role, room_kind_to, room_role_to, server_role_to, server_text,
     write_id,
 };
-use super::{FrameError, encode, open};
+use super::{FrameError, encode, here, open, search};
 use crate::chat_capnp as wire;
 use crate::command::{
     Appended, EntriesPush, GoAway, Identity, Member, MessageState, Page, Push, ReactionCount, Reply, ResumeOutcome,
@@ -43,7 +43,9 @@ pub fn encode_server_frame(frame: &ServerFrame) -> Bytes {
                 write_entries_push(root.init_push(), push.room, push.incarnation, &push.entries);
             }
             ServerFrame::Push(Push::Notice(text)) => root.init_push().set_notice(text.as_str()),
-            ServerFrame::Push(Push::Unknown) | ServerFrame::Unknown => root.init_push().set_ephemeral(()),
+            ServerFrame::Push(Push::Ephemeral(ephemeral)) => here::write_ephemeral(root.init_push(), ephemeral),
+            // Neither is ever sent; an empty notice is the nearest to nothing.
+            ServerFrame::Push(Push::Unknown) | ServerFrame::Unknown => root.init_push().set_notice(""),
             ServerFrame::GoAway(away) => {
                 let mut out = root.init_go_away();
                 out.set_code(away.code);
@@ -88,7 +90,10 @@ pub fn decode_server_frame(frame: &Bytes) -> Result<ServerFrame, FrameError> {
                 })
             }
             Ok(push::Which::Notice(text)) => Push::Notice(server_text(text)?),
-            _ => Push::Unknown,
+            Ok(push::Which::Ephemeral(ephemeral)) => {
+                here::read_ephemeral(ephemeral?)?.map_or(Push::Unknown, Push::Ephemeral)
+            }
+            Err(_) => Push::Unknown,
         }),
         Ok(server_frame::Which::GoAway(away)) => {
             let away = away?;
@@ -113,18 +118,19 @@ fn write_entries_push(out: wire::push::Builder<'_>, room: RoomId, incarnation: I
 fn write_entries(mut list: capnp::struct_list::Builder<'_, wire::envelope::Owned>, entries: &[Envelope]) {
     for (index, entry) in (0..).zip(entries) {
         let mut out = list.reborrow().get(index);
-        out.set_seq(entry.seq.0);
-        out.set_time_ms(entry.time.0);
-        out.set_rev(entry.rev);
-        out.set_payload(&entry.payload);
+        write_envelope(out.reborrow(), entry);
         if let Some(rewritten) = &entry.rewritten {
-            let mut out = out.init_rewritten();
-            out.set_seq(rewritten.seq.0);
-            out.set_time_ms(rewritten.time.0);
-            out.set_rev(rewritten.rev);
-            out.set_payload(&rewritten.payload);
+            write_envelope(out.init_rewritten(), rewritten);
         }
     }
+}
+
+/// Without what it rewrites.
+pub(super) fn write_envelope(mut out: wire::envelope::Builder<'_>, entry: &Envelope) {
+    out.set_seq(entry.seq.0);
+    out.set_time_ms(entry.time.0);
+    out.set_rev(entry.rev);
+    out.set_payload(&entry.payload);
 }
 
 fn read_entries(frame: &Bytes, list: Entries<'_>) -> Result<Vec<Envelope>, FrameError> {
@@ -136,7 +142,7 @@ fn read_entries(frame: &Bytes, list: Entries<'_>) -> Result<Vec<Envelope>, Frame
     list.iter().map(entry).collect()
 }
 
-fn read_envelope(
+pub(super) fn read_envelope(
     frame: &Bytes,
     entry: wire::envelope::Reader<'_>,
     rewritten: Option<Box<Envelope>>,
@@ -278,6 +284,8 @@ fn write_reply(mut out: wire::reply::Builder<'_>, reply: &Reply) {
             out.set_token(token.expose());
             out.set_expires_ms(expires.0);
         }
+        Reply::Found { hits, next } => search::write_found(out.init_found(), hits, next.as_ref()),
+        Reply::Here { count, users } => here::write_here(out.init_here(), *count, users),
         Reply::Page(page) => {
             let mut out = out.init_page();
             write_id(out.reborrow().init_room(), page.room);
@@ -340,6 +348,8 @@ fn read_result(frame: &Bytes, reply: wire::reply::Reader<'_>) -> Result<Result<R
             let token = Secret::new(server_text(invited.get_token())?);
             Reply::Invited { token, expires: Millis(invited.get_expires_ms()) }
         }
+        Ok(Which::Found(found)) => search::read_found(frame, found?)?,
+        Ok(Which::Here(here)) => here::read_here(here?)?,
         Ok(Which::Page(page)) => {
             let page = page?;
             Reply::Page(Page {

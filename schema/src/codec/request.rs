@@ -5,7 +5,7 @@ use capnp::text;
 
 use super::read::read_command;
 use super::values::{server_text, write_cursor, write_id};
-use super::{FrameError, amend, encode, open};
+use super::{FrameError, amend, encode, here, open, search};
 use crate::chat_capnp as wire;
 use crate::command::{
     ClientFrame, Command, Hello, History, HistoryRange, Login, Publish, Register, RoomScope, RoomTarget, Secret,
@@ -132,6 +132,8 @@ fn write_command(mut out: wire::request::Builder<'_>, command: &Command) {
         | Command::Revisions { .. }
         | Command::Direct { .. }
         | Command::Invite { .. } => amend::write(out, command),
+        Command::Search(search) => search::write(out.init_search(), search),
+        Command::Typing { .. } | Command::SetPresence(_) | Command::WhoIsHere(_) => here::write(out, command),
         Command::History(history) => write_history(out.init_history(), history),
         Command::Sync { cursor, limit } => {
             let mut out = out.init_sync();
@@ -162,6 +164,7 @@ fn write_history(mut out: wire::history::Builder<'_>, history: &History) {
         HistoryRange::After(seq) => out.set_after(seq.0),
         HistoryRange::Around(seq) => out.set_around(seq.0),
     }
+    out.set_pinned(history.pinned);
     out.set_thread(history.thread.map_or(0, |seq| seq.0));
     out.set_limit(limit_to_wire(history.limit));
 }

@@ -4,6 +4,7 @@ use capnp::text;
 
 use super::FrameError;
 use crate::chat_capnp as wire;
+use crate::command::PresenceStatus;
 use crate::model::{
     ClientId, Cursor, DeviceId, Incarnation, MembershipChange, RoomId, RoomKind, RoomRole, SanctionKind, Seq,
     ServerRole, UserId,
@@ -100,5 +101,6 @@ enums! {
         Guest = Guest, Muted = Muted, Banned = Banned;
     server_role_to read_server_role ServerRole: Owner = Owner, Admin = Admin, Moderator = Moderator, User = User, Bot = Bot;
     change_to read_change MembershipChange: Joined = Joined, Left = Left, RoleChanged = RoleChanged;
+    presence_to read_presence PresenceStatus: Online = Online, Away = Away, Invisible = Invisible;
     sanction_kind_to read_sanction_kind SanctionKind: Mute = Mute, Kick = Kick, Ban = Ban, Lift = Lift;
 }

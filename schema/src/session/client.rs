@@ -12,8 +12,8 @@ use super::client_rooms::{Rooms, Step};
 use crate::close::{Close, CloseCode, Comeback};
 use crate::codec::{decode_server_frame, encode_client_frame};
 use crate::command::{
-    ClientFrame, Command, EntriesPush, GoAway, Hello, Identity, Push, Reply, RequestId, Resumed, Secret, ServerFrame,
-    Session, Welcome,
+    ClientFrame, Command, EntriesPush, Ephemeral, GoAway, Hello, Identity, PresenceStatus, Push, Reply, RequestId,
+    Resumed, Secret, ServerFrame, Session, Welcome,
 };
 use crate::limits::{HEARTBEAT_MS, HELLO_TIMEOUT_MS, IDLE_TIMEOUT_MS, IN_FLIGHT_MAX};
 use crate::model::{Cursor, Millis, RoomId, Seq};
@@ -98,6 +98,8 @@ pub enum Event {
     },
     /// A followed room is not readable any more.
     Lost(RoomId),
+    /// What is true for a moment in a room.
+    Ephemeral(Ephemeral),
     /// For people.
     Notice(String),
     /// The link is down; the session comes back by itself at that time.
@@ -148,6 +150,8 @@ pub struct ClientSession {
     renew_at: Millis,
     /// Added to the local clock this is server time.
     clock_offset_ms: i64,
+    /// As the application wants to be shown, on every link.
+    presence: PresenceStatus,
 }
 
 impl ClientSession {
@@ -169,6 +173,7 @@ impl ClientSession {
             go_away: None,
             renew_at: Millis::NEVER,
             clock_offset_ms: 0,
+            presence: PresenceStatus::default(),
         }
     }
 
@@ -187,6 +192,9 @@ impl ClientSession {
     /// Asks something; the answer is an [`Event::Reply`] with this id, perhaps after a reconnect.
     pub fn request(&mut self, now: Millis, command: Command) -> RequestId {
         let sendable = self.is_sendable(&command);
+        if let Command::SetPresence(status) = command {
+            self.presence = status;
+        }
         let id = self.requests.add(Asker::Application, command);
         if sendable {
             self.send_pending(now, id);
@@ -302,6 +310,7 @@ impl ClientSession {
                 step.into_iter().for_each(|step| self.take_step(now, step));
             }
             Ok(ServerFrame::Push(Push::Notice(text))) => self.event(Event::Notice(text)),
+            Ok(ServerFrame::Push(Push::Ephemeral(ephemeral))) => self.event(Event::Ephemeral(ephemeral)),
             Ok(ServerFrame::Push(Push::Unknown) | ServerFrame::Unknown) => {}
             Err(_) => self.drop_link(now, CloseCode::Internal.into()),
         }
@@ -338,6 +347,10 @@ impl ClientSession {
             self.renew_at = self.renew_at.min(now);
         }
         if !was_active {
+            // Before the rooms: who is not to be seen is not seen coming back.
+            if self.presence != PresenceStatus::default() {
+                self.ask(now, Command::SetPresence(self.presence));
+            }
             self.rooms.restart();
             self.send_resume(now);
             self.send_unsent(now);

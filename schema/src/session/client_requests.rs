@@ -66,7 +66,9 @@ impl Requests {
                 | Command::Login(_)
                 | Command::Authenticate(_)
                 | Command::Refresh(_)
-                | Command::Logout => {
+                | Command::Logout
+                // It was true then.
+                | Command::Typing { .. } => {
                     if *asker == Asker::Application {
                         failed.push(*id);
                     }

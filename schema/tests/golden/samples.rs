@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use confab_protocol::codec::encode_entry;
 use confab_protocol::command::{
-    Appended, ClientFrame, Command, CreateRoom, Delete, Edit, EntriesPush, GoAway, Hello, History, HistoryRange,
-    Identity, Login, Member, MessageState, Page, Pin, Publish, Push, React, ReactionCount, Register, Reply,
-    ResumeOutcome, Resumed, Room, RoomScope, RoomTarget, SanctionUser, Secret, ServerFrame, Session, SetRole,
-    UpdateRoom, Welcome, Write,
+    Appended, ClientFrame, Command, CreateRoom, Delete, Edit, EntriesPush, Ephemeral, FoundAt, GoAway, Hello, History,
+    HistoryRange, Hit, Identity, Login, Member, MessageState, News, Page, Pin, PresenceStatus, Publish, Push, React,
+    ReactionCount, Register, Reply, ResumeOutcome, Resumed, Room, RoomScope, RoomTarget, SanctionUser, Search, Secret,
+    ServerFrame, Session, SetRole, UpdateRoom, Welcome, Write,
 };
 use confab_protocol::model::{
     Body, CaseId, ClientId, Cursor, DeviceId, DeviceName, DisplayName, Emoji, Entry, EntryContent, Envelope,
@@ -56,7 +56,32 @@ fn emoji() -> Emoji {
 }
 
 fn history(range: HistoryRange) -> Command {
-    Command::History(History { room: ROOM, range, thread: Some(Seq(69_000)), limit: 50 })
+    Command::History(History { room: ROOM, range, thread: Some(Seq(69_000)), pinned: false, limit: 50 })
+}
+
+fn found_at() -> FoundAt {
+    FoundAt { time: TIME, room: ROOM, seq: Seq(69_000) }
+}
+
+/// Commands that find messages, and those about who is here.
+fn lookups() -> Vec<(&'static str, Command)> {
+    // Marks, a phrase and a beginning, as the schema allows them.
+    let query = "Caf\u{e9} \"what it is\" wor*".to_owned();
+    let search = Search { room: Some(ROOM), query, before: Some(found_at()), limit: 20 };
+    let everywhere = Search { room: None, before: None, limit: 50, ..search.clone() };
+    let before = HistoryRange::Before(Seq(70_000));
+    let pinned = History { room: ROOM, range: before, thread: None, pinned: true, limit: 50 };
+    vec![
+        ("Request.history/pinned", Command::History(pinned)),
+        ("Request.search", Command::Search(search)),
+        ("Request.search/everywhere", Command::Search(everywhere)),
+        ("Request.typing", Command::Typing { room: ROOM, stopped: false }),
+        ("Request.typing/stopped", Command::Typing { room: ROOM, stopped: true }),
+        ("Request.presence", Command::SetPresence(PresenceStatus::Online)),
+        ("Request.presence/away", Command::SetPresence(PresenceStatus::Away)),
+        ("Request.presence/invisible", Command::SetPresence(PresenceStatus::Invisible)),
+        ("Request.whoIsHere", Command::WhoIsHere(ROOM)),
+    ]
 }
 
 /// Commands about what was said before, and about people and rooms.
@@ -169,10 +194,12 @@ pub(crate) fn samples() -> Vec<(&'static str, Sample)> {
     ];
     let request =
         |(name, command)| (name, Sample::Client(ClientFrame::Request { id: 0xdead_beef, command: Ok(command) }));
-    samples.extend(commands().into_iter().chain(account_commands()).chain(amendments()).map(request));
+    samples.extend(commands().into_iter().chain(account_commands()).chain(amendments()).chain(lookups()).map(request));
     let reply = |(name, result)| (name, Sample::Server(ServerFrame::Reply { id: 0xdead_beef, result }));
-    samples.extend(replies().into_iter().map(reply));
+    samples.extend(replies().into_iter().chain(findings()).map(reply));
     samples.extend(server_frames().into_iter().map(|(name, frame)| (name, Sample::Server(frame))));
+    let push = |news| Sample::Server(ServerFrame::Push(Push::Ephemeral(Ephemeral { room: ROOM, news })));
+    samples.extend(news().into_iter().map(|(name, news)| (name, push(news))));
     samples.extend(entries().into_iter().map(|(name, content)| (name, Sample::Entry(entry(content)))));
     samples
 }
@@ -286,6 +313,37 @@ fn replies() -> Vec<(&'static str, Result<Reply, Reject>)> {
     ]
 }
 
+/// Answers to [`lookups`].
+fn findings() -> Vec<(&'static str, Result<Reply, Reject>)> {
+    let newest = envelopes().swap_remove(0);
+    let oldest = Envelope { seq: Seq(3), time: TIME, rev: 0, ..newest.clone() };
+    let hits = [newest, oldest].map(|message| Hit { room: ROOM, message }).to_vec();
+    let users = vec![
+        (USER, PresenceStatus::Online),
+        (OTHER, PresenceStatus::Away),
+        // Nobody is told of these, but they have a form.
+        (UserId::NONE, PresenceStatus::Invisible),
+    ];
+    vec![
+        ("Reply.found", Ok(Reply::Found { hits, next: Some(found_at()) })),
+        ("Reply.found/none", Ok(Reply::Found { hits: vec![], next: None })),
+        ("Reply.here", Ok(Reply::Here { count: 3, users })),
+        ("Reply.here/counted", Ok(Reply::Here { count: 1_234, users: vec![] })),
+    ]
+}
+
+fn news() -> Vec<(&'static str, News)> {
+    let here = vec![(USER, Some(PresenceStatus::Online)), (OTHER, Some(PresenceStatus::Away))];
+    vec![
+        ("Ephemeral.typing", News::Typing { user: OTHER, for_ms: 6_000 }),
+        ("Ephemeral.typing/over", News::Typing { user: OTHER, for_ms: 0 }),
+        ("Ephemeral.here", News::Here(here)),
+        ("Ephemeral.here/gone", News::Here(vec![(OTHER, None)])),
+        ("Ephemeral.count", News::Count(1_234)),
+        ("Ephemeral.missed", News::Missed),
+    ]
+}
+
 fn server_frames() -> Vec<(&'static str, ServerFrame)> {
     let welcome = Welcome { version: 1, session: SESSION, server_time: TIME, identity: Some(identity()) };
     let anonymous = Welcome { identity: None, ..welcome.clone() };
@@ -304,7 +362,6 @@ fn server_frames() -> Vec<(&'static str, ServerFrame)> {
         ("Push.entries", ServerFrame::Push(Push::Entries(entries))),
         ("Push.entries/edit", ServerFrame::Push(Push::Entries(edited))),
         ("Push.notice", ServerFrame::Push(Push::Notice("maintenance at noon".into()))),
-        ("Push.ephemeral", ServerFrame::Push(Push::Unknown)),
     ]
 }
 

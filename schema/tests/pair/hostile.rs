@@ -2,7 +2,10 @@
 //! not lose its head.
 
 use bytes::Bytes;
-use confab_protocol::command::{EntriesPush, GoAway, Push, Reply, ResumeOutcome, Resumed, ServerFrame, Welcome};
+use confab_protocol::codec::{encode_ephemeral, encode_server_frame};
+use confab_protocol::command::{
+    EntriesPush, Ephemeral, GoAway, News, Push, Reply, ResumeOutcome, Resumed, ServerFrame, Welcome,
+};
 use confab_protocol::model::{Envelope, Incarnation, Millis, RoomId, Seq, SessionId};
 use confab_protocol::session::client::{ClientSession, Event, Input, Output};
 
@@ -58,7 +61,7 @@ fn welcome(server_time: Millis) -> ServerFrame {
 }
 
 fn handle(client: &mut ClientSession, frame: &ServerFrame) -> Vec<Output> {
-    client.handle(START, Input::Frame(confab_protocol::codec::encode_server_frame(frame)));
+    client.handle(START, Input::Frame(encode_server_frame(frame)));
     drain(client)
 }
 
@@ -96,7 +99,17 @@ fn an_answer_to_nothing_is_ignored() {
 #[test]
 fn what_a_later_version_sends_is_ignored() {
     let mut pair = Pair::following();
-    pair.forge(&ServerFrame::Push(Push::Unknown));
+    let before = pair.events.len();
+    let notice = encode_server_frame(&ServerFrame::Push(Push::Notice("of another kind".into())));
+    let news = encode_ephemeral(&Ephemeral { room: ROOM, news: News::Missed });
+    // The header and a pointer, then the kind of the frame, of the push, and of the news, a pointer before each.
+    for (frame, kind_at) in [(&notice, 16), (&notice, 32), (&news, 48)] {
+        let mut frame = frame.to_vec();
+        frame[kind_at..kind_at + 2].fill(0xff);
+        pair.send_push(frame.into());
+    }
+    pair.run(1_000);
+    assert_eq!(pair.events[before..], [], "there is nothing to tell");
     pair.forge(&ServerFrame::Push(Push::Notice("hello".into())));
     pair.post(ROOM, "still here");
     pair.run(1_000);

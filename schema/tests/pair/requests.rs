@@ -22,6 +22,7 @@ fn a_request_gets_its_own_reply() {
         room: ROOM,
         range: HistoryRange::Before(Seq(0)),
         thread: None,
+        pinned: false,
         limit: 10,
     }));
     pair.run(1_000);

@@ -1,10 +1,13 @@
 //! Following rooms across lost links and lanes that overtake each other.
 
-use confab_protocol::command::{Command, ResumeOutcome};
+use confab_protocol::codec::encode_ephemeral;
+use confab_protocol::command::{Command, Ephemeral, News, PresenceStatus, ResumeOutcome};
 use confab_protocol::limits::RESUME_CURSORS_MAX;
 use confab_protocol::model::{Cursor, Incarnation, RoomId, Seq};
+use confab_protocol::reject::RejectCode;
 use confab_protocol::session::client::Event;
 
+use crate::app::BOB;
 use crate::harness::{Pair, ROOM, config};
 
 /// The cursors of each `resume` the server heard.
@@ -176,6 +179,45 @@ fn a_push_that_comes_twice_is_seen_once() {
     }
     pair.run(1_000);
     assert_eq!((pair.delivered(ROOM), resumes(&pair).len()), (vec![1], 1));
+}
+
+/// News have no seq: they must neither move a cursor nor look like a hole before the next entry.
+#[test]
+fn news_of_the_moment_are_told_and_are_no_entries() {
+    let mut pair = Pair::following();
+    let news = [
+        News::Here(vec![(BOB, Some(PresenceStatus::Online))]),
+        News::Typing { user: BOB, for_ms: 6_000 },
+        News::Count(101),
+        News::Missed,
+        News::Here(vec![(BOB, None)]),
+    ];
+    let sent = news.map(|news| Ephemeral { room: ROOM, news });
+    for (number, ephemeral) in sent.iter().enumerate() {
+        pair.send_push(encode_ephemeral(ephemeral));
+        pair.post(ROOM, &number.to_string());
+    }
+    pair.run(1_000);
+    let told = |event: &Event| if let Event::Ephemeral(told) = event { Some(told.clone()) } else { None };
+    assert_eq!(pair.events.iter().filter_map(|(_, event)| told(event)).collect::<Vec<_>>(), sent);
+    assert_eq!((pair.delivered(ROOM), resumes(&pair).len()), (vec![1, 2, 3, 4, 5], 1), "nothing had to be asked again");
+    assert_eq!(pair.client.cursor(ROOM).map(|cursor| cursor.seq), Some(Seq(5)));
+}
+
+/// Who is not to be seen is not seen coming back; who typed when the link was lost does not type for ever.
+#[test]
+fn after_a_loss_one_shows_as_before_and_types_no_more() {
+    let mut pair = Pair::following();
+    pair.request(Command::SetPresence(PresenceStatus::Invisible));
+    pair.run(1_000);
+    let typing = pair.request(Command::Typing { room: ROOM, stopped: false });
+    pair.cut();
+    pair.restore();
+    pair.run(30_000);
+    assert!(matches!(&pair.replies(typing)[..], [Err(reject)] if reject.is(RejectCode::Unavailable)));
+    let since = pair.app.commands.iter().skip_while(|(_, command)| !matches!(command, Command::SetPresence(_))).skip(1);
+    let after: Vec<_> = since.map(|(_, command)| command.name()).filter(|name| *name != "ping").collect();
+    assert_eq!(after, ["presence", "resume"], "shown as before, and only then in the rooms");
 }
 
 #[test]

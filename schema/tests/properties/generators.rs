@@ -3,14 +3,14 @@
 use bytes::Bytes;
 use confab_protocol::codec::encode_entry;
 use confab_protocol::command::{
-    Appended, ClientFrame, Command, CreateRoom, Delete, Edit, EntriesPush, GoAway, Hello, History, HistoryRange,
-    Identity, Login, Member, MessageState, Page, Pin, Publish, Push, React, ReactionCount, Register, Reply,
-    ResumeOutcome, Resumed, Room, RoomScope, RoomTarget, SanctionUser, Secret, ServerFrame, Session, SetRole,
-    UpdateRoom, Welcome, Write,
+    Appended, ClientFrame, Command, CreateRoom, Delete, Edit, EntriesPush, Ephemeral, FoundAt, GoAway, Hello, History,
+    HistoryRange, Hit, Identity, Login, Member, MessageState, News, Page, Pin, PresenceStatus, Publish, Push, React,
+    ReactionCount, Register, Reply, ResumeOutcome, Resumed, Room, RoomScope, RoomTarget, SanctionUser, Search, Secret,
+    ServerFrame, Session, SetRole, UpdateRoom, Welcome, Write,
 };
 use confab_protocol::limits::{
-    DELETE_MAX, INVITE_MS_MAX, INVITE_USES_MAX, MENTIONS_MAX, PAGE_ITEMS_MAX, RESUME_CURSORS_MAX, RETENTION_MS_MAX,
-    RETENTION_MS_MIN, SLOW_MODE_MS_MAX,
+    DELETE_MAX, INVITE_MS_MAX, INVITE_USES_MAX, MENTIONS_MAX, PAGE_HITS_MAX, PAGE_ITEMS_MAX, PRESENCE_CONNECTIONS_MAX,
+    QUERY_BYTES_MAX, RESUME_CURSORS_MAX, RETENTION_MS_MAX, RETENTION_MS_MIN, SLOW_MODE_MS_MAX,
 };
 use confab_protocol::model::{
     Body, CaseId, ClientId, Cursor, DeviceId, DeviceName, DisplayName, Emoji, Entry, EntryContent, Envelope,
@@ -176,12 +176,38 @@ fn history() -> impl Strategy<Value = History> {
         named().prop_map(HistoryRange::After),
         named().prop_map(HistoryRange::Around)
     ];
-    (room_id(), range, reference(), limit()).prop_map(|(room, range, thread, limit)| History {
+    (room_id(), range, reference(), any::<bool>(), limit()).prop_map(|(room, range, thread, pinned, limit)| History {
         room,
         range,
         thread,
+        pinned,
         limit,
     })
+}
+
+fn found_at() -> impl Strategy<Value = FoundAt> {
+    (time(), room_id(), seq()).prop_map(|(time, room, seq)| FoundAt { time, room, seq })
+}
+
+fn search() -> impl Strategy<Value = Search> {
+    // What is no query is for the index to say; here only the bytes count.
+    let query = prop_oneof![4 => "\\PC{0,60}", 1 => (0..=QUERY_BYTES_MAX).prop_map(|len| "x".repeat(len))];
+    (option::of(room_id()), query, option::of(found_at()), 1..=PAGE_HITS_MAX)
+        .prop_map(|(room, query, before, limit)| Search { room, query, before, limit })
+}
+
+fn presence() -> impl Strategy<Value = PresenceStatus> {
+    select(vec![PresenceStatus::Online, PresenceStatus::Away, PresenceStatus::Invisible])
+}
+
+/// Commands that find messages, and those about who is here.
+fn lookup() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        2 => search().prop_map(Command::Search),
+        1 => (room_id(), any::<bool>()).prop_map(|(room, stopped)| Command::Typing { room, stopped }),
+        1 => presence().prop_map(Command::SetPresence),
+        1 => room_id().prop_map(Command::WhoIsHere),
+    ]
 }
 
 /// Commands about what was said before, and about people and rooms.
@@ -254,6 +280,7 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         publish().prop_map(Command::Publish),
         history().prop_map(Command::History),
         amendment(),
+        lookup(),
         (cursor(), limit()).prop_map(|(cursor, limit)| Command::Sync { cursor, limit }),
         vec(cursor(), 0..=RESUME_CURSORS_MAX).prop_map(Command::Resume),
     ]
@@ -407,13 +434,34 @@ pub(crate) fn reply() -> impl Strategy<Value = Reply> {
         (token(), time()).prop_map(|(token, expires)| Reply::Invited { token, expires }),
         page().prop_map(Reply::Page),
         vec(resumed(), 0..=RESUME_CURSORS_MAX).prop_map(Reply::Resumed),
+        (hits(), option::of(found_at())).prop_map(|(hits, next)| Reply::Found { hits, next }),
+        (any::<u32>(), vec((user(), presence()), 0..=PRESENCE_CONNECTIONS_MAX))
+            .prop_map(|(count, users)| Reply::Here { count, users }),
     ]
+}
+
+/// What is found is told as it reads now: without what it rewrites.
+fn hits() -> impl Strategy<Value = Vec<Hit>> {
+    let hit = |message: Envelope| {
+        room_id().prop_map(move |room| Hit { room, message: Envelope { rewritten: None, ..message.clone() } })
+    };
+    envelopes().prop_flat_map(move |messages| messages.into_iter().map(hit).collect::<Vec<_>>())
+}
+
+pub(crate) fn ephemeral() -> impl Strategy<Value = Ephemeral> {
+    let news = prop_oneof![
+        (user(), any::<u32>()).prop_map(|(user, for_ms)| News::Typing { user, for_ms }),
+        vec((user(), option::of(presence())), 0..=PRESENCE_CONNECTIONS_MAX).prop_map(News::Here),
+        any::<u32>().prop_map(News::Count),
+        Just(News::Missed),
+    ];
+    (room_id(), news).prop_map(|(room, news)| Ephemeral { room, news })
 }
 
 pub(crate) fn push() -> impl Strategy<Value = Push> {
     let entries = (room_id(), incarnation(), envelopes())
         .prop_map(|(room, incarnation, entries)| Push::Entries(EntriesPush { room, incarnation, entries }));
-    prop_oneof![8 => entries, 2 => server_text().prop_map(Push::Notice), 1 => Just(Push::Unknown)]
+    prop_oneof![8 => entries, 2 => server_text().prop_map(Push::Notice), 4 => ephemeral().prop_map(Push::Ephemeral)]
 }
 
 pub(crate) fn go_away() -> impl Strategy<Value = GoAway> {

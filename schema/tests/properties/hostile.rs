@@ -5,7 +5,9 @@ use confab_protocol::codec::{
     FrameError, decode_client_frame, decode_entry, decode_server_frame, encode_client_frame, encode_entry,
     encode_server_frame,
 };
-use confab_protocol::command::{ClientFrame, Command, EntriesPush, Push, Reply, Room, ServerFrame};
+use confab_protocol::command::{
+    ClientFrame, Command, EntriesPush, Ephemeral, Hit, News, PresenceStatus, Push, Reply, Room, ServerFrame,
+};
 use confab_protocol::frame::take_frame;
 use confab_protocol::limits::{FRAME_BYTES_MAX, HELLO_BYTES_MAX, PAGE_ITEMS_MAX, RESUME_CURSORS_MAX};
 use confab_protocol::model::{Envelope, Incarnation, Millis, RoomId, RoomKind, Seq, UserId};
@@ -208,15 +210,15 @@ fn a_hello_over_its_bound_is_refused() {
 // ------------------------------------------------------------------------------ frames that cost much
 
 /// A frame as words, to bend its pointers.
-struct Words(Vec<u64>);
+pub(crate) struct Words(pub(crate) Vec<u64>);
 
 impl Words {
-    fn of(frame: &[u8]) -> Self {
+    pub(crate) fn of(frame: &[u8]) -> Self {
         let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("8 bytes"));
         Self(frame[WORD_BYTES..].chunks_exact(WORD_BYTES).map(word).collect())
     }
 
-    fn frame(&self) -> Bytes {
+    pub(crate) fn frame(&self) -> Bytes {
         let mut bytes = vec![0; WORD_BYTES];
         self.0.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
         reframe(&mut bytes);
@@ -224,19 +226,19 @@ impl Words {
     }
 
     /// Where the pointer in this word leads.
-    fn target(&self, at: usize) -> usize {
+    pub(crate) fn target(&self, at: usize) -> usize {
         let offset = (self.0[at] as u32).cast_signed() >> 2;
         at.checked_add_signed(1 + offset as isize).expect("inside")
     }
 
     /// The word of the n-th pointer of the struct that the pointer in this word leads to.
-    fn member(&self, at: usize, n: usize) -> usize {
+    pub(crate) fn member(&self, at: usize, n: usize) -> usize {
         let data_words = usize::from((self.0[at] >> 32) as u16);
         self.target(at) + data_words + n
     }
 
     /// The word of the n-th pointer of an element of the struct list that this word leads to.
-    fn element_member(&self, at: usize, element: usize, n: usize) -> usize {
+    pub(crate) fn element_member(&self, at: usize, element: usize, n: usize) -> usize {
         let tag = self.target(at);
         let (data_words, pointers) = ((self.0[tag] >> 32) as u16, (self.0[tag] >> 48) as u16);
         tag + 1 + element * usize::from(data_words + pointers) + usize::from(data_words) + n
@@ -263,7 +265,7 @@ impl Words {
 }
 
 /// ClientFrame.request, then its one pointer.
-const IN_REQUEST: fn(&Words) -> usize = |words| words.member(words.member(0, 0), 0);
+pub(crate) const IN_REQUEST: fn(&Words) -> usize = |words| words.member(words.member(0, 0), 0);
 
 fn rooms_frame(count: usize, name_bytes: usize) -> Bytes {
     let room = |name: String| Room {
@@ -353,6 +355,41 @@ fn lists_of_nothing_are_bounded() {
                 }
                 other => panic!("{count}: {other:?}"),
             }
+        }
+    }
+}
+
+/// The same for what was found and who is here: their lists are as hollow as any.
+#[test]
+fn hits_and_people_of_nothing_are_bounded() {
+    let message = Envelope { seq: Seq(1), time: Millis(0), rev: 0, payload: vec![7; 600].into(), rewritten: None };
+    let hits = vec![Hit { room: RoomId::NONE, message }; 50];
+    let users = vec![(UserId::NONE, PresenceStatus::Away); 1_000];
+    let news = News::Here(vec![(UserId::NONE, None); 1_000]);
+    // The list's word from the root: of each reply its first pointer is one; news name their room first.
+    let frames: [(ServerFrame, usize); 3] = [
+        (ServerFrame::Reply { id: 1, result: Ok(Reply::Found { hits, next: None }) }, 0),
+        (ServerFrame::Reply { id: 1, result: Ok(Reply::Here { count: 1, users }) }, 0),
+        (ServerFrame::Push(Push::Ephemeral(Ephemeral { room: RoomId::NONE, news })), 1),
+    ];
+    for (frame, pointer) in frames {
+        let frame = encode_server_frame(&frame);
+        for count in [0, 1, 10_000, 100_000, (1 << 29) - 1] {
+            let mut words = Words::of(&frame);
+            let list = words.member(words.member(words.member(0, 0), 0), pointer);
+            words.hollow(list, count);
+            let len = match decode_server_frame(&words.frame()) {
+                Err(FrameError::Invalid) => {
+                    assert!(count > 10_000, "{count} nothings are within the factor");
+                    continue;
+                }
+                Ok(ServerFrame::Reply { result: Ok(Reply::Found { hits, .. }), .. }) => hits.len(),
+                Ok(ServerFrame::Reply { result: Ok(Reply::Here { users, .. }), .. }) => users.len(),
+                Ok(ServerFrame::Push(Push::Ephemeral(Ephemeral { news: News::Here(users), .. }))) => users.len(),
+                other => panic!("{count}: {other:?}"),
+            };
+            assert_eq!(len, count as usize, "the list was not bent");
+            assert!(len <= TRAVERSAL_FACTOR * frame.len() / WORD_BYTES, "{len} nothings");
         }
     }
 }

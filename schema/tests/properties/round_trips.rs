@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use confab_protocol::codec::{
-    decode_client_frame, decode_entry, decode_server_frame, encode_client_frame, encode_entry, encode_push,
-    encode_server_frame, page_len,
+    decode_client_frame, decode_entry, decode_server_frame, encode_client_frame, encode_entry, encode_ephemeral,
+    encode_push, encode_server_frame, page_len,
 };
 use confab_protocol::command::{
-    ClientFrame, Command, EntriesPush, Hello, Member, Publish, Push, Reply, Room, Secret, ServerFrame,
+    ClientFrame, Command, EntriesPush, Ephemeral, FoundAt, Hello, Hit, Member, News, PresenceStatus, Publish, Push,
+    Reply, Room, Search, Secret, ServerFrame,
 };
 use confab_protocol::frame::{put_frame, take_frame};
 use confab_protocol::limits;
@@ -16,7 +17,7 @@ use confab_protocol::model::{
 use proptest::prelude::*;
 
 use crate::cases;
-use crate::generators::{client_frame, entry, envelopes, server_frame};
+use crate::generators::{client_frame, entry, envelopes, ephemeral, server_frame};
 
 proptest! {
     #![proptest_config(cases(250))]
@@ -60,6 +61,11 @@ proptest! {
         let bytes = encode_push(room, incarnation, &entries);
         let frame = ServerFrame::Push(Push::Entries(EntriesPush { room, incarnation, entries }));
         prop_assert_eq!(&bytes, &encode_server_frame(&frame));
+    }
+
+    #[test]
+    fn news_are_encoded_as_the_frame_they_are(news in ephemeral()) {
+        prop_assert_eq!(encode_ephemeral(&news), encode_server_frame(&ServerFrame::Push(Push::Ephemeral(news))));
     }
 
     #[test]
@@ -186,6 +192,30 @@ fn the_fullest_lists_fit_a_frame() {
     let cursor = Cursor { room: RoomId::from_u128(u128::MAX), incarnation: Incarnation(1), seq: Seq(u64::MAX) };
     let resume = Command::Resume(vec![cursor; limits::RESUME_CURSORS_MAX]);
     let frame = ClientFrame::Request { id: 1, command: Ok(resume) };
+    assert_eq!(decode_client_frame(&encode_client_frame(&frame)), Ok(frame));
+}
+
+/// As large as the bounds on a page's payloads and on people that are named allow.
+#[test]
+fn the_fullest_answers_about_now_fit_a_frame() {
+    let (room, user) = (RoomId::from_u128(u128::MAX), UserId::from_u128(u128::MAX));
+    let message = envelope_of(u64::MAX, limits::PAGE_BYTES_MAX / limits::PAGE_HITS_MAX);
+    let hits = vec![Hit { room, message }; limits::PAGE_HITS_MAX];
+    let next = FoundAt { time: Millis(u64::MAX), room, seq: Seq(u64::MAX) };
+    let users = vec![(user, PresenceStatus::Invisible); limits::PRESENCE_CONNECTIONS_MAX];
+    let news = News::Here(users.iter().map(|(user, status)| (*user, Some(*status))).collect());
+    for frame in [
+        ServerFrame::Reply { id: 1, result: Ok(Reply::Found { hits, next: Some(next) }) },
+        ServerFrame::Reply { id: 1, result: Ok(Reply::Here { count: u32::MAX, users }) },
+        ServerFrame::Push(Push::Ephemeral(Ephemeral { room, news })),
+    ] {
+        let bytes = encode_server_frame(&frame);
+        assert!(bytes.len() <= limits::FRAME_BYTES_MAX, "{} bytes", bytes.len());
+        assert_eq!(decode_server_frame(&bytes), Ok(frame));
+    }
+    let query = "\u{1f600}".repeat(limits::QUERY_BYTES_MAX / 4);
+    let search = Search { room: Some(room), query, before: Some(next), limit: limits::PAGE_HITS_MAX };
+    let frame = ClientFrame::Request { id: 1, command: Ok(Command::Search(search)) };
     assert_eq!(decode_client_frame(&encode_client_frame(&frame)), Ok(frame));
 }
 

@@ -126,26 +126,35 @@ const AFTER: &str =
          LEFT JOIN entries t ON o.kind = 5 AND t.room = o.room AND t.seq = o.target
      ) e ON e.bytes <= $5 OR e.place = 1
      WHERE r.id = $1 ORDER BY e.seq";
-const MESSAGES_BEFORE: &str =
-    "SELECT r.incarnation, r.first_seq, r.head, m.role, m.leave_seq, e.seq, e.time_ms, e.rev, e.payload,
-         NULL::bigint, NULL::bigint, NULL::integer, NULL::bytea
-     FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user_id = $2
-     LEFT JOIN LATERAL (
-         SELECT seq, time_ms, rev, payload, sum(octet_length(payload)) OVER (ORDER BY seq DESC) AS bytes
-         FROM entries WHERE room = r.id AND seq < $3 AND kind = 1 AND ($6::bigint IS NULL OR target = $6)
-         ORDER BY seq DESC LIMIT $4
-     ) e ON e.bytes <= $5 OR e.bytes = octet_length(e.payload)
-     WHERE r.id = $1 ORDER BY e.seq";
-const MESSAGES_AFTER: &str =
-    "SELECT r.incarnation, r.first_seq, r.head, m.role, m.leave_seq, e.seq, e.time_ms, e.rev, e.payload,
-         NULL::bigint, NULL::bigint, NULL::integer, NULL::bytea
-     FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user_id = $2
-     LEFT JOIN LATERAL (
-         SELECT seq, time_ms, rev, payload, sum(octet_length(payload)) OVER (ORDER BY seq) AS bytes
-         FROM entries WHERE room = r.id AND seq > $3 AND kind = 1 AND ($6::bigint IS NULL OR target = $6)
-         ORDER BY seq LIMIT $4
-     ) e ON e.bytes <= $5 OR e.bytes = octet_length(e.payload)
-     WHERE r.id = $1 ORDER BY e.seq";
+/// Messages on one side of a seq, the nearest while they fit. An index serves each filter.
+macro_rules! messages {
+    ($side:literal, $filter:literal, $order:literal) => {
+        concat!(
+            "SELECT r.incarnation, r.first_seq, r.head, m.role, m.leave_seq, e.seq, e.time_ms, e.rev, e.payload,
+                 NULL::bigint, NULL::bigint, NULL::integer, NULL::bytea
+             FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user_id = $2
+             LEFT JOIN LATERAL (
+                 SELECT seq, time_ms, rev, payload, sum(octet_length(payload)) OVER (ORDER BY seq ",
+            $order,
+            ") AS bytes FROM entries WHERE room = r.id AND seq ",
+            $side,
+            " $3 AND kind = 1 AND ",
+            $filter,
+            " ORDER BY seq ",
+            $order,
+            " LIMIT $4
+             ) e ON e.bytes <= $5 OR e.bytes = octet_length(e.payload)
+             WHERE r.id = $1 ORDER BY e.seq"
+        )
+    };
+    ($filter:literal) => {
+        [messages!("<", $filter, "DESC"), messages!(">", $filter, "ASC")]
+    };
+}
+
+const ALL: [&str; 2] = messages!("$6::bigint IS NULL");
+const THREAD: [&str; 2] = messages!("target = $6::bigint");
+const PINNED: [&str; 2] = messages!("pinned AND ($6::bigint IS NULL OR target = $6)");
 
 pub(super) async fn read(
     client: &mut Client,
@@ -165,14 +174,19 @@ pub(super) async fn history(client: &mut Client, reader: UserId, history: Histor
     let messages = async |sql, from: Seq, limit| {
         page(client, sql, &[&room, &reader, &from.sql(), &bound(limit), &bytes, &thread]).await
     };
+    let [before, after] = match history {
+        History { pinned: true, .. } => PINNED,
+        History { thread: Some(_), .. } => THREAD,
+        _ => ALL,
+    };
     match history.range {
-        HistoryRange::Before(Seq(0)) => messages(MESSAGES_BEFORE, Seq(u64::MAX), limit).await,
-        HistoryRange::Before(seq) => messages(MESSAGES_BEFORE, seq, limit).await,
-        HistoryRange::After(seq) => messages(MESSAGES_AFTER, seq, limit).await,
+        HistoryRange::Before(Seq(0)) => messages(before, Seq(u64::MAX), limit).await,
+        HistoryRange::Before(seq) => messages(before, seq, limit).await,
+        HistoryRange::After(seq) => messages(after, seq, limit).await,
         HistoryRange::Around(seq) => {
             // Rights and head of the later of two moments: the messages before a seq are no others.
-            let before = messages(MESSAGES_BEFORE, seq, limit / 2).await?;
-            let after = messages(MESSAGES_AFTER, Seq(seq.0.saturating_sub(1)), limit.div_ceil(2)).await?;
+            let before = messages(before, seq, limit / 2).await?;
+            let after = messages(after, Seq(seq.0.saturating_sub(1)), limit.div_ceil(2)).await?;
             Ok(before
                 .zip(after)
                 .map(|(before, after)| LogPage { entries: around_page(before.entries, after.entries), ..after }))

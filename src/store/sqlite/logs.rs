@@ -157,8 +157,15 @@ pub(super) fn history(connection: &Connection, reader: UserId, history: History)
     let (room, limit) = (history.room, history.limit.min(PAGE_ITEMS_MAX));
     let reader = place(&snapshot, room, reader)?;
     let Some(state) = log_state(&snapshot, room)? else { return Ok(None) };
-    let before = |seq, limit| messages_before(&snapshot, room, seq, history.thread, limit);
-    let after = |seq, limit| messages_after(&snapshot, room, seq, history.thread, limit);
+    let [before, after] = match history {
+        History { pinned: true, .. } => PINNED,
+        History { thread: Some(_), .. } => THREAD,
+        _ => ALL,
+    };
+    let before = |seq, limit| {
+        messages(&snapshot, before, &history, seq, limit).map(|entries| entries.into_iter().rev().collect::<Vec<_>>())
+    };
+    let after = |seq, limit| messages(&snapshot, after, &history, seq, limit);
     let entries = match history.range {
         HistoryRange::Before(Seq(0)) => before(state.head.next(), limit)?,
         HistoryRange::Before(seq) => before(seq, limit)?,
@@ -170,43 +177,33 @@ pub(super) fn history(connection: &Connection, reader: UserId, history: History)
     Ok(Some(LogPage { state, reader, entries }))
 }
 
-/// Ascending, though the newest are taken.
-fn messages_before(
-    connection: &Connection,
-    room: RoomId,
-    before: Seq,
-    thread: Option<Seq>,
-    limit: usize,
-) -> Result<Vec<Envelope>> {
-    const ALL: &str = "SELECT seq, time_ms, rev, payload, checksum, kind FROM entries
-         WHERE room = ?1 AND seq < ?2 AND kind = 1 AND ?4 IS NULL ORDER BY seq DESC LIMIT ?3";
-    const THREAD: &str = "SELECT seq, time_ms, rev, payload, checksum, kind FROM entries
-         WHERE room = ?1 AND seq < ?2 AND kind = 1 AND target = ?4 ORDER BY seq DESC LIMIT ?3";
-    let mut statement = connection.prepare_cached(if thread.is_some() { THREAD } else { ALL })?;
-    let thread = thread.map(Sql);
-    let rows =
-        statement.query_map(params![Sql(room), Sql(before), bound(limit), thread], |row| envelope(row, room, 0))?;
-    let mut entries = within_page(rows)?;
-    entries.reverse();
-    Ok(entries)
+/// Messages on one side of a seq, the nearest first. An index serves each filter.
+macro_rules! messages {
+    ($side:literal, $filter:literal, $order:literal) => {
+        concat!(
+            "SELECT seq, time_ms, rev, payload, checksum, kind FROM entries WHERE room = ?1 AND seq ",
+            $side,
+            " ?2 AND kind = 1 AND ",
+            $filter,
+            " ORDER BY seq ",
+            $order,
+            " LIMIT ?3"
+        )
+    };
+    ($filter:literal) => {
+        [messages!("<", $filter, "DESC"), messages!(">", $filter, "ASC")]
+    };
 }
 
-fn messages_after(
-    connection: &Connection,
-    room: RoomId,
-    after: Seq,
-    thread: Option<Seq>,
-    limit: usize,
-) -> Result<Vec<Envelope>> {
-    const ALL: &str = "SELECT seq, time_ms, rev, payload, checksum, kind FROM entries
-         WHERE room = ?1 AND seq > ?2 AND kind = 1 AND ?4 IS NULL ORDER BY seq LIMIT ?3";
-    const THREAD: &str = "SELECT seq, time_ms, rev, payload, checksum, kind FROM entries
-         WHERE room = ?1 AND seq > ?2 AND kind = 1 AND target = ?4 ORDER BY seq LIMIT ?3";
-    let mut statement = connection.prepare_cached(if thread.is_some() { THREAD } else { ALL })?;
-    let thread = thread.map(Sql);
-    let rows =
-        statement.query_map(params![Sql(room), Sql(after), bound(limit), thread], |row| envelope(row, room, 0))?;
-    within_page(rows)
+const ALL: [&str; 2] = messages!("?4 IS NULL");
+const THREAD: [&str; 2] = messages!("target = ?4");
+const PINNED: [&str; 2] = messages!("pinned = 1 AND (?4 IS NULL OR target = ?4)");
+
+/// The nearest first.
+fn messages(connection: &Connection, sql: &str, of: &History, seq: Seq, limit: usize) -> Result<Vec<Envelope>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let params = params![Sql(of.room), Sql(seq), bound(limit), of.thread.map(Sql)];
+    within_page(statement.query_map(params, |row| envelope(row, of.room, 0))?)
 }
 
 /// Takes rows while they fit a page; at least one.

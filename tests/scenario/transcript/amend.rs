@@ -48,7 +48,7 @@ fn set_role(room: RoomId, user: UserId, role: RoomRole) -> Command {
 }
 
 fn history(room: RoomId, range: HistoryRange, thread: Option<u64>) -> Command {
-    Command::History(History { room, range, thread: thread.map(Seq), limit: 2 })
+    Command::History(History { room, range, thread: thread.map(Seq), pinned: false, limit: 2 })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,6 +76,8 @@ async fn messages_are_edited_deleted_and_reacted_to() {
         let _ = stage.ask("alice", react(den.id, 4, "\u{1f602}", true)).await;
         let _ = stage.ask("bob", pin(den.id, 3, false)).await;
         let _ = stage.ask("alice", pin(den.id, 3, false)).await;
+        let pins = History { pinned: true, ..History::before(den.id, Seq(0), 0) };
+        let _ = stage.ask("bob", Command::History(pins)).await;
         let _ = stage.ask("bob", Command::Revisions { room: den.id, seq: Seq(3) }).await;
         let _ = stage.ask("alice", Command::Revisions { room: den.id, seq: Seq(3) }).await;
         for range in [HistoryRange::Before(Seq(0)), HistoryRange::After(Seq(3)), HistoryRange::Around(Seq(4))] {
@@ -94,104 +96,108 @@ async fn messages_are_edited_deleted_and_reacted_to() {
     check(
         script,
         expect![[r#"
-        alice > hello
-        alice < welcome version 1: nobody
-        alice > register alice
-        alice < session user-1 alice "alice Doe" User on device-1 with room-1
-        bob > hello
-        bob < welcome version 1: nobody
-        bob > register bob
-        bob < session user-2 bob "bob Doe" User on device-2 with room-2
-        alice > create_room room-3 "den"
-        alice < room-3 Channel "den" about "talk" history-1 1..1 role Some(Owner) members 1
-        bob > join_room "den"
-        bob < room-3 Channel "den" about "talk" history-1 1..2 role Some(Member) members 2
-        alice > resume room-3 history-1 after 2
-        alice < resumed room-3 history-1 1..2 Recovered
-        bob > resume room-3 history-1 after 2
-        bob < resumed room-3 history-1 1..2 Recovered
-        alice > publish room-3 client-1 "helo @bob and @nobody"
-        alice < appended 3
-        bob > publish room-3 client-2 "you mean hello?" answering 3
-        bob < appended 4
-        bob > publish room-3 client-3 "that is no message" answering 1
-        bob < reject 3008 there is no such message (any more)
-        alice > edit room-3 client-4 3 to "hello @bob"
-        alice < appended 5
-        alice > edit again room-3 client-4 3 to "hello @bob"
-        alice < appended 5, duplicate
-        bob > edit room-3 client-5 3 to "mine now"
-        bob < reject 2006 you may not do that here
-        bob > react room-3 client-6 3 👍
-        bob < appended 6
-        bob > react room-3 client-7 3 👍
-        bob < ok
-        alice > react room-3 client-8 4 😂
-        alice < appended 7
-        alice > unreact room-3 client-9 4 😂
-        alice < appended 8
-        bob > pin room-3 client-10 3
-        bob < reject 2006 you may not do that here
-        alice > pin room-3 client-11 3
-        alice < appended 9
-        bob > revisions room-3 3
-        bob < reject 2006 you may not do that here
-        alice > revisions room-3 3
-        alice < page room-3 history-1 head 9 next 0
-            3 user-1: message "helo @bob and @nobody" as client-1 to user-2
-        bob > history room-3 before 0 limit 2
-        bob < page room-3 history-1 head 9 next 3
-            3 rev 1 user-1: message "hello @bob" as client-1 to user-2
-            4 user-2: message "you mean hello?" as client-2 answering 3
-            of 3: pinned 1 answers 👍x1 mine
-        bob > history room-3 after 3 limit 2
-        bob < page room-3 history-1 head 9 next 4
-            4 user-2: message "you mean hello?" as client-2 answering 3
-        bob > history room-3 around 4 limit 2
-        bob < page room-3 history-1 head 9 next 3
-            3 rev 1 user-1: message "hello @bob" as client-1 to user-2
-            4 user-2: message "you mean hello?" as client-2 answering 3
-            of 3: pinned 1 answers 👍x1 mine
-        bob > history room-3 before 0 limit 2 answers to 3
-        bob < page room-3 history-1 head 9 next 4
-            4 user-2: message "you mean hello?" as client-2 answering 3
-        bob > delete room-3 client-12 [3]
-        bob < reject 2006 you may not do that here
-        alice > delete room-3 client-13 [4, 99]
-        alice < reject 3008 there is no such message (any more)
-        alice > delete room-3 client-14 [4, 3]
-        alice < appended 10
-        alice > edit room-3 client-15 3 to "it is gone"
-        alice < reject 3008 there is no such message (any more)
-        bob > history room-3 before 0 limit 2
-        bob < page room-3 history-1 head 10 next 0
-        bob > sync room-3 history-1 after 2 limit 0
-        bob < page room-3 history-1 head 10 next 0
-            3 rev 2 user-1: a message stood here
-            4 rev 1 user-2: a message stood here, a moderator deleted it
-            5 user-1: edited 3 [3 rev 2 user-1: a message stood here]
-            6 user-2: 👍 to 3
-            7 user-1: 😂 to 4
-            8 user-1: 😂 away from 4
-            9 user-1: pinned 3
-            10 user-1: deleted [3, 4] as a moderator
-        alice * room-3 history-1 3 user-1: message "helo @bob and @nobody" as client-1 to user-2
-        alice * room-3 history-1 4 user-2: message "you mean hello?" as client-2 answering 3
-        alice * room-3 history-1 5 user-1: edited 3 [3 rev 1 user-1: message "hello @bob" as client-1 to user-2]
-        alice * room-3 history-1 6 user-2: 👍 to 3
-        alice * room-3 history-1 7 user-1: 😂 to 4
-        alice * room-3 history-1 8 user-1: 😂 away from 4
-        alice * room-3 history-1 9 user-1: pinned 3
-        alice * room-3 history-1 10 user-1: deleted [3, 4] as a moderator
-        bob * room-3 history-1 3 user-1: message "helo @bob and @nobody" as client-1 to user-2
-        bob * room-3 history-1 4 user-2: message "you mean hello?" as client-2 answering 3
-        bob * room-3 history-1 5 user-1: edited 3 [3 rev 1 user-1: message "hello @bob" as client-1 to user-2]
-        bob * room-3 history-1 6 user-2: 👍 to 3
-        bob * room-3 history-1 7 user-1: 😂 to 4
-        bob * room-3 history-1 8 user-1: 😂 away from 4
-        bob * room-3 history-1 9 user-1: pinned 3
-        bob * room-3 history-1 10 user-1: deleted [3, 4] as a moderator
-    "#]],
+            alice > hello
+            alice < welcome version 1: nobody
+            alice > register alice
+            alice < session user-1 alice "alice Doe" User on device-1 with room-1
+            bob > hello
+            bob < welcome version 1: nobody
+            bob > register bob
+            bob < session user-2 bob "bob Doe" User on device-2 with room-2
+            alice > create_room room-3 "den"
+            alice < room-3 Channel "den" about "talk" history-1 1..1 role Some(Owner) members 1
+            bob > join_room "den"
+            bob < room-3 Channel "den" about "talk" history-1 1..2 role Some(Member) members 2
+            alice > resume room-3 history-1 after 2
+            alice < resumed room-3 history-1 1..2 Recovered
+            bob > resume room-3 history-1 after 2
+            bob < resumed room-3 history-1 1..2 Recovered
+            alice > publish room-3 client-1 "helo @bob and @nobody"
+            alice < appended 3
+            bob > publish room-3 client-2 "you mean hello?" answering 3
+            bob < appended 4
+            bob > publish room-3 client-3 "that is no message" answering 1
+            bob < reject 3008 there is no such message (any more)
+            alice > edit room-3 client-4 3 to "hello @bob"
+            alice < appended 5
+            alice > edit again room-3 client-4 3 to "hello @bob"
+            alice < appended 5, duplicate
+            bob > edit room-3 client-5 3 to "mine now"
+            bob < reject 2006 you may not do that here
+            bob > react room-3 client-6 3 👍
+            bob < appended 6
+            bob > react room-3 client-7 3 👍
+            bob < ok
+            alice > react room-3 client-8 4 😂
+            alice < appended 7
+            alice > unreact room-3 client-9 4 😂
+            alice < appended 8
+            bob > pin room-3 client-10 3
+            bob < reject 2006 you may not do that here
+            alice > pin room-3 client-11 3
+            alice < appended 9
+            bob > history room-3 before 0 limit 0 pinned
+            bob < page room-3 history-1 head 9 next 3
+                3 rev 1 user-1: message "hello @bob" as client-1 to user-2
+                of 3: pinned 1 answers 👍x1 mine
+            bob > revisions room-3 3
+            bob < reject 2006 you may not do that here
+            alice > revisions room-3 3
+            alice < page room-3 history-1 head 9 next 0
+                3 user-1: message "helo @bob and @nobody" as client-1 to user-2
+            bob > history room-3 before 0 limit 2
+            bob < page room-3 history-1 head 9 next 3
+                3 rev 1 user-1: message "hello @bob" as client-1 to user-2
+                4 user-2: message "you mean hello?" as client-2 answering 3
+                of 3: pinned 1 answers 👍x1 mine
+            bob > history room-3 after 3 limit 2
+            bob < page room-3 history-1 head 9 next 4
+                4 user-2: message "you mean hello?" as client-2 answering 3
+            bob > history room-3 around 4 limit 2
+            bob < page room-3 history-1 head 9 next 3
+                3 rev 1 user-1: message "hello @bob" as client-1 to user-2
+                4 user-2: message "you mean hello?" as client-2 answering 3
+                of 3: pinned 1 answers 👍x1 mine
+            bob > history room-3 before 0 limit 2 answers to 3
+            bob < page room-3 history-1 head 9 next 4
+                4 user-2: message "you mean hello?" as client-2 answering 3
+            bob > delete room-3 client-12 [3]
+            bob < reject 2006 you may not do that here
+            alice > delete room-3 client-13 [4, 99]
+            alice < reject 3008 there is no such message (any more)
+            alice > delete room-3 client-14 [4, 3]
+            alice < appended 10
+            alice > edit room-3 client-15 3 to "it is gone"
+            alice < reject 3008 there is no such message (any more)
+            bob > history room-3 before 0 limit 2
+            bob < page room-3 history-1 head 10 next 0
+            bob > sync room-3 history-1 after 2 limit 0
+            bob < page room-3 history-1 head 10 next 0
+                3 rev 2 user-1: a message stood here
+                4 rev 1 user-2: a message stood here, a moderator deleted it
+                5 user-1: edited 3 [3 rev 2 user-1: a message stood here]
+                6 user-2: 👍 to 3
+                7 user-1: 😂 to 4
+                8 user-1: 😂 away from 4
+                9 user-1: pinned 3
+                10 user-1: deleted [3, 4] as a moderator
+            alice * room-3 history-1 3 user-1: message "helo @bob and @nobody" as client-1 to user-2
+            alice * room-3 history-1 4 user-2: message "you mean hello?" as client-2 answering 3
+            alice * room-3 history-1 5 user-1: edited 3 [3 rev 1 user-1: message "hello @bob" as client-1 to user-2]
+            alice * room-3 history-1 6 user-2: 👍 to 3
+            alice * room-3 history-1 7 user-1: 😂 to 4
+            alice * room-3 history-1 8 user-1: 😂 away from 4
+            alice * room-3 history-1 9 user-1: pinned 3
+            alice * room-3 history-1 10 user-1: deleted [3, 4] as a moderator
+            bob * room-3 history-1 3 user-1: message "helo @bob and @nobody" as client-1 to user-2
+            bob * room-3 history-1 4 user-2: message "you mean hello?" as client-2 answering 3
+            bob * room-3 history-1 5 user-1: edited 3 [3 rev 1 user-1: message "hello @bob" as client-1 to user-2]
+            bob * room-3 history-1 6 user-2: 👍 to 3
+            bob * room-3 history-1 7 user-1: 😂 to 4
+            bob * room-3 history-1 8 user-1: 😂 away from 4
+            bob * room-3 history-1 9 user-1: pinned 3
+            bob * room-3 history-1 10 user-1: deleted [3, 4] as a moderator
+        "#]],
     )
     .await;
 }

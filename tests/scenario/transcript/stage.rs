@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use confab_protocol::codec::decode_entry;
 use confab_protocol::command::{
-    Command, CreateRoom, History, HistoryRange, Identity, Login, Pin, React, Register, Reply, Resumed, Room,
-    RoomTarget, SanctionUser, Secret, ServerFrame, Session, SetRole, UpdateRoom, Write,
+    Command, CreateRoom, Ephemeral, History, HistoryRange, Identity, Login, News, Pin, React, Register, Reply, Resumed,
+    Room, RoomTarget, SanctionUser, Search, Secret, ServerFrame, Session, SetRole, UpdateRoom, Write,
 };
 use confab_protocol::model::{
     ClientId, Cursor, DeviceId, DeviceName, DisplayName, EntryContent, Envelope, Incarnation, Message, RoomId,
@@ -108,6 +108,14 @@ impl Stage {
                 let entry = self.names.entry(&entry);
                 self.line(who, &format!(" * {room} {incarnation} {entry}"));
             }
+        }
+    }
+
+    /// Waits for news of rooms and notes them.
+    pub(super) async fn hears_news(&mut self, who: &'static str, count: usize) {
+        for news in self.people.get_mut(who).unwrap().hear_news(count).await {
+            let news = self.names.news(&news);
+            self.line(who, &format!(" ~ {news}"));
         }
     }
 
@@ -265,14 +273,15 @@ impl Names {
                 let to = publish.reply_to.map_or(String::new(), |seq| format!(" answering {}", seq.0));
                 format!("publish{again} {room} {id} {:?}{to}", short(publish.body.as_str()))
             }
-            Command::History(History { room, range, thread, limit }) => {
+            Command::History(History { room, range, thread, pinned, limit }) => {
                 let range = match range {
                     HistoryRange::Before(seq) => format!("before {}", seq.0),
                     HistoryRange::After(seq) => format!("after {}", seq.0),
                     HistoryRange::Around(seq) => format!("around {}", seq.0),
                 };
                 let thread = thread.map_or(String::new(), |seq| format!(" answers to {}", seq.0));
-                format!("history {} {range} limit {limit}{thread}", self.room_id(*room))
+                let pinned = if *pinned { " pinned" } else { "" };
+                format!("history {} {range} limit {limit}{thread}{pinned}", self.room_id(*room))
             }
             Command::Edit(edit) => {
                 format!("{} {} to {:?}", self.write("edit", edit.write), edit.seq.0, edit.body.as_str())
@@ -304,6 +313,17 @@ impl Names {
                 format!("invite {} uses {uses} for {duration_ms}", self.room_id(*room))
             }
             Command::Revisions { room, seq } => format!("revisions {} {}", self.room_id(*room), seq.0),
+            Command::Search(Search { room, query, before, limit }) => {
+                let room = room.map_or("everywhere".into(), |room| self.room_id(room));
+                let before =
+                    before.map_or(String::new(), |at| format!(" before {} {}", self.room_id(at.room), at.seq.0));
+                format!("search {room} {query:?}{before} limit {limit}")
+            }
+            Command::Typing { room, stopped } => {
+                format!("typing {}{}", self.room_id(*room), if *stopped { " no more" } else { "" })
+            }
+            Command::SetPresence(status) => format!("presence {status:?}"),
+            Command::WhoIsHere(room) => format!("who_is_here {}", self.room_id(*room)),
             Command::Sync { cursor, limit } => format!("sync {} limit {limit}", self.cursor(cursor)),
             Command::Resume(cursors) => {
                 let cursors: Vec<String> = cursors.iter().map(|cursor| self.cursor(cursor)).collect();
@@ -328,6 +348,20 @@ impl Names {
     fn reply(&mut self, reply: &Reply) -> String {
         match reply {
             Reply::Ok => "ok".into(),
+            Reply::Here { count, users } => {
+                let users: Vec<_> = users
+                    .iter()
+                    .map(|(user, status)| format!(" {} {status:?}", self.id("user", user.as_u128())))
+                    .collect();
+                format!("here {count}:{}", users.concat())
+            }
+            Reply::Found { hits, next } => {
+                let hits: Vec<_> = hits
+                    .iter()
+                    .map(|hit| format!("\n    {} {}", self.room_id(hit.room), self.entry(&hit.message)))
+                    .collect();
+                format!("found {}{}{}", hits.len(), if next.is_some() { " and more" } else { "" }, hits.concat())
+            }
             Reply::Pong(time) => {
                 assert!(time.0 > 0);
                 "pong".into()
@@ -398,6 +432,21 @@ impl Names {
         format!(
             "{id} {kind:?} {name:?} about {topic:?} {history} {range} role {role:?} members {members}{slow}{unread}"
         )
+    }
+
+    fn news(&mut self, Ephemeral { room, news }: &Ephemeral) -> String {
+        let room = self.room_id(*room);
+        match news {
+            News::Typing { user, for_ms } => format!("{room} {} types for {for_ms}", self.id("user", user.as_u128())),
+            News::Here(users) => {
+                let users: Vec<_> = users
+                    .iter()
+                    .map(|(user, status)| format!(" {} {status:?}", self.id("user", user.as_u128())))
+                    .collect();
+                format!("{room} here{}", users.concat())
+            }
+            other => format!("{room} {other:?}"),
+        }
     }
 
     fn entry(&mut self, envelope: &Envelope) -> String {

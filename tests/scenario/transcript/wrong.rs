@@ -77,10 +77,7 @@ async fn commands_that_nobody_serves() {
     let script = async |stage: &mut Stage| {
         stage.register("alice").await;
         type Build = fn(Builder<'_>);
-        let reserved: [(&str, Build); 12] = [
-            ("typing", |mut out| out.set_typing(())),
-            ("search", |mut out| out.set_search(())),
-            ("presence", |mut out| out.set_presence(())),
+        let reserved: [(&str, Build); 9] = [
             ("sessions", |mut out| out.set_sessions(())),
             ("report", |mut out| out.set_report(())),
             ("cases", |mut out| out.set_cases(())),
@@ -104,12 +101,6 @@ async fn commands_that_nobody_serves() {
         alice < welcome version 1: nobody
         alice > register alice
         alice < session user-1 alice "alice Doe" User on device-1 with room-1
-        alice > typing
-        alice < reject 1002 this server does not serve that command
-        alice > search
-        alice < reject 1002 this server does not serve that command
-        alice > presence
-        alice < reject 1002 this server does not serve that command
         alice > sessions
         alice < reject 1002 this server does not serve that command
         alice > report
