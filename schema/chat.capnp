@@ -324,7 +324,7 @@ struct Search {
   # phrase, `word*` finds what begins with it, and what a word is, is Unicode's (UAX #29). An answer comes from an index
   # that follows the rooms within a few seconds; what was edited or deleted is found as it reads now, or not at all.
   room @0 :Id;           # zero: all rooms that I am in
-  query @1 :Text;        # at most 256 bytes and 16 words; one at least
+  query @1 :Text;        # at most 256 bytes and 64 words; one at least
   before @2 :FoundAt;    # continue after this
   limit @3 :UInt16;      # at most 50; 0 means that
 }

@@ -13,6 +13,7 @@ mod mentions;
 pub mod presence;
 pub mod publish;
 pub mod rooms;
+pub mod search;
 pub mod store;
 
 use std::sync::Arc;

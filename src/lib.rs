@@ -45,6 +45,7 @@ use crate::core::Core;
 use crate::core::auth::{Auth, KeyError};
 use crate::core::hook::Moderator;
 use crate::core::limits::Limits;
+use crate::core::search::index::{self, Fresh};
 use crate::core::store::Store;
 use crate::delivery::HubDelivery;
 use crate::hub::Hub;
@@ -54,7 +55,7 @@ use crate::plugin::{LoadError, PluginSet};
 use crate::router::Router;
 use crate::sequencer::Sequencer;
 use crate::store::postgres::{self, Postgres};
-use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::{self, Sqlite};
 use crate::tail::Tail;
 use crate::transport::gate::Gate;
 use crate::transport::quic;
@@ -103,6 +104,7 @@ pub struct Addresses {
 /// A server, ready to run.
 pub struct Server {
     core: Arc<Core>,
+    fresh: Arc<Fresh>,
     connections: Connections,
     lifecycle: Lifecycle,
     gate: Arc<Gate>,
@@ -164,10 +166,18 @@ impl Server {
         };
         let hub = Arc::new(Hub::new(config.limits.connections_per_user, metrics.clone()));
         let tail = Tail::new(Arc::clone(&hub), lifecycle.clone());
-        let log = Sequencer::start(Arc::clone(&store), tail, Arc::clone(&clock), metrics.clone(), &lifecycle);
+        let fresh = Arc::new(Fresh::default());
+        let sequencer = Sequencer::start(
+            Arc::clone(&store),
+            tail,
+            Arc::clone(&fresh),
+            Arc::clone(&clock),
+            metrics.clone(),
+            &lifecycle,
+        );
         let core = Arc::new(Core {
             store,
-            log: Arc::new(log),
+            log: Arc::new(sequencer),
             delivery: Arc::new(HubDelivery(Arc::clone(&hub))),
             moderator,
             auth,
@@ -180,7 +190,7 @@ impl Server {
         let connections =
             Connections { router: Router::new(Arc::clone(&core)), hub, clock, metrics, lifecycle: lifecycle.clone() };
         let gate = Gate::new(config.limits.connections, config.limits.connections_per_ip);
-        Ok(Self { core, connections, lifecycle, gate, http, ops, quic, tls, config, fingerprint, _lock: lock })
+        Ok(Self { core, fresh, connections, lifecycle, gate, http, ops, quic, tls, config, fingerprint, _lock: lock })
     }
 
     /// Where it listens; ports of 0 are resolved.
@@ -205,7 +215,7 @@ impl Server {
 
     /// Serves until `shutdown` resolves, then drains.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { core, connections, lifecycle, gate, http, ops, quic, tls, config, .. } = self;
+        let Self { core, fresh, connections, lifecycle, gate, http, ops, quic, tls, config, .. } = self;
         let metrics = core.metrics.clone();
         let on_socket = {
             let connections = connections.clone();
@@ -220,6 +230,7 @@ impl Server {
         lifecycle.spawn(http::accept(ops, None, ops_routes, ops_gate, metrics.clone(), lifecycle.clone()));
         lifecycle.spawn(quic::accept(quic, gate, metrics, lifecycle.clone(), on_quic));
         lifecycle.spawn(evict(Arc::clone(&core), lifecycle.clone()));
+        lifecycle.spawn(index::follow(Arc::clone(&core), fresh, lifecycle.clone()));
         lifecycle.spawn(tell_presence(Arc::clone(&core), lifecycle.clone()));
         lifecycle.spawn(retire(Arc::clone(&core), lifecycle.clone()));
         let store = Arc::clone(&core.store);
@@ -259,7 +270,9 @@ fn open_sqlite(config: &Config) -> Result<Arc<dyn Store>, StartError> {
     // Keys, hashes and messages are for the server's user alone, also in a folder that somebody else made.
     let file = config.data_dir.join("confab.db");
     let path = file.display().to_string();
-    files::create_private(&file).map_err(|source| StartError::Data { path, source })?;
+    files::create_private(&file)
+        .and_then(|()| files::create_private(&config.data_dir.join(sqlite::INDEX_FILE)))
+        .map_err(|source| StartError::Data { path, source })?;
     Ok(Arc::new(Sqlite::open(&file, config.store.readers)?))
 }
 

@@ -102,7 +102,7 @@ impl Router {
             Command::Typing { room, stopped } => core.typing(actor()?, peer.session, room, stopped).await?,
             Command::SetPresence(status) => core.set_presence(actor()?, peer.session, status)?,
             Command::WhoIsHere(room) => core.who_is_here(actor()?, room).await?,
-            Command::Search(_) => return Err(RejectCode::Unsupported.into()),
+            Command::Search(search) => core.search(actor()?, search).await?,
             Command::History(history) => core.history(actor()?, history).await?,
             Command::Sync { cursor, limit } => core.sync(actor()?, cursor, limit).await?,
             Command::Resume(cursors) => {

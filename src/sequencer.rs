@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock::Clock;
 use crate::core::append::{Decided, Decision, Item, Order};
 use crate::core::log::{Log, Receipt};
+use crate::core::search::index::Fresh;
 use crate::core::store::{Error, Store};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -40,11 +41,12 @@ impl Sequencer {
     pub fn start(
         store: Arc<dyn Store>,
         tail: Tail,
+        fresh: Arc<Fresh>,
         clock: Arc<dyn Clock>,
         metrics: Metrics,
         lifecycle: &Lifecycle,
     ) -> Self {
-        let committer = Committer { store, tail, clock, metrics: metrics.clone() };
+        let committer = Committer { store, tail, fresh, clock, metrics: metrics.clone() };
         let start = |_| {
             let (queue, items) = mpsc::channel(QUEUE_ENTRIES_MAX);
             lifecycle.spawn(committer.clone().run(items));
@@ -74,6 +76,7 @@ impl Log for Sequencer {
 struct Committer {
     store: Arc<dyn Store>,
     tail: Tail,
+    fresh: Arc<Fresh>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
 }
@@ -99,12 +102,12 @@ impl Committer {
             fail(orders.into_iter().zip(waiters), &late);
             let committed = self.wait_refusing(append, items, &late).await;
             // Nobody waits for it any more, but readers of the room do.
-            return committed.iter().for_each(|decided| self.tail.deliver(decided));
+            return committed.iter().for_each(|decided| self.hand_on(decided));
         };
         self.metrics.append_seconds.observe(self.clock.elapsed().saturating_sub(start).as_secs_f64());
         match committed {
             Ok(decided) => {
-                self.tail.deliver(&decided);
+                self.hand_on(&decided);
                 let all = decided.iter().flat_map(Decided::all);
                 let appended = all.filter(|(_, decision)| matches!(decision, Decision::Append { .. })).count();
                 self.metrics.entries_total.inc_by(appended as u64);
@@ -120,6 +123,11 @@ impl Committer {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
+    }
+
+    fn hand_on(&self, decided: &[Decided]) {
+        self.tail.deliver(decided);
+        self.fresh.note(decided.iter().map(|decided| decided.item.room));
     }
 
     /// Until the store has answered nothing else is appended; who asks meanwhile is told at once.

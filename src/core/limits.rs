@@ -35,10 +35,15 @@ const LOGIN_WINDOW: Duration = Duration::from_secs(15 * 60);
 const NEWS_PER_SECOND: NonZeroU32 = NonZeroU32::new(2).unwrap();
 const NEWS_BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();
 
+/// Searches of one user: each may look at many messages.
+const SEARCHES_PER_SECOND: NonZeroU32 = NonZeroU32::new(1).unwrap();
+const SEARCHES_BURST: NonZeroU32 = NonZeroU32::new(10).unwrap();
+
 /// The bounds on what users do.
 pub struct Limits {
     sends: Buckets<UserId>,
     news: Buckets<UserId>,
+    searches: Buckets<UserId>,
     logins: Buckets<Box<str>>,
     clock: Elapsed,
     metrics: Metrics,
@@ -57,6 +62,10 @@ impl Limits {
             Quota::with_period(LOGIN_WINDOW / tries.get()).unwrap_or(Quota::per_minute(tries)).allow_burst(tries);
         Self {
             sends: RateLimiter::dashmap_with_clock(sends, clock.clone()),
+            searches: RateLimiter::dashmap_with_clock(
+                Quota::per_second(SEARCHES_PER_SECOND).allow_burst(SEARCHES_BURST),
+                clock.clone(),
+            ),
             news: RateLimiter::dashmap_with_clock(
                 Quota::per_second(NEWS_PER_SECOND).allow_burst(NEWS_BURST),
                 clock.clone(),
@@ -83,6 +92,14 @@ impl Limits {
         self.check(&self.news, &user, "news_per_user")
     }
 
+    /// May this user search once more?
+    ///
+    /// # Errors
+    /// [`RejectCode::RateLimited`] with the wait.
+    pub fn check_search(&self, user: UserId) -> Result<(), Reject> {
+        self.check(&self.searches, &user, "searches_per_user")
+    }
+
     /// May another password of this account be tried? The name is as typed, folded.
     ///
     /// # Errors
@@ -95,6 +112,7 @@ impl Limits {
     pub fn evict(&self) {
         self.sends.retain_recent();
         self.news.retain_recent();
+        self.searches.retain_recent();
         self.logins.retain_recent();
     }
 

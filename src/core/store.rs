@@ -11,6 +11,7 @@ use confab_protocol::model::{
 };
 
 use super::append::{Decided, InviteHash, Item};
+use super::search::{Matches, Progress, Step, Wanted};
 
 /// Why the store did not do it. Texts are for the operator's log, never for a peer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -413,6 +414,12 @@ pub trait Store: Send + Sync {
     async fn message_states(&self, room: RoomId, reader: UserId, seqs: Vec<Seq>) -> Result<Vec<MessageState>>;
     /// The seq, or the head if that is smaller, and how many messages there were with it.
     async fn read_position(&self, room: RoomId, seq: Seq) -> Result<Option<(Seq, u64)>>;
+    /// How far the index follows, for those of these rooms, or of all, where that is not to the head.
+    async fn index_behind(&self, rooms: Option<Vec<RoomId>>) -> Result<Vec<Progress>>;
+    /// Brings the index of a room on by a step. It may get lost in a crash, and is taken again then.
+    async fn index(&self, step: Step) -> Result<()>;
+    /// What the index has in rooms that the reader is in.
+    async fn search(&self, reader: UserId, wanted: Wanted) -> Result<Matches>;
     /// Members of these names.
     async fn find_members(&self, room: RoomId, names: Vec<Username>) -> Result<Vec<UserId>>;
 }

@@ -9,6 +9,7 @@ mod options;
 mod retention;
 mod rooms;
 mod rows;
+mod search;
 mod tls;
 
 use std::time::Duration;
@@ -21,6 +22,7 @@ use tokio_postgres::error::SqlState;
 
 pub use self::options::Options;
 use crate::core::append::{Decided, InviteHash, Item};
+use crate::core::search::{Matches, Progress, Step, Wanted};
 use crate::core::store::{
     Created, Error, LogPage, LoggedIn, Membership, NewInvite, NewLogin, NewRefresh, NewUser, Pair, Recorded, Refreshed,
     Result, Store, Unappended, User,
@@ -227,5 +229,8 @@ store! {
     others revisions(room: RoomId, seq: Seq) -> Vec<Envelope> = effects::revisions;
     others message_states(room: RoomId, reader: UserId, seqs: Vec<Seq>) -> Vec<MessageState> = effects::message_states;
     others read_position(room: RoomId, seq: Seq) -> Option<(Seq, u64)> = effects::read_position;
+    others index_behind(rooms: Option<Vec<RoomId>>) -> Vec<Progress> = search::behind;
+    others index(step: Step) -> () = search::index;
+    others search(reader: UserId, wanted: Wanted) -> Matches = search::search;
     others find_members(room: RoomId, names: Vec<Username>) -> Vec<UserId> = effects::find_members;
 }

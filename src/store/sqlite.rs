@@ -8,6 +8,7 @@ mod logs;
 mod retention;
 mod rooms;
 mod rows;
+mod search;
 mod threads;
 
 use std::path::Path;
@@ -19,6 +20,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use self::threads::{Readers, Writer};
 use crate::core::append::{Decided, InviteHash, Item};
+use crate::core::search::{Matches, Progress, Step, Wanted};
 use crate::core::store::{
     Created, Error, LogPage, LoggedIn, Membership, NewInvite, NewLogin, NewRefresh, NewUser, Pair, Recorded, Refreshed,
     Result, Store, Unappended, User,
@@ -31,9 +33,13 @@ mod migrations {
 /// Prepared statements that a connection keeps.
 const STATEMENTS_KEPT: usize = 64;
 
+/// Beside the store: what can be made anew from it, and would cost its one writer too much.
+pub const INDEX_FILE: &str = "index.db";
+
 /// The embedded store.
 pub struct Sqlite {
     writer: Writer,
+    indexer: Writer,
     readers: Readers,
 }
 
@@ -67,8 +73,15 @@ impl Sqlite {
                 "the schema cannot be brought up to date (is this server older than its data?): {error}"
             ))
         })?;
-        let readers = (0..readers).map(|_| open()).collect::<Result<Vec<_>>>()?;
-        Ok(Self { writer: Writer::start(writer), readers: Readers::start(readers) })
+        let index = path.with_file_name(INDEX_FILE);
+        let indexer = search::open(&index)?;
+        let reader = || -> Result<Connection> {
+            let connection = open()?;
+            search::attach(&connection, &index)?;
+            Ok(connection)
+        };
+        let readers = (0..readers).map(|_| reader()).collect::<Result<Vec<_>>>()?;
+        Ok(Self { writer: Writer::start(writer), indexer: Writer::start(indexer), readers: Readers::start(readers) })
     }
 }
 
@@ -121,7 +134,11 @@ macro_rules! store {
                 1
             }
             async fn close(&self) {
+                self.indexer.close().await;
                 self.writer.close().await;
+            }
+            async fn index(&self, step: Step) -> Result<()> {
+                self.indexer.run(move |connection| search::index(connection, step)).await
             }
             $(async fn $write(&self, $($warg: $wtype),*) -> Result<$wout> {
                 self.writer.run(move |connection| $wrun(connection, $($warg),*)).await
@@ -165,6 +182,8 @@ store! {
     read revisions(room: RoomId, seq: Seq) -> Vec<Envelope> = effects::revisions;
     read message_states(room: RoomId, reader: UserId, seqs: Vec<Seq>) -> Vec<MessageState> = effects::message_states;
     read read_position(room: RoomId, seq: Seq) -> Option<(Seq, u64)> = effects::read_position;
+    read index_behind(rooms: Option<Vec<RoomId>>) -> Vec<Progress> = search::behind;
+    read search(reader: UserId, wanted: Wanted) -> Matches = search::search;
     read find_members(room: RoomId, names: Vec<Username>) -> Vec<UserId> = effects::find_members;
 }
 

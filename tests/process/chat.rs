@@ -48,7 +48,8 @@ fn two_talk_in_pipes_over_both_transports() {
 
     // All typed beforehand, and the history for who comes later.
     let out = run(&mut chat(&place, &["--user", "alice", "harbour"]), "/who\nlast word\n/quit\n").assert_good();
-    for words in ["alice: the first word", "bob: the second word", "bob: still in the harbour", "-- alice, bob"] {
+    for words in ["alice: the first word", "bob: the second word", "bob: still in the harbour", "-- alice (here), bob"]
+    {
         assert!(out.contains(words), "{words} is missing: {out}");
     }
     let out = run(&mut chat(&place, &["--quic", "--user", "bob", "harbour"]), "").assert_good();

@@ -8,6 +8,7 @@ mod amend;
 mod here;
 mod log;
 mod rooms;
+mod search;
 mod stage;
 mod wrong;
 

@@ -6,6 +6,7 @@ mod logs;
 mod postgres;
 mod races;
 mod refresh;
+mod search;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -137,7 +138,7 @@ fn seq(decision: &Decision) -> Option<u64> {
 }
 
 fn all_cases() -> impl Iterator<Item = &'static Named> {
-    accounts::CASES.iter().chain(refresh::CASES).chain(logs::CASES).chain(amends::CASES)
+    accounts::CASES.iter().chain(refresh::CASES).chain(logs::CASES).chain(amends::CASES).chain(search::CASES)
 }
 
 #[tokio::test(flavor = "multi_thread")]

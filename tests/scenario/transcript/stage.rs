@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 use confab_protocol::codec::decode_entry;
 use confab_protocol::command::{
@@ -14,7 +15,7 @@ use confab_protocol::model::{
 };
 use confab_protocol::reject::Reject;
 
-use crate::support::raw::{Raw, Received, Target, client_id, hello};
+use crate::support::raw::{PATIENCE, Raw, Received, Target, client_id, hello};
 use crate::support::{TestServer, Transport};
 
 pub(super) const PASSWORD: &str = "correct horse";
@@ -76,6 +77,17 @@ impl Stage {
         let answer = self.names.result(&result);
         self.line(who, &format!(" < {answer}"));
         result
+    }
+
+    /// Asks without a note until the answer is as it must become.
+    pub(super) async fn wait_until(&mut self, who: &'static str, command: Command, is_so: impl Fn(&Reply) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        let raw = self.people.get_mut(who).unwrap();
+        while !raw.request(command.clone()).await.is_ok_and(|reply| is_so(&reply)) {
+            assert!(Instant::now() < deadline, "{command:?} stays as it is");
+            // Slower than limits refill.
+            tokio::time::sleep(Duration::from_millis(1_100)).await;
+        }
     }
 
     /// Sends a request that no honest client could encode.

@@ -134,6 +134,24 @@ CREATE TABLE mentions (
 
 CREATE INDEX mentions_entry ON mentions (room, seq);
 
+-- What messages say, for searches. It follows the logs, and can be made anew from them.
+CREATE TABLE search (
+    room  uuid NOT NULL,
+    seq   bigint NOT NULL,
+    place bigint NOT NULL,                   -- by time; see core::search
+    words tsvector NOT NULL,
+    PRIMARY KEY (room, seq)
+);
+
+CREATE INDEX search_words ON search USING gin (words);
+
+CREATE TABLE search_progress (
+    room        uuid PRIMARY KEY,
+    incarnation bigint NOT NULL,
+    seq         bigint NOT NULL,             -- of the log, up to which it follows
+    first_seq   bigint NOT NULL              -- of the log, as of then
+);
+
 CREATE TABLE invites (
     hash       bytea PRIMARY KEY,            -- SHA-256 of the token
     room       uuid NOT NULL,

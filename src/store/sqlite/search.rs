@@ -1,0 +1,215 @@
+//! Searches: an index of words in a file of its own, which follows the logs and can be made anew from them.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use confab_protocol::model::{Envelope, Incarnation, RoomId, Seq, UserId};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+
+use super::logs;
+use super::rows::{Sql, get};
+use crate::core::search::words::to_text;
+use crate::core::search::{Indexed, Matches, Progress, Step, Wanted};
+use crate::core::store::{Error, Result};
+
+/// Written into the file; one of another version is made anew.
+const VERSION: i64 = 1;
+/// Matches that one search looks at: in many rooms the reader may not be.
+const LOOKS_MAX: usize = 20_000;
+
+/// The words are cut and folded by the core: a word is what stands between two spaces.
+const SCHEMA: &str = "
+    CREATE TABLE progress (
+        room        BLOB PRIMARY KEY,
+        incarnation INTEGER NOT NULL,
+        seq         INTEGER NOT NULL,            -- of the log, up to which it follows
+        first_seq   INTEGER NOT NULL             -- of the log, as of then
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE places (
+        id   INTEGER PRIMARY KEY,                -- by time; see core::search
+        room BLOB NOT NULL,
+        seq  INTEGER NOT NULL,
+        UNIQUE (room, seq)
+    ) STRICT;
+    CREATE VIRTUAL TABLE texts USING fts5(words, tokenize='ascii');
+    INSERT INTO texts (texts, rank) VALUES ('secure-delete', 1);
+    PRAGMA user_version = 1;";
+
+/// Opens the index for writing, or begins a new one where there is none that can be read.
+pub(super) fn open(path: &Path) -> Result<Connection> {
+    let connection = connect(path)?;
+    match connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)) {
+        Ok(VERSION) => return Ok(connection),
+        Ok(0) => {}
+        _ => {
+            tracing::warn!("the index of words is of another version or damaged: it is made anew");
+            drop(connection);
+            return begin_anew(path);
+        }
+    }
+    connection.execute_batch(SCHEMA)?;
+    Ok(connection)
+}
+
+fn begin_anew(path: &Path) -> Result<Connection> {
+    let failed = |error: std::io::Error| Error::Unavailable(format!("the index of words cannot be made anew: {error}"));
+    for ending in ["-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(ending);
+        match std::fs::remove_file(file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+    }
+    // Emptied and not removed: it stays for this user alone.
+    std::fs::File::create(path).map_err(failed)?;
+    let connection = connect(path)?;
+    connection.execute_batch(SCHEMA)?;
+    Ok(connection)
+}
+
+fn connect(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    // What is lost with the power is made again from the log; nothing else may be.
+    let configured = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
+        .and_then(|()| connection.pragma_update(None, "synchronous", "NORMAL"))
+        .and_then(|()| connection.pragma_update(None, "secure_delete", true));
+    match configured {
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => {}
+        other => other?,
+    }
+    Ok(connection)
+}
+
+/// Lets a reader of the store see the index beside it.
+pub(super) fn attach(connection: &Connection, path: &Path) -> Result<()> {
+    let path = path.to_str().ok_or_else(|| Error::Unavailable("the data directory's path is not UTF-8".to_owned()))?;
+    connection.execute("ATTACH DATABASE ? AS words", [path])?;
+    Ok(())
+}
+
+pub(super) fn behind(connection: &Connection, rooms: Option<Vec<RoomId>>) -> Result<Vec<Progress>> {
+    const ALL: &str = "SELECT r.id, r.incarnation, r.first_seq, coalesce(p.seq, 0)
+         FROM rooms r LEFT JOIN words.progress p ON p.room = r.id AND p.incarnation = r.incarnation
+         WHERE r.head > coalesce(p.seq, 0) OR r.first_seq > p.first_seq";
+    const ONE: &str = "SELECT r.id, r.incarnation, r.first_seq, coalesce(p.seq, 0)
+         FROM rooms r LEFT JOIN words.progress p ON p.room = r.id AND p.incarnation = r.incarnation
+         WHERE r.id = ? AND (r.head > coalesce(p.seq, 0) OR r.first_seq > p.first_seq)";
+    let progress = |row: &Row<'_>| {
+        let (room, incarnation) = (get(row, 0)?, get(row, 1)?);
+        Ok(Progress { room, incarnation, first_seq: get(row, 2)?, indexed: get(row, 3)? })
+    };
+    let Some(rooms) = rooms else {
+        let mut statement = connection.prepare_cached(ALL)?;
+        return Ok(statement.query_map([], progress)?.collect::<rusqlite::Result<_>>()?);
+    };
+    let mut statement = connection.prepare_cached(ONE)?;
+    let mut behind = Vec::new();
+    for room in rooms {
+        behind.extend(statement.query_row([Sql(room)], progress).optional()?);
+    }
+    Ok(behind)
+}
+
+pub(super) fn index(connection: &Connection, step: Step) -> Result<()> {
+    let Step { from: Progress { room, incarnation, first_seq, indexed }, to, changes } = step;
+    let at = |row: &Row<'_>| Ok((get(row, 0)?, get(row, 1)?));
+    let at: Option<(Incarnation, Seq)> = connection
+        .prepare_cached("SELECT incarnation, seq FROM progress WHERE room = ?")?
+        .query_row([Sql(room)], at)
+        .optional()?;
+    let at = at.filter(|(other, _)| *other == incarnation).map_or(Seq(0), |(_, seq)| seq);
+    if at != indexed {
+        return Ok(());
+    }
+    let until = if indexed == Seq(0) { Seq(u64::MAX >> 1) } else { first_seq };
+    let old: Vec<Seq> = connection
+        .prepare_cached("SELECT seq FROM places WHERE room = ? AND seq < ?")?
+        .query_map(params![Sql(room), Sql(until)], |row| get(row, 0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for seq in old {
+        say(connection, room, &Indexed { seq, place: 0, words: Vec::new() })?;
+    }
+    for change in &changes {
+        say(connection, room, change)?;
+    }
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO progress (room, incarnation, seq, first_seq) VALUES (?, ?, ?, ?)")?
+        .execute(params![Sql(room), Sql(incarnation), Sql(to), Sql(first_seq)])?;
+    Ok(())
+}
+
+fn say(connection: &Connection, room: RoomId, change: &Indexed) -> Result<()> {
+    let id: Option<i64> = connection
+        .prepare_cached("SELECT id FROM places WHERE room = ? AND seq = ?")?
+        .query_row(params![Sql(room), Sql(change.seq)], |row| row.get(0))
+        .optional()?;
+    let text = to_text(&change.words);
+    match (id, change.words.is_empty()) {
+        (None, true) => {}
+        (Some(id), true) => {
+            connection.prepare_cached("DELETE FROM texts WHERE rowid = ?")?.execute([id])?;
+            connection.prepare_cached("DELETE FROM places WHERE id = ?")?.execute([id])?;
+        }
+        (Some(id), false) => {
+            connection.prepare_cached("UPDATE texts SET words = ? WHERE rowid = ?")?.execute(params![text, id])?;
+        }
+        (None, false) => {
+            let mut id = change.place;
+            let mut taken = connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM places WHERE id = ?)")?;
+            while taken.query_row([id], |row| row.get(0))? {
+                id += 1;
+            }
+            connection.prepare_cached("INSERT INTO places (id, room, seq) VALUES (?, ?, ?)")?.execute(params![
+                id,
+                Sql(room),
+                Sql(change.seq)
+            ])?;
+            connection.prepare_cached("INSERT INTO texts (rowid, words) VALUES (?, ?)")?.execute(params![id, text])?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn search(connection: &Connection, reader: UserId, wanted: Wanted) -> Result<Matches> {
+    let rooms: HashMap<RoomId, Seq> = connection
+        .prepare_cached(
+            "SELECT m.room, r.first_seq FROM members m JOIN rooms r ON r.id = m.room
+             WHERE m.user = ?1 AND m.leave_seq IS NULL AND (?2 IS NULL OR m.room = ?2)",
+        )?
+        .query_map(params![Sql(reader), wanted.room.map(Sql)], |row| Ok((get(row, 0)?, get(row, 1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut matches = Matches { messages: Vec::new(), stopped: None };
+    if rooms.is_empty() {
+        return Ok(matches);
+    }
+    let mut statement = connection.prepare_cached(
+        "SELECT t.rowid, p.room, p.seq FROM words.texts t JOIN words.places p ON p.id = t.rowid
+         WHERE t.words MATCH ? AND t.rowid < ? ORDER BY t.rowid DESC",
+    )?;
+    let mut rows = statement.query(params![wanted.query.to_fts5(), wanted.before])?;
+    let mut looks = 0;
+    while matches.messages.len() < wanted.limit
+        && let Some(row) = rows.next()?
+    {
+        let (place, room, seq): (i64, RoomId, Seq) = (row.get(0)?, get(row, 1)?, get(row, 2)?);
+        if rooms.get(&room).is_some_and(|first| seq >= *first) {
+            matches.messages.extend(message(connection, room, seq)?.map(|message| (room, message)));
+        }
+        looks += 1;
+        if looks == LOOKS_MAX {
+            matches.stopped = Some(place);
+            break;
+        }
+    }
+    Ok(matches)
+}
+
+fn message(connection: &Connection, room: RoomId, seq: Seq) -> Result<Option<Envelope>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, time_ms, rev, payload, checksum, kind FROM entries WHERE room = ? AND seq = ? AND kind = 1",
+    )?;
+    Ok(statement.query_row(params![Sql(room), Sql(seq)], |row| logs::envelope(row, room, 0)).optional()?)
+}
