@@ -10,6 +10,7 @@ pub mod hook;
 pub mod limits;
 pub mod log;
 mod mentions;
+pub mod personal;
 pub mod presence;
 pub mod publish;
 pub mod rooms;

@@ -1,6 +1,9 @@
-//! `confab user import`: many accounts at once, without passwords, for those who move from another chat.
+//! `confab user`: many accounts at once, for those who move from another chat; what is held on somebody as an archive;
+//! and its erasure.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
@@ -8,8 +11,9 @@ use confab_protocol::model::{DisplayName, RoomId, ServerRole, UserId, Username};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::core::store::{NewUser, new_incarnation};
-use crate::open_store;
+use crate::core::personal::{self, Erased};
+use crate::core::store::{Error, NewUser, Store, User, new_incarnation};
+use crate::{files, open_store};
 
 /// Accounts of one transaction.
 const CHUNK: usize = 1_000;
@@ -27,14 +31,116 @@ enum Action {
         /// The file; `-` reads standard input.
         file: PathBuf,
     },
+    /// Write what is held on somebody, one JSON object a line.
+    Export {
+        /// User name.
+        name: String,
+        /// Where to; standard output otherwise.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Take away what is held on somebody; what remains, and why, is printed.
+    #[command(group = clap::ArgGroup::new("how").required(true).args(["dry_run", "yes"]))]
+    Erase {
+        /// User name.
+        name: String,
+        /// Only say what would be taken away.
+        #[arg(long)]
+        dry_run: bool,
+        /// Do it. It cannot be taken back.
+        #[arg(long)]
+        yes: bool,
+        /// Write PostgreSQL's tables anew, so that nothing of it is left in their files; each is locked for as long as
+        /// that takes. The embedded store is always written anew.
+        #[arg(long)]
+        compact: bool,
+    },
 }
 
 pub(super) fn run(config: &Config, args: Args) -> anyhow::Result<()> {
-    let Action::Import { file } = args.action;
+    match args.action {
+        Action::Import { file } => import(config, &file),
+        Action::Export { name, output } => super::runtime()?.block_on(export(config, &name, output.as_deref())),
+        Action::Erase { name, compact, yes, .. } => super::runtime()?.block_on(erase(config, &name, yes, compact)),
+    }
+}
+
+async fn find(store: &dyn Store, name: &str) -> anyhow::Result<User> {
+    let Ok(username) = Username::parse(name) else { bail!("{name:?} cannot be a user name") };
+    let found = store.find_login(username).await?;
+    found.map(|(user, _)| user).with_context(|| format!("there is no user {name}"))
+}
+
+async fn export(config: &Config, name: &str, output: Option<&Path>) -> anyhow::Result<()> {
+    let store = open_store(config).await?;
+    let user = find(&*store, name).await?;
+    let mut out: Box<dyn Write + Send> = match output {
+        Some(path) => {
+            // What somebody said is for whoever asked for it alone.
+            files::create_private(path).with_context(|| format!("cannot write {}", path.display()))?;
+            Box::new(BufWriter::new(File::create(path)?))
+        }
+        None => Box::new(BufWriter::new(std::io::stdout())),
+    };
+    let mut count = 0_u64;
+    let failed = |error: std::io::Error| Error::Unavailable(format!("the archive cannot be written: {error}"));
+    personal::export(&*store, &user, &mut |record| {
+        count += 1;
+        writeln!(out, "{record}").map_err(failed)
+    })
+    .await?;
+    out.flush()?;
+    eprintln!("{count} records of {name}");
+    store.close().await;
+    Ok(())
+}
+
+async fn erase(config: &Config, name: &str, is_meant: bool, compact: bool) -> anyhow::Result<()> {
+    let store = open_store(config).await?;
+    let user = find(&*store, name).await?;
+    if user.role == ServerRole::Owner {
+        bail!("{name} owns this server: make somebody else its owner first");
+    }
+    let erased = if is_meant {
+        personal::erase(&*store, &SystemClock::new(), &user, &mut |so_far: Erased| {
+            eprintln!("{} messages, {} entries with the name", so_far.messages, so_far.names);
+        })
+        .await?
+    } else {
+        personal::rehearse(&*store, &user).await?
+    };
+    let Erased { rooms, messages, names, left, held } = erased;
+    println!("{} {name} ({}):", if is_meant { "Erased" } else { "Would erase" }, user.id);
+    println!("  account: name, display name, password, {} devices and their logins, own log", held.devices);
+    println!("  messages: {messages} in {rooms} rooms, with earlier texts, and their words in the index");
+    println!("  reactions: {}, mentions: {}, held or refused: {}", held.reactions, held.mentions, held.unappended);
+    println!("  invitations: {}, entries that named them: {names}, rooms left: {left}", held.invites);
+    println!("Remains, because others' records need it:");
+    println!("  the id {} as author of tombstones, reactions' entries and settings of rooms", user.id);
+    println!("  names and topics that they gave to rooms, and what others wrote about them");
+    println!("  archives and backups that were made before; remove or renew them");
+    if is_meant {
+        let is_done = if compact || config.store.url.is_none() { store.compact().await? } else { false };
+        println!("{}", files_told(config.store.url.is_some(), is_done));
+    }
+    store.close().await;
+    Ok(())
+}
+
+fn files_told(is_postgres: bool, is_done: bool) -> &'static str {
+    match (is_postgres, is_done) {
+        (false, true) => "The files hold nothing of it any more.",
+        (false, false) => "The WAL still holds some of it, because somebody reads: it goes when the server stops.",
+        (true, true) => "The tables were written anew. The WAL and its archives hold it until they are recycled.",
+        (true, false) => "The rows are gone; the tables' files hold it until a vacuum, or run this with --compact.",
+    }
+}
+
+fn import(config: &Config, file: &Path) -> anyhow::Result<()> {
     let text = if file.as_os_str() == "-" {
         std::io::read_to_string(std::io::stdin())?
     } else {
-        std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?
     };
     let clock = SystemClock::new();
     let users = text

@@ -129,6 +129,27 @@ pub enum Refreshed {
     Reused(UserId, DeviceId),
 }
 
+/// How much is held on somebody beside the logs.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Held {
+    pub devices: u64,
+    pub reactions: u64,
+    pub mentions: u64,
+    /// Held for review, or refused.
+    pub unappended: u64,
+    pub invites: u64,
+}
+
+/// Somebody's traces in a room.
+#[derive(Clone, Default, Debug)]
+pub struct Scrub {
+    /// Messages of theirs, which are tombstones by now: earlier texts and digests go.
+    pub said: Vec<Seq>,
+    /// Entries that name them, and what they are written over with.
+    pub rewritten: Vec<(Envelope, Bytes)>,
+}
+
 /// A user's place in a room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -420,6 +441,28 @@ pub trait Store: Send + Sync {
     async fn index(&self, step: Step) -> Result<()>;
     /// What the index has in rooms that the reader is in.
     async fn search(&self, reader: UserId, wanted: Wanted) -> Result<Matches>;
+    // ---- what is held on a person
+    /// Rooms that somebody is or was in, their own log included.
+    async fn rooms_ever(&self, user: UserId) -> Result<Vec<RoomId>>;
+    /// What is held on somebody beside the logs, each as an object of an archive.
+    async fn personal_records(&self, user: UserId) -> Result<Vec<serde_json::Value>>;
+    /// How much that is.
+    async fn count_held(&self, user: UserId) -> Result<Held>;
+    /// Ends all logins of somebody for good.
+    async fn lock_account(&self, user: UserId) -> Result<()>;
+    /// Takes somebody's traces out of a room, after their messages became tombstones.
+    async fn scrub(&self, room: RoomId, scrub: Scrub) -> Result<()>;
+    /// Takes away everything beside the logs, and their own log; the account keeps its id and these names.
+    async fn erase_account(
+        &self,
+        user: UserId,
+        self_room: RoomId,
+        username: Username,
+        display_name: DisplayName,
+    ) -> Result<()>;
+    /// Makes what was taken away unreadable in the files too, as far as it can. `false`: others are at work, and it is
+    /// not done yet.
+    async fn compact(&self) -> Result<bool>;
     /// Members of these names.
     async fn find_members(&self, room: RoomId, names: Vec<Username>) -> Result<Vec<UserId>>;
 }

@@ -6,6 +6,7 @@ mod columns;
 mod effects;
 mod logs;
 mod options;
+mod personal;
 mod retention;
 mod rooms;
 mod rows;
@@ -16,7 +17,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use confab_protocol::command::{History, Member, MessageState, Room};
-use confab_protocol::model::{ClientId, DeviceId, Envelope, Millis, RoomId, RoomName, Seq, UserId, Username};
+use confab_protocol::model::{
+    ClientId, DeviceId, DisplayName, Envelope, Millis, RoomId, RoomName, Seq, UserId, Username,
+};
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
 use tokio_postgres::error::SqlState;
 
@@ -24,8 +27,8 @@ pub use self::options::Options;
 use crate::core::append::{Decided, InviteHash, Item};
 use crate::core::search::{Matches, Progress, Step, Wanted};
 use crate::core::store::{
-    Created, Error, LogPage, LoggedIn, Membership, NewInvite, NewLogin, NewRefresh, NewUser, Pair, Recorded, Refreshed,
-    Result, Store, Unappended, User,
+    Created, Error, Held, LogPage, LoggedIn, Membership, NewInvite, NewLogin, NewRefresh, NewUser, Pair, Recorded,
+    Refreshed, Result, Scrub, Store, Unappended, User,
 };
 
 mod migrations {
@@ -179,6 +182,13 @@ macro_rules! store {
                 self.writers.close();
                 self.others.close();
             }
+            async fn compact(&self) -> Result<bool> {
+                // A connection of its own, which is not bound by the times of the others.
+                let client = Client::take(self.others.get().await?);
+                client.batch_execute("SET lock_timeout = 0; SET statement_timeout = 0").await?;
+                client.batch_execute(personal::COMPACT).await?;
+                Ok(true)
+            }
             async fn unsafe_settings(&self) -> Result<Vec<String>> {
                 self.find_unsafe_settings().await
             }
@@ -229,6 +239,13 @@ store! {
     others revisions(room: RoomId, seq: Seq) -> Vec<Envelope> = effects::revisions;
     others message_states(room: RoomId, reader: UserId, seqs: Vec<Seq>) -> Vec<MessageState> = effects::message_states;
     others read_position(room: RoomId, seq: Seq) -> Option<(Seq, u64)> = effects::read_position;
+    others rooms_ever(user: UserId) -> Vec<RoomId> = personal::rooms_ever;
+    others personal_records(user: UserId) -> Vec<serde_json::Value> = personal::records;
+    others count_held(user: UserId) -> Held = personal::count_held;
+    others lock_account(user: UserId) -> () = personal::lock_account;
+    others scrub(room: RoomId, scrub: Scrub) -> () = personal::scrub;
+    others erase_account(user: UserId, self_room: RoomId, username: Username, display_name: DisplayName) -> () =
+        personal::erase_account;
     others index_behind(rooms: Option<Vec<RoomId>>) -> Vec<Progress> = search::behind;
     others index(step: Step) -> () = search::index;
     others search(reader: UserId, wanted: Wanted) -> Matches = search::search;

@@ -5,6 +5,7 @@ mod accounts;
 mod append;
 mod effects;
 mod logs;
+mod personal;
 mod retention;
 mod rooms;
 mod rows;
@@ -15,15 +16,17 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use confab_protocol::command::{History, Member, MessageState, Room};
-use confab_protocol::model::{ClientId, DeviceId, Envelope, Millis, RoomId, RoomName, Seq, UserId, Username};
+use confab_protocol::model::{
+    ClientId, DeviceId, DisplayName, Envelope, Millis, RoomId, RoomName, Seq, UserId, Username,
+};
 use rusqlite::{Connection, OpenFlags};
 
 use self::threads::{Readers, Writer};
 use crate::core::append::{Decided, InviteHash, Item};
 use crate::core::search::{Matches, Progress, Step, Wanted};
 use crate::core::store::{
-    Created, Error, LogPage, LoggedIn, Membership, NewInvite, NewLogin, NewRefresh, NewUser, Pair, Recorded, Refreshed,
-    Result, Store, Unappended, User,
+    Created, Error, Held, LogPage, LoggedIn, Membership, NewInvite, NewLogin, NewRefresh, NewUser, Pair, Recorded,
+    Refreshed, Result, Scrub, Store, Unappended, User,
 };
 
 mod migrations {
@@ -137,6 +140,9 @@ macro_rules! store {
                 self.indexer.close().await;
                 self.writer.close().await;
             }
+            async fn compact(&self) -> Result<bool> {
+                Ok(self.indexer.compact().await? & self.writer.compact().await?)
+            }
             async fn index(&self, step: Step) -> Result<()> {
                 self.indexer.run(move |connection| search::index(connection, step)).await
             }
@@ -158,6 +164,10 @@ store! {
     write refresh(hash: [u8; 32], next: NewRefresh, now: Millis) -> Refreshed = accounts::refresh;
     write log_out(user: UserId, device: DeviceId) -> () = accounts::log_out;
     write retire(now: Millis, limit: usize) -> usize = retention::retire;
+    write lock_account(user: UserId) -> () = personal::lock_account;
+    write scrub(room: RoomId, scrub: Scrub) -> () = personal::scrub;
+    write erase_account(user: UserId, self_room: RoomId, username: Username, display_name: DisplayName) -> () =
+        personal::erase_account;
     write create_invite(invite: NewInvite) -> () = effects::create_invite;
     write append(batch: Vec<Item>, now: Millis) -> Vec<Decided> = append::append;
     write record(unappended: Unappended) -> Option<Recorded> = logs::record;
@@ -182,6 +192,9 @@ store! {
     read revisions(room: RoomId, seq: Seq) -> Vec<Envelope> = effects::revisions;
     read message_states(room: RoomId, reader: UserId, seqs: Vec<Seq>) -> Vec<MessageState> = effects::message_states;
     read read_position(room: RoomId, seq: Seq) -> Option<(Seq, u64)> = effects::read_position;
+    read rooms_ever(user: UserId) -> Vec<RoomId> = personal::rooms_ever;
+    read personal_records(user: UserId) -> Vec<serde_json::Value> = personal::records;
+    read count_held(user: UserId) -> Held = personal::count_held;
     read index_behind(rooms: Option<Vec<RoomId>>) -> Vec<Progress> = search::behind;
     read search(reader: UserId, wanted: Wanted) -> Matches = search::search;
     read find_members(room: RoomId, names: Vec<Username>) -> Vec<UserId> = effects::find_members;

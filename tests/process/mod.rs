@@ -4,5 +4,6 @@ mod chat;
 mod crash;
 mod disk;
 mod operate;
+mod personal;
 mod schema;
 mod start;

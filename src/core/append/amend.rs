@@ -28,6 +28,8 @@ pub enum Act {
     Edit(Seq, Bytes, Vec<UserId>),
     /// Messages get the payloads of tombstones: all or none.
     Delete(Vec<(Seq, Bytes)>),
+    /// The author's messages get the payloads of tombstones, whether they are still in the room or not.
+    Erase(Vec<(Seq, Bytes)>),
     /// A reaction comes, or with `false` goes.
     React(Seq, Emoji, bool),
     /// A message is pinned, or not.
@@ -49,7 +51,7 @@ impl Act {
     pub(super) const fn kind(&self) -> u8 {
         match self {
             Self::Edit(..) => 5,
-            Self::Delete(_) => 6,
+            Self::Delete(_) | Self::Erase(_) => 6,
             Self::React(..) => 7,
             Self::Pin(..) => 8,
             Self::Settings { .. } => 10,
@@ -79,7 +81,7 @@ impl Act {
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::Edit(_, _, mentions) => 5 + mentions.len(),
-            Self::Delete(seqs) => 1 + 4 * seqs.len(),
+            Self::Delete(seqs) | Self::Erase(seqs) => 1 + 4 * seqs.len(),
             _ => 3,
         }
     }
@@ -102,7 +104,9 @@ impl Act {
                 needs.targets.insert((item.room, *seq));
                 needs.reactions.push(((item.room, *seq), item.author));
             }
-            Self::Delete(seqs) => needs.targets.extend(seqs.iter().map(|(seq, _)| (item.room, *seq))),
+            Self::Delete(seqs) | Self::Erase(seqs) => {
+                needs.targets.extend(seqs.iter().map(|(seq, _)| (item.room, *seq)));
+            }
             Self::Settings { settings, .. } => {
                 needs.settings.insert(item.room);
                 needs.names.push(settings.name.clone());
@@ -120,7 +124,7 @@ impl Act {
                 facts.effects.extend(mentions.iter().map(|user| Effect::Mention(key(*target), *user)));
                 return rewritten;
             }
-            Self::Delete(tombstones) => {
+            Self::Delete(tombstones) | Self::Erase(tombstones) => {
                 for (target, payload) in tombstones {
                     rewrite(facts, item, *target, TOMBSTONE_KIND, payload, time);
                 }
@@ -194,6 +198,11 @@ impl Amend {
     /// Why it is not done, if it is not; always on fresh rows.
     pub(super) fn check(&self, facts: &Facts, item: &Item, now: Millis) -> Option<Decision> {
         let refuse = |code| Some(Decision::Refuse(code));
+        let target = |seq: &Seq| facts.targets.get(&(item.room, *seq)).filter(|target| target.is_message());
+        if let Act::Erase(seqs) = &self.act {
+            let is_theirs = |seq: &Seq| target(seq).is_some_and(|target| target.author == item.author);
+            return if seqs.iter().all(|(seq, _)| is_theirs(seq)) { None } else { refuse(RejectCode::UnknownMessage) };
+        }
         let membership = facts.membership(item.room, item.author);
         if let Err(code) = access::check_post(membership, now) {
             return refuse(code);
@@ -205,13 +214,14 @@ impl Amend {
             return refuse(RejectCode::Forbidden);
         }
         let rank = membership.map_or(u8::MAX, |membership| access::rank(membership.role, self.server_role));
-        let target = |seq: &Seq| facts.targets.get(&(item.room, *seq)).filter(|target| target.is_message());
         match &self.act {
             Act::Edit(seq, ..) => match target(seq) {
                 None => refuse(RejectCode::UnknownMessage),
                 Some(target) if target.author != item.author => refuse(RejectCode::Forbidden),
                 Some(_) => None,
             },
+            // Decided above: they may have left.
+            Act::Erase(_) => None,
             Act::Delete(seqs) => {
                 let may = |author: UserId| author == item.author || access::has_right(rank, Right::Moderate);
                 let refusal = |(seq, _): &(Seq, Bytes)| match target(seq) {

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use super::{Indexed, Step, place};
 use crate::core::Core;
-use crate::core::store::Result;
+use crate::core::store::{Result, Store};
 use crate::lifecycle::Lifecycle;
 
 /// Rooms that are remembered one by one; past that all are looked through.
@@ -57,7 +57,7 @@ impl Fresh {
 pub async fn follow(core: Arc<Core>, fresh: Arc<Fresh>, lifecycle: Lifecycle) {
     let mut rooms = None;
     loop {
-        let wait = match core.bring_index_on(rooms, &lifecycle).await {
+        let wait = match bring_on(&*core.store, rooms, || lifecycle.is_draining()).await {
             Ok(()) => FOLLOW_EVERY,
             Err(error) => {
                 core.unavailable(&error);
@@ -78,25 +78,26 @@ pub async fn follow(core: Arc<Core>, fresh: Arc<Fresh>, lifecycle: Lifecycle) {
     }
 }
 
-impl Core {
-    /// Brings the index of these rooms up to their logs; of all that are behind if none are named.
-    async fn bring_index_on(&self, rooms: Option<Vec<RoomId>>, lifecycle: &Lifecycle) -> Result<()> {
-        for mut progress in self.store.index_behind(rooms).await? {
-            while !lifecycle.is_draining() {
-                let page = self.store.read(progress.room, UserId::NONE, progress.indexed, PAGE_ITEMS_MAX).await?;
-                let Some(page) = page.filter(|page| page.state.incarnation == progress.incarnation) else { break };
-                progress.first_seq = page.state.first_seq;
-                let to = page.entries.last().map_or(progress.indexed, |entry| entry.seq);
-                let step = Step { from: progress, to, changes: changes(progress.room, &page.entries) };
-                self.store.index(step).await?;
-                progress.indexed = to;
-                if page.entries.is_empty() || to >= page.state.head {
-                    break;
-                }
+/// Brings the index of these rooms up to their logs, of all that are behind if none are named, unless it is to stop.
+///
+/// # Errors
+/// Those of the store.
+pub async fn bring_on(store: &dyn Store, rooms: Option<Vec<RoomId>>, is_to_stop: impl Fn() -> bool) -> Result<()> {
+    for mut progress in store.index_behind(rooms).await? {
+        while !is_to_stop() {
+            let page = store.read(progress.room, UserId::NONE, progress.indexed, PAGE_ITEMS_MAX).await?;
+            let Some(page) = page.filter(|page| page.state.incarnation == progress.incarnation) else { break };
+            progress.first_seq = page.state.first_seq;
+            let to = page.entries.last().map_or(progress.indexed, |entry| entry.seq);
+            let step = Step { from: progress, to, changes: changes(progress.room, &page.entries) };
+            store.index(step).await?;
+            progress.indexed = to;
+            if page.entries.is_empty() || to >= page.state.head {
+                break;
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// What entries change for the index, each message once as it reads at last.

@@ -16,6 +16,7 @@ const COMMIT_JOBS_MAX: usize = 64;
 
 enum Task {
     Write(WriteJob),
+    Compact(oneshot::Sender<Result<bool>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -52,6 +53,14 @@ impl Writer {
         }
     }
 
+    /// Writes the file anew, merges the WAL into it and empties that. `secure_delete` alone does not do it: a page that
+    /// is put together anew keeps pieces of earlier rows in its gap. `false`: somebody reads an older state.
+    pub(super) async fn compact(&self) -> Result<bool> {
+        let (answer, answered) = oneshot::channel();
+        self.tasks.send(Task::Compact(answer)).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+
     /// Runs a job; what it returns is durable.
     pub(super) async fn run<T, F>(&self, work: F) -> Result<T>
     where
@@ -78,11 +87,15 @@ fn write_all(mut connection: Connection, mut waiting: mpsc::Receiver<Task>) {
     while closing.is_none()
         && let Some(first) = waiting.blocking_recv()
     {
-        let mut jobs = Vec::with_capacity(1);
+        let (mut jobs, mut compacting) = (Vec::with_capacity(1), None);
         let mut next = Some(first);
         while let Some(task) = next {
             match task {
                 Task::Write(job) => jobs.push(job),
+                Task::Compact(answer) => {
+                    compacting = Some(answer);
+                    break;
+                }
                 Task::Close(answer) => {
                     closing = Some(answer);
                     break;
@@ -95,16 +108,24 @@ fn write_all(mut connection: Connection, mut waiting: mpsc::Receiver<Task>) {
         for tell in done {
             tell(failure.clone());
         }
+        if let Some(answer) = compacting {
+            let compacted = connection.execute_batch("VACUUM").map_err(Error::from);
+            let _ = answer.send(compacted.and_then(|()| merge(&connection)));
+        }
     }
     let Some(answer) = closing else { return };
     waiting.close();
-    let merged = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
-    if let Err(error) = merged {
+    if let Err(error) = merge(&connection) {
         // Nothing is lost: the next start merges it.
         tracing::warn!(%error, "the store's WAL could not be merged");
     }
     drop(connection);
     let _ = answer.send(());
+}
+
+fn merge(connection: &Connection) -> Result<bool> {
+    let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    Ok(busy == 0)
 }
 
 /// All of it is durable, or none of it, and every caller is told the first reason.

@@ -178,3 +178,12 @@ CREATE TABLE unappended (
     time_ms   bigint NOT NULL,
     PRIMARY KEY (room, author, client_id)
 );
+
+-- The planner keeps the most common values of a column in a table of its own: words and names of people are not to be
+-- left there when they are erased.
+ALTER TABLE users ALTER username SET STATISTICS 0, ALTER display_name SET STATISTICS 0, ALTER password_hash SET STATISTICS 0;
+ALTER TABLE devices ALTER name SET STATISTICS 0;
+ALTER TABLE entries ALTER payload SET STATISTICS 0;
+ALTER TABLE entry_revisions ALTER payload SET STATISTICS 0;
+ALTER TABLE unappended ALTER detail SET STATISTICS 0, ALTER note SET STATISTICS 0, ALTER payload SET STATISTICS 0;
+ALTER TABLE search ALTER words SET STATISTICS 0;

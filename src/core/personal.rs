@@ -1,0 +1,309 @@
+//! What is held on a person: given out as an archive, or taken away. For operators, beside a running server: entries
+//! come and go through the store's own transactions, so readers are told as of any deletion.
+
+use confab_protocol::codec::{decode_entry, encode_entry};
+use confab_protocol::limits::{DELETE_MAX, PAGE_ITEMS_MAX};
+use confab_protocol::model::{
+    ClientId, DisplayName, Entry, EntryContent, Envelope, MembershipChange, Reason, RoomId, RoomKind, RoomRole,
+    Sanction, Seq, ServerRole, UserId, Username,
+};
+use serde_json::{Value, json};
+
+use super::append::{Act, Amend, Change, Decision, Item, Order};
+use super::search::index;
+use super::store::{Error, Held, Result, Scrub, Store, User};
+use crate::clock::Clock;
+
+/// Shown where a name stood.
+const ERASED: &str = "erased";
+/// Whoever is still connected may write meanwhile: the rooms are looked through until nothing is found.
+const PASSES_MAX: u32 = 5;
+
+/// What an erasure found, or a rehearsal of it would have.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Erased {
+    pub rooms: u64,
+    pub messages: u64,
+    /// Entries that name them: comings and goings, and sanctions with their reasons.
+    pub names: u64,
+    /// Rooms that they were in until now.
+    pub left: u64,
+    pub held: Held,
+}
+
+/// What an entry of a room has of a person.
+enum Trace {
+    /// They said it.
+    Message,
+    /// They said something that was deleted; its digest and earlier texts may be there.
+    Tombstone,
+    /// It names them, and reads like this without.
+    Name(EntryContent),
+}
+
+fn trace(entry: &Entry, user: UserId) -> Option<Trace> {
+    let erased = || DisplayName::parse(ERASED).ok();
+    match &entry.content {
+        EntryContent::Message(_) if entry.author == user => Some(Trace::Message),
+        EntryContent::Tombstone { .. } if entry.author == user => Some(Trace::Tombstone),
+        EntryContent::Membership { user: whose, change, role, display_name }
+            if *whose == user && display_name.as_str() != ERASED =>
+        {
+            let display_name = erased()?;
+            Some(Trace::Name(EntryContent::Membership { user, change: *change, role: *role, display_name }))
+        }
+        EntryContent::Sanction(sanction) if sanction.user == user && !sanction.reason.as_str().is_empty() => {
+            let reason = Reason::parse("").ok()?;
+            Some(Trace::Name(EntryContent::Sanction(Sanction { reason, ..sanction.clone() })))
+        }
+        _ => None,
+    }
+}
+
+/// All entries of a room, page by page.
+async fn each_page(
+    store: &dyn Store,
+    room: RoomId,
+    mut on_page: impl AsyncFnMut(Vec<(Envelope, Entry)>) -> Result<()>,
+) -> Result<()> {
+    let mut after = Seq(0);
+    loop {
+        let Some(page) = store.read(room, UserId::NONE, after, PAGE_ITEMS_MAX).await? else { return Ok(()) };
+        let Some(last) = page.entries.last().map(|entry| entry.seq) else { return Ok(()) };
+        let decode = |entry: Envelope| {
+            let decoded = decode_entry(&entry.payload);
+            let what = || Error::Corrupt(format!("entry {} of room {room} cannot be read", entry.seq.0));
+            decoded.map_err(|_| what()).map(|decoded| (entry, decoded))
+        };
+        on_page(page.entries.into_iter().map(decode).collect::<Result<_>>()?).await?;
+        after = last;
+    }
+}
+
+/// Gives everything that is held on somebody, one JSON object at a time.
+///
+/// # Errors
+/// Those of the store, and of whoever takes it.
+pub async fn export(store: &dyn Store, user: &User, give: &mut impl FnMut(Value) -> Result<()>) -> Result<()> {
+    let User { id, username, display_name, role, created, .. } = user;
+    give(json!({
+        "kind": "account", "id": id.to_string(), "username": username.as_str(), "displayName": display_name.as_str(),
+        "role": format!("{role:?}"), "createdMs": created.0,
+    }))?;
+    for record in store.personal_records(*id).await? {
+        give(record)?;
+    }
+    for room in store.rooms_ever(*id).await? {
+        let Some(seen) = store.room(room, *id).await? else { continue };
+        give(json!({
+            "kind": "room", "id": room.to_string(), "name": seen.name, "roomKind": format!("{:?}", seen.kind),
+            "role": seen.role.map(|role| format!("{role:?}")), "readSeq": seen.read_seq.0,
+        }))?;
+        let mut records = Vec::new();
+        each_page(store, room, async |page| {
+            for (envelope, entry) in page {
+                if entry.author != *id && trace(&entry, *id).is_none() {
+                    continue;
+                }
+                let mut earlier = Vec::new();
+                if envelope.rev > 0 && entry.author == *id {
+                    for revision in store.revisions(room, envelope.seq).await? {
+                        earlier.extend(decode_entry(&revision.payload).ok().map(|entry| describe(&entry.content)));
+                    }
+                }
+                records.push(json!({
+                    "kind": "entry", "room": room.to_string(), "seq": envelope.seq.0, "timeMs": envelope.time.0,
+                    "author": entry.author.to_string(), "content": describe(&entry.content), "earlier": earlier,
+                }));
+            }
+            records.drain(..).try_for_each(&mut *give)
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// What an entry says, in the words of the schema.
+fn describe(content: &EntryContent) -> Value {
+    match content {
+        EntryContent::Message(message) => json!({
+            "message": message.body.as_str(), "replyTo": message.reply_to.map(|seq| seq.0),
+            "mentions": message.mentions.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        }),
+        EntryContent::RoomCreated { name, topic } => {
+            json!({ "roomCreated": { "name": name.as_str(), "topic": topic.as_str() } })
+        }
+        EntryContent::Settings(settings) => {
+            json!({ "roomSettings": { "name": settings.name.as_str(), "topic": settings.topic.as_str() } })
+        }
+        EntryContent::Membership { user, change, role, display_name } => json!({ "membership": {
+            "user": user.to_string(), "change": format!("{change:?}"), "role": format!("{role:?}"),
+            "displayName": display_name.as_str(),
+        } }),
+        EntryContent::Sanction(sanction) => json!({ "sanction": {
+            "user": sanction.user.to_string(), "kind": format!("{:?}", sanction.kind),
+            "untilMs": sanction.until.map(|until| until.0), "reason": sanction.reason.as_str(),
+        } }),
+        EntryContent::Reaction { seq, emoji, removed } => {
+            json!({ "reaction": { "seq": seq.0, "emoji": emoji.as_str(), "removed": removed } })
+        }
+        EntryContent::Edit(seq) => json!({ "edit": seq.0 }),
+        EntryContent::Deletion { seqs, .. } => json!({ "deletion": seqs.iter().map(|seq| seq.0).collect::<Vec<_>>() }),
+        EntryContent::Pin { seq, removed } => json!({ "pin": { "seq": seq.0, "removed": removed } }),
+        EntryContent::Tombstone { .. } => json!({ "tombstone": {} }),
+        EntryContent::SelfNote(note) => json!({ "selfNote": format!("{note:?}") }),
+        EntryContent::Void | EntryContent::Unknown => json!({}),
+    }
+}
+
+/// What was held for review or refused, as an object of an archive.
+#[must_use]
+pub fn unappended(room: RoomId, time_ms: u64, code: i64, detail: &str, payload: &[u8]) -> Value {
+    let content = decode_entry(&bytes::Bytes::copy_from_slice(payload)).ok().map(|entry| describe(&entry.content));
+    json!({
+        "kind": if code == 0 { "held" } else { "refused" }, "room": room.to_string(), "timeMs": time_ms, "code": code,
+        "detail": detail, "content": content,
+    })
+}
+
+/// Counts what [`erase`] would take away.
+///
+/// # Errors
+/// Those of the store.
+pub async fn rehearse(store: &dyn Store, user: &User) -> Result<Erased> {
+    let mut found = Erased { held: store.count_held(user.id).await?, ..Erased::default() };
+    for room in store.rooms_ever(user.id).await? {
+        found.rooms += 1;
+        found.left += u64::from(is_left(store, room, user.id).await?);
+        each_page(store, room, async |page| {
+            for (_, entry) in page {
+                match trace(&entry, user.id) {
+                    Some(Trace::Message) => found.messages += 1,
+                    Some(Trace::Name(_)) => found.names += 1,
+                    Some(Trace::Tombstone) | None => {}
+                }
+            }
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(found)
+}
+
+/// Whether it is a room that one goes out of, and they are in it.
+async fn is_left(store: &dyn Store, room: RoomId, user: UserId) -> Result<bool> {
+    let room = store.room(room, user).await?;
+    Ok(room.is_some_and(|room| room.role.is_some() && matches!(room.kind, RoomKind::Channel | RoomKind::Private)))
+}
+
+/// Takes away what is held on somebody: their login at once, then what they said, room by room, then their name. It may
+/// be broken off and begun again. `tell` is told after each room.
+///
+/// # Errors
+/// Those of the store.
+pub async fn erase(store: &dyn Store, clock: &dyn Clock, user: &User, tell: &mut impl FnMut(Erased)) -> Result<Erased> {
+    let mut erased = Erased { held: store.count_held(user.id).await?, ..Erased::default() };
+    store.lock_account(user.id).await?;
+    let rooms = store.rooms_ever(user.id).await?;
+    for pass in 0..PASSES_MAX {
+        let before = (erased.messages, erased.names);
+        for room in rooms.iter().filter(|room| **room != user.self_room) {
+            if pass == 0 {
+                erased.rooms += 1;
+                erased.left += u64::from(leave(store, clock, *room, user).await?);
+            }
+            erase_room(store, clock, *room, user, &mut erased).await?;
+            tell(erased);
+        }
+        if (erased.messages, erased.names) == before {
+            break;
+        }
+    }
+    // A server that runs follows by itself, but not at once.
+    index::bring_on(store, Some(rooms), || false).await?;
+    let name = format!("erased-{:x}", user.id.as_u128() as u64);
+    let (Ok(username), Ok(display_name)) = (Username::parse(&name), DisplayName::parse(ERASED)) else {
+        return Err(Error::Corrupt(format!("{name} cannot be a name")));
+    };
+    store.erase_account(user.id, user.self_room, username, display_name).await?;
+    Ok(erased)
+}
+
+async fn leave(store: &dyn Store, clock: &dyn Clock, room: RoomId, user: &User) -> Result<bool> {
+    if !is_left(store, room, user.id).await? {
+        return Ok(false);
+    }
+    let Ok(display_name) = DisplayName::parse(ERASED) else { return Ok(false) };
+    let change = MembershipChange::Left;
+    let content = EntryContent::Membership { user: user.id, change, role: RoomRole::Member, display_name };
+    append(store, clock, room, user.id, content, Change::Leave).await
+}
+
+async fn append(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    room: RoomId,
+    author: UserId,
+    content: EntryContent,
+    change: Change,
+) -> Result<bool> {
+    let client_id = ClientId::new(clock.now(), clock.random());
+    let payload = encode_entry(&Entry { author, client_id, content });
+    let (digest, order) = ([0; 16], Order::none());
+    let item = Item {
+        room,
+        author,
+        client_id,
+        digest,
+        payload,
+        altered: false,
+        change,
+        acl_version: 0,
+        order,
+        then: Vec::new(),
+    };
+    let decided = store.append(vec![item], clock.now()).await?;
+    Ok(decided.iter().any(|decided| matches!(decided.decision, Decision::Append { .. })))
+}
+
+async fn erase_room(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    room: RoomId,
+    user: &User,
+    erased: &mut Erased,
+) -> Result<()> {
+    each_page(store, room, async |page| {
+        let (mut said, mut scrub) = (Vec::new(), Scrub::default());
+        for (envelope, entry) in page {
+            match trace(&entry, user.id) {
+                Some(Trace::Message) => {
+                    let content = EntryContent::Tombstone { by_moderator: false };
+                    said.push((envelope.seq, encode_entry(&Entry { content, ..entry })));
+                    scrub.said.push(envelope.seq);
+                }
+                Some(Trace::Tombstone) => scrub.said.push(envelope.seq),
+                Some(Trace::Name(content)) => {
+                    scrub.rewritten.push((envelope, encode_entry(&Entry { content, ..entry })));
+                }
+                None => {}
+            }
+        }
+        for some in said.chunks(DELETE_MAX) {
+            let content =
+                EntryContent::Deletion { seqs: some.iter().map(|(seq, _)| *seq).collect(), by_moderator: false };
+            let amend = Amend { server_role: ServerRole::User, act: Act::Erase(some.to_vec()) };
+            // What was deleted by somebody else meanwhile is found as a tombstone by the next pass.
+            if append(store, clock, room, user.id, content, Change::Amend(Box::new(amend))).await? {
+                erased.messages += some.len() as u64;
+            }
+        }
+        erased.names += scrub.rewritten.len() as u64;
+        if !scrub.said.is_empty() || !scrub.rewritten.is_empty() {
+            store.scrub(room, scrub).await?;
+        }
+        Ok(())
+    })
+    .await
+}

@@ -1,0 +1,129 @@
+//! What is held on a person, and how it goes.
+
+use confab_protocol::model::{DisplayName, RoomId, UserId, Username};
+use deadpool_postgres::Client;
+use serde_json::{Value, json};
+use tokio_postgres::types::ToSql;
+
+use super::rows::{Stored, get, plain};
+use crate::core::personal::unappended;
+use crate::core::store::{Held, Result, Scrub};
+
+/// Tables that words of people stand in.
+pub(super) const COMPACT: &str = "VACUUM (FULL, ANALYZE) users, devices, refresh_tokens, members, rooms, entries, \
+     entry_revisions, reactions, mentions, invites, unappended, search, search_progress";
+
+pub(super) async fn rooms_ever(client: &mut Client, user: UserId) -> Result<Vec<RoomId>> {
+    let statement = client.prepare_cached("SELECT room FROM members WHERE user_id = $1 ORDER BY room").await?;
+    client.query(&statement, &[&user.sql()]).await?.iter().map(|row| get(row, 0)).collect()
+}
+
+pub(super) async fn records(client: &mut Client, user: UserId) -> Result<Vec<Value>> {
+    let mut records = Vec::new();
+    let rows = async |sql: &str| {
+        let statement = client.prepare_cached(sql).await?;
+        Result::Ok(client.query(&statement, &[&user.sql()]).await?)
+    };
+    for row in rows("SELECT name, active, created_ms FROM devices WHERE user_id = $1").await? {
+        let (name, active, created): (String, bool, i64) = (plain(&row, 0)?, plain(&row, 1)?, plain(&row, 2)?);
+        records.push(json!({ "kind": "device", "name": name, "active": active, "createdMs": created }));
+    }
+    for row in rows("SELECT room, seq, emoji FROM reactions WHERE user_id = $1").await? {
+        let (room, seq, emoji): (RoomId, i64, String) = (get(&row, 0)?, plain(&row, 1)?, plain(&row, 2)?);
+        records.push(json!({ "kind": "reaction", "room": room.to_string(), "seq": seq, "emoji": emoji }));
+    }
+    for row in rows("SELECT room, time_ms, code, detail, payload FROM unappended WHERE author = $1").await? {
+        let (room, time, code): (RoomId, i64, i32) = (get(&row, 0)?, plain(&row, 1)?, plain(&row, 2)?);
+        let (detail, payload): (String, Vec<u8>) = (plain(&row, 3)?, plain(&row, 4)?);
+        records.push(unappended(room, time.cast_unsigned(), code.into(), &detail, &payload));
+    }
+    Ok(records)
+}
+
+pub(super) async fn count_held(client: &mut Client, user: UserId) -> Result<Held> {
+    const COUNT: &str = "SELECT (SELECT count(*) FROM devices WHERE user_id = $1),
+         (SELECT count(*) FROM reactions WHERE user_id = $1), (SELECT count(*) FROM mentions WHERE user_id = $1),
+         (SELECT count(*) FROM unappended WHERE author = $1), (SELECT count(*) FROM invites WHERE author = $1)";
+    let statement = client.prepare_cached(COUNT).await?;
+    let row = client.query_one(&statement, &[&user.sql()]).await?;
+    let count = |index| Result::Ok(plain::<i64>(&row, index)?.cast_unsigned());
+    Ok(Held {
+        devices: count(0)?,
+        reactions: count(1)?,
+        mentions: count(2)?,
+        unappended: count(3)?,
+        invites: count(4)?,
+    })
+}
+
+const LOCK: [&str; 3] = [
+    "UPDATE users SET password_hash = NULL, token_version = token_version + 1 WHERE id = $1",
+    "UPDATE devices SET active = false WHERE user_id = $1",
+    "DELETE FROM refresh_tokens WHERE user_id = $1",
+];
+
+pub(super) async fn lock_account(client: &mut Client, user: UserId) -> Result<()> {
+    let transaction = client.transaction().await?;
+    for sql in LOCK {
+        let statement = transaction.prepare_cached(sql).await?;
+        transaction.execute(&statement, &[&user.sql()]).await?;
+    }
+    Ok(transaction.commit().await?)
+}
+
+pub(super) async fn scrub(client: &mut Client, room: RoomId, scrub: Scrub) -> Result<()> {
+    let room = room.sql();
+    let said: Vec<i64> = scrub.said.iter().map(|seq| seq.sql()).collect();
+    let seqs: Vec<i64> = scrub.rewritten.iter().map(|(entry, _)| entry.seq.sql()).collect();
+    let payloads: Vec<&[u8]> = scrub.rewritten.iter().map(|(_, payload)| &**payload).collect();
+    let transaction = client.transaction().await?;
+    let run = async |sql: &str, params: &[&(dyn ToSql + Sync)]| {
+        let statement = transaction.prepare_cached(sql).await?;
+        Result::Ok(transaction.execute(&statement, params).await?)
+    };
+    run("DELETE FROM entry_revisions WHERE room = $1 AND seq = ANY ($2::bigint[])", &[&room, &said]).await?;
+    // A digest tells whether somebody said a text that can be guessed.
+    run(
+        "UPDATE entries SET digest = decode(repeat('00', 16), 'hex') WHERE room = $1 AND seq = ANY ($2::bigint[])",
+        &[&room, &said],
+    )
+    .await?;
+    run(
+        "UPDATE entries e SET payload = u.payload, rev = e.rev + 1
+         FROM unnest($2::bigint[], $3::bytea[]) u (seq, payload) WHERE e.room = $1 AND e.seq = u.seq",
+        &[&room, &seqs, &payloads],
+    )
+    .await?;
+    Ok(transaction.commit().await?)
+}
+
+pub(super) async fn erase_account(
+    client: &mut Client,
+    user: UserId,
+    self_room: RoomId,
+    username: Username,
+    display_name: DisplayName,
+) -> Result<()> {
+    let transaction = client.transaction().await?;
+    let run = async |sql: &str, params: &[&(dyn ToSql + Sync)]| {
+        let statement = transaction.prepare_cached(sql).await?;
+        Result::Ok(transaction.execute(&statement, params).await?)
+    };
+    for sql in LOCK {
+        run(sql, &[&user.sql()]).await?;
+    }
+    for sql in [
+        "DELETE FROM devices WHERE user_id = $1",
+        "DELETE FROM reactions WHERE user_id = $1",
+        "DELETE FROM mentions WHERE user_id = $1",
+        "DELETE FROM unappended WHERE author = $1",
+        "DELETE FROM invites WHERE author = $1",
+    ] {
+        run(sql, &[&user.sql()]).await?;
+    }
+    run("DELETE FROM entries WHERE room = $1", &[&self_room.sql()]).await?;
+    run("UPDATE rooms SET first_seq = head + 1 WHERE id = $1", &[&self_room.sql()]).await?;
+    let names: [&(dyn ToSql + Sync); 3] = [&user.sql(), &username.as_str(), &display_name.as_str()];
+    run("UPDATE users SET username = $2, display_name = $3, role = 4 WHERE id = $1", &names).await?;
+    Ok(transaction.commit().await?)
+}

@@ -1,0 +1,122 @@
+//! What is held on a person, and how it goes.
+
+use confab_protocol::model::{DisplayName, Envelope, RoomId, Seq, UserId, Username};
+use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::{Value, json};
+
+use super::logs::checksum;
+use super::rows::{Sql, get};
+use crate::core::store::{Held, Result, Scrub};
+
+pub(super) fn rooms_ever(connection: &Connection, user: UserId) -> Result<Vec<RoomId>> {
+    let mut statement = connection.prepare_cached("SELECT room FROM members WHERE user = ? ORDER BY room")?;
+    Ok(statement.query_map([Sql(user)], |row| get(row, 0))?.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn records(connection: &Connection, user: UserId) -> Result<Vec<Value>> {
+    let mut records = Vec::new();
+    let mut devices = connection.prepare_cached("SELECT name, active, created_ms FROM devices WHERE user = ?")?;
+    let device = |row: &rusqlite::Row<'_>| {
+        let (name, active, created): (String, bool, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(json!({ "kind": "device", "name": name, "active": active, "createdMs": created }))
+    };
+    for record in devices.query_map([Sql(user)], device)? {
+        records.push(record?);
+    }
+    let mut reactions = connection.prepare_cached("SELECT room, seq, emoji FROM reactions WHERE user = ?")?;
+    let reaction = |row: &rusqlite::Row<'_>| {
+        let (room, seq, emoji): (RoomId, i64, String) = (get(row, 0)?, row.get(1)?, row.get(2)?);
+        Ok(json!({ "kind": "reaction", "room": room.to_string(), "seq": seq, "emoji": emoji }))
+    };
+    for record in reactions.query_map([Sql(user)], reaction)? {
+        records.push(record?);
+    }
+    let mut held =
+        connection.prepare_cached("SELECT room, time_ms, code, detail, payload FROM unappended WHERE author = ?")?;
+    let case = |row: &rusqlite::Row<'_>| {
+        let (room, time, code): (RoomId, i64, i64) = (get(row, 0)?, row.get(1)?, row.get(2)?);
+        let (detail, payload): (String, Vec<u8>) = (row.get(3)?, row.get(4)?);
+        Ok(crate::core::personal::unappended(room, time.cast_unsigned(), code, &detail, &payload))
+    };
+    for record in held.query_map([Sql(user)], case)? {
+        records.push(record?);
+    }
+    Ok(records)
+}
+
+pub(super) fn count_held(connection: &Connection, user: UserId) -> Result<Held> {
+    let count = |sql: &str| -> Result<u64> {
+        Ok(connection.prepare_cached(sql)?.query_row([Sql(user)], |row| row.get::<_, i64>(0))?.cast_unsigned())
+    };
+    Ok(Held {
+        devices: count("SELECT count(*) FROM devices WHERE user = ?")?,
+        reactions: count("SELECT count(*) FROM reactions WHERE user = ?")?,
+        mentions: count("SELECT count(*) FROM mentions WHERE user = ?")?,
+        unappended: count("SELECT count(*) FROM unappended WHERE author = ?")?,
+        invites: count("SELECT count(*) FROM invites WHERE author = ?")?,
+    })
+}
+
+pub(super) fn lock_account(connection: &Connection, user: UserId) -> Result<()> {
+    for sql in [
+        "UPDATE users SET password_hash = NULL, token_version = token_version + 1 WHERE id = ?",
+        "UPDATE devices SET active = 0 WHERE user = ?",
+        "DELETE FROM refresh_tokens WHERE user = ?",
+    ] {
+        connection.prepare_cached(sql)?.execute([Sql(user)])?;
+    }
+    Ok(())
+}
+
+pub(super) fn scrub(connection: &Connection, room: RoomId, scrub: Scrub) -> Result<()> {
+    for seq in scrub.said {
+        let key = params![Sql(room), Sql(seq)];
+        connection.prepare_cached("DELETE FROM entry_revisions WHERE room = ? AND seq = ?")?.execute(key)?;
+        // A digest tells whether somebody said a text that can be guessed.
+        connection
+            .prepare_cached("UPDATE entries SET digest = zeroblob(16) WHERE room = ? AND seq = ?")?
+            .execute(key)?;
+    }
+    for (Envelope { seq, .. }, payload) in scrub.rewritten {
+        rewrite(connection, room, seq, &payload)?;
+    }
+    Ok(())
+}
+
+fn rewrite(connection: &Connection, room: RoomId, seq: Seq, payload: &[u8]) -> Result<()> {
+    let stands = connection
+        .prepare_cached("SELECT time_ms, rev, kind FROM entries WHERE room = ? AND seq = ?")?
+        .query_row(params![Sql(room), Sql(seq)], |row| Ok((get(row, 0)?, row.get::<_, u32>(1)?, row.get::<_, u8>(2)?)))
+        .optional()?;
+    let Some((time, rev, kind)) = stands else { return Ok(()) };
+    let sum = checksum(room, seq, time, rev + 1, kind, payload);
+    connection
+        .prepare_cached("UPDATE entries SET payload = ?3, rev = ?4, checksum = ?5 WHERE room = ?1 AND seq = ?2")?
+        .execute(params![Sql(room), Sql(seq), payload, rev + 1, sum])?;
+    Ok(())
+}
+
+pub(super) fn erase_account(
+    connection: &Connection,
+    user: UserId,
+    self_room: RoomId,
+    username: Username,
+    display_name: DisplayName,
+) -> Result<()> {
+    lock_account(connection, user)?;
+    for sql in [
+        "DELETE FROM devices WHERE user = ?",
+        "DELETE FROM reactions WHERE user = ?",
+        "DELETE FROM mentions WHERE user = ?",
+        "DELETE FROM unappended WHERE author = ?",
+        "DELETE FROM invites WHERE author = ?",
+    ] {
+        connection.prepare_cached(sql)?.execute([Sql(user)])?;
+    }
+    connection.prepare_cached("DELETE FROM entries WHERE room = ?")?.execute([Sql(self_room)])?;
+    connection.prepare_cached("UPDATE rooms SET first_seq = head + 1 WHERE id = ?")?.execute([Sql(self_room)])?;
+    connection
+        .prepare_cached("UPDATE users SET username = ?2, display_name = ?3, role = 4 WHERE id = ?1")?
+        .execute(params![Sql(user), username.as_str(), display_name.as_str()])?;
+    Ok(())
+}
