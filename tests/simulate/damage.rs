@@ -63,7 +63,7 @@ type Truth = Vec<(Room, BTreeMap<Seq, String>)>;
 /// Damages a database so many times, each time the good one.
 pub async fn run(seed: u64, count: usize, deadline: Instant) -> Toll {
     let mut rng = Rng::new(seed);
-    let mut stage = Stage::set(Kind::Sqlite, false, 1).await;
+    let mut stage = Stage::set(Kind::Sqlite, false, false, 1).await;
     let people = stage.invite(&["author".to_owned(), "reader".to_owned()]);
     let truth = fill(&stage, &people, &mut rng).await;
     stage.drain();

@@ -28,6 +28,8 @@ pub struct Outcome {
     pub recoveries: Vec<Duration>,
     /// That an author waited for the answer to one message, resends and all.
     pub longest_wait: Duration,
+    /// From the first to the last time of messages, as the server's clock has it.
+    pub clock_span: Duration,
 }
 
 impl Outcome {
@@ -45,6 +47,7 @@ impl Outcome {
         self.reconnections += other.reconnections;
         self.recoveries.extend(other.recoveries);
         self.longest_wait = self.longest_wait.max(other.longest_wait);
+        self.clock_span = self.clock_span.max(other.clock_span);
     }
 
     /// What of the judgement goes into the figures.
@@ -84,6 +87,12 @@ impl fmt::Display for Outcome {
 impl Outcome {
     /// What was under way at one of these times, and how long authors waited.
     pub fn timed(&mut self, history: &History, faults: &[u64]) {
+        let times = history
+            .events
+            .iter()
+            .filter_map(|event| if let Event::Acked(acked) = event { Some(acked.time_ms) } else { None });
+        let (first, last) = times.fold((u64::MAX, 0), |(first, last), time| (first.min(time), last.max(time)));
+        self.clock_span = Duration::from_millis(last.saturating_sub(first));
         let mut sent = BTreeMap::new();
         for event in &history.events {
             match event {

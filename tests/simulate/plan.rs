@@ -40,6 +40,8 @@ pub enum Fault {
     Drain,
     /// SIGTERM while the database is down.
     DrainWithoutDatabase,
+    /// The server's wall clock jumps, forward and back.
+    ClockJumps,
     /// Peers that stop reading, or never say anything.
     StuckPeers,
 }
@@ -105,7 +107,8 @@ impl Play {
     async fn open(plan: Plan) -> Self {
         let mut rng = Rng::new(plan.seed);
         let needs_proxy = plan.faults.iter().any(|fault| matches!(fault, Fault::CommitLost | Fault::CommitLostForLong));
-        let mut stage = Stage::set(plan.kind, needs_proxy, rng.between(1, 2)).await;
+        let has_false_clock = plan.faults.contains(&Fault::ClockJumps);
+        let mut stage = Stage::set(plan.kind, needs_proxy, has_false_clock, rng.between(1, 2)).await;
         if plan.is_careless {
             stage.make_careless();
         }
@@ -235,6 +238,11 @@ impl Play {
                 let back = self.scene.recorder.now();
                 self.stage.serve();
                 return back;
+            }
+            Fault::ClockJumps => {
+                self.scene.watch();
+                // Not before the tokens were made.
+                self.stage.set_clock(self.rng.below(7_200));
             }
             Fault::CommitLost | Fault::CommitLostForLong => self.cut(fault == Fault::CommitLostForLong).await,
             Fault::StuckPeers => {

@@ -98,6 +98,17 @@ async fn slow_and_half_open_peers_beside_the_load() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_clock_jumps() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let outcome = run(plan(kind, &[Fault::ClockJumps], 6)).await;
+        outcome.print(&format!("the clock jumps, {kind:?}"));
+        assert_eventful(&outcome);
+        assert_eq!(outcome.put_off, 0, "nobody has to notice: {outcome:?}");
+        assert!(outcome.clock_span > Duration::from_secs(60), "the clock went as always: {outcome:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_connections_one_client_id() {
     let (seed, deadline) = (seed(), Instant::now() + SHORT);
     for (kind, count) in [(Kind::Sqlite, 400), (Kind::Postgres, 200)] {
@@ -141,6 +152,8 @@ fn rows() -> Vec<Row> {
         row("the same, for long", Kind::Postgres, &[Fault::CommitLostForLong], some_of(postgres)),
         row("drain, SQLite", Kind::Sqlite, &[Fault::Drain], some_of(sqlite)),
         row("drain without a database", Kind::Postgres, &[Fault::DrainWithoutDatabase], some_of(postgres)),
+        row("the clock jumps, SQLite", Kind::Sqlite, &[Fault::ClockJumps], some_of(sqlite)),
+        row("the clock jumps, PostgreSQL", Kind::Postgres, &[Fault::ClockJumps], some_of(postgres)),
         row("stuck peers", Kind::Sqlite, &[Fault::StuckPeers], some_of(sqlite).div_ceil(4)),
         row(
             "one after the other, PostgreSQL",

@@ -1,7 +1,8 @@
 //! The server of a run with everything it stands on: a folder, a database perhaps, a proxy before it perhaps; and what
 //! can be done to it.
 
-use std::process::{Child, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use confab_client::Room;
@@ -33,11 +34,41 @@ pub struct Stage {
     pub server: Running,
     pub cluster: Option<Cluster>,
     pub proxy: Option<Proxy>,
+    clock: Option<FalseClock>,
+}
+
+/// A wall clock that can be set, by way of `libfaketime`. The monotonic clock goes on as it is.
+struct FalseClock {
+    file: PathBuf,
+}
+
+impl FalseClock {
+    fn new(place: &Place) -> Self {
+        let clock = Self { file: place.folder.path().join("clock") };
+        clock.set(0);
+        clock
+    }
+
+    /// So many seconds ahead of the true one.
+    fn set(&self, ahead: u64) {
+        let fresh = self.file.with_extension("new");
+        std::fs::write(&fresh, format!("+{ahead}s\n")).unwrap();
+        std::fs::rename(fresh, &self.file).unwrap();
+    }
+
+    fn put_on(&self, command: &mut Command) {
+        let library = Path::new("/usr/lib")
+            .join(format!("{}-linux-gnu", std::env::consts::ARCH))
+            .join("faketime/libfaketimeMT.so.1");
+        assert!(library.exists(), "{} is missing: apt-get install faketime", library.display());
+        command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &self.file);
+        command.envs([("FAKETIME_NO_CACHE", "1"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1"), ("DONT_FAKE_MONOTONIC", "1")]);
+    }
 }
 
 impl Stage {
     /// A new server with nothing in it. To its database it has this many connections that write.
-    pub async fn set(kind: Kind, is_behind_proxy: bool, writers: u64) -> Self {
+    pub async fn set(kind: Kind, is_behind_proxy: bool, has_false_clock: bool, writers: u64) -> Self {
         let cluster = (kind == Kind::Postgres).then(Cluster::start);
         let (mut keys, mut proxy) = (KEYS.to_owned(), None);
         if let Some(cluster) = &cluster {
@@ -52,8 +83,14 @@ impl Stage {
             keys.push_str(&format!("\nstore.url = \"{url}\"\nstore.writers = {writers}"));
         }
         let place = Place::with(&keys);
-        let server = place.serve();
-        Self { place, server, cluster, proxy }
+        let clock = has_false_clock.then(|| FalseClock::new(&place));
+        let server = serve(&place, clock.as_ref());
+        Self { place, server, cluster, proxy, clock }
+    }
+
+    /// The server's wall clock is so many seconds ahead from now on.
+    pub fn set_clock(&self, ahead: u64) {
+        self.clock.as_ref().expect("a false clock").set(ahead);
     }
 
     /// The database acknowledges what is not on its disk yet; the server is started anew with that.
@@ -111,7 +148,7 @@ impl Stage {
 
     /// The server comes back.
     pub fn serve(&mut self) {
-        self.server = self.place.serve();
+        self.server = serve(&self.place, self.clock.as_ref());
     }
 
     /// The server is there and nothing of it has panicked.
@@ -124,6 +161,14 @@ impl Stage {
     pub fn assert_sound(&self) {
         assert_calm(&self.place.err());
     }
+}
+
+fn serve(place: &Place, clock: Option<&FalseClock>) -> Running {
+    let mut command = place.command(&["serve"]);
+    if let Some(clock) = clock {
+        clock.put_on(&mut command);
+    }
+    place.serve_by(&mut command)
 }
 
 /// That a log tells of no panic.

@@ -23,7 +23,7 @@ const BATCH: u64 = 8;
 /// Has so many messages sent twice, unless time is up before.
 pub async fn run(seed: u64, kind: Kind, count: usize, deadline: Instant) -> Outcome {
     let mut rng = Rng::new(seed);
-    let mut stage = Stage::set(kind, false, 2).await;
+    let mut stage = Stage::set(kind, false, false, 2).await;
     let names = ["twin", "auditor"].map(str::to_owned);
     let people = stage.invite(&names);
     let failures = Failures::default();

@@ -58,6 +58,7 @@ pub(crate) fn test(layer: Option<&str>) -> Result<()> {
                 ("chromedriver", "chromium-driver"),
                 ("capnp", "capnproto"),
                 ("initdb", "postgresql"),
+                ("faketime", "faketime"),
             ])?;
             Cmd::cargo().args(["test", "--package", "confab"]).run()
         })?;
@@ -71,7 +72,7 @@ pub(crate) fn test(layer: Option<&str>) -> Result<()> {
 
 /// Every fault of the simulation, hundreds of times; `CONFAB_SIMULATE_...` in the environment shortens it.
 pub(crate) fn simulate(seed: Option<&str>) -> Result<()> {
-    shell::ensure_apt(&[("initdb", "postgresql")])?;
+    shell::ensure_apt(&[("initdb", "postgresql"), ("faketime", "faketime")])?;
     let cmd = Cmd::cargo().args(["test", "--package", "confab", "--test", "main", "--"]);
     let cmd = cmd.args(["--ignored", "--exact", "--nocapture", "simulate::runs::simulate"]);
     seed.into_iter().fold(cmd, |cmd, seed| cmd.env("CONFAB_SIMULATE_SEED", seed)).run()
