@@ -346,7 +346,7 @@ enum PresenceStatus {
   unspecified @0;        # as a request `online`; as news: is not here any more
   online @1;
   away @2;
-  invisible @3;          # not shown, nor counted
+  invisible @3;          # not shown, nor counted, nor told of as typing
 }
 
 struct Sync {
@@ -521,7 +521,8 @@ struct Ephemeral {
   room @0 :Id;
   union {
     typing @1 :TypingNow;
-    here @2 :List(Here);       # who came, went, or shows otherwise. Who drops out is gone after 15 s
+    here @2 :List(Here);       # who came, went, or shows otherwise. Who drops out is gone after 15 s; who leaves the room
+                               # or is put out of it is gone with the entry of it, and not told of here
     count @3 :UInt32;          # instead, where more than 100 connections follow the room: how many people they are
     missed @4 :Void;           # some news did not get through (of any room, if it names none): ask `whoIsHere` again
   }

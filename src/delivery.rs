@@ -47,6 +47,10 @@ impl Delivery for HubDelivery {
         Followers { connections, users }
     }
 
+    fn status(&self, session: SessionId) -> PresenceStatus {
+        self.0.status(session)
+    }
+
     fn set_status(&self, session: SessionId, status: PresenceStatus) -> Vec<RoomId> {
         self.0.set_status(session, status)
     }

@@ -5,9 +5,7 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use confab_protocol::codec::{encode_push, page_len};
-use confab_protocol::command::{
-    History, HistoryRange, MessageState, Page, PresenceStatus, Reply, ResumeOutcome, Resumed, RoomTarget,
-};
+use confab_protocol::command::{History, HistoryRange, MessageState, Page, Reply, ResumeOutcome, Resumed, RoomTarget};
 use confab_protocol::limits::{PAGE_BYTES_MAX, PAGE_ITEMS_MAX};
 use confab_protocol::model::{Cursor, Envelope, Incarnation, RoomId, Seq, SessionId, UserId};
 use confab_protocol::reject::{Reject, RejectCode};
@@ -124,7 +122,8 @@ impl Core {
                 ResumeOutcome::GapTooLong | ResumeOutcome::IncarnationChanged => Some(resumed.head),
                 ResumeOutcome::Refused => None,
             };
-            if from.is_some() {
+            // Nobody else follows one's own log.
+            if from.is_some() && cursor.room != actor.self_room {
                 self.note_here(cursor.room, actor.user);
             }
             catching_up.extend(from.map(|seq| CatchUp {
@@ -214,7 +213,7 @@ impl Core {
         };
         if self.delivery.is_attached(session, room) {
             self.delivery.detach(session, room);
-            self.note_gone(actor.user, PresenceStatus::Online, &[room]);
+            self.note_gone(actor.user, self.delivery.status(session), &[room]);
         }
         Ok(Reply::Ok)
     }

@@ -61,6 +61,8 @@ pub trait Delivery: Send + Sync {
     fn count_followers(&self, room: RoomId) -> usize;
     /// Who follows a room.
     fn followers(&self, room: RoomId) -> Followers;
+    /// How a connection shows.
+    fn status(&self, session: SessionId) -> PresenceStatus;
     /// How a connection shows from now on; the rooms that it follows.
     fn set_status(&self, session: SessionId, status: PresenceStatus) -> Vec<RoomId>;
     /// Closes the connections of a user's device.

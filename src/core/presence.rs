@@ -24,7 +24,8 @@ const COUNT_EVERY_MS: u64 = 5_000;
 struct Change {
     /// Looked at then.
     due: Millis,
-    /// How they are shown by now, if that is known.
+    /// How others may have them by now; `None`: as not being here. What is so already is not told: somebody who is not
+    /// to be seen would be told of by it.
     shown: Option<PresenceStatus>,
 }
 
@@ -48,21 +49,14 @@ impl Presence {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Somebody follows a room now, or shows otherwise.
-    fn note(&self, room: RoomId, user: UserId, now: Millis) {
-        let mut waiting = self.lock();
-        let change = waiting.changes.entry(room).or_default().entry(user);
-        // Who comes back in time is still shown as before: then there is nothing to tell.
-        change.and_modify(|change| change.due = now).or_insert(Change { due: now, shown: None });
-    }
-
-    /// Somebody does not follow these rooms any more by one of their connections.
-    fn note_gone(&self, rooms: &[RoomId], user: UserId, shown: PresenceStatus, now: Millis) {
+    /// Somebody may be shown otherwise in these rooms, when it is due, than one of their connections was until now.
+    fn note(&self, rooms: &[RoomId], user: UserId, shown: Option<PresenceStatus>, due: Millis) {
+        let shown = shown.filter(is_visible);
         let mut waiting = self.lock();
         for room in rooms {
-            let (due, shown) = (now.after(GRACE_MS), Some(shown));
-            let change = waiting.changes.entry(*room).or_default().entry(user);
-            change.and_modify(|change| change.due = due).or_insert(Change { due, shown });
+            let change = waiting.changes.entry(*room).or_default().entry(user).or_insert(Change { due, shown });
+            // Who comes back in time is still shown as before: then there is nothing to tell.
+            *change = Change { due, shown: change.shown.or(shown) };
         }
     }
 
@@ -104,16 +98,15 @@ impl Presence {
     }
 }
 
+fn is_visible(status: &PresenceStatus) -> bool {
+    *status != PresenceStatus::Invisible
+}
+
 /// Who of those that changed is shown otherwise than before.
 fn news_of(followers: &Followers, changes: Vec<(UserId, Change)>) -> Vec<(UserId, Option<PresenceStatus>)> {
-    let visible = |status: &PresenceStatus| *status != PresenceStatus::Invisible;
-    let now = |user: &UserId| followers.users.get(user).copied().filter(visible);
-    changes
-        .into_iter()
-        .map(|(user, change)| (user, change.shown.filter(visible), now(&user)))
-        .filter(|(_, shown, now)| shown.is_none() || shown != now)
-        .map(|(user, _, now)| (user, now))
-        .collect()
+    let now = |user: &UserId| followers.users.get(user).copied().filter(is_visible);
+    let news = |(user, change): (UserId, Change)| (change.shown != now(&user)).then(|| (user, now(&user)));
+    changes.into_iter().filter_map(news).collect()
 }
 
 impl Core {
@@ -135,7 +128,8 @@ impl Core {
         if !self.delivery.is_attached(session, room) {
             return Err(RejectCode::NotMember.into());
         }
-        if self.delivery.count_followers(room) <= PRESENCE_CONNECTIONS_MAX {
+        let is_seen = is_visible(&self.delivery.status(session));
+        if is_seen && self.delivery.count_followers(room) <= PRESENCE_CONNECTIONS_MAX {
             let news = News::Typing { user: actor.user, for_ms: if stopped { 0 } else { TYPING_MS } };
             self.delivery.announce(room, Some((room, actor.user)), &encode_ephemeral(&Ephemeral { room, news }));
         }
@@ -148,10 +142,9 @@ impl Core {
     /// Too often.
     pub fn set_presence(&self, actor: &Actor, session: SessionId, status: PresenceStatus) -> Result<Reply, Reject> {
         self.limits.check_news(actor.user)?;
-        let now = self.clock.now();
-        for room in self.delivery.set_status(session, status) {
-            self.presence.note(room, actor.user, now);
-        }
+        let before = self.delivery.status(session);
+        let rooms = self.delivery.set_status(session, status);
+        self.presence.note(&rooms, actor.user, Some(before), self.clock.now());
         Ok(Reply::Ok)
     }
 
@@ -162,7 +155,7 @@ impl Core {
     pub async fn who_is_here(&self, actor: &Actor, room: RoomId) -> Result<Reply, Reject> {
         self.check_read(actor, room).await?;
         let Followers { connections, mut users } = self.delivery.followers(room);
-        users.retain(|_, status| *status != PresenceStatus::Invisible);
+        users.retain(|_, status| is_visible(status));
         let count = u32::try_from(users.len()).unwrap_or(u32::MAX);
         let mut users: Vec<_> =
             if connections > PRESENCE_CONNECTIONS_MAX { Vec::new() } else { users.into_iter().collect() };
@@ -172,12 +165,12 @@ impl Core {
 
     /// A connection follows a room from now on.
     pub(super) fn note_here(&self, room: RoomId, user: UserId) {
-        self.presence.note(room, user, self.clock.now());
+        self.presence.note(&[room], user, None, self.clock.now());
     }
 
     /// A connection does not follow these rooms any more.
     pub fn note_gone(&self, user: UserId, shown: PresenceStatus, rooms: &[RoomId]) {
-        self.presence.note_gone(rooms, user, shown, self.clock.now());
+        self.presence.note(rooms, user, Some(shown), self.clock.now().after(GRACE_MS));
     }
 
     /// Tells what is due; to be called every second.
@@ -190,7 +183,7 @@ impl Core {
                     continue;
                 }
                 let users = self.delivery.followers(room).users;
-                let visible = users.values().filter(|status| **status != PresenceStatus::Invisible).count();
+                let visible = users.values().filter(|status| is_visible(status)).count();
                 let count = u32::try_from(visible).unwrap_or(u32::MAX);
                 if !self.presence.count(room, count, now) {
                     continue;
@@ -225,9 +218,9 @@ mod tests {
     #[test]
     fn who_comes_back_in_time_is_no_news() {
         let presence = Presence::default();
-        presence.note_gone(&[ROOM], ALICE, Online, Millis(1_000));
+        presence.note(&[ROOM], ALICE, Some(Online), Millis(16_000));
         assert_eq!(presence.take_due(Millis(15_999)), []);
-        presence.note(ROOM, ALICE, Millis(15_999));
+        presence.note(&[ROOM], ALICE, None, Millis(15_999));
         let due = presence.take_due(Millis(16_000));
         assert_eq!(due, [(ROOM, vec![(ALICE, Change { due: Millis(15_999), shown: Some(Online) })])]);
         assert_eq!(news_of(&followers(Some(Online)), due[0].1.clone()), [], "shown as before");
@@ -238,18 +231,25 @@ mod tests {
     #[test]
     fn who_stays_away_is_gone_after_the_grace() {
         let presence = Presence::default();
-        presence.note_gone(&[ROOM], ALICE, Online, Millis(1_000));
+        presence.note(&[ROOM], ALICE, Some(Online), Millis(16_000));
         let due = presence.take_due(Millis(16_000));
         assert_eq!(news_of(&followers(None), due[0].1.clone()), [(ALICE, None)]);
         assert_eq!(news_of(&followers(Some(Invisible)), due[0].1.clone()), [(ALICE, None)], "to others the same");
     }
 
     #[test]
-    fn who_comes_unseen_is_told_as_not_being_here() {
+    fn who_is_not_to_be_seen_comes_and_goes_without_a_word() {
         let presence = Presence::default();
-        presence.note(ROOM, ALICE, Millis(5));
-        let due = presence.take_due(Millis(5));
-        assert_eq!(news_of(&followers(Some(Invisible)), due[0].1.clone()), [(ALICE, None)]);
+        let news = |now| news_of(&followers(now), presence.take_due(Millis(5)).remove(0).1);
+        presence.note(&[ROOM], ALICE, None, Millis(5));
+        assert_eq!(news(Some(Invisible)), [], "comes");
+        presence.note(&[ROOM], ALICE, Some(Invisible), Millis(5));
+        assert_eq!(news(None), [], "goes");
+        presence.note(&[ROOM], ALICE, Some(Invisible), Millis(5));
+        assert_eq!(news(Some(Online)), [(ALICE, Some(Online))], "appears");
+        presence.note(&[ROOM], ALICE, None, Millis(5));
+        presence.note(&[ROOM], ALICE, Some(Online), Millis(5));
+        assert_eq!(news(Some(Invisible)), [(ALICE, None)], "comes by one connection and hides on another");
     }
 
     #[test]

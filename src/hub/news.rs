@@ -104,6 +104,12 @@ impl Hub {
         (subscribers.len(), users)
     }
 
+    /// How a connection shows.
+    #[must_use]
+    pub fn status(&self, session: SessionId) -> PresenceStatus {
+        self.outbox(session).map_or(PresenceStatus::Invisible, |outbox| outbox.status.get())
+    }
+
     /// How a connection shows from now on; the rooms that it follows.
     pub fn set_status(&self, session: SessionId, status: PresenceStatus) -> Vec<RoomId> {
         let Some(outbox) = self.outbox(session) else { return Vec::new() };

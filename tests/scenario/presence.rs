@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use confab_protocol::command::{Command, Ephemeral, News, PresenceStatus, Reply};
+use confab_protocol::command::{Command, Ephemeral, News, PresenceStatus, Reply, RoomTarget};
 use confab_protocol::limits::{PRESENCE_CONNECTIONS_MAX, TYPING_MS};
 use confab_protocol::model::{RoomId, Seq, UserId};
 use confab_protocol::reject::RejectCode;
@@ -61,6 +61,16 @@ async fn people_come_show_otherwise_and_go() {
         bob.request(Command::SetPresence(PresenceStatus::Invisible)).await.unwrap();
         assert_eq!(told_of(&mut alice, bob_id, 1).await, [None], "unseen is not here");
         assert_eq!(who(&mut alice, room.id).await.0, 1);
+        bob.request(Command::Typing { room: room.id, stopped: false }).await.unwrap();
+        // Another comes and goes unseen, and nothing is told of it.
+        let mut unseen = Raw::enter(&target, transport, &tokens[1].1).await;
+        unseen.request(Command::SetPresence(PresenceStatus::Invisible)).await.unwrap();
+        unseen.resume(room.id, room.incarnation, Seq(2)).await;
+        unseen.request(Command::Unsubscribe(RoomTarget::Id(room.id))).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        alice.request(Command::Ping).await.unwrap();
+        assert_eq!(alice.news, []);
+        unseen.leave().await;
         bob.request(Command::SetPresence(PresenceStatus::Online)).await.unwrap();
         assert_eq!(told_of(&mut alice, bob_id, 1).await, [ALL_HERE]);
 

@@ -1,7 +1,7 @@
 //! The index follows the logs: entry by entry from a cursor of each room, so that an edit or a deletion, which are
 //! entries, reach it in their order and nothing is forgotten over a crash.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -83,18 +83,18 @@ pub async fn follow(core: Arc<Core>, fresh: Arc<Fresh>, lifecycle: Lifecycle) {
 /// # Errors
 /// Those of the store.
 pub async fn bring_on(store: &dyn Store, rooms: Option<Vec<RoomId>>, is_to_stop: impl Fn() -> bool) -> Result<()> {
-    for mut progress in store.index_behind(rooms).await? {
-        while !is_to_stop() {
-            let page = store.read(progress.room, UserId::NONE, progress.indexed, PAGE_ITEMS_MAX).await?;
-            let Some(page) = page.filter(|page| page.state.incarnation == progress.incarnation) else { break };
-            progress.first_seq = page.state.first_seq;
-            let to = page.entries.last().map_or(progress.indexed, |entry| entry.seq);
-            let step = Step { from: progress, to, changes: changes(progress.room, &page.entries) };
-            store.index(step).await?;
-            progress.indexed = to;
-            if page.entries.is_empty() || to >= page.state.head {
-                break;
-            }
+    // A page of each in turn: a room with a long history does not keep the others waiting.
+    let mut behind = VecDeque::from(store.index_behind(rooms).await?);
+    while let Some(mut progress) = behind.pop_front().filter(|_| !is_to_stop()) {
+        let page = store.read(progress.room, UserId::NONE, progress.indexed, PAGE_ITEMS_MAX).await?;
+        let Some(page) = page.filter(|page| page.state.incarnation == progress.incarnation) else { continue };
+        progress.first_seq = page.state.first_seq;
+        let to = page.entries.last().map_or(progress.indexed, |entry| entry.seq);
+        let step = Step { from: progress, to, changes: changes(progress.room, &page.entries) };
+        store.index(step).await?;
+        progress.indexed = to;
+        if !page.entries.is_empty() && to < page.state.head {
+            behind.push_back(progress);
         }
     }
     Ok(())
