@@ -68,6 +68,7 @@ metrics! {
     append_batch_entries: Histogram = "confab_append_batch_entries", "Entries in one commit.", buckets BATCH_ENTRIES;
     append_seconds: Histogram = "confab_append_seconds", "From taking a batch to its durable commit.", buckets LATENCY_SECONDS;
     append_unknown_total: IntCounter = "confab_append_unknown_total", "Commits whose answer came late or was lost; their authors were told to try again.";
+    index_rooms_behind: IntGauge = "confab_index_rooms_behind", "Rooms whose index of words is behind their log, as of its last page.";
     append_queue: IntGauge = "confab_append_queue_entries", "Entries that wait for a commit.";
     deliveries_total: IntCounter = "confab_deliveries_total", "Pushes handed to readers.";
     news_total: IntCounter = "confab_news_total", "Who types and who is here: news handed to readers.";

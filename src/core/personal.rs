@@ -10,7 +10,7 @@ use confab_protocol::model::{
 use serde_json::{Value, json};
 
 use super::append::{Act, Amend, Change, Decision, Item, Order};
-use super::search::index;
+use super::search::index::Follower;
 use super::store::{Error, Held, Result, Scrub, Store, User};
 use crate::clock::Clock;
 
@@ -221,7 +221,8 @@ pub async fn erase(store: &dyn Store, clock: &dyn Clock, user: &User, tell: &mut
         }
     }
     // A server that runs follows by itself, but not at once.
-    index::bring_on(store, Some(rooms), || false).await?;
+    let mut follower = Follower::start(store, Some(rooms)).await?;
+    while follower.step(store).await? {}
     let name = format!("erased-{:x}", user.id.as_u128() as u64);
     let (Ok(username), Ok(display_name)) = (Username::parse(&name), DisplayName::parse(ERASED)) else {
         return Err(Error::Corrupt(format!("{name} cannot be a name")));

@@ -11,7 +11,7 @@ use confab_protocol::limits::PAGE_ITEMS_MAX;
 use confab_protocol::model::{EntryContent, Envelope, RoomId, UserId};
 use tokio::sync::Notify;
 
-use super::{Indexed, Step, place};
+use super::{Indexed, Progress, Step, place};
 use crate::core::Core;
 use crate::core::store::{Result, Store};
 use crate::lifecycle::Lifecycle;
@@ -22,6 +22,10 @@ const FRESH_ROOMS_MAX: usize = 10_000;
 const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 /// All rooms are looked through this often: retention and other servers change them too.
 const LOOK_THROUGH_EVERY: Duration = Duration::from_secs(60);
+/// While there are appends, the index rests so many times as long as it works: it takes a tenth of a core from them.
+const REST_FACTOR: u32 = 9;
+/// A rest at most.
+const REST_MAX: Duration = Duration::from_secs(1);
 /// After a failure.
 const PAUSE: Duration = Duration::from_secs(10);
 
@@ -29,7 +33,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub struct Fresh {
     rooms: Mutex<HashSet<RoomId>>,
-    has_some: Notify,
+    has_more: Notify,
 }
 
 impl Fresh {
@@ -42,8 +46,13 @@ impl Fresh {
         }
         if was_empty && !fresh.is_empty() {
             drop(fresh);
-            self.has_some.notify_one();
+            self.has_more.notify_one();
         }
+    }
+
+    /// Whether something was appended since the last look.
+    fn has_some(&self) -> bool {
+        !self.rooms.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Takes what was noted; `None`: too many to tell.
@@ -57,47 +66,72 @@ impl Fresh {
 pub async fn follow(core: Arc<Core>, fresh: Arc<Fresh>, lifecycle: Lifecycle) {
     let mut rooms = None;
     loop {
-        let wait = match bring_on(&*core.store, rooms, || lifecycle.is_draining()).await {
-            Ok(()) => FOLLOW_EVERY,
-            Err(error) => {
-                core.unavailable(&error);
-                PAUSE
-            }
-        };
+        let followed = follow_once(&core, &fresh, rooms, &lifecycle).await;
+        let is_failed = followed.is_err();
+        if let Err(error) = followed {
+            core.unavailable(&error);
+        }
         tokio::select! {
             () = lifecycle.draining() => return,
-            () = tokio::time::sleep(wait) => {}
+            () = tokio::time::sleep(if is_failed { PAUSE } else { FOLLOW_EVERY }) => {}
         }
-        let is_failed = wait == PAUSE;
         rooms = tokio::select! {
             () = lifecycle.draining() => return,
             () = tokio::time::sleep(LOOK_THROUGH_EVERY) => None,
             () = std::future::ready(()), if is_failed => None,
-            () = fresh.has_some.notified() => fresh.take(),
+            () = fresh.has_more.notified() => fresh.take(),
         };
     }
 }
 
-/// Brings the index of these rooms up to their logs, of all that are behind if none are named, unless it is to stop.
-///
-/// # Errors
-/// Those of the store.
-pub async fn bring_on(store: &dyn Store, rooms: Option<Vec<RoomId>>, is_to_stop: impl Fn() -> bool) -> Result<()> {
-    // A page of each in turn: a room with a long history does not keep the others waiting.
-    let mut behind = VecDeque::from(store.index_behind(rooms).await?);
-    while let Some(mut progress) = behind.pop_front().filter(|_| !is_to_stop()) {
-        let page = store.read(progress.room, UserId::NONE, progress.indexed, PAGE_ITEMS_MAX).await?;
-        let Some(page) = page.filter(|page| page.state.incarnation == progress.incarnation) else { continue };
-        progress.first_seq = page.state.first_seq;
-        let to = page.entries.last().map_or(progress.indexed, |entry| entry.seq);
-        let step = Step { from: progress, to, changes: changes(progress.room, &page.entries) };
-        store.index(step).await?;
-        progress.indexed = to;
-        if !page.entries.is_empty() && to < page.state.head {
-            behind.push_back(progress);
+async fn follow_once(core: &Core, fresh: &Fresh, rooms: Option<Vec<RoomId>>, lifecycle: &Lifecycle) -> Result<()> {
+    let mut follower = Follower::start(&*core.store, rooms).await?;
+    let mut since = core.clock.elapsed();
+    while !lifecycle.is_draining() && follower.step(&*core.store).await? {
+        core.metrics.index_rooms_behind.set(i64::try_from(follower.behind.len()).unwrap_or(i64::MAX));
+        if fresh.has_some() {
+            let worked = core.clock.elapsed().saturating_sub(since);
+            tokio::time::sleep((worked * REST_FACTOR).min(REST_MAX)).await;
         }
+        since = core.clock.elapsed();
     }
     Ok(())
+}
+
+/// Brings the index of rooms up to their logs, a page of each in turn: one with a long history does not keep the others
+/// waiting.
+pub struct Follower {
+    behind: VecDeque<Progress>,
+}
+
+impl Follower {
+    /// For these rooms, or for all that are behind.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn start(store: &dyn Store, rooms: Option<Vec<RoomId>>) -> Result<Self> {
+        Ok(Self { behind: store.index_behind(rooms).await?.into() })
+    }
+
+    /// One page. `false`: that was all.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn step(&mut self, store: &dyn Store) -> Result<bool> {
+        let Some(mut progress) = self.behind.pop_front() else { return Ok(false) };
+        let page = store.read(progress.room, UserId::NONE, progress.indexed, PAGE_ITEMS_MAX).await?;
+        if let Some(page) = page.filter(|page| page.state.incarnation == progress.incarnation) {
+            progress.first_seq = page.state.first_seq;
+            let to = page.entries.last().map_or(progress.indexed, |entry| entry.seq);
+            let step = Step { from: progress, to, changes: changes(progress.room, &page.entries) };
+            store.index(step).await?;
+            progress.indexed = to;
+            if !page.entries.is_empty() && to < page.state.head {
+                self.behind.push_back(progress);
+            }
+        }
+        Ok(true)
+    }
 }
 
 /// What entries change for the index, each message once as it reads at last.
