@@ -34,6 +34,14 @@ impl Delivery for HubDelivery {
         self.0.detach(session, room);
     }
 
+    fn admit(&self, session: SessionId, room: RoomId) -> bool {
+        self.0.admit(session, room)
+    }
+
+    fn is_here(&self, session: SessionId, room: RoomId) -> bool {
+        self.0.is_here(session, room)
+    }
+
     fn announce(&self, room: RoomId, key: NewsKey, push: &Bytes) {
         self.0.announce(room, key, push);
     }

@@ -26,6 +26,15 @@ struct Subscriber {
     live_from: Option<Seq>,
     /// One who left while being caught up is fed to their leaving by the store, and never becomes live.
     has_left: bool,
+    /// Whether it was found that they may read: an interest is noted before that, so that nothing falls between.
+    is_admitted: bool,
+}
+
+impl Subscriber {
+    /// Whether they are of those who hear news of the room, and are news themselves.
+    const fn is_here(&self) -> bool {
+        self.is_admitted && !self.has_left
+    }
 }
 
 #[derive(Default)]
@@ -152,10 +161,19 @@ impl Hub {
             Some(subscriber) => (subscriber.live_from, subscriber.has_left) = (None, false),
             None => {
                 outbox.add_room(room);
-                state.subscribers.push(Subscriber { outbox, live_from: None, has_left: false });
+                state.subscribers.push(Subscriber { outbox, live_from: None, has_left: false, is_admitted: false });
                 self.metrics.subscriptions.inc();
             }
         }
+    }
+
+    /// The interest is in a room that they may read. `true`: it was not admitted before.
+    pub fn admit(&self, session: SessionId, room: RoomId) -> bool {
+        let Some(outbox) = self.outbox(session) else { return false };
+        let mut shard = self.shard(room);
+        let subscribers = shard.get_mut(&room).map_or(&mut [][..], |state| &mut state.subscribers);
+        let mine = subscribers.iter_mut().find(|subscriber| Arc::ptr_eq(&subscriber.outbox, &outbox));
+        mine.is_some_and(|subscriber| !std::mem::replace(&mut subscriber.is_admitted, true))
     }
 
     /// Live from a seq, if nothing after it was delivered and they have not left. `true` also for one who is not

@@ -122,8 +122,8 @@ impl Core {
                 ResumeOutcome::GapTooLong | ResumeOutcome::IncarnationChanged => Some(resumed.head),
                 ResumeOutcome::Refused => None,
             };
-            // Nobody else follows one's own log.
-            if from.is_some() && cursor.room != actor.self_room {
+            // Nobody else follows one's own log; who asks again is here already.
+            if from.is_some() && self.delivery.admit(session, cursor.room) && cursor.room != actor.self_room {
                 self.note_here(cursor.room, actor.user);
             }
             catching_up.extend(from.map(|seq| CatchUp {

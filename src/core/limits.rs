@@ -31,10 +31,13 @@ type Buckets<K> = RateLimiter<K, DashMapStateStore<K>, Elapsed, NoOpMiddleware<N
 /// The time in which `login_tries` are allowed.
 const LOGIN_WINDOW: Duration = Duration::from_secs(15 * 60);
 
-/// Typing and presence of one user, in the long run and at once: a device sends one in four seconds.
+/// Typing of one user, in the long run and at once: a device sends one in four seconds.
 const NEWS_PER_SECOND: NonZeroU32 = NonZeroU32::new(2).unwrap();
 const NEWS_BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();
 
+/// How one user shows and who is here: every device says so, and asks for its rooms, when it comes back.
+const PRESENCE_PER_SECOND: NonZeroU32 = NonZeroU32::new(10).unwrap();
+const PRESENCE_BURST: NonZeroU32 = NonZeroU32::new(200).unwrap();
 /// Searches of one user: each may look at many messages.
 const SEARCHES_PER_SECOND: NonZeroU32 = NonZeroU32::new(1).unwrap();
 const SEARCHES_BURST: NonZeroU32 = NonZeroU32::new(10).unwrap();
@@ -43,6 +46,7 @@ const SEARCHES_BURST: NonZeroU32 = NonZeroU32::new(10).unwrap();
 pub struct Limits {
     sends: Buckets<UserId>,
     news: Buckets<UserId>,
+    presence: Buckets<UserId>,
     searches: Buckets<UserId>,
     logins: Buckets<Box<str>>,
     clock: Elapsed,
@@ -62,6 +66,10 @@ impl Limits {
             Quota::with_period(LOGIN_WINDOW / tries.get()).unwrap_or(Quota::per_minute(tries)).allow_burst(tries);
         Self {
             sends: RateLimiter::dashmap_with_clock(sends, clock.clone()),
+            presence: RateLimiter::dashmap_with_clock(
+                Quota::per_second(PRESENCE_PER_SECOND).allow_burst(PRESENCE_BURST),
+                clock.clone(),
+            ),
             searches: RateLimiter::dashmap_with_clock(
                 Quota::per_second(SEARCHES_PER_SECOND).allow_burst(SEARCHES_BURST),
                 clock.clone(),
@@ -84,12 +92,20 @@ impl Limits {
         self.check(&self.sends, &user, "sends_per_user")
     }
 
-    /// May this user say once more that they type, or how they show?
+    /// May this user say once more that they type?
     ///
     /// # Errors
     /// [`RejectCode::RateLimited`] with the wait.
     pub fn check_news(&self, user: UserId) -> Result<(), Reject> {
         self.check(&self.news, &user, "news_per_user")
+    }
+
+    /// May this user say once more how they show, or ask who is here?
+    ///
+    /// # Errors
+    /// [`RejectCode::RateLimited`] with the wait.
+    pub fn check_presence(&self, user: UserId) -> Result<(), Reject> {
+        self.check(&self.presence, &user, "presence_per_user")
     }
 
     /// May this user search once more?
@@ -112,6 +128,7 @@ impl Limits {
     pub fn evict(&self) {
         self.sends.retain_recent();
         self.news.retain_recent();
+        self.presence.retain_recent();
         self.searches.retain_recent();
         self.logins.retain_recent();
     }

@@ -55,6 +55,10 @@ pub trait Delivery: Send + Sync {
     fn is_attached(&self, session: SessionId, room: RoomId) -> bool;
     /// Ends a subscription.
     fn detach(&self, session: SessionId, room: RoomId);
+    /// The room that a connection attached to is one that it may read. `true`: that was not so before.
+    fn admit(&self, session: SessionId, room: RoomId) -> bool;
+    /// Whether a connection was admitted to a room, and not put out since.
+    fn is_here(&self, session: SessionId, room: RoomId) -> bool;
     /// News for everybody who follows a room; newer ones of the same key take their place.
     fn announce(&self, room: RoomId, key: NewsKey, push: &Bytes);
     /// How many connections follow a room.

@@ -19,14 +19,19 @@ const GRACE_MS: u64 = 15_000;
 /// Rooms of many are counted this seldom, milliseconds.
 const COUNT_EVERY_MS: u64 = 5_000;
 
+/// That a room was counted is remembered so long, milliseconds.
+const COUNT_KEPT_MS: u64 = 600_000;
+
 /// Somebody may be shown otherwise than before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Change {
     /// Looked at then.
     due: Millis,
-    /// How others may have them by now; `None`: as not being here. What is so already is not told: somebody who is not
-    /// to be seen would be told of by it.
+    /// How others may have them by now. What is so already is not told: somebody who is not to be seen would be told
+    /// of by it.
     shown: Option<PresenceStatus>,
+    /// Others may have them as not being here.
+    absent: bool,
 }
 
 /// What is to be told.
@@ -51,12 +56,18 @@ impl Presence {
 
     /// Somebody may be shown otherwise in these rooms, when it is due, than one of their connections was until now.
     fn note(&self, rooms: &[RoomId], user: UserId, shown: Option<PresenceStatus>, due: Millis) {
-        let shown = shown.filter(is_visible);
+        let was_known = shown.is_some();
+        let shown = shown.filter(|status| is_visible(*status));
         let mut waiting = self.lock();
         for room in rooms {
-            let change = waiting.changes.entry(*room).or_default().entry(user).or_insert(Change { due, shown });
+            let changes = waiting.changes.entry(*room).or_default();
+            let change = changes.entry(user).or_insert(Change { due, shown, absent: shown.is_none() });
+            change.due = due;
             // Who comes back in time is still shown as before: then there is nothing to tell.
-            *change = Change { due, shown: change.shown.or(shown) };
+            if was_known {
+                change.absent |= shown.is_none() || change.shown.is_some_and(|other| Some(other) != shown);
+                change.shown = change.shown.or(shown);
+            }
         }
     }
 
@@ -94,18 +105,29 @@ impl Presence {
     }
 
     fn forget_counted(&self, now: Millis) {
-        self.lock().counted.retain(|_, (at, _)| at.after(COUNT_EVERY_MS) > now);
+        self.lock().counted.retain(|_, (at, _)| at.after(COUNT_KEPT_MS) > now);
+    }
+
+    /// Whether a room's people were counted until now.
+    fn was_counted(&self, room: RoomId) -> bool {
+        self.lock().counted.remove(&room).is_some()
     }
 }
 
-fn is_visible(status: &PresenceStatus) -> bool {
-    *status != PresenceStatus::Invisible
+fn is_visible(status: PresenceStatus) -> bool {
+    status != PresenceStatus::Invisible
 }
 
 /// Who of those that changed is shown otherwise than before.
 fn news_of(followers: &Followers, changes: Vec<(UserId, Change)>) -> Vec<(UserId, Option<PresenceStatus>)> {
-    let now = |user: &UserId| followers.users.get(user).copied().filter(is_visible);
-    let news = |(user, change): (UserId, Change)| (change.shown != now(&user)).then(|| (user, now(&user)));
+    let now = |user: &UserId| followers.users.get(user).copied().filter(|status| is_visible(*status));
+    let news = |(user, Change { shown, absent, .. }): (UserId, Change)| {
+        let is_told = match now(&user) {
+            Some(now) => absent || shown != Some(now),
+            None => shown.is_some(),
+        };
+        is_told.then(|| (user, now(&user)))
+    };
     changes.into_iter().filter_map(news).collect()
 }
 
@@ -125,10 +147,10 @@ impl Core {
         let membership = self.store.membership(room, actor.user).await.map_err(|error| self.unavailable(&error))?;
         access::check_post(membership, self.clock.now())?;
         // Who was just put out does not follow it any more.
-        if !self.delivery.is_attached(session, room) {
+        if !self.delivery.is_here(session, room) {
             return Err(RejectCode::NotMember.into());
         }
-        let is_seen = is_visible(&self.delivery.status(session));
+        let is_seen = is_visible(self.delivery.status(session));
         if is_seen && self.delivery.count_followers(room) <= PRESENCE_CONNECTIONS_MAX {
             let news = News::Typing { user: actor.user, for_ms: if stopped { 0 } else { TYPING_MS } };
             self.delivery.announce(room, Some((room, actor.user)), &encode_ephemeral(&Ephemeral { room, news }));
@@ -141,7 +163,7 @@ impl Core {
     /// # Errors
     /// Too often.
     pub fn set_presence(&self, actor: &Actor, session: SessionId, status: PresenceStatus) -> Result<Reply, Reject> {
-        self.limits.check_news(actor.user)?;
+        self.limits.check_presence(actor.user)?;
         let before = self.delivery.status(session);
         let rooms = self.delivery.set_status(session, status);
         self.presence.note(&rooms, actor.user, Some(before), self.clock.now());
@@ -153,9 +175,10 @@ impl Core {
     /// # Errors
     /// Not a member.
     pub async fn who_is_here(&self, actor: &Actor, room: RoomId) -> Result<Reply, Reject> {
+        self.limits.check_presence(actor.user)?;
         self.check_read(actor, room).await?;
         let Followers { connections, mut users } = self.delivery.followers(room);
-        users.retain(|_, status| is_visible(status));
+        users.retain(|_, status| is_visible(*status));
         let count = u32::try_from(users.len()).unwrap_or(u32::MAX);
         let mut users: Vec<_> =
             if connections > PRESENCE_CONNECTIONS_MAX { Vec::new() } else { users.into_iter().collect() };
@@ -183,7 +206,7 @@ impl Core {
                     continue;
                 }
                 let users = self.delivery.followers(room).users;
-                let visible = users.values().filter(|status| is_visible(status)).count();
+                let visible = users.values().filter(|status| is_visible(**status)).count();
                 let count = u32::try_from(visible).unwrap_or(u32::MAX);
                 if !self.presence.count(room, count, now) {
                     continue;
@@ -192,6 +215,8 @@ impl Core {
             } else {
                 let users = news_of(&self.delivery.followers(room), changes);
                 match users.len() {
+                    // They were counted; those who are left are to be listed.
+                    _ if self.presence.was_counted(room) => News::Missed,
                     0 => continue,
                     1..=PRESENCE_CONNECTIONS_MAX => News::Here(users),
                     // A crowd has gone: a list of it could be of any length.
@@ -222,10 +247,21 @@ mod tests {
         assert_eq!(presence.take_due(Millis(15_999)), []);
         presence.note(&[ROOM], ALICE, None, Millis(15_999));
         let due = presence.take_due(Millis(16_000));
-        assert_eq!(due, [(ROOM, vec![(ALICE, Change { due: Millis(15_999), shown: Some(Online) })])]);
+        assert_eq!(due, [(ROOM, vec![(ALICE, Change { due: Millis(15_999), shown: Some(Online), absent: false })])]);
         assert_eq!(news_of(&followers(Some(Online)), due[0].1.clone()), [], "shown as before");
         assert_eq!(news_of(&followers(Some(Away)), due[0].1.clone()), [(ALICE, Some(Away))]);
         assert!(presence.lock().changes.is_empty(), "nothing stays");
+    }
+
+    #[test]
+    fn who_was_never_told_of_is_told_of_after_a_first_link_that_broke() {
+        let presence = Presence::default();
+        presence.note(&[ROOM], ALICE, None, Millis(1));
+        presence.note(&[ROOM], ALICE, Some(Online), Millis(15_001));
+        presence.note(&[ROOM], ALICE, None, Millis(3));
+        let due = presence.take_due(Millis(3)).remove(0).1;
+        assert_eq!(news_of(&followers(Some(Online)), due.clone()), [(ALICE, Some(Online))]);
+        assert_eq!(news_of(&followers(None), due), [(ALICE, None)]);
     }
 
     #[test]
@@ -255,12 +291,14 @@ mod tests {
     #[test]
     fn a_room_of_many_is_counted_now_and_then() {
         let presence = Presence::default();
-        let change = vec![(ALICE, Change { due: Millis(0), shown: None })];
+        let change = vec![(ALICE, Change { due: Millis(0), shown: None, absent: true })];
         assert!(presence.may_count(ROOM, change.clone(), Millis(0)) && presence.count(ROOM, 200, Millis(0)));
         assert!(!presence.may_count(ROOM, change.clone(), Millis(1_000)));
         assert_eq!(presence.take_due(Millis(4_999)), []);
         assert_eq!(presence.take_due(Millis(5_000)).len(), 1, "it is not forgotten");
         assert!(presence.may_count(ROOM, change, Millis(5_000)));
+        presence.forget_counted(Millis(5_000));
         assert!(!presence.count(ROOM, 200, Millis(5_000)), "as many as before is no news");
+        assert!(presence.was_counted(ROOM) && !presence.was_counted(ROOM));
     }
 }

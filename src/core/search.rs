@@ -81,8 +81,8 @@ pub struct Step {
 pub struct Wanted {
     pub room: Option<RoomId>,
     pub query: Query,
-    /// Only what stands before this place.
-    pub before: i64,
+    /// Only what stands before this one.
+    pub before: Option<FoundAt>,
     pub limit: usize,
 }
 
@@ -91,8 +91,8 @@ pub struct Wanted {
 pub struct Matches {
     /// Messages as they read now.
     pub messages: Vec<(RoomId, Envelope)>,
-    /// Where the look ended before it had enough: go on before this.
-    pub stopped: Option<i64>,
+    /// Where the look ended, if there may be more: go on before this. It is in a room that the reader is in.
+    pub stopped: Option<FoundAt>,
 }
 
 impl Core {
@@ -107,10 +107,8 @@ impl Core {
         if let Some(room) = room {
             self.check_read(actor, room).await?;
         }
-        let wanted = Wanted { room, query: query.clone(), before: before.map_or(i64::MAX, place), limit };
+        let wanted = Wanted { room, query: query.clone(), before, limit };
         let found = self.store.search(actor.user, wanted).await.map_err(|error| self.unavailable(&error))?;
-        let is_all = found.messages.len() < limit;
-        let mut next = found.stopped.map(|place| FoundAt { time: time_of(place), room: RoomId::NONE, seq: Seq(0) });
         let (mut hits, mut bytes) = (Vec::with_capacity(found.messages.len()), 0);
         let mut last = None;
         for (room, message) in found.messages {
@@ -124,10 +122,7 @@ impl Core {
                 hits.push(Hit { room, message });
             }
         }
-        if !is_all {
-            next = last;
-        }
-        Ok(Reply::Found { hits, next })
+        Ok(Reply::Found { hits, next: found.stopped })
     }
 }
 

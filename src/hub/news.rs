@@ -3,6 +3,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use bytes::Bytes;
@@ -77,31 +78,48 @@ impl Hub {
     pub fn announce(&self, room: RoomId, key: NewsKey, push: &Bytes) {
         let shard = self.shard(room);
         let subscribers = shard.get(&room).map_or(&[][..], |state| &state.subscribers);
-        let dropped = subscribers.iter().filter(|subscriber| !subscriber.outbox.push_news(key, push)).count();
-        self.metrics.news_total.inc_by(subscribers.len() as u64);
-        self.metrics.news_dropped_total.inc_by(dropped as u64);
+        let (mut handed, mut dropped) = (0, 0);
+        for subscriber in subscribers.iter().filter(|subscriber| subscriber.is_here()) {
+            handed += 1;
+            dropped += u64::from(!subscriber.outbox.push_news(key, push));
+        }
+        self.metrics.news_total.inc_by(handed);
+        self.metrics.news_dropped_total.inc_by(dropped);
     }
 
     /// How many connections follow a room.
     #[must_use]
     pub fn count_followers(&self, room: RoomId) -> usize {
-        self.shard(room).get(&room).map_or(0, |state| state.subscribers.len())
+        let shard = self.shard(room);
+        shard.get(&room).map_or(0, |state| state.subscribers.iter().filter(|subscriber| subscriber.is_here()).count())
     }
 
     /// By how many connections a room is followed, and by whom: each once, as the most present of theirs shows.
     #[must_use]
     pub fn followers(&self, room: RoomId) -> (usize, HashMap<UserId, PresenceStatus>) {
-        let shard = self.shard(room);
-        let subscribers = shard.get(&room).map_or(&[][..], |state| &state.subscribers);
-        let mut users = HashMap::with_capacity(subscribers.len());
-        for outbox in subscribers.iter().map(|subscriber| &subscriber.outbox) {
+        // Told apart outside the lock, which deliveries wait for.
+        let outboxes: Vec<_> = self.shard(room).get(&room).map_or_else(Vec::new, |state| {
+            let here = state.subscribers.iter().filter(|subscriber| subscriber.is_here());
+            here.map(|subscriber| Arc::clone(&subscriber.outbox)).collect()
+        });
+        let mut users = HashMap::with_capacity(outboxes.len());
+        for outbox in &outboxes {
             let (Some((user, _)), status) = (outbox.owner(), outbox.status.get()) else { continue };
             match users.entry(user) {
                 Entry::Vacant(none) => drop(none.insert(status)),
                 Entry::Occupied(mut other) => *other.get_mut() = status.min(*other.get()),
             }
         }
-        (subscribers.len(), users)
+        (outboxes.len(), users)
+    }
+
+    /// Whether a connection is of those who are here.
+    #[must_use]
+    pub fn is_here(&self, session: SessionId, room: RoomId) -> bool {
+        let Some(outbox) = self.outbox(session) else { return false };
+        let shard = self.shard(room);
+        let subscribers = shard.get(&room).map_or(&[][..], |state| &state.subscribers);
+        subscribers.iter().any(|subscriber| subscriber.is_here() && Arc::ptr_eq(&subscriber.outbox, &outbox))
     }
 
     /// How a connection shows.
@@ -121,6 +139,36 @@ impl Hub {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A room's news are for those who may read it, and are in it.
+    #[test]
+    fn news_are_for_those_who_were_admitted_and_have_not_left() {
+        use std::task::{Context, Waker};
+        let hub = Hub::new(10, crate::metrics::Metrics::new());
+        let (room, user) = (RoomId::from_u128(1), UserId::from_u128(2));
+        let session = SessionId::from_u128(3);
+        let outbox = hub.connect(session);
+        assert!(hub.identify(session, user, confab_protocol::model::DeviceId::NONE));
+        let hears = || {
+            hub.announce(room, None, &Bytes::from_static(b"news"));
+            let (mut batch, mut cx) = (Batch::new(), Context::from_waker(Waker::noop()));
+            let _ = outbox.poll_take(&mut cx, &mut batch, &mut Vec::new());
+            assert_eq!(hub.is_here(session, room), !batch.is_empty());
+            assert_eq!(
+                hub.followers(room),
+                (batch.len(), batch.iter().map(|_| (user, PresenceStatus::Online)).collect())
+            );
+            assert_eq!(hub.count_followers(room), batch.len());
+            batch.len()
+        };
+        assert_eq!(hears(), 0);
+        hub.attach(session, room);
+        assert_eq!(hears(), 0, "it is not known yet whether they may read");
+        assert!(hub.admit(session, room) && !hub.admit(session, room));
+        assert_eq!(hears(), 1);
+        hub.detach_user(room, user);
+        assert_eq!((hears(), hub.is_attached(session, room)), (0, true), "still fed to their leaving, and no more");
+    }
 
     #[test]
     fn the_newest_of_a_key_stays_and_what_is_dropped_is_told() {

@@ -21,6 +21,7 @@ use confab_protocol::model::{
     ClientId, DeviceId, DisplayName, Envelope, Millis, RoomId, RoomName, Seq, UserId, Username,
 };
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
+use tokio::sync::Semaphore;
 use tokio_postgres::error::SqlState;
 
 pub use self::options::Options;
@@ -39,6 +40,8 @@ mod migrations {
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An answer is waited for so long; the database has its own bound, but may not be there to keep it.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Searches at a time.
+const SEARCHES_MAX: usize = 2;
 /// What every session is bound by, and how it plans: each of our statements finds rows by an index. A plan made while a
 /// table was empty reads all of it, and is kept while the table grows.
 const SESSION: &str = "-c lock_timeout=10s -c statement_timeout=20s -c idle_in_transaction_session_timeout=30s \
@@ -51,6 +54,8 @@ pub struct Postgres {
     writers: Pool,
     others: Pool,
     lanes: usize,
+    /// Searches may take long: others do not wait for a connection because of them.
+    searches: Semaphore,
 }
 
 impl From<tokio_postgres::Error> for Error {
@@ -114,7 +119,7 @@ impl Postgres {
                 .map_err(|error| Error::Unavailable(error.to_string()))
         };
         let (writers, others) = (pool(options.writers)?, pool(options.connections)?);
-        let store = Self { writers, others, lanes: options.writers };
+        let store = Self { writers, others, lanes: options.writers, searches: Semaphore::new(SEARCHES_MAX) };
         store.migrate().await?;
         Ok(store)
     }
@@ -182,6 +187,17 @@ macro_rules! store {
                 self.writers.close();
                 self.others.close();
             }
+            async fn search(&self, reader: UserId, wanted: Wanted) -> Result<Matches> {
+                let late = |_| Error::Unavailable("too many searches".to_owned());
+                let turn = tokio::time::timeout(CONNECT_TIMEOUT, self.searches.acquire()).await.map_err(late)?;
+                let _turn = turn.map_err(|error| Error::Unavailable(error.to_string()))?;
+                let mut client = self.others.get().await?;
+                let found = search::search(&mut client, reader, wanted).await;
+                if found.is_err() {
+                    drop(Client::take(client));
+                }
+                found
+            }
             async fn compact(&self) -> Result<bool> {
                 // A connection of its own, which is not bound by the times of the others.
                 let client = Client::take(self.others.get().await?);
@@ -248,6 +264,5 @@ store! {
         personal::erase_account;
     others index_behind(rooms: Option<Vec<RoomId>>) -> Vec<Progress> = search::behind;
     others index(step: Step) -> () = search::index;
-    others search(reader: UserId, wanted: Wanted) -> Matches = search::search;
     others find_members(room: RoomId, names: Vec<Username>) -> Vec<UserId> = effects::find_members;
 }

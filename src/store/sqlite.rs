@@ -21,7 +21,7 @@ use confab_protocol::model::{
 };
 use rusqlite::{Connection, OpenFlags};
 
-use self::threads::{Readers, Writer};
+use self::threads::{Readers, Searcher, Writer};
 use crate::core::append::{Decided, InviteHash, Item};
 use crate::core::search::{Matches, Progress, Step, Wanted};
 use crate::core::store::{
@@ -43,6 +43,7 @@ pub const INDEX_FILE: &str = "index.db";
 pub struct Sqlite {
     writer: Writer,
     indexer: Writer,
+    searcher: Searcher,
     readers: Readers,
 }
 
@@ -84,7 +85,9 @@ impl Sqlite {
             Ok(connection)
         };
         let readers = (0..readers).map(|_| reader()).collect::<Result<Vec<_>>>()?;
-        Ok(Self { writer: Writer::start(writer), indexer: Writer::start(indexer), readers: Readers::start(readers) })
+        let searcher = Searcher::start(reader()?);
+        let (writer, indexer) = (Writer::start(writer), Writer::start(indexer));
+        Ok(Self { writer, indexer, searcher, readers: Readers::start(readers) })
     }
 }
 
@@ -137,8 +140,11 @@ macro_rules! store {
                 1
             }
             async fn close(&self) {
-                self.indexer.close().await;
                 self.writer.close().await;
+                self.indexer.close().await;
+            }
+            async fn search(&self, reader: UserId, wanted: Wanted) -> Result<Matches> {
+                self.searcher.run(move |connection| search::search(connection, reader, wanted)).await
             }
             async fn compact(&self) -> Result<bool> {
                 Ok(self.indexer.compact().await? & self.writer.compact().await?)
@@ -196,7 +202,6 @@ store! {
     read personal_records(user: UserId) -> Vec<serde_json::Value> = personal::records;
     read count_held(user: UserId) -> Held = personal::count_held;
     read index_behind(rooms: Option<Vec<RoomId>>) -> Vec<Progress> = search::behind;
-    read search(reader: UserId, wanted: Wanted) -> Matches = search::search;
     read find_members(room: RoomId, names: Vec<Username>) -> Vec<UserId> = effects::find_members;
 }
 

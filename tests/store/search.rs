@@ -64,7 +64,7 @@ impl Scene {
     }
 
     async fn find(&self, reader: UserId, room: Option<RoomId>, query: &str) -> Vec<(RoomId, Seq)> {
-        let wanted = Wanted { room, query: parse(query).unwrap(), before: i64::MAX, limit: 50 };
+        let wanted = Wanted { room, query: parse(query).unwrap(), before: None, limit: 50 };
         let Matches { messages, .. } = self.store.search(reader, wanted).await.unwrap();
         messages.into_iter().map(|(room, message)| (room, message.seq)).collect()
     }
@@ -123,16 +123,21 @@ async fn the_newest_come_first_and_pages_go_on(scene: Scene) {
         said.push(FoundAt { time: entry.time, room, seq });
     }
     said.sort_by_key(|at| std::cmp::Reverse(place(*at)));
-    let (mut found, mut before) = (Vec::new(), i64::MAX);
+    let (mut found, mut before) = (Vec::new(), None);
     loop {
         let wanted = Wanted { room: None, query: parse("same").unwrap(), before, limit: 5 };
         let page = scene.store.search(alice, wanted).await.unwrap();
-        assert_eq!(page.stopped, None);
+        let is_full = page.messages.len() == 5;
+        assert_eq!(page.stopped.is_some(), is_full);
+        let stopped = page.stopped;
         let page: Vec<_> =
             page.messages.into_iter().map(|(room, it)| FoundAt { time: it.time, room, seq: it.seq }).collect();
-        let Some(last) = page.last() else { break };
-        before = place(*last);
+        assert_eq!(stopped, page.last().copied().filter(|_| is_full));
         found.extend(page);
+        before = stopped;
+        if !is_full {
+            break;
+        }
     }
     assert_eq!(found, said, "each once, over all rooms by time");
 }

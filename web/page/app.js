@@ -39,16 +39,19 @@ const page = {
   },
   hereAnew(id, count) {
     if (id !== room) return;
-    here = new Set();
     page.count(id, count);
   },
   here(id, user, isShown) {
     if (id !== room) return;
+    // Where people are counted there is no list.
+    if (here.size === 0 && hereCount > 0 && !isShown) return;
     if (isShown) here.add(user); else here.delete(user);
-    page.count(id, here.size);
+    hereCount = here.size;
+    showPeople();
   },
   count(id, count) {
     if (id !== room) return;
+    here = new Set();
     hereCount = count;
     showPeople();
   },
@@ -146,6 +149,11 @@ function showDoor(text) {
   chat = undefined;
   room = undefined;
   names.clear();
+  for (const timer of typists.values()) clearTimeout(timer);
+  typists.clear();
+  here = new Set();
+  hereCount = 0;
+  showPeople();
   $("drafts").replaceChildren();
   $("messages").replaceChildren();
   clearTimeout(timer);

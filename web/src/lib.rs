@@ -10,7 +10,8 @@ use confab_protocol::command::{
     Command, CreateRoom, EntriesPush, Ephemeral, History, News, Publish, Reply, Room, RoomTarget, Secret,
 };
 use confab_protocol::model::{
-    Body, ClientId, Cursor, EntryContent, Envelope, MembershipChange, Millis, RoomId, RoomName, Seq, Topic, UserId,
+    Body, ClientId, Cursor, EntryContent, Envelope, MembershipChange, Millis, RoomId, RoomName, SanctionKind, Seq,
+    Topic, UserId,
 };
 use confab_protocol::reject::{Reject, RejectCode};
 use confab_protocol::session::client::{ClientSession, Config, Event, Input, Output};
@@ -317,6 +318,10 @@ impl Chat {
         for envelope in &push.entries {
             let Ok(entry) = decode_entry(&envelope.payload) else { continue };
             authors.push(entry.author);
+            if let Some(user) = gone(&entry.content) {
+                self.page.typing(&room, &user.to_string(), 0);
+                self.page.here(&room, &user.to_string(), false);
+            }
             let (kind, text) = match &entry.content {
                 EntryContent::Message(message) => ("message", message.body.as_str()),
                 EntryContent::Edit(_) => {
@@ -335,5 +340,16 @@ impl Chat {
             self.page.entry(&room, seq, time, &entry.author.to_string(), kind, text);
         }
         self.learn(authors);
+    }
+}
+
+/// Who is not in the room any more with this entry.
+fn gone(content: &EntryContent) -> Option<UserId> {
+    match content {
+        EntryContent::Membership { user, change: MembershipChange::Left, .. } => Some(*user),
+        EntryContent::Sanction(sanction) if matches!(sanction.kind, SanctionKind::Kick | SanctionKind::Ban) => {
+            Some(sanction.user)
+        }
+        _ => None,
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use super::{Indexed, Progress, Step, place};
 use crate::core::Core;
-use crate::core::store::{Result, Store};
+use crate::core::store::{Error, Result, Store};
 use crate::lifecycle::Lifecycle;
 
 /// Rooms that are remembered one by one; past that all are looked through.
@@ -64,34 +64,53 @@ impl Fresh {
 
 /// Follows until the server drains.
 pub async fn follow(core: Arc<Core>, fresh: Arc<Fresh>, lifecycle: Lifecycle) {
-    let mut rooms = None;
+    let mut looked_through = None;
     loop {
-        let followed = follow_once(&core, &fresh, rooms, &lifecycle).await;
-        let is_failed = followed.is_err();
-        if let Err(error) = followed {
+        let now = core.clock.elapsed();
+        let is_due = looked_through.is_none_or(|at| now.saturating_sub(at) >= LOOK_THROUGH_EVERY);
+        let rooms = if is_due { None } else { fresh.take() };
+        if rooms.is_none() {
+            looked_through = Some(now);
+        }
+        let mut pause = FOLLOW_EVERY;
+        if let Err(error) = follow_once(&core, &fresh, rooms, &lifecycle).await {
             core.unavailable(&error);
+            (pause, looked_through) = (PAUSE, None);
         }
         tokio::select! {
             () = lifecycle.draining() => return,
-            () = tokio::time::sleep(if is_failed { PAUSE } else { FOLLOW_EVERY }) => {}
+            () = tokio::time::sleep(pause) => {}
         }
-        rooms = tokio::select! {
+        tokio::select! {
             () = lifecycle.draining() => return,
-            () = tokio::time::sleep(LOOK_THROUGH_EVERY) => None,
-            () = std::future::ready(()), if is_failed => None,
-            () = fresh.has_more.notified() => fresh.take(),
-        };
+            () = tokio::time::sleep(LOOK_THROUGH_EVERY), if looked_through.is_some() => {}
+            () = std::future::ready(()), if looked_through.is_none() || fresh.has_some() => {}
+            () = fresh.has_more.notified() => {}
+        }
     }
 }
 
 async fn follow_once(core: &Core, fresh: &Fresh, rooms: Option<Vec<RoomId>>, lifecycle: &Lifecycle) -> Result<()> {
     let mut follower = Follower::start(&*core.store, rooms).await?;
     let mut since = core.clock.elapsed();
-    while !lifecycle.is_draining() && follower.step(&*core.store).await? {
+    let mut gathered = since;
+    while !lifecycle.is_draining() {
+        match follower.step(&*core.store).await {
+            Ok(true) => {}
+            Ok(false) => break,
+            // One room that cannot be read does not keep the others back; it is tried again with the next look at all.
+            Err(error @ Error::Corrupt(_)) => drop(core.unavailable(&error)),
+            Err(error) => return Err(error),
+        }
         core.metrics.index_rooms_behind.set(i64::try_from(follower.behind.len()).unwrap_or(i64::MAX));
+        let now = core.clock.elapsed();
         if fresh.has_some() {
-            let worked = core.clock.elapsed().saturating_sub(since);
-            tokio::time::sleep((worked * REST_FACTOR).min(REST_MAX)).await;
+            tokio::time::sleep((now.saturating_sub(since) * REST_FACTOR).min(REST_MAX)).await;
+            // What grew meanwhile is not kept waiting by a room with a long way to go.
+            if now.saturating_sub(gathered) >= FOLLOW_EVERY {
+                gathered = now;
+                follower.add(&*core.store, fresh.take()).await?;
+            }
         }
         since = core.clock.elapsed();
     }
@@ -111,6 +130,16 @@ impl Follower {
     /// Those of the store.
     pub async fn start(store: &dyn Store, rooms: Option<Vec<RoomId>>) -> Result<Self> {
         Ok(Self { behind: store.index_behind(rooms).await?.into() })
+    }
+
+    /// These too, or all that are behind.
+    async fn add(&mut self, store: &dyn Store, rooms: Option<Vec<RoomId>>) -> Result<()> {
+        for progress in store.index_behind(rooms).await? {
+            if self.behind.iter().all(|other| other.room != progress.room) {
+                self.behind.push_front(progress);
+            }
+        }
+        Ok(())
     }
 
     /// One page. `false`: that was all.

@@ -158,7 +158,9 @@ impl Term {
     /// A term of the words in a piece of a query, if there are any.
     fn new(piece: &str, is_prefix: bool) -> Option<Self> {
         let words = words(piece);
-        (!words.is_empty()).then_some(Self { words, is_prefix })
+        // A single letter begins a large part of all words.
+        let is_long = words.last().is_some_and(|word| word.len() > 1);
+        (!words.is_empty()).then_some(Self { words, is_prefix: is_prefix && is_long })
     }
 
     fn to_fts5(&self) -> String {
@@ -319,7 +321,10 @@ mod tests {
             ("NEAR(a b, 2)", vec![term(&["near", "a"], false), term(&["b"], false), term(&["2"], false)]),
             ("a AND NOT b", ["a", "and", "not", "b"].map(|word| term(&[word], false)).to_vec()),
             ("words:x ^y {z}", vec![term(&["words", "x"], false), term(&["y"], false), term(&["z"], false)]),
-            ("it's \\'a':* !b&c|d", vec![term(&["it", "s"], false), term(&["a"], true), term(&["b", "c", "d"], false)]),
+            (
+                "it's \\'a':* !b&c|d",
+                vec![term(&["it", "s"], false), term(&["a"], false), term(&["b", "c", "d"], false)],
+            ),
             ("a\0b", vec![term(&["a", "b"], false)]),
         ] {
             assert_eq!(parse(query), Ok(Query { terms: expected }), "{query:?}");

@@ -1,14 +1,16 @@
 //! Searches: a table of words beside the logs, which follows them.
 
+use confab_protocol::command::FoundAt;
 use confab_protocol::model::{Incarnation, RoomId, Seq, UserId};
 use deadpool_postgres::Client;
 use tokio_postgres::types::ToSql;
+use uuid::Uuid;
 
 use super::logs::envelope;
 use super::rooms::bound;
-use super::rows::{Stored, get};
+use super::rows::{Stored, get, plain};
 use crate::core::search::words::to_tsvector;
-use crate::core::search::{Matches, Progress, Step, Wanted};
+use crate::core::search::{Matches, Progress, Step, Wanted, place, time_of};
 use crate::core::store::Result;
 
 pub(super) async fn behind(client: &mut Client, rooms: Option<Vec<RoomId>>) -> Result<Vec<Progress>> {
@@ -28,7 +30,9 @@ pub(super) async fn index(client: &mut Client, step: Step) -> Result<()> {
     const BEGIN: &str = "INSERT INTO search_progress (room, incarnation, seq, first_seq) VALUES ($1, $2, 0, 1)
          ON CONFLICT (room) DO NOTHING";
     const LOCK: &str = "SELECT incarnation, seq FROM search_progress WHERE room = $1 FOR UPDATE";
-    const FORGET: &str = "DELETE FROM search WHERE room = $1 AND (seq < $2 OR $3 OR seq = ANY ($4::bigint[]))";
+    // All of it, where it is another history.
+    const FORGET_BEFORE: &str = "DELETE FROM search WHERE room = $1 AND seq < $2";
+    const FORGET: &str = "DELETE FROM search WHERE room = $1 AND seq = ANY ($2::bigint[])";
     const SAY: &str = "INSERT INTO search (room, seq, place, words)
          SELECT $1, u.seq, u.place, u.words::tsvector FROM unnest($2::bigint[], $3::bigint[], $4::text[]) u (seq, place, words)
          ON CONFLICT (room, seq) DO UPDATE SET words = excluded.words";
@@ -55,26 +59,54 @@ pub(super) async fn index(client: &mut Client, step: Step) -> Result<()> {
     if at.transpose()? != Some(indexed) {
         return Ok(());
     }
-    run(FORGET, &[&room, &first_seq.sql(), &(indexed == Seq(0)), &gone]).await?;
+    let until = if indexed == Seq(0) { i64::MAX } else { first_seq.sql() };
+    run(FORGET_BEFORE, &[&room, &until]).await?;
+    run(FORGET, &[&room, &gone]).await?;
     run(SAY, &[&room, &seqs, &places, &words]).await?;
     run(MOVE_ON, &[&room, &incarnation_sql, &to.sql(), &first_seq.sql()]).await?;
     Ok(transaction.commit().await?)
 }
 
+/// Once through the index, the newest of it, and only these are read from the logs.
+macro_rules! search {
+    ($rooms:literal) => {
+        concat!(
+            "WITH hits AS MATERIALIZED (
+                 SELECT room, seq, place FROM search
+                 WHERE words @@ $2::text::tsquery AND (place, room, seq) < ($3, $4, $5) AND ",
+            $rooms,
+            "    ORDER BY place DESC, room DESC, seq DESC LIMIT $6)
+             SELECT h.room, h.seq, h.place, e.seq, e.time_ms, e.rev, e.payload FROM hits h
+             LEFT JOIN entries e ON e.room = h.room AND e.seq = h.seq AND e.kind = 1
+             ORDER BY h.place DESC, h.room DESC, h.seq DESC"
+        )
+    };
+}
+
+const ALL: &str = search!(
+    "$7::uuid IS NULL AND room = ANY (ARRAY(SELECT m.room FROM members m WHERE m.user_id = $1 AND m.leave_seq IS NULL))"
+);
+const ONE: &str = search!(
+    "room = $7 AND EXISTS (SELECT 1 FROM members m WHERE m.room = $7 AND m.user_id = $1 AND m.leave_seq IS NULL)"
+);
+
 pub(super) async fn search(client: &mut Client, reader: UserId, wanted: Wanted) -> Result<Matches> {
-    const SEARCH: &str = "SELECT s.room, e.seq, e.time_ms, e.rev, e.payload
-         FROM search s
-         JOIN members m ON m.room = s.room AND m.user_id = $1 AND m.leave_seq IS NULL
-         JOIN entries e ON e.room = s.room AND e.seq = s.seq AND e.kind = 1
-         WHERE s.words @@ $2::text::tsquery AND s.place < $3 AND ($4::uuid IS NULL OR s.room = $4)
-         ORDER BY s.place DESC LIMIT $5";
-    let statement = client.prepare_cached(SEARCH).await?;
     let (query, room) = (wanted.query.to_tsquery(), wanted.room.map(Stored::sql));
-    let params: [&(dyn ToSql + Sync); 5] = [&reader.sql(), &query, &wanted.before, &room, &bound(wanted.limit)];
-    let mut messages = Vec::new();
-    for row in client.query(&statement, &params).await? {
-        let room: RoomId = get(&row, 0)?;
-        messages.extend(envelope(&row, 1)?.map(|message| (room, message)));
+    let before = wanted.before.map_or((i64::MAX, Uuid::max(), i64::MAX), |at| (place(at), at.room.sql(), at.seq.sql()));
+    let transaction = client.transaction().await?;
+    transaction.batch_execute("SET LOCAL statement_timeout = '3s'").await?;
+    let statement = transaction.prepare_cached(if room.is_some() { ONE } else { ALL }).await?;
+    let (reader, limit) = (reader.sql(), bound(wanted.limit));
+    let params: [&(dyn ToSql + Sync); 7] = [&reader, &query, &before.0, &before.1, &before.2, &limit, &room];
+    let rows = transaction.query(&statement, &params).await?;
+    transaction.commit().await?;
+    let mut matches = Matches { messages: Vec::new(), stopped: None };
+    for row in &rows {
+        let (room, seq, place): (RoomId, Seq, i64) = (get(row, 0)?, get(row, 1)?, plain(row, 2)?);
+        matches.messages.extend(envelope(row, 3)?.map(|message| (room, message)));
+        if rows.len() == wanted.limit {
+            matches.stopped = Some(FoundAt { time: time_of(place), room, seq });
+        }
     }
-    Ok(Matches { messages, stopped: None })
+    Ok(matches)
 }

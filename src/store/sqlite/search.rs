@@ -3,22 +3,29 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use confab_protocol::command::FoundAt;
 use confab_protocol::model::{Envelope, Incarnation, RoomId, Seq, UserId};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use super::logs;
+use super::rooms::bound;
 use super::rows::{Sql, get};
 use crate::core::search::words::to_text;
-use crate::core::search::{Indexed, Matches, Progress, Step, Wanted};
+use crate::core::search::{Indexed, Matches, Progress, Step, Wanted, place, time_of};
 use crate::core::store::{Error, Result};
 
 /// Written into the file; one of another version is made anew.
-const VERSION: i64 = 1;
-/// Matches that one search looks at: in many rooms the reader may not be.
-const LOOKS_MAX: usize = 20_000;
+const VERSION: i64 = 2;
+/// Matches that one search looks at: many may be stale.
+const LOOKS_MAX: usize = 2_000;
+/// What one step forgets of what is not kept any more.
+const FORGET_MAX: usize = 1_000;
 
-/// The words are cut and folded by the core: a word is what stands between two spaces.
+/// The words are cut and folded by the core: a word is what stands between two spaces. The room is a word as well, so that
+/// only rooms that the reader is in are looked at: what stands elsewhere must not show in how long it takes or where
+/// it ends.
 const SCHEMA: &str = "
+    BEGIN IMMEDIATE;
     CREATE TABLE progress (
         room        BLOB PRIMARY KEY,
         incarnation INTEGER NOT NULL,
@@ -31,24 +38,24 @@ const SCHEMA: &str = "
         seq  INTEGER NOT NULL,
         UNIQUE (room, seq)
     ) STRICT;
-    CREATE VIRTUAL TABLE texts USING fts5(words, tokenize='ascii');
+    CREATE VIRTUAL TABLE texts USING fts5(room, words, tokenize='ascii');
     INSERT INTO texts (texts, rank) VALUES ('secure-delete', 1);
-    PRAGMA user_version = 1;";
+    PRAGMA user_version = 2;
+    COMMIT;";
 
 /// Opens the index for writing, or begins a new one where there is none that can be read.
 pub(super) fn open(path: &Path) -> Result<Connection> {
     let connection = connect(path)?;
-    match connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)) {
+    match connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).map_err(Error::from) {
         Ok(VERSION) => return Ok(connection),
-        Ok(0) => {}
-        _ => {
-            tracing::warn!("the index of words is of another version or damaged: it is made anew");
-            drop(connection);
-            return begin_anew(path);
-        }
+        Ok(0) if connection.execute_batch(SCHEMA).is_ok() => return Ok(connection),
+        // Somebody else is at work, or the disk is full.
+        Err(Error::Unavailable(what)) => return Err(Error::Unavailable(what)),
+        Ok(_) | Err(Error::Corrupt(_)) => {}
     }
-    connection.execute_batch(SCHEMA)?;
-    Ok(connection)
+    tracing::warn!("the index of words is of another version or damaged: it is made anew");
+    drop(connection);
+    begin_anew(path)
 }
 
 fn begin_anew(path: &Path) -> Result<Connection> {
@@ -126,11 +133,15 @@ pub(super) fn index(connection: &Connection, step: Step) -> Result<()> {
     }
     let until = if indexed == Seq(0) { Seq(u64::MAX >> 1) } else { first_seq };
     let old: Vec<Seq> = connection
-        .prepare_cached("SELECT seq FROM places WHERE room = ? AND seq < ?")?
-        .query_map(params![Sql(room), Sql(until)], |row| get(row, 0))?
+        .prepare_cached("SELECT seq FROM places WHERE room = ? AND seq < ? LIMIT ?")?
+        .query_map(params![Sql(room), Sql(until), bound(FORGET_MAX)], |row| get(row, 0))?
         .collect::<rusqlite::Result<_>>()?;
-    for seq in old {
-        say(connection, room, &Indexed { seq, place: 0, words: Vec::new() })?;
+    for seq in &old {
+        say(connection, room, &Indexed { seq: *seq, place: 0, words: Vec::new() })?;
+    }
+    if old.len() == FORGET_MAX {
+        // The rest goes with the next look: a step is short.
+        return Ok(());
     }
     for change in &changes {
         say(connection, room, change)?;
@@ -167,10 +178,19 @@ fn say(connection: &Connection, room: RoomId, change: &Indexed) -> Result<()> {
                 Sql(room),
                 Sql(change.seq)
             ])?;
-            connection.prepare_cached("INSERT INTO texts (rowid, words) VALUES (?, ?)")?.execute(params![id, text])?;
+            connection.prepare_cached("INSERT INTO texts (rowid, room, words) VALUES (?, ?, ?)")?.execute(params![
+                id,
+                token(room),
+                text
+            ])?;
         }
     }
     Ok(())
+}
+
+/// A room as one word.
+fn token(room: RoomId) -> String {
+    format!("{:032x}", room.as_u128())
 }
 
 pub(super) fn search(connection: &Connection, reader: UserId, wanted: Wanted) -> Result<Matches> {
@@ -185,31 +205,47 @@ pub(super) fn search(connection: &Connection, reader: UserId, wanted: Wanted) ->
     if rooms.is_empty() {
         return Ok(matches);
     }
+    let tokens: Vec<String> = rooms.keys().map(|room| format!("\"{}\"", token(*room))).collect();
+    let query = format!("room : ({}) AND words : ({})", tokens.join(" OR "), wanted.query.to_fts5());
+    let before = wanted.before.map_or(Ok(i64::MAX), |at| id_of(connection, at))?;
     let mut statement = connection.prepare_cached(
         "SELECT t.rowid, p.room, p.seq FROM words.texts t JOIN words.places p ON p.id = t.rowid
-         WHERE t.words MATCH ? AND t.rowid < ? ORDER BY t.rowid DESC",
+         WHERE t.texts MATCH ? AND t.rowid < ? ORDER BY t.rowid DESC",
     )?;
-    let mut rows = statement.query(params![wanted.query.to_fts5(), wanted.before])?;
+    let mut rows = statement.query(params![query, before])?;
     let mut looks = 0;
-    while matches.messages.len() < wanted.limit
-        && let Some(row) = rows.next()?
-    {
-        let (place, room, seq): (i64, RoomId, Seq) = (row.get(0)?, get(row, 1)?, get(row, 2)?);
+    while let Some(row) = rows.next()? {
+        let (id, room, seq): (i64, RoomId, Seq) = (row.get(0)?, get(row, 1)?, get(row, 2)?);
         if rooms.get(&room).is_some_and(|first| seq >= *first) {
             matches.messages.extend(message(connection, room, seq)?.map(|message| (room, message)));
         }
         looks += 1;
-        if looks == LOOKS_MAX {
-            matches.stopped = Some(place);
+        if looks == LOOKS_MAX || matches.messages.len() == wanted.limit {
+            matches.stopped = Some(FoundAt { time: time_of(id), room, seq });
             break;
         }
     }
     Ok(matches)
 }
 
+/// Where a message stands; of one that is gone, where it stood.
+fn id_of(connection: &Connection, at: FoundAt) -> Result<i64> {
+    let mut statement = connection.prepare_cached("SELECT id FROM words.places WHERE room = ? AND seq = ?")?;
+    let id = statement.query_row(params![Sql(at.room), Sql(at.seq)], |row| row.get(0)).optional()?;
+    Ok(id.unwrap_or_else(|| place(at)))
+}
+
 fn message(connection: &Connection, room: RoomId, seq: Seq) -> Result<Option<Envelope>> {
     let mut statement = connection.prepare_cached(
         "SELECT seq, time_ms, rev, payload, checksum, kind FROM entries WHERE room = ? AND seq = ? AND kind = 1",
     )?;
-    Ok(statement.query_row(params![Sql(room), Sql(seq)], |row| logs::envelope(row, room, 0)).optional()?)
+    let found = statement.query_row(params![Sql(room), Sql(seq)], |row| logs::envelope(row, room, 0)).optional();
+    match found.map_err(Error::from) {
+        // One that is damaged does not hide the others.
+        Err(Error::Corrupt(what)) => {
+            tracing::error!(what, "a message that was searched for is damaged");
+            Ok(None)
+        }
+        other => other,
+    }
 }

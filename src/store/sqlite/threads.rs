@@ -3,14 +3,17 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, InterruptHandle, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::core::store::{Error, Result};
 
 /// Jobs that may wait; callers wait past that.
 const JOBS_MAX: usize = 1_024;
+/// One search, and as long again for its turn.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(3);
 /// Jobs that share a commit.
 const COMMIT_JOBS_MAX: usize = 64;
 
@@ -211,6 +214,39 @@ impl Readers {
         });
         self.jobs.send(job).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
+    }
+}
+
+/// A connection for what may take long, one job at a time and each for so long only: readers of logs do not wait for it.
+pub(super) struct Searcher {
+    reader: Readers,
+    interrupt: InterruptHandle,
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Searcher {
+    pub(super) fn start(connection: Connection) -> Self {
+        let interrupt = connection.get_interrupt_handle();
+        Self { reader: Readers::start(vec![connection]), interrupt, turn: tokio::sync::Mutex::default() }
+    }
+
+    pub(super) async fn run<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        let late = |_| Error::Unavailable("a search took too long".to_owned());
+        let _turn = tokio::time::timeout(SEARCH_TIMEOUT, self.turn.lock()).await.map_err(late)?;
+        let mut done = std::pin::pin!(self.reader.run(work));
+        match tokio::time::timeout(SEARCH_TIMEOUT, &mut done).await {
+            Ok(done) => done,
+            Err(elapsed) => {
+                self.interrupt.interrupt();
+                // Its turn ends when it has noticed.
+                let _ = done.await;
+                Err(late(elapsed))
+            }
+        }
     }
 }
 
