@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
@@ -15,6 +16,8 @@ use crate::core::personal::{self, Erased};
 use crate::core::store::{Error, NewUser, Store, User, new_incarnation};
 use crate::{files, open_store};
 
+/// How often files are written anew, if somebody reads the old ones.
+const COMPACT_TRIES: u32 = 5;
 /// Accounts of one transaction.
 const CHUNK: usize = 1_000;
 
@@ -33,7 +36,7 @@ enum Action {
     },
     /// Write what is held on somebody, one JSON object a line.
     Export {
-        /// User name.
+        /// User name or id.
         name: String,
         /// Where to; standard output otherwise.
         #[arg(long, value_name = "FILE")]
@@ -42,7 +45,7 @@ enum Action {
     /// Take away what is held on somebody; what remains, and why, is printed.
     #[command(group = clap::ArgGroup::new("how").required(true).args(["dry_run", "yes"]))]
     Erase {
-        /// User name.
+        /// User name or id.
         name: String,
         /// Only say what would be taken away.
         #[arg(long)]
@@ -66,7 +69,13 @@ pub(super) fn run(config: &Config, args: Args) -> anyhow::Result<()> {
 }
 
 async fn find(store: &dyn Store, name: &str) -> anyhow::Result<User> {
-    let Ok(username) = Username::parse(name) else { bail!("{name:?} cannot be a user name") };
+    let by_id = match name.parse::<UserId>() {
+        Ok(id) => store.find_users(vec![id]).await?.pop().map(|member| member.username),
+        Err(_) => None,
+    };
+    let Ok(username) = Username::parse(by_id.as_deref().unwrap_or(name)) else {
+        bail!("{name:?} cannot be a user name")
+    };
     let found = store.find_login(username).await?;
     found.map(|(user, _)| user).with_context(|| format!("there is no user {name}"))
 }
@@ -74,11 +83,13 @@ async fn find(store: &dyn Store, name: &str) -> anyhow::Result<User> {
 async fn export(config: &Config, name: &str, output: Option<&Path>) -> anyhow::Result<()> {
     let store = open_store(config).await?;
     let user = find(&*store, name).await?;
-    let mut out: Box<dyn Write + Send> = match output {
+    // What somebody said is for whoever asked for it alone, and an archive is whole or not there.
+    let partial = output.map(|path| path.with_extension("partial"));
+    let mut out: Box<dyn Write + Send> = match &partial {
         Some(path) => {
-            // What somebody said is for whoever asked for it alone.
+            let _ = std::fs::remove_file(path);
             files::create_private(path).with_context(|| format!("cannot write {}", path.display()))?;
-            Box::new(BufWriter::new(File::create(path)?))
+            Box::new(BufWriter::new(File::options().append(true).open(path)?))
         }
         None => Box::new(BufWriter::new(std::io::stdout())),
     };
@@ -90,6 +101,9 @@ async fn export(config: &Config, name: &str, output: Option<&Path>) -> anyhow::R
     })
     .await?;
     out.flush()?;
+    if let (Some(partial), Some(path)) = (partial, output) {
+        std::fs::rename(partial, path)?;
+    }
     eprintln!("{count} records of {name}");
     store.close().await;
     Ok(())
@@ -116,15 +130,30 @@ async fn erase(config: &Config, name: &str, is_meant: bool, compact: bool) -> an
     println!("  reactions: {}, mentions: {}, held or refused: {}", held.reactions, held.mentions, held.unappended);
     println!("  invitations: {}, entries that named them: {names}, rooms left: {left}", held.invites);
     println!("Remains, because others' records need it:");
-    println!("  the id {} as author of tombstones, reactions' entries and settings of rooms", user.id);
-    println!("  names and topics that they gave to rooms, and what others wrote about them");
+    println!(
+        "  the id {} as author of tombstones, reactions' entries and settings of rooms, and as their member",
+        user.id
+    );
+    println!("  names and topics that they gave to rooms, and what others wrote about them in messages");
     println!("  archives and backups that were made before; remove or renew them");
     if is_meant {
-        let is_done = if compact || config.store.url.is_none() { store.compact().await? } else { false };
+        let is_done = (compact || config.store.url.is_none()) && compact_patiently(&*store).await?;
+        println!("Who was connected may write until their token ends: run it again then, with the id.");
         println!("{}", files_told(config.store.url.is_some(), is_done));
     }
     store.close().await;
     Ok(())
+}
+
+/// Whoever reads at the moment is soon done.
+async fn compact_patiently(store: &dyn Store) -> anyhow::Result<bool> {
+    for _ in 0..COMPACT_TRIES {
+        if store.compact().await? {
+            return Ok(true);
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    Ok(false)
 }
 
 fn files_told(is_postgres: bool, is_done: bool) -> &'static str {
@@ -132,7 +161,9 @@ fn files_told(is_postgres: bool, is_done: bool) -> &'static str {
         (false, true) => "The files hold nothing of it any more.",
         (false, false) => "The WAL still holds some of it, because somebody reads: it goes when the server stops.",
         (true, true) => "The tables were written anew. The WAL and its archives hold it until they are recycled.",
-        (true, false) => "The rows are gone; the tables' files hold it until a vacuum, or run this with --compact.",
+        (true, false) => {
+            "The rows are gone; the tables' files hold it until VACUUM FULL: run this again with the id and --compact."
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is held on a person: given out as an archive, or taken away. For operators, beside a running server: entries
 //! come and go through the store's own transactions, so readers are told as of any deletion.
 
+use bytes::Bytes;
 use confab_protocol::codec::{decode_entry, encode_entry};
 use confab_protocol::limits::{DELETE_MAX, PAGE_ITEMS_MAX};
 use confab_protocol::model::{
@@ -36,8 +37,8 @@ pub struct Erased {
 enum Trace {
     /// They said it.
     Message,
-    /// They said something that was deleted; its digest and earlier texts may be there.
-    Tombstone,
+    /// An entry of theirs without words: its digest and earlier texts may be there.
+    Wordless,
     /// It names them, and reads like this without.
     Name(EntryContent),
 }
@@ -46,18 +47,19 @@ fn trace(entry: &Entry, user: UserId) -> Option<Trace> {
     let erased = || DisplayName::parse(ERASED).ok();
     match &entry.content {
         EntryContent::Message(_) if entry.author == user => Some(Trace::Message),
-        EntryContent::Tombstone { .. } if entry.author == user => Some(Trace::Tombstone),
         EntryContent::Membership { user: whose, change, role, display_name }
             if *whose == user && display_name.as_str() != ERASED =>
         {
             let display_name = erased()?;
             Some(Trace::Name(EntryContent::Membership { user, change: *change, role: *role, display_name }))
         }
-        EntryContent::Sanction(sanction) if sanction.user == user && !sanction.reason.as_str().is_empty() => {
+        EntryContent::Sanction(sanction)
+            if (sanction.user == user || entry.author == user) && !sanction.reason.as_str().is_empty() =>
+        {
             let reason = Reason::parse("").ok()?;
             Some(Trace::Name(EntryContent::Sanction(Sanction { reason, ..sanction.clone() })))
         }
-        _ => None,
+        _ => (entry.author == user).then_some(Trace::Wordless),
     }
 }
 
@@ -160,7 +162,7 @@ fn describe(content: &EntryContent) -> Value {
 /// What was held for review or refused, as an object of an archive.
 #[must_use]
 pub fn unappended(room: RoomId, time_ms: u64, code: i64, detail: &str, payload: &[u8]) -> Value {
-    let content = decode_entry(&bytes::Bytes::copy_from_slice(payload)).ok().map(|entry| describe(&entry.content));
+    let content = decode_entry(&Bytes::copy_from_slice(payload)).ok().map(|entry| describe(&entry.content));
     json!({
         "kind": if code == 0 { "held" } else { "refused" }, "room": room.to_string(), "timeMs": time_ms, "code": code,
         "detail": detail, "content": content,
@@ -173,7 +175,7 @@ pub fn unappended(room: RoomId, time_ms: u64, code: i64, detail: &str, payload: 
 /// Those of the store.
 pub async fn rehearse(store: &dyn Store, user: &User) -> Result<Erased> {
     let mut found = Erased { held: store.count_held(user.id).await?, ..Erased::default() };
-    for room in store.rooms_ever(user.id).await? {
+    for room in store.rooms_ever(user.id).await?.into_iter().filter(|room| *room != user.self_room) {
         found.rooms += 1;
         found.left += u64::from(is_left(store, room, user.id).await?);
         each_page(store, room, async |page| {
@@ -181,7 +183,7 @@ pub async fn rehearse(store: &dyn Store, user: &User) -> Result<Erased> {
                 match trace(&entry, user.id) {
                     Some(Trace::Message) => found.messages += 1,
                     Some(Trace::Name(_)) => found.names += 1,
-                    Some(Trace::Tombstone) | None => {}
+                    Some(Trace::Wordless) | None => {}
                 }
             }
             Ok(())
@@ -204,31 +206,52 @@ async fn is_left(store: &dyn Store, room: RoomId, user: UserId) -> Result<bool> 
 /// Those of the store.
 pub async fn erase(store: &dyn Store, clock: &dyn Clock, user: &User, tell: &mut impl FnMut(Erased)) -> Result<Erased> {
     let mut erased = Erased { held: store.count_held(user.id).await?, ..Erased::default() };
-    store.lock_account(user.id).await?;
-    let rooms = store.rooms_ever(user.id).await?;
-    for pass in 0..PASSES_MAX {
-        let before = (erased.messages, erased.names);
-        for room in rooms.iter().filter(|room| **room != user.self_room) {
-            if pass == 0 {
-                erased.rooms += 1;
-                erased.left += u64::from(leave(store, clock, *room, user).await?);
-            }
-            erase_room(store, clock, *room, user, &mut erased).await?;
-            tell(erased);
-        }
-        if (erased.messages, erased.names) == before {
-            break;
-        }
-    }
-    // A server that runs follows by itself, but not at once.
-    let mut follower = Follower::start(store, Some(rooms)).await?;
-    while follower.step(store).await? {}
-    let name = format!("erased-{:x}", user.id.as_u128() as u64);
+    // A name that nobody can have taken.
+    let name = format!("erased-{:016x}", clock.random() as u64);
     let (Ok(username), Ok(display_name)) = (Username::parse(&name), DisplayName::parse(ERASED)) else {
         return Err(Error::Corrupt(format!("{name} cannot be a name")));
     };
+    // The shown name goes first: it is written into entries, by others too.
+    store.lock_account(user.id, display_name.clone()).await?;
+    let mut is_clean = false;
+    for pass in 0..PASSES_MAX {
+        let mut found = 0;
+        let rooms = store.rooms_ever(user.id).await?;
+        for room in rooms.iter().filter(|room| **room != user.self_room) {
+            erased.rooms += u64::from(pass == 0);
+            erased.left += u64::from(leave(store, clock, *room, user).await?);
+            found += erase_room(store, clock, *room, user, &mut erased).await?;
+            tell(erased);
+        }
+        // A server that runs follows by itself, but not at once.
+        bring_index_on(store, rooms).await?;
+        is_clean = found == 0;
+        if is_clean {
+            break;
+        }
+    }
+    if !is_clean {
+        return Err(Error::Unavailable(
+            "they go on writing: run it again when their connections have ended".to_owned(),
+        ));
+    }
     store.erase_account(user.id, user.self_room, username, display_name).await?;
     Ok(erased)
+}
+
+/// Until it follows: somebody else may lead it along too.
+async fn bring_index_on(store: &dyn Store, rooms: Vec<RoomId>) -> Result<()> {
+    for _ in 0..PASSES_MAX {
+        let mut follower = Follower::start(store, Some(rooms.clone())).await?;
+        let mut is_behind = false;
+        while follower.step(store).await? {
+            is_behind = true;
+        }
+        if !is_behind {
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
 async fn leave(store: &dyn Store, clock: &dyn Clock, room: RoomId, user: &User) -> Result<bool> {
@@ -274,7 +297,8 @@ async fn erase_room(
     room: RoomId,
     user: &User,
     erased: &mut Erased,
-) -> Result<()> {
+) -> Result<u64> {
+    let mut found = 0;
     each_page(store, room, async |page| {
         let (mut said, mut scrub) = (Vec::new(), Scrub::default());
         for (envelope, entry) in page {
@@ -284,27 +308,45 @@ async fn erase_room(
                     said.push((envelope.seq, encode_entry(&Entry { content, ..entry })));
                     scrub.said.push(envelope.seq);
                 }
-                Some(Trace::Tombstone) => scrub.said.push(envelope.seq),
+                Some(Trace::Wordless) => scrub.said.push(envelope.seq),
                 Some(Trace::Name(content)) => {
+                    scrub.said.push(envelope.seq);
                     scrub.rewritten.push((envelope, encode_entry(&Entry { content, ..entry })));
                 }
                 None => {}
             }
         }
         for some in said.chunks(DELETE_MAX) {
-            let content =
-                EntryContent::Deletion { seqs: some.iter().map(|(seq, _)| *seq).collect(), by_moderator: false };
-            let amend = Amend { server_role: ServerRole::User, act: Act::Erase(some.to_vec()) };
-            // What was deleted by somebody else meanwhile is found as a tombstone by the next pass.
-            if append(store, clock, room, user.id, content, Change::Amend(Box::new(amend))).await? {
+            if take_back(store, clock, room, user.id, some).await? {
                 erased.messages += some.len() as u64;
+                continue;
+            }
+            // One of them was deleted by somebody else meanwhile: the others go one by one.
+            for one in some.chunks(1) {
+                erased.messages += u64::from(take_back(store, clock, room, user.id, one).await?);
             }
         }
         erased.names += scrub.rewritten.len() as u64;
+        found += (said.len() + scrub.rewritten.len()) as u64;
         if !scrub.said.is_empty() || !scrub.rewritten.is_empty() {
             store.scrub(room, scrub).await?;
         }
         Ok(())
     })
-    .await
+    .await?;
+    Ok(found)
+}
+
+/// Whether all of these were messages of theirs, and are not any more.
+async fn take_back(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    room: RoomId,
+    user: UserId,
+    tombstones: &[(Seq, Bytes)],
+) -> Result<bool> {
+    let seqs = tombstones.iter().map(|(seq, _)| *seq).collect();
+    let content = EntryContent::Deletion { seqs, by_moderator: false };
+    let amend = Amend { server_role: ServerRole::User, act: Act::Erase(tombstones.to_vec()) };
+    append(store, clock, room, user, content, Change::Amend(Box::new(amend))).await
 }

@@ -448,8 +448,8 @@ pub trait Store: Send + Sync {
     async fn personal_records(&self, user: UserId) -> Result<Vec<serde_json::Value>>;
     /// How much that is.
     async fn count_held(&self, user: UserId) -> Result<Held>;
-    /// Ends all logins of somebody for good.
-    async fn lock_account(&self, user: UserId) -> Result<()>;
+    /// Ends all logins of somebody for good, who is shown by this name from now on.
+    async fn lock_account(&self, user: UserId, display_name: DisplayName) -> Result<()>;
     /// Takes somebody's traces out of a room, after their messages became tombstones.
     async fn scrub(&self, room: RoomId, scrub: Scrub) -> Result<()>;
     /// Takes away everything beside the logs, and their own log; the account keeps its id and these names.

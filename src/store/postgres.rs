@@ -258,7 +258,7 @@ store! {
     others rooms_ever(user: UserId) -> Vec<RoomId> = personal::rooms_ever;
     others personal_records(user: UserId) -> Vec<serde_json::Value> = personal::records;
     others count_held(user: UserId) -> Held = personal::count_held;
-    others lock_account(user: UserId) -> () = personal::lock_account;
+    others lock_account(user: UserId, display_name: DisplayName) -> () = personal::lock_account;
     others scrub(room: RoomId, scrub: Scrub) -> () = personal::scrub;
     others erase_account(user: UserId, self_room: RoomId, username: Username, display_name: DisplayName) -> () =
         personal::erase_account;

@@ -170,7 +170,7 @@ store! {
     write refresh(hash: [u8; 32], next: NewRefresh, now: Millis) -> Refreshed = accounts::refresh;
     write log_out(user: UserId, device: DeviceId) -> () = accounts::log_out;
     write retire(now: Millis, limit: usize) -> usize = retention::retire;
-    write lock_account(user: UserId) -> () = personal::lock_account;
+    write lock_account(user: UserId, display_name: DisplayName) -> () = personal::lock_account;
     write scrub(room: RoomId, scrub: Scrub) -> () = personal::scrub;
     write erase_account(user: UserId, self_room: RoomId, username: Username, display_name: DisplayName) -> () =
         personal::erase_account;

@@ -62,8 +62,12 @@ const LOCK: [&str; 3] = [
     "DELETE FROM refresh_tokens WHERE user_id = $1",
 ];
 
-pub(super) async fn lock_account(client: &mut Client, user: UserId) -> Result<()> {
+const SHOW: &str = "UPDATE users SET display_name = $2 WHERE id = $1";
+
+pub(super) async fn lock_account(client: &mut Client, user: UserId, display_name: DisplayName) -> Result<()> {
     let transaction = client.transaction().await?;
+    let statement = transaction.prepare_cached(SHOW).await?;
+    transaction.execute(&statement, &[&user.sql(), &display_name.as_str()]).await?;
     for sql in LOCK {
         let statement = transaction.prepare_cached(sql).await?;
         transaction.execute(&statement, &[&user.sql()]).await?;

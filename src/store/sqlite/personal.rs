@@ -57,7 +57,10 @@ pub(super) fn count_held(connection: &Connection, user: UserId) -> Result<Held> 
     })
 }
 
-pub(super) fn lock_account(connection: &Connection, user: UserId) -> Result<()> {
+pub(super) fn lock_account(connection: &Connection, user: UserId, display_name: DisplayName) -> Result<()> {
+    connection
+        .prepare_cached("UPDATE users SET display_name = ? WHERE id = ?")?
+        .execute(params![display_name.as_str(), Sql(user)])?;
     for sql in [
         "UPDATE users SET password_hash = NULL, token_version = token_version + 1 WHERE id = ?",
         "UPDATE devices SET active = 0 WHERE user = ?",
@@ -103,7 +106,7 @@ pub(super) fn erase_account(
     username: Username,
     display_name: DisplayName,
 ) -> Result<()> {
-    lock_account(connection, user)?;
+    lock_account(connection, user, display_name)?;
     for sql in [
         "DELETE FROM devices WHERE user = ?",
         "DELETE FROM reactions WHERE user = ?",
@@ -116,7 +119,7 @@ pub(super) fn erase_account(
     connection.prepare_cached("DELETE FROM entries WHERE room = ?")?.execute([Sql(self_room)])?;
     connection.prepare_cached("UPDATE rooms SET first_seq = head + 1 WHERE id = ?")?.execute([Sql(self_room)])?;
     connection
-        .prepare_cached("UPDATE users SET username = ?2, display_name = ?3, role = 4 WHERE id = ?1")?
-        .execute(params![Sql(user), username.as_str(), display_name.as_str()])?;
+        .prepare_cached("UPDATE users SET username = ?2, role = 4 WHERE id = ?1")?
+        .execute(params![Sql(user), username.as_str()])?;
     Ok(())
 }
