@@ -23,6 +23,7 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 /// All rooms are looked through this often: retention and other servers change them too.
 const LOOK_THROUGH_EVERY: Duration = Duration::from_secs(60);
 /// While there are appends, the index rests so many times as long as it works: it takes a tenth of a core from them.
+/// Otherwise it rests as long as it works, for there are readers too.
 const REST_FACTOR: u32 = 9;
 /// A rest at most.
 const REST_MAX: Duration = Duration::from_secs(1);
@@ -104,8 +105,9 @@ async fn follow_once(core: &Core, fresh: &Fresh, rooms: Option<Vec<RoomId>>, lif
         }
         core.metrics.index_rooms_behind.set(i64::try_from(follower.behind.len()).unwrap_or(i64::MAX));
         let now = core.clock.elapsed();
+        let factor = if fresh.has_some() { REST_FACTOR } else { 1 };
+        tokio::time::sleep((now.saturating_sub(since) * factor).min(REST_MAX)).await;
         if fresh.has_some() {
-            tokio::time::sleep((now.saturating_sub(since) * REST_FACTOR).min(REST_MAX)).await;
             // What grew meanwhile is not kept waiting by a room with a long way to go.
             if now.saturating_sub(gathered) >= FOLLOW_EVERY {
                 gathered = now;
@@ -151,11 +153,16 @@ impl Follower {
         let page = store.read(progress.room, UserId::NONE, progress.indexed, PAGE_ITEMS_MAX).await?;
         if let Some(page) = page.filter(|page| page.state.incarnation == progress.incarnation) {
             progress.first_seq = page.state.first_seq;
+            let (has_some, head) = (!page.entries.is_empty(), page.state.head);
             let to = page.entries.last().map_or(progress.indexed, |entry| entry.seq);
-            let step = Step { from: progress, to, changes: changes(progress.room, &page.entries) };
+            let room = progress.room;
+            // Milliseconds, for a page of long texts: not on a thread that connections wait for.
+            let changes = tokio::task::spawn_blocking(move || changes(room, &page.entries)).await;
+            let changes = changes.map_err(|error| Error::Corrupt(format!("room {room} cannot be indexed: {error}")))?;
+            let step = Step { from: progress, to, changes };
             store.index(step).await?;
             progress.indexed = to;
-            if !page.entries.is_empty() && to < page.state.head {
+            if has_some && to < head {
                 self.behind.push_back(progress);
             }
         }
