@@ -356,7 +356,14 @@ async fn readers_that_come_while_others_write_miss_nothing() {
     writing.await.unwrap();
     let log = first.sync_all(room.id, 0).await;
     for reader in reading {
-        let (from, heard) = reader.await.unwrap();
+        let (from, mut heard) = reader.await.unwrap();
+        // As `chat.capnp` has it: right after it became live a push may begin with what is known.
+        let mut known = Seq(from);
+        heard.retain(|entry| {
+            let is_new = entry.seq > known;
+            known = known.max(entry.seq);
+            is_new
+        });
         assert_run(&heard, from + 1);
         assert_eq!(heard, log[from as usize..]);
     }

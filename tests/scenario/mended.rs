@@ -108,14 +108,15 @@ async fn catching_up_ends_with_ones_own_leaving() {
         for _ in 0..7 {
             bob.say(room.id, "behind their back").await;
         }
-        let log = bob.sync_all(room.id, 0).await;
-        let left = *changes(&log, people[0].0, MembershipChange::Left).last().unwrap();
+        // Before anything that takes long: who takes nothing for 10 s is closed.
         let reading = spawn(async move {
             let heard = alice.hear_until(room.id, head).await;
             alice.request(Command::Ping).await.unwrap();
             (heard, alice)
         });
         let (_, alice) = reading.await.unwrap();
+        let log = bob.sync_all(room.id, 0).await;
+        let left = *changes(&log, people[0].0, MembershipChange::Left).last().unwrap();
         let last = alice.heard.last().unwrap().2.seq;
         assert!(last <= left, "{transport:?}: heard {last:?}, left at {left:?}");
     }
