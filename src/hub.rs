@@ -158,7 +158,11 @@ impl Hub {
         let mut shard = self.shard(room);
         let state = shard.entry(room).or_default();
         match state.subscribers.iter_mut().find(|subscriber| Arc::ptr_eq(&subscriber.outbox, &outbox)) {
-            Some(subscriber) => (subscriber.live_from, subscriber.has_left) = (None, false),
+            Some(subscriber) => {
+                // Who was put out meanwhile is to be admitted anew.
+                subscriber.is_admitted = subscriber.is_here();
+                (subscriber.live_from, subscriber.has_left) = (None, false);
+            }
             None => {
                 outbox.add_room(room);
                 state.subscribers.push(Subscriber { outbox, live_from: None, has_left: false, is_admitted: false });

@@ -168,6 +168,8 @@ mod tests {
         assert_eq!(hears(), 1);
         hub.detach_user(room, user);
         assert_eq!((hears(), hub.is_attached(session, room)), (0, true), "still fed to their leaving, and no more");
+        hub.attach(session, room);
+        assert_eq!(hears(), 0, "asking again lets nobody in");
     }
 
     #[test]
