@@ -1,5 +1,6 @@
 //! Subcommands, one file each, and their exit codes. The only place that prints.
 
+mod backup;
 mod chat;
 mod config;
 mod health;
@@ -48,6 +49,8 @@ enum Command {
     Token(token::Args),
     /// Accounts.
     User(user::Args),
+    /// Everything that is stored, out of one store and into another.
+    Backup(backup::Args),
 }
 
 /// Reads the command line and runs it.
@@ -63,6 +66,7 @@ pub fn run() -> ExitCode {
         Command::Config(args) => config::run(file, args),
         Command::Token(args) => load(file).and_then(|config| token::run(&config, args)),
         Command::User(args) => load(file).and_then(|config| user::run(&config, args)),
+        Command::Backup(args) => load(file).and_then(|config| backup::run(&config, args)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

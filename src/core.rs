@@ -5,6 +5,7 @@ pub mod access;
 pub mod amend;
 pub mod append;
 pub mod auth;
+pub mod backup;
 pub mod history;
 pub mod hook;
 pub mod limits;

@@ -12,6 +12,7 @@
 pub struct Readme;
 
 pub mod assets;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -11,6 +11,7 @@ use confab_protocol::model::{
 };
 
 use super::append::{Decided, InviteHash, Item};
+use super::backup::{Sink, Source};
 use super::search::{Matches, Progress, Step, Wanted};
 
 /// Why the store did not do it. Texts are for the operator's log, never for a peer.
@@ -463,6 +464,10 @@ pub trait Store: Send + Sync {
     /// Makes what was taken away unreadable in the files too, as far as it can. `false`: others are at work, and it is
     /// not done yet.
     async fn compact(&self) -> Result<bool>;
+    /// Hands on all rows but those of logins, as of one moment, beside those who write.
+    async fn dump(&self, sink: Box<dyn Sink>) -> Result<()>;
+    /// Fills a store that nobody used yet, or leaves it as it was. `false`: it is in use.
+    async fn load(&self, source: Box<dyn Source>) -> Result<bool>;
     /// Members of these names.
     async fn find_members(&self, room: RoomId, names: Vec<Username>) -> Result<Vec<UserId>>;
 }

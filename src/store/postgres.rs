@@ -2,6 +2,7 @@
 
 mod accounts;
 mod append;
+mod backup;
 mod columns;
 mod effects;
 mod logs;
@@ -26,6 +27,7 @@ use tokio_postgres::error::SqlState;
 
 pub use self::options::Options;
 use crate::core::append::{Decided, InviteHash, Item};
+use crate::core::backup::{Sink, Source};
 use crate::core::search::{Matches, Progress, Step, Wanted};
 use crate::core::store::{
     Created, Error, Held, LogPage, LoggedIn, Membership, NewInvite, NewLogin, NewRefresh, NewUser, Pair, Recorded,
@@ -204,6 +206,12 @@ macro_rules! store {
                 client.batch_execute("SET lock_timeout = 0; SET statement_timeout = 0").await?;
                 client.batch_execute(personal::COMPACT).await?;
                 Ok(true)
+            }
+            async fn dump(&self, sink: Box<dyn Sink>) -> Result<()> {
+                backup::dump(Client::take(self.others.get().await?), sink).await
+            }
+            async fn load(&self, source: Box<dyn Source>) -> Result<bool> {
+                backup::load(Client::take(self.others.get().await?), source).await
             }
             async fn unsafe_settings(&self) -> Result<Vec<String>> {
                 self.find_unsafe_settings().await

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod append;
+mod backup;
 mod effects;
 mod logs;
 mod personal;
@@ -12,7 +13,7 @@ mod rows;
 mod search;
 mod threads;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use confab_protocol::command::{History, Member, MessageState, Room};
@@ -23,6 +24,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use self::threads::{Readers, Searcher, Writer};
 use crate::core::append::{Decided, InviteHash, Item};
+use crate::core::backup::{Sink, Source};
 use crate::core::search::{Matches, Progress, Step, Wanted};
 use crate::core::store::{
     Created, Error, Held, LogPage, LoggedIn, Membership, NewInvite, NewLogin, NewRefresh, NewUser, Pair, Recorded,
@@ -41,6 +43,7 @@ pub const INDEX_FILE: &str = "index.db";
 
 /// The embedded store.
 pub struct Sqlite {
+    path: PathBuf,
     writer: Writer,
     indexer: Writer,
     searcher: Searcher,
@@ -87,7 +90,7 @@ impl Sqlite {
         let readers = (0..readers).map(|_| reader()).collect::<Result<Vec<_>>>()?;
         let searcher = Searcher::start(reader()?);
         let (writer, indexer) = (Writer::start(writer), Writer::start(indexer));
-        Ok(Self { writer, indexer, searcher, readers: Readers::start(readers) })
+        Ok(Self { path: path.to_owned(), writer, indexer, searcher, readers: Readers::start(readers) })
     }
 }
 
@@ -148,6 +151,18 @@ macro_rules! store {
             }
             async fn compact(&self) -> Result<bool> {
                 Ok(self.indexer.compact().await? & self.writer.compact().await?)
+            }
+            async fn dump(&self, sink: Box<dyn Sink>) -> Result<()> {
+                let path = self.path.clone();
+                let dumped = tokio::task::spawn_blocking(move || backup::dump(&path, sink)).await;
+                dumped.map_err(|error| Error::Unavailable(error.to_string()))?
+            }
+            async fn load(&self, source: Box<dyn Source>) -> Result<bool> {
+                let is_loaded = self.writer.run(move |connection| backup::load(connection, source)).await?;
+                if is_loaded {
+                    self.indexer.run(search::clear).await?;
+                }
+                Ok(is_loaded)
             }
             async fn index(&self, step: Step) -> Result<()> {
                 self.indexer.run(move |connection| search::index(connection, step)).await

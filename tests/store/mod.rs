@@ -2,6 +2,7 @@
 
 mod accounts;
 mod amends;
+mod backup;
 mod logs;
 mod postgres;
 mod races;

@@ -24,7 +24,7 @@ pub(super) async fn open(url: &str) -> Result<Postgres> {
     Postgres::open(Options::parse(url, None, None, 2, 4).unwrap()).await
 }
 
-fn sql(url: &str, sql: &str) -> String {
+pub(super) fn sql(url: &str, sql: &str) -> String {
     let database = url.rsplit_once('/').unwrap().1.split('?').next().unwrap();
     Cluster::shared().sql(database, sql)
 }

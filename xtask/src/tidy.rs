@@ -33,6 +33,11 @@ const EDGES: &[(&str, &[&str], &str)] = &[
     ("src/tail.rs", &["transport", "plugin", "store", "http"], "the tail feeds the hub"),
     ("src/sequencer.rs", &["transport", "plugin", "hub", "http"], "the sequencer commits"),
     ("src/store", &["hub", "transport", "plugin", "router", "http", "connection"], "drivers know their trait"),
+    (
+        "src/backup",
+        &["store::sqlite", "store::postgres", "hub", "transport", "router", "http"],
+        "any store, by its trait",
+    ),
     ("src/plugin", &["store", "hub", "transport", "router", "http", "connection"], "plugins get values"),
     ("src/http", &["store", "plugin", "hub", "sequencer", "tail"], "HTTP goes through the core"),
     ("src/metrics.rs", &["core", "hub", "store", "config"], "leaf"),

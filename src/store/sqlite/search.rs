@@ -90,6 +90,11 @@ fn connect(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
+/// Drops all of it: the logs are others now.
+pub(super) fn clear(connection: &Connection) -> Result<()> {
+    Ok(connection.execute_batch("DELETE FROM texts; DELETE FROM places; DELETE FROM progress")?)
+}
+
 /// Lets a reader of the store see the index beside it.
 pub(super) fn attach(connection: &Connection, path: &Path) -> Result<()> {
     let path = path.to_str().ok_or_else(|| Error::Unavailable("the data directory's path is not UTF-8".to_owned()))?;

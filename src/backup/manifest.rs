@@ -1,0 +1,125 @@
+//! What a backup says of itself, in `manifest.json`: without it a folder is no backup.
+
+use std::fs;
+use std::path::Path;
+
+use confab_protocol::model::Millis;
+use serde::{Deserialize, Serialize};
+
+use super::{BackupError, failed};
+use crate::core::backup::TABLES;
+use crate::files;
+
+const FILE: &str = "manifest.json";
+/// No manifest is longer, bytes.
+const BYTES_MAX: u64 = 1 << 20;
+/// Of the folder and its files.
+const FORMAT: u32 = 1;
+
+/// What a backup says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Manifest {
+    /// 1.
+    pub format: u32,
+    /// Version of the server that made it.
+    pub confab: String,
+    /// When it was begun, milliseconds since the Unix epoch; it holds everything that was acknowledged before.
+    pub created_ms: u64,
+    /// In the order in which they are filled in.
+    pub tables: Vec<TableFile>,
+    /// Of the server.
+    pub keys: Vec<KeyFile>,
+}
+
+/// A file with the rows of a table, `<name>.rows`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct TableFile {
+    pub name: String,
+    pub columns: Vec<String>,
+    pub rows: u64,
+    pub bytes: u64,
+    /// Of the file, in hexadecimal.
+    pub sha256: String,
+}
+
+/// A key of the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyFile {
+    /// In the folder of keys.
+    pub name: String,
+    /// Of the file, in hexadecimal.
+    pub sha256: String,
+    /// Whether the backup holds it.
+    pub included: bool,
+}
+
+impl Manifest {
+    pub(super) fn new(created: Millis, tables: Vec<TableFile>, keys: Vec<KeyFile>) -> Self {
+        let confab = env!("CARGO_PKG_VERSION").to_owned();
+        Self { format: FORMAT, confab, created_ms: created.0, tables, keys }
+    }
+
+    pub(super) fn write(&self, folder: &Path) -> Result<(), BackupError> {
+        let path = folder.join(FILE);
+        let text = serde_json::to_vec_pretty(self).map_err(|error| BackupError::Invalid(error.to_string()))?;
+        files::write_private(&path, &text).map_err(failed(&path))
+    }
+
+    pub(super) fn read(folder: &Path) -> Result<Self, BackupError> {
+        let path = folder.join(FILE);
+        let bytes = fs::metadata(&path).map_err(failed(&path))?.len();
+        let invalid = |what: String| BackupError::Invalid(format!("{}: {what}", path.display()));
+        if bytes > BYTES_MAX {
+            return Err(invalid("is too long".to_owned()));
+        }
+        let text = fs::read(&path).map_err(failed(&path))?;
+        let manifest: Self = serde_json::from_slice(&text).map_err(|error| invalid(error.to_string()))?;
+        manifest.check().map_err(invalid)?;
+        Ok(manifest)
+    }
+
+    /// That it is of tables that this server has.
+    fn check(&self) -> Result<(), String> {
+        let is_same = self.format == FORMAT
+            && self.tables.len() == TABLES.len()
+            && self.tables.iter().zip(TABLES).all(|(file, table)| {
+                file.name == table.name && file.columns.iter().eq(table.columns.iter().map(|column| column.name))
+            });
+        if is_same {
+            Ok(())
+        } else {
+            Err(format!("was made by another version, {}: restore with that one", self.confab))
+        }
+    }
+
+    /// That the files are those that were written.
+    pub(super) fn compare(&self, found: &[TableFile]) -> Result<(), BackupError> {
+        for (said, found) in self.tables.iter().zip(found) {
+            if said != found {
+                let what = format!(
+                    "{}.rows is not the file that was written: {} rows, {} bytes, SHA-256 {}; \
+                     it was {}, {}, {}",
+                    said.name, found.rows, found.bytes, found.sha256, said.rows, said.bytes, said.sha256
+                );
+                return Err(BackupError::Invalid(what));
+            }
+        }
+        Ok(())
+    }
+
+    /// Of a table.
+    #[must_use]
+    pub fn rows(&self, table: &str) -> u64 {
+        self.tables.iter().find(|file| file.name == table).map_or(0, |file| file.rows)
+    }
+
+    /// Of all files.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.tables.iter().map(|file| file.bytes).sum()
+    }
+}
