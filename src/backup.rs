@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 pub use self::manifest::{KeyFile, Manifest, TableFile};
 use crate::clock::Clock;
+use crate::core::seal::Vault;
 use crate::core::store::{Error, Store};
 use crate::files;
 use folder::{FolderSink, FolderSource, inspect};
@@ -41,6 +42,15 @@ pub enum BackupError {
     Invalid(String),
 }
 
+/// A backup that is whole, as far as it could be looked into.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// What it holds.
+    pub manifest: Manifest,
+    /// Payloads that are sealed with keys that were not at hand.
+    pub unopened: u64,
+}
+
 type Result<T> = std::result::Result<T, BackupError>;
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> BackupError {
@@ -66,19 +76,20 @@ pub type Watch = Arc<dyn Fn(Progress) + Send + Sync>;
 /// A folder that exists or cannot be written; a store that cannot be read; rows that do not belong together.
 pub async fn create(
     store: &dyn Store,
+    vault: &Vault,
     keys: &Path,
     to: &Path,
     with_keys: bool,
     clock: &dyn Clock,
     watch: &Watch,
-) -> Result<Manifest> {
+) -> Result<Checked> {
     if to.exists() {
         return Err(BackupError::Invalid(format!("{} is there already: name another folder", to.display())));
     }
     let partial = to.with_added_extension(format!("partial-{}", std::process::id()));
-    let made = write(store, keys, &partial, with_keys, clock, watch).await.and_then(|manifest| {
+    let made = write(store, vault, keys, &partial, with_keys, clock, watch).await.and_then(|checked| {
         fs::rename(&partial, to).and_then(|()| sync_parent(to)).map_err(failed(to))?;
-        Ok(manifest)
+        Ok(checked)
     });
     made.inspect_err(|_| {
         // What is half written helps nobody.
@@ -88,22 +99,24 @@ pub async fn create(
 
 async fn write(
     store: &dyn Store,
+    vault: &Vault,
     keys: &Path,
     folder: &Path,
     with_keys: bool,
     clock: &dyn Clock,
     watch: &Watch,
-) -> Result<Manifest> {
+) -> Result<Checked> {
     files::create_private_dir(folder).map_err(failed(folder))?;
     let created = clock.now();
     store.dump(Box::new(FolderSink::new(folder, Arc::clone(watch)))).await?;
     if with_keys {
         copy_keys(keys, &folder.join(KEYS_FOLDER), &KEYS)?;
     }
-    let manifest = Manifest::new(created, inspect(folder, watch)?, key_files(keys, with_keys)?);
+    let (tables, unopened) = inspect(folder, vault, watch)?;
+    let manifest = Manifest::new(created, tables, key_files(keys, with_keys)?);
     manifest.write(folder)?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed(folder))?;
-    Ok(manifest)
+    Ok(Checked { manifest, unopened })
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {
@@ -148,16 +161,17 @@ fn fingerprint(path: &Path) -> Result<Option<String>> {
 ///
 /// # Errors
 /// Every difference.
-pub fn verify(folder: &Path, watch: &Watch) -> Result<Manifest> {
+pub fn verify(folder: &Path, vault: &Vault, watch: &Watch) -> Result<Checked> {
     let manifest = Manifest::read(folder)?;
-    manifest.compare(&inspect(folder, watch)?)?;
+    let (tables, unopened) = inspect(folder, vault, watch)?;
+    manifest.compare(&tables)?;
     for key in manifest.keys.iter().filter(|key| key.included) {
         let is_known = KEYS.contains(&key.name.as_str());
         if !is_known || fingerprint(&folder.join(KEYS_FOLDER).join(&key.name))?.as_ref() != Some(&key.sha256) {
             return Err(BackupError::Invalid(format!("key {:?} is not the one that was backed up", key.name)));
         }
     }
-    Ok(manifest)
+    Ok(Checked { manifest, unopened })
 }
 
 /// What a restore found of the keys.

@@ -5,6 +5,7 @@ mod chat;
 mod config;
 mod health;
 mod migrate;
+mod seal;
 mod serve;
 mod token;
 mod user;
@@ -49,6 +50,8 @@ enum Command {
     Token(token::Args),
     /// Accounts.
     User(user::Args),
+    /// Keys that what people say is sealed with where it is stored.
+    Seal(seal::Args),
     /// Everything that is stored, out of one store and into another.
     Backup(backup::Args),
 }
@@ -66,6 +69,7 @@ pub fn run() -> ExitCode {
         Command::Config(args) => config::run(file, args),
         Command::Token(args) => load(file).and_then(|config| token::run(&config, args)),
         Command::User(args) => load(file).and_then(|config| user::run(&config, args)),
+        Command::Seal(args) => load(file).and_then(|config| seal::run(&config, args)),
         Command::Backup(args) => load(file).and_then(|config| backup::run(&config, args)),
     };
     match result {

@@ -145,6 +145,21 @@ pub struct Store {
     pub connections: usize,
     /// Threads that read the embedded store.
     pub readers: usize,
+    /// File of keys that payloads of entries are sealed with; `None`: they are stored in clear.
+    pub seal_keys: Option<PathBuf>,
+    /// Whether messages that are sealed can be searched.
+    pub sealed_search: SealedSearch,
+}
+
+/// See [`Store::sealed_search`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SealedSearch {
+    /// They cannot, and nothing of what they say is stored in clear.
+    Off,
+    /// By whole words. The index holds a keyed hash of each: whoever reads it sees which messages share words and how
+    /// often, and can guess common words by that.
+    Hashed,
 }
 
 /// Logging.
@@ -205,7 +220,16 @@ impl Default for Config {
                 chain_budget_ms: 50,
                 memory_mib: 16,
             },
-            store: Store { url: None, password_file: None, ca_file: None, writers: 2, connections: 8, readers: 2 },
+            store: Store {
+                url: None,
+                password_file: None,
+                ca_file: None,
+                writers: 2,
+                connections: 8,
+                readers: 2,
+                seal_keys: None,
+                sealed_search: SealedSearch::Off,
+            },
             log: Log { format: LogFormat::Auto, filter: "info,refinery_core=warn".into() },
         }
     }

@@ -15,6 +15,7 @@ pub mod personal;
 pub mod presence;
 pub mod publish;
 pub mod rooms;
+pub mod seal;
 pub mod search;
 pub mod store;
 

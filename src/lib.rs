@@ -40,12 +40,13 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, SealedSearch};
 use crate::connection::Connections;
 use crate::core::Core;
 use crate::core::auth::{Auth, KeyError};
 use crate::core::hook::Moderator;
 use crate::core::limits::Limits;
+use crate::core::seal::{Opener, Vault, Words};
 use crate::core::search::index::{self, Fresh};
 use crate::core::store::Store;
 use crate::delivery::HubDelivery;
@@ -130,7 +131,7 @@ impl Server {
         let plugins = PluginSet::load(&config.plugins, assets::PLUGINS, &clock, &metrics)?;
         // Before the store: opening it may bring its schema up to date.
         let lock = lock(&config)?;
-        let store = open_store(&config).await?;
+        let store = open_store_as(&config, Opener::Server).await?;
         check_settings(&*store, &metrics).await?;
         Self::assemble(config, clock, metrics, store, Arc::new(plugins), lock).await
     }
@@ -255,35 +256,55 @@ fn spawn_connection<L: transport::Link>(
     });
 }
 
-/// Opens the store that the configuration names and brings its schema up to date.
+/// Opens the store that the configuration names, for a command beside a server, and brings its schema up to date.
 ///
 /// # Errors
 /// A directory that cannot be made, a file or database that cannot be opened.
 pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StartError> {
+    open_store_as(config, Opener::Tool).await
+}
+
+async fn open_store_as(config: &Config, opener: Opener) -> Result<Arc<dyn Store>, StartError> {
     create_data_dir(config)?;
+    let vault = open_vault(config, opener)?;
     match &config.store.url {
-        Some(url) => open_postgres(&config.store, url).await,
-        None => open_sqlite(config),
+        Some(url) => open_postgres(&config.store, url, vault).await,
+        None => open_sqlite(config, vault),
     }
 }
 
-fn open_sqlite(config: &Config) -> Result<Arc<dyn Store>, StartError> {
+/// Reads the keys that what people say is sealed with, if there are any.
+///
+/// # Errors
+/// A file that cannot be read or is no file of keys.
+pub fn open_vault(config: &Config, opener: Opener) -> Result<Vault, StartError> {
+    let Some(path) = &config.store.seal_keys else { return Ok(Vault::default()) };
+    let invalid = |what: String| StartError::Config(format!("store.seal_keys: {}: {what}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| invalid(error.to_string()))?;
+    let words = match config.store.sealed_search {
+        SealedSearch::Off => Words::Off,
+        SealedSearch::Hashed => Words::Hashed,
+    };
+    Vault::parse(&text, opener, words, clock::random_bytes).map_err(invalid)
+}
+
+fn open_sqlite(config: &Config, vault: Vault) -> Result<Arc<dyn Store>, StartError> {
     // Keys, hashes and messages are for the server's user alone, also in a folder that somebody else made.
     let file = config.data_dir.join("confab.db");
     let path = file.display().to_string();
     files::create_private(&file)
         .and_then(|()| files::create_private(&config.data_dir.join(sqlite::INDEX_FILE)))
         .map_err(|source| StartError::Data { path, source })?;
-    Ok(Arc::new(Sqlite::open(&file, config.store.readers)?))
+    Ok(Arc::new(Sqlite::open(&file, config.store.readers, vault)?))
 }
 
-async fn open_postgres(store: &config::Store, url: &str) -> Result<Arc<dyn Store>, StartError> {
+async fn open_postgres(store: &config::Store, url: &str, vault: Vault) -> Result<Arc<dyn Store>, StartError> {
     let invalid = |key: &str, what: String| StartError::Config(format!("{key}: {what}"));
     let password = store.password_file.as_deref().map(std::fs::read_to_string).transpose();
     let password = password.map_err(|error| invalid("store.password_file", error.to_string()))?;
     let ca_file = store.ca_file.as_deref();
     let options = postgres::Options::parse(url, password.as_deref(), ca_file, store.writers, store.connections);
-    let store = Postgres::open(options.map_err(|what| invalid("store.url", what))?).await?;
+    let store = Postgres::open(options.map_err(|what| invalid("store.url", what))?, vault).await?;
     Ok(Arc::new(store))
 }
 

@@ -12,7 +12,7 @@ use crate::config::{Log, LogFormat};
 pub fn init(config: &Log) {
     let mut filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
     // Libraries that print what passes through them when asked for everything: they are never asked.
-    for quiet in ["tungstenite=info", "hyper=info", "rustls=info", "tokio_postgres=info", "deadpool_postgres=info"] {
+    for quiet in ["tungstenite=info", "hyper=info", "rustls=info", "tokio_postgres=warn", "deadpool_postgres=warn"] {
         filter = filter.add_directive(quiet.parse().unwrap_or_default());
     }
     let pretty = match config.format {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use confab::core::append::{Change, Item, Order, Said};
+use confab::core::seal::Vault;
 use confab::core::store::{NewRoom, NewUser, RoomShape, Store, new_incarnation};
 use confab::sequencer::BATCH_ENTRIES_MAX;
 use confab::store::postgres::{Options, Postgres};
@@ -25,13 +26,13 @@ const AUTHOR: UserId = UserId::from_u128(1);
 
 pub(crate) async fn sqlite() -> f64 {
     let folder = data_dir();
-    let store = Sqlite::open(&folder.path().join("raw.db"), 1).expect("a fresh file");
+    let store = Sqlite::open(&folder.path().join("raw.db"), 1, Vault::default()).expect("a fresh file");
     entries_per_second(Arc::new(store)).await
 }
 
 pub(crate) async fn postgres(url: String) -> f64 {
     let options = Options::parse(&url, None, None, 2, 2).expect("its own address");
-    entries_per_second(Arc::new(Postgres::open(options).await.expect("a fresh database"))).await
+    entries_per_second(Arc::new(Postgres::open(options, Vault::default()).await.expect("a fresh database"))).await
 }
 
 async fn entries_per_second(store: Arc<dyn Store>) -> f64 {

@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::core::backup::check::Checker;
 use crate::core::backup::rows::{Row, Rows};
 use crate::core::backup::{Sink, Source, TABLES, Table};
+use crate::core::seal::Vault;
 use crate::core::store::{Error, Result, new_incarnation};
 
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -131,9 +132,13 @@ fn open(folder: &Path, table: &'static Table) -> std::result::Result<Rows<BufRea
     Ok(Rows::new(table, BufReader::with_capacity(BUFFER_BYTES, hashing)))
 }
 
-/// Reads every row, and what the files are.
-pub(super) fn inspect(folder: &Path, watch: &Watch) -> std::result::Result<Vec<TableFile>, BackupError> {
-    let mut checker = Checker::default();
+/// Reads every row, and what the files are; and how many payloads could not be opened.
+pub(super) fn inspect(
+    folder: &Path,
+    vault: &Vault,
+    watch: &Watch,
+) -> std::result::Result<(Vec<TableFile>, u64), BackupError> {
+    let mut checker = Checker::new(vault);
     let mut teller = Teller::new(Arc::clone(watch));
     let mut found = Vec::with_capacity(TABLES.len());
     for table in TABLES {
@@ -154,8 +159,8 @@ pub(super) fn inspect(folder: &Path, watch: &Watch) -> std::result::Result<Vec<T
             sha256: hex(&hash.finalize()),
         });
     }
-    checker.finish().map_err(BackupError::Invalid)?;
-    Ok(found)
+    let unopened = checker.finish().map_err(BackupError::Invalid)?;
+    Ok((found, unopened))
 }
 
 /// Reads rows as a store is to have them: each log with another incarnation, nobody logged in.

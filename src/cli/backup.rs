@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
-use crate::backup::{self, Keys, Manifest, Progress, Watch};
+use crate::backup::{self, Checked, Keys, Progress, Watch};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::{lock, open_store};
+use crate::core::seal::Opener;
+use crate::{lock, open_store, open_vault};
 
 /// How often progress is told on a terminal, and elsewhere.
 const TELL_EVERY: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(5)];
@@ -46,17 +47,18 @@ enum Action {
 
 pub(super) fn run(config: &Config, args: Args) -> anyhow::Result<()> {
     let keys = config.data_dir.join("keys");
+    let vault = open_vault(config, Opener::Tool)?;
     let clock = Arc::new(SystemClock::new());
-    let watch = watch(Arc::clone(&clock));
+    let watch = watch();
     match args.action {
         Action::Create { folder, with_keys } => {
-            let manifest = super::runtime()?.block_on(async {
+            let checked = super::runtime()?.block_on(async {
                 let store = open_store(config).await?;
-                let made = backup::create(&*store, &keys, &folder, with_keys, &*clock, &watch).await;
+                let made = backup::create(&*store, &vault, &keys, &folder, with_keys, &*clock, &watch).await;
                 store.close().await;
                 anyhow::Ok(made?)
             })?;
-            println!("{}: {}", folder.display(), told(&manifest));
+            println!("{}: {}", folder.display(), told(&checked));
             if !with_keys {
                 println!(
                     "The keys in {} are not in it: keep a copy of them elsewhere. Without keys/pepper no password is \
@@ -66,20 +68,20 @@ pub(super) fn run(config: &Config, args: Args) -> anyhow::Result<()> {
             }
         }
         Action::Verify { folder } => {
-            let manifest = backup::verify(&folder, &watch)?;
-            println!("{} is whole: {}", folder.display(), told(&manifest));
+            let checked = backup::verify(&folder, &vault, &watch)?;
+            println!("{} is whole: {}", folder.display(), told(&checked));
         }
         Action::Restore { folder } => {
             // Before anything is made here.
-            let manifest = backup::verify(&folder, &watch)?;
+            let checked = backup::verify(&folder, &vault, &watch)?;
             let _lock = lock(config)?;
             let found = super::runtime()?.block_on(async {
                 let store = open_store(config).await?;
-                let restored = backup::restore(&*store, &keys, &folder, &manifest, clock, &watch).await;
+                let restored = backup::restore(&*store, &keys, &folder, &checked.manifest, clock, &watch).await;
                 store.close().await;
                 anyhow::Ok(restored?)
             })?;
-            println!("Restored {}.", told(&manifest));
+            println!("Restored {}.", told(&checked));
             println!("Everybody logs in anew, and readers are told that histories are others now.");
             if found == Keys::Missing {
                 println!(
@@ -92,10 +94,15 @@ pub(super) fn run(config: &Config, args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn told(manifest: &Manifest) -> String {
+fn told(checked: &Checked) -> String {
+    let Checked { manifest, unopened } = checked;
+    let sealed = match unopened {
+        0 => String::new(),
+        count => format!("; {count} ARE SEALED WITH KEYS THAT ARE NOT IN store.seal_keys and could not be read"),
+    };
     let rows = |table| manifest.rows(table);
     format!(
-        "{} entries in {} logs, {} accounts, {} bytes, of {}",
+        "{} entries in {} logs, {} accounts, {} bytes, of {}{sealed}",
         rows("entries"),
         rows("rooms"),
         rows("users"),
@@ -112,20 +119,24 @@ fn date(millis: u64) -> String {
     format!("{} {hour:02}:{minute:02}:{second:02} UTC", at.date())
 }
 
-fn watch(clock: Arc<SystemClock>) -> Watch {
-    let is_terminal = std::io::stderr().is_terminal();
-    let every = if is_terminal { TELL_EVERY[0] } else { TELL_EVERY[1] };
+/// Tells on standard error how far something is, now and then.
+pub(super) fn teller() -> impl Fn(&str) + Send + Sync {
+    let clock = SystemClock::new();
+    let every = if std::io::stderr().is_terminal() { TELL_EVERY[0] } else { TELL_EVERY[1] };
     let told = Mutex::new(clock.elapsed());
-    Arc::new(move |progress: Progress| {
+    move |what| {
         let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-        if clock.elapsed() < *told + every {
-            return;
+        if clock.elapsed() >= *told + every {
+            *told = clock.elapsed();
+            eprintln!("{what}");
         }
-        *told = clock.elapsed();
-        let Progress { table, rows, of } = progress;
-        match of {
-            Some(of) => eprintln!("{table}: {rows} of {of}"),
-            None => eprintln!("{table}: {rows}"),
-        }
+    }
+}
+
+fn watch() -> Watch {
+    let tell = teller();
+    Arc::new(move |Progress { table, rows, of }| match of {
+        Some(of) => tell(&format!("{table}: {rows} of {of}")),
+        None => tell(&format!("{table}: {rows}")),
     })
 }

@@ -102,6 +102,7 @@ macro_rules! tables {
 }
 
 tables! {
+    seal_keys(1) { id: Int, fingerprint: Text }
     users(1) {
         id: Id, username: Text, display_name: Text, role: Small, password_hash: Text | null, self_room: Id,
         token_version: Int, created_ms: Long,

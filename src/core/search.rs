@@ -103,11 +103,21 @@ impl Core {
     pub async fn search(&self, actor: &Actor, search: Search) -> Result<Reply, Reject> {
         self.limits.check_search(actor.user)?;
         let Search { room, query, before, limit } = search;
+        let Some(blinder) = self.store.words() else {
+            let why = "searches are off here: what people say is sealed where it is stored";
+            return Err(Reject::new(RejectCode::Unsupported, why));
+        };
         let query = words::parse(&query).map_err(|error| Reject::new(RejectCode::Malformed, error.to_string()))?;
+        let Some(blinded) = query.blinded(&blinder) else {
+            return Err(Reject::new(
+                RejectCode::Unsupported,
+                "only whole words are found here, no beginnings of words",
+            ));
+        };
         if let Some(room) = room {
             self.check_read(actor, room).await?;
         }
-        let wanted = Wanted { room, query: query.clone(), before, limit };
+        let wanted = Wanted { room, query: blinded, before, limit };
         let found = self.store.search(actor.user, wanted).await.map_err(|error| self.unavailable(&error))?;
         let (mut hits, mut bytes) = (Vec::with_capacity(found.messages.len()), 0);
         let mut last = None;

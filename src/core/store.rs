@@ -12,6 +12,7 @@ use confab_protocol::model::{
 
 use super::append::{Decided, InviteHash, Item};
 use super::backup::{Sink, Source};
+use super::seal::{Blinder, Resealed};
 use super::search::{Matches, Progress, Step, Wanted};
 
 /// Why the store did not do it. Texts are for the operator's log, never for a peer.
@@ -464,10 +465,18 @@ pub trait Store: Send + Sync {
     /// Makes what was taken away unreadable in the files too, as far as it can. `false`: others are at work, and it is
     /// not done yet.
     async fn compact(&self) -> Result<bool>;
+    /// The number of the key that payloads are sealed with; `None`: they are stored in clear.
+    fn sealing_key(&self) -> Option<u32>;
+    /// How words are written into the index; `None`: there is no index.
+    fn words(&self) -> Option<Blinder>;
     /// Hands on all rows but those of logins, as of one moment, beside those who write.
     async fn dump(&self, sink: Box<dyn Sink>) -> Result<()>;
     /// Fills a store that nobody used yet, or leaves it as it was. `false`: it is in use.
     async fn load(&self, source: Box<dyn Source>) -> Result<bool>;
+    /// Seals some more rows with the key that seals now.
+    async fn reseal(&self, from: Resealed, limit: usize) -> Result<Resealed>;
+    /// Forgets the keys that seal nothing any more.
+    async fn forget_keys(&self) -> Result<()>;
     /// Members of these names.
     async fn find_members(&self, room: RoomId, names: Vec<Username>) -> Result<Vec<UserId>>;
 }

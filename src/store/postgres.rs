@@ -11,6 +11,7 @@ mod personal;
 mod retention;
 mod rooms;
 mod rows;
+mod seal;
 mod search;
 mod tls;
 
@@ -28,6 +29,7 @@ use tokio_postgres::error::SqlState;
 pub use self::options::Options;
 use crate::core::append::{Decided, InviteHash, Item};
 use crate::core::backup::{Sink, Source};
+use crate::core::seal::{Blinder, Resealed, Vault};
 use crate::core::search::{Matches, Progress, Step, Wanted};
 use crate::core::store::{
     Created, Error, Held, LogPage, LoggedIn, Membership, NewInvite, NewLogin, NewRefresh, NewUser, Pair, Recorded,
@@ -53,6 +55,8 @@ const MIGRATION_LOCK: i64 = 0x636f_6e66_6162;
 
 /// A PostgreSQL database.
 pub struct Postgres {
+    vault: Vault,
+    words: Option<Blinder>,
     writers: Pool,
     others: Pool,
     lanes: usize,
@@ -105,7 +109,7 @@ impl Postgres {
     ///
     /// # Errors
     /// A database that cannot be reached or has a newer schema than this server.
-    pub async fn open(options: Options) -> Result<Self> {
+    pub async fn open(options: Options, mut vault: Vault) -> Result<Self> {
         let manager = || {
             let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
             Manager::from_config(session(&options.url), options.tls.connector(), config)
@@ -121,31 +125,10 @@ impl Postgres {
                 .map_err(|error| Error::Unavailable(error.to_string()))
         };
         let (writers, others) = (pool(options.writers)?, pool(options.connections)?);
-        let store = Self { writers, others, lanes: options.writers, searches: Semaphore::new(SEARCHES_MAX) };
-        store.migrate().await?;
-        Ok(store)
-    }
-
-    async fn migrate(&self) -> Result<()> {
-        // A connection of its own, which is not bound by the times of the others and not used again.
-        let mut client = Client::take(self.others.get().await?);
-        client.batch_execute("SET lock_timeout = 0; SET statement_timeout = 0").await?;
-        let encoding: String = client.query_one("SHOW server_encoding", &[]).await?.try_get(0)?;
-        if encoding != "UTF8" {
-            return Err(Error::Corrupt(format!("the database's encoding is {encoding}: make one with UTF8")));
-        }
-        client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
-        let done = migrations::migrations::runner().set_grouped(true).run_async(&mut *client).await;
-        client.execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK]).await?;
-        let report = done.map_err(|error| {
-            Error::Unavailable(format!(
-                "the schema cannot be brought up to date (is this server older than its data?): {error}"
-            ))
-        })?;
-        for migration in report.applied_migrations() {
-            tracing::info!(%migration, "the schema was brought up to date");
-        }
-        Ok(())
+        migrate(&others).await?;
+        seal::admit(&mut others.get().await?, &mut vault).await?;
+        let (lanes, searches) = (options.writers, Semaphore::new(SEARCHES_MAX));
+        Ok(Self { words: vault.blinder(), vault, writers, others, lanes, searches })
     }
 
     async fn find_unsafe_settings(&self) -> Result<Vec<String>> {
@@ -161,6 +144,28 @@ impl Postgres {
     }
 }
 
+async fn migrate(pool: &Pool) -> Result<()> {
+    // A connection of its own, which is not bound by the times of the others and not used again.
+    let mut client = Client::take(pool.get().await?);
+    client.batch_execute("SET lock_timeout = 0; SET statement_timeout = 0").await?;
+    let encoding: String = client.query_one("SHOW server_encoding", &[]).await?.try_get(0)?;
+    if encoding != "UTF8" {
+        return Err(Error::Corrupt(format!("the database's encoding is {encoding}: make one with UTF8")));
+    }
+    client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
+    let done = migrations::migrations::runner().set_grouped(true).run_async(&mut *client).await;
+    client.execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK]).await?;
+    let report = done.map_err(|error| {
+        Error::Unavailable(format!(
+            "the schema cannot be brought up to date (is this server older than its data?): {error}"
+        ))
+    })?;
+    for migration in report.applied_migrations() {
+        tracing::info!(%migration, "the schema was brought up to date");
+    }
+    Ok(())
+}
+
 /// What every connection asks of its session, whatever the address says of TLS or targets.
 fn session(url: &tokio_postgres::Config) -> tokio_postgres::Config {
     let mut config = url.clone();
@@ -174,8 +179,19 @@ fn session(url: &tokio_postgres::Config) -> tokio_postgres::Config {
     config
 }
 
+/// What was done with a connection, in time or not.
+fn finished<T>(client: Client, done: std::result::Result<Result<T>, tokio::time::error::Elapsed>) -> Result<T> {
+    let done = done.unwrap_or_else(|_| Err(Error::Unavailable("the database does not answer".to_owned())));
+    if done.is_err() {
+        // It may be in the middle of something, or hold a statement that is not good any more.
+        drop(Client::take(client));
+    }
+    done
+}
+
 macro_rules! store {
-    ($($pool:ident $name:ident($($arg:ident: $type:ty),*) -> $out:ty = $run:path;)+) => {
+    ($(plain $name:ident($($arg:ident: $type:ty),*) -> $out:ty = $run:path;)+
+     $(sealed $sealed:ident($($sarg:ident: $stype:ty),*) -> $sout:ty = $srun:path;)+) => {
         #[async_trait]
         impl Store for Postgres {
             async fn ping(&self) -> Result<()> {
@@ -194,7 +210,7 @@ macro_rules! store {
                 let turn = tokio::time::timeout(CONNECT_TIMEOUT, self.searches.acquire()).await.map_err(late)?;
                 let _turn = turn.map_err(|error| Error::Unavailable(error.to_string()))?;
                 let mut client = self.others.get().await?;
-                let found = search::search(&mut client, reader, wanted).await;
+                let found = search::search(&mut client, &self.vault, reader, wanted).await;
                 if found.is_err() {
                     drop(Client::take(client));
                 }
@@ -207,6 +223,12 @@ macro_rules! store {
                 client.batch_execute(personal::COMPACT).await?;
                 Ok(true)
             }
+            fn sealing_key(&self) -> Option<u32> {
+                self.vault.current()
+            }
+            fn words(&self) -> Option<Blinder> {
+                self.words.clone()
+            }
             async fn dump(&self, sink: Box<dyn Sink>) -> Result<()> {
                 backup::dump(Client::take(self.others.get().await?), sink).await
             }
@@ -217,60 +239,63 @@ macro_rules! store {
                 self.find_unsafe_settings().await
             }
             async fn append(&self, batch: Vec<Item>, now: Millis) -> Result<Vec<Decided>> {
-                append::append(&self.writers, batch, now).await
+                append::append(&self.writers, &self.vault, batch, now).await
             }
             $(async fn $name(&self, $($arg: $type),*) -> Result<$out> {
-                let mut client = self.$pool.get().await?;
+                let mut client = self.others.get().await?;
                 let done = tokio::time::timeout(QUERY_TIMEOUT, $run(&mut client, $($arg),*)).await;
-                let done = done.unwrap_or_else(|_| Err(Error::Unavailable("the database does not answer".to_owned())));
-                if done.is_err() {
-                    // It may be in the middle of something, or hold a statement that is not good any more.
-                    drop(Client::take(client));
-                }
-                done
+                finished(client, done)
+            })+
+            $(async fn $sealed(&self, $($sarg: $stype),*) -> Result<$sout> {
+                let mut client = self.others.get().await?;
+                let done = tokio::time::timeout(QUERY_TIMEOUT, $srun(&mut client, &self.vault, $($sarg),*)).await;
+                finished(client, done)
             })+
         }
     };
 }
 
 store! {
-    others create_user(user: NewUser) -> Created = accounts::create_user;
-    others import_users(users: Vec<NewUser>) -> usize = accounts::import_users;
-    others set_password_hash(user: UserId, hash: String) -> () = accounts::set_password_hash;
-    others log_in(login: NewLogin) -> LoggedIn = accounts::log_in;
-    others refresh(hash: [u8; 32], next: NewRefresh, now: Millis) -> Refreshed = accounts::refresh;
-    others log_out(user: UserId, device: DeviceId) -> () = accounts::log_out;
-    others record(unappended: Unappended) -> Option<Recorded> = logs::record;
-    others has_owner() -> bool = accounts::has_owner;
-    others find_login(username: Username) -> Option<(User, Option<String>)> = accounts::find_login;
-    others find_identity(user: UserId, device: DeviceId) -> Option<(User, u32)> = accounts::find_identity;
-    others find_users(users: Vec<UserId>) -> Vec<Member> = accounts::find_users;
-    others find_room(name: RoomName) -> Option<RoomId> = rooms::find_room;
-    others find_direct(pair: Pair) -> Option<RoomId> = rooms::find_direct;
-    others find_self_room(user: UserId) -> Option<RoomId> = rooms::find_self_room;
-    others find_invite(hash: InviteHash) -> Option<RoomId> = effects::find_invite;
-    others retire(now: Millis, limit: usize) -> usize = retention::retire;
-    others create_invite(invite: NewInvite) -> () = effects::create_invite;
-    others room(room: RoomId, user: UserId) -> Option<Room> = rooms::room;
-    others list_rooms(user: UserId, joined_only: bool, after: RoomId, limit: usize) -> Vec<Room> = rooms::list_rooms;
-    others list_members(room: RoomId, after: UserId, limit: usize) -> Vec<Member> = rooms::list_members;
-    others membership(room: RoomId, user: UserId) -> Option<Membership> = rooms::membership;
-    others counts(room: RoomId, user: UserId) -> (u32, u32) = rooms::counts;
-    others find_recorded(room: RoomId, author: UserId, client_id: ClientId) -> Option<Recorded> = logs::find_recorded;
-    others read(room: RoomId, reader: UserId, after: Seq, limit: usize) -> Option<LogPage> = logs::read;
-    others history(reader: UserId, history: History) -> Option<LogPage> = logs::history;
-    others find_entries(room: RoomId, seqs: Vec<Seq>) -> Vec<Envelope> = effects::find_entries;
-    others revisions(room: RoomId, seq: Seq) -> Vec<Envelope> = effects::revisions;
-    others message_states(room: RoomId, reader: UserId, seqs: Vec<Seq>) -> Vec<MessageState> = effects::message_states;
-    others read_position(room: RoomId, seq: Seq) -> Option<(Seq, u64)> = effects::read_position;
-    others rooms_ever(user: UserId) -> Vec<RoomId> = personal::rooms_ever;
-    others personal_records(user: UserId) -> Vec<serde_json::Value> = personal::records;
-    others count_held(user: UserId) -> Held = personal::count_held;
-    others lock_account(user: UserId, display_name: DisplayName) -> () = personal::lock_account;
-    others scrub(room: RoomId, scrub: Scrub) -> () = personal::scrub;
-    others erase_account(user: UserId, self_room: RoomId, username: Username, display_name: DisplayName) -> () =
+    plain create_user(user: NewUser) -> Created = accounts::create_user;
+    plain import_users(users: Vec<NewUser>) -> usize = accounts::import_users;
+    plain set_password_hash(user: UserId, hash: String) -> () = accounts::set_password_hash;
+    plain log_in(login: NewLogin) -> LoggedIn = accounts::log_in;
+    plain refresh(hash: [u8; 32], next: NewRefresh, now: Millis) -> Refreshed = accounts::refresh;
+    plain log_out(user: UserId, device: DeviceId) -> () = accounts::log_out;
+    plain has_owner() -> bool = accounts::has_owner;
+    plain find_login(username: Username) -> Option<(User, Option<String>)> = accounts::find_login;
+    plain find_identity(user: UserId, device: DeviceId) -> Option<(User, u32)> = accounts::find_identity;
+    plain find_users(users: Vec<UserId>) -> Vec<Member> = accounts::find_users;
+    plain find_room(name: RoomName) -> Option<RoomId> = rooms::find_room;
+    plain find_direct(pair: Pair) -> Option<RoomId> = rooms::find_direct;
+    plain find_self_room(user: UserId) -> Option<RoomId> = rooms::find_self_room;
+    plain find_invite(hash: InviteHash) -> Option<RoomId> = effects::find_invite;
+    plain retire(now: Millis, limit: usize) -> usize = retention::retire;
+    plain create_invite(invite: NewInvite) -> () = effects::create_invite;
+    plain room(room: RoomId, user: UserId) -> Option<Room> = rooms::room;
+    plain list_rooms(user: UserId, joined_only: bool, after: RoomId, limit: usize) -> Vec<Room> = rooms::list_rooms;
+    plain list_members(room: RoomId, after: UserId, limit: usize) -> Vec<Member> = rooms::list_members;
+    plain membership(room: RoomId, user: UserId) -> Option<Membership> = rooms::membership;
+    plain counts(room: RoomId, user: UserId) -> (u32, u32) = rooms::counts;
+    plain message_states(room: RoomId, reader: UserId, seqs: Vec<Seq>) -> Vec<MessageState> = effects::message_states;
+    plain read_position(room: RoomId, seq: Seq) -> Option<(Seq, u64)> = effects::read_position;
+    plain rooms_ever(user: UserId) -> Vec<RoomId> = personal::rooms_ever;
+    plain count_held(user: UserId) -> Held = personal::count_held;
+    plain lock_account(user: UserId, display_name: DisplayName) -> () = personal::lock_account;
+    plain erase_account(user: UserId, self_room: RoomId, username: Username, display_name: DisplayName) -> () =
         personal::erase_account;
-    others index_behind(rooms: Option<Vec<RoomId>>) -> Vec<Progress> = search::behind;
-    others index(step: Step) -> () = search::index;
-    others find_members(room: RoomId, names: Vec<Username>) -> Vec<UserId> = effects::find_members;
+    plain index_behind(rooms: Option<Vec<RoomId>>) -> Vec<Progress> = search::behind;
+    plain index(step: Step) -> () = search::index;
+    plain find_members(room: RoomId, names: Vec<Username>) -> Vec<UserId> = effects::find_members;
+
+    sealed record(unappended: Unappended) -> Option<Recorded> = logs::record;
+    sealed find_recorded(room: RoomId, author: UserId, client_id: ClientId) -> Option<Recorded> = logs::find_recorded;
+    sealed read(room: RoomId, reader: UserId, after: Seq, limit: usize) -> Option<LogPage> = logs::read;
+    sealed history(reader: UserId, history: History) -> Option<LogPage> = logs::history;
+    sealed find_entries(room: RoomId, seqs: Vec<Seq>) -> Vec<Envelope> = effects::find_entries;
+    sealed revisions(room: RoomId, seq: Seq) -> Vec<Envelope> = effects::revisions;
+    sealed personal_records(user: UserId) -> Vec<serde_json::Value> = personal::records;
+    sealed scrub(room: RoomId, scrub: Scrub) -> () = personal::scrub;
+    sealed reseal(from: Resealed, limit: usize) -> Resealed = seal::reseal;
+    sealed forget_keys() -> () = seal::forget_keys;
 }

@@ -10,10 +10,12 @@ mod personal;
 mod retention;
 mod rooms;
 mod rows;
+mod seal;
 mod search;
 mod threads;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use confab_protocol::command::{History, Member, MessageState, Room};
@@ -25,6 +27,7 @@ use rusqlite::{Connection, OpenFlags};
 use self::threads::{Readers, Searcher, Writer};
 use crate::core::append::{Decided, InviteHash, Item};
 use crate::core::backup::{Sink, Source};
+use crate::core::seal::{Blinder, Resealed, Vault};
 use crate::core::search::{Matches, Progress, Step, Wanted};
 use crate::core::store::{
     Created, Error, Held, LogPage, LoggedIn, Membership, NewInvite, NewLogin, NewRefresh, NewUser, Pair, Recorded,
@@ -44,6 +47,8 @@ pub const INDEX_FILE: &str = "index.db";
 /// The embedded store.
 pub struct Sqlite {
     path: PathBuf,
+    vault: Arc<Vault>,
+    words: Option<Blinder>,
     writer: Writer,
     indexer: Writer,
     searcher: Searcher,
@@ -66,7 +71,7 @@ impl Sqlite {
     ///
     /// # Errors
     /// A file that cannot be opened, is no database, or has a newer schema than this server.
-    pub fn open(path: &Path, readers: usize) -> Result<Self> {
+    pub fn open(path: &Path, readers: usize, mut vault: Vault) -> Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let open = || -> Result<Connection> {
             let connection = Connection::open_with_flags(path, flags)?;
@@ -80,8 +85,9 @@ impl Sqlite {
                 "the schema cannot be brought up to date (is this server older than its data?): {error}"
             ))
         })?;
+        seal::admit(&writer, &mut vault)?;
         let index = path.with_file_name(INDEX_FILE);
-        let indexer = search::open(&index)?;
+        let indexer = search::open(&index, &vault)?;
         let reader = || -> Result<Connection> {
             let connection = open()?;
             search::attach(&connection, &index)?;
@@ -90,7 +96,8 @@ impl Sqlite {
         let readers = (0..readers).map(|_| reader()).collect::<Result<Vec<_>>>()?;
         let searcher = Searcher::start(reader()?);
         let (writer, indexer) = (Writer::start(writer), Writer::start(indexer));
-        Ok(Self { path: path.to_owned(), writer, indexer, searcher, readers: Readers::start(readers) })
+        let (words, vault) = (vault.blinder(), Arc::new(vault));
+        Ok(Self { path: path.to_owned(), vault, words, writer, indexer, searcher, readers: Readers::start(readers) })
     }
 }
 
@@ -132,7 +139,9 @@ fn configure(connection: &Connection) -> Result<()> {
 
 macro_rules! store {
     ($(write $write:ident($($warg:ident: $wtype:ty),*) -> $wout:ty = $wrun:path;)+
-     $(read $read:ident($($rarg:ident: $rtype:ty),*) -> $rout:ty = $rrun:path;)+) => {
+     $(seal $seal:ident($($sarg:ident: $stype:ty),*) -> $sout:ty = $srun:path;)+
+     $(read $read:ident($($rarg:ident: $rtype:ty),*) -> $rout:ty = $rrun:path;)+
+     $(open $open:ident($($oarg:ident: $otype:ty),*) -> $oout:ty = $orun:path;)+) => {
         #[async_trait]
         impl Store for Sqlite {
             async fn ping(&self) -> Result<()> {
@@ -147,10 +156,17 @@ macro_rules! store {
                 self.indexer.close().await;
             }
             async fn search(&self, reader: UserId, wanted: Wanted) -> Result<Matches> {
-                self.searcher.run(move |connection| search::search(connection, reader, wanted)).await
+                let vault = Arc::clone(&self.vault);
+                self.searcher.run(move |connection| search::search(connection, &vault, reader, wanted)).await
             }
             async fn compact(&self) -> Result<bool> {
                 Ok(self.indexer.compact().await? & self.writer.compact().await?)
+            }
+            fn sealing_key(&self) -> Option<u32> {
+                self.vault.current()
+            }
+            fn words(&self) -> Option<Blinder> {
+                self.words.clone()
             }
             async fn dump(&self, sink: Box<dyn Sink>) -> Result<()> {
                 let path = self.path.clone();
@@ -170,6 +186,14 @@ macro_rules! store {
             $(async fn $write(&self, $($warg: $wtype),*) -> Result<$wout> {
                 self.writer.run(move |connection| $wrun(connection, $($warg),*)).await
             })+
+            $(async fn $seal(&self, $($sarg: $stype),*) -> Result<$sout> {
+                let vault = Arc::clone(&self.vault);
+                self.writer.run(move |connection| $srun(connection, &vault, $($sarg),*)).await
+            })+
+            $(async fn $open(&self, $($oarg: $otype),*) -> Result<$oout> {
+                let vault = Arc::clone(&self.vault);
+                self.readers.run(move |connection| $orun(connection, &vault, $($oarg),*)).await
+            })+
             $(async fn $read(&self, $($rarg: $rtype),*) -> Result<$rout> {
                 self.readers.run(move |connection| $rrun(connection, $($rarg),*)).await
             })+
@@ -186,12 +210,15 @@ store! {
     write log_out(user: UserId, device: DeviceId) -> () = accounts::log_out;
     write retire(now: Millis, limit: usize) -> usize = retention::retire;
     write lock_account(user: UserId, display_name: DisplayName) -> () = personal::lock_account;
-    write scrub(room: RoomId, scrub: Scrub) -> () = personal::scrub;
     write erase_account(user: UserId, self_room: RoomId, username: Username, display_name: DisplayName) -> () =
         personal::erase_account;
     write create_invite(invite: NewInvite) -> () = effects::create_invite;
-    write append(batch: Vec<Item>, now: Millis) -> Vec<Decided> = append::append;
-    write record(unappended: Unappended) -> Option<Recorded> = logs::record;
+
+    seal scrub(room: RoomId, scrub: Scrub) -> () = personal::scrub;
+    seal append(batch: Vec<Item>, now: Millis) -> Vec<Decided> = append::append;
+    seal record(unappended: Unappended) -> Option<Recorded> = logs::record;
+    seal forget_keys() -> () = seal::forget_keys;
+    seal reseal(from: Resealed, limit: usize) -> Resealed = seal::reseal;
 
     read has_owner() -> bool = accounts::has_owner;
     read find_login(username: Username) -> Option<(User, Option<String>)> = accounts::find_login;
@@ -206,18 +233,19 @@ store! {
     read list_members(room: RoomId, after: UserId, limit: usize) -> Vec<Member> = rooms::list_members;
     read membership(room: RoomId, user: UserId) -> Option<Membership> = rooms::membership;
     read counts(room: RoomId, user: UserId) -> (u32, u32) = rooms::counts;
-    read find_recorded(room: RoomId, author: UserId, client_id: ClientId) -> Option<Recorded> = logs::find_recorded;
-    read read(room: RoomId, reader: UserId, after: Seq, limit: usize) -> Option<LogPage> = logs::read;
-    read history(reader: UserId, history: History) -> Option<LogPage> = logs::history;
-    read find_entries(room: RoomId, seqs: Vec<Seq>) -> Vec<Envelope> = effects::find_entries;
-    read revisions(room: RoomId, seq: Seq) -> Vec<Envelope> = effects::revisions;
     read message_states(room: RoomId, reader: UserId, seqs: Vec<Seq>) -> Vec<MessageState> = effects::message_states;
     read read_position(room: RoomId, seq: Seq) -> Option<(Seq, u64)> = effects::read_position;
     read rooms_ever(user: UserId) -> Vec<RoomId> = personal::rooms_ever;
-    read personal_records(user: UserId) -> Vec<serde_json::Value> = personal::records;
     read count_held(user: UserId) -> Held = personal::count_held;
     read index_behind(rooms: Option<Vec<RoomId>>) -> Vec<Progress> = search::behind;
     read find_members(room: RoomId, names: Vec<Username>) -> Vec<UserId> = effects::find_members;
+
+    open find_recorded(room: RoomId, author: UserId, client_id: ClientId) -> Option<Recorded> = logs::find_recorded;
+    open read(room: RoomId, reader: UserId, after: Seq, limit: usize) -> Option<LogPage> = logs::read;
+    open history(reader: UserId, history: History) -> Option<LogPage> = logs::history;
+    open find_entries(room: RoomId, seqs: Vec<Seq>) -> Vec<Envelope> = effects::find_entries;
+    open revisions(room: RoomId, seq: Seq) -> Vec<Envelope> = effects::revisions;
+    open personal_records(user: UserId) -> Vec<serde_json::Value> = personal::records;
 }
 
 #[cfg(test)]

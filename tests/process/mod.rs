@@ -7,4 +7,5 @@ mod disk;
 mod operate;
 mod personal;
 mod schema;
+mod seal;
 mod start;

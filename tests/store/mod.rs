@@ -7,6 +7,7 @@ mod logs;
 mod postgres;
 mod races;
 mod refresh;
+mod seal;
 mod search;
 
 use std::pin::Pin;
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use confab::core::append::{Change, Decided, Decision, Item, Order};
+use confab::core::seal::Vault;
 use confab::core::store::{NewLogin, NewRoom, NewUser, RoomShape, Store};
 use confab::store::postgres::Postgres;
 use confab::store::sqlite::Sqlite;
@@ -146,8 +148,25 @@ fn all_cases() -> impl Iterator<Item = &'static Named> {
 async fn sqlite_keeps_to_the_contract() {
     for (name, case) in all_cases() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(Sqlite::open(&folder.path().join("confab.db"), 2).unwrap());
+        let store = Arc::new(Sqlite::open(&folder.path().join("confab.db"), 2, Vault::default()).unwrap());
         run("sqlite", name, *case, store).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_keeps_to_the_contract_where_payloads_are_sealed() {
+    for (name, case) in all_cases() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Sqlite::open(&folder.path().join("confab.db"), 2, seal::vault(&[1])).unwrap());
+        run("sqlite, sealed", name, *case, store).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_keeps_to_the_contract_where_payloads_are_sealed() {
+    for (name, case) in all_cases() {
+        let store = postgres::open_with(&postgres::fresh_url().await, seal::vault(&[1])).await.unwrap();
+        run("postgres, sealed", name, *case, Arc::new(store)).await;
     }
 }
 
@@ -156,7 +175,7 @@ async fn sqlite_keeps_to_the_contract() {
 async fn races_on_sqlite_have_one_outcome() {
     for (name, case) in races::CASES {
         let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(Sqlite::open(&folder.path().join("confab.db"), 2).unwrap());
+        let store = Arc::new(Sqlite::open(&folder.path().join("confab.db"), 2, Vault::default()).unwrap());
         run("sqlite", name, *case, store).await;
     }
 }

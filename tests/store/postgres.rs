@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use confab::core::append::{Change, Decision, Item, Said};
+use confab::core::seal::Vault;
 use confab::core::store::{Outcome, Result, Store};
 use confab::store::postgres::{Options, Postgres};
 use confab_protocol::model::{RoomRole, Seq};
@@ -21,7 +22,11 @@ pub(super) async fn fresh_url() -> String {
 }
 
 pub(super) async fn open(url: &str) -> Result<Postgres> {
-    Postgres::open(Options::parse(url, None, None, 2, 4).unwrap()).await
+    open_with(url, Vault::default()).await
+}
+
+pub(super) async fn open_with(url: &str, vault: Vault) -> Result<Postgres> {
+    Postgres::open(Options::parse(url, None, None, 2, 4).unwrap(), vault).await
 }
 
 pub(super) fn sql(url: &str, sql: &str) -> String {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use confab::core::append::{Change, Said};
+use confab::core::seal::Vault;
 use confab::core::search::words::{parse, words};
 use confab::core::search::{Indexed, Matches, Progress, Step, Wanted, place};
 use confab::core::store::Store;
@@ -222,7 +223,8 @@ async fn an_index_that_cannot_be_read_is_begun_anew() {
     let folder = tempfile::tempdir().unwrap();
     let index = folder.path().join(INDEX_FILE);
     for (n, damage) in [b"no database at all".repeat(1_000), Vec::new(), vec![0; 8_192]].into_iter().enumerate() {
-        let store: Arc<dyn Store> = Arc::new(Sqlite::open(&folder.path().join("confab.db"), 1).unwrap());
+        let store: Arc<dyn Store> =
+            Arc::new(Sqlite::open(&folder.path().join("confab.db"), 1, Vault::default()).unwrap());
         let scene = Scene { store, count: Arc::new((n as u64 * 1_000).into()) };
         let alice = scene.user(&format!("alice{n}")).await.id;
         let room = scene.room(alice, &format!("room {n}")).await;
@@ -231,7 +233,8 @@ async fn an_index_that_cannot_be_read_is_begun_anew() {
         scene.store.close().await;
         drop(scene);
         std::fs::write(&index, &damage).unwrap();
-        let store: Arc<dyn Store> = Arc::new(Sqlite::open(&folder.path().join("confab.db"), 1).unwrap());
+        let store: Arc<dyn Store> =
+            Arc::new(Sqlite::open(&folder.path().join("confab.db"), 1, Vault::default()).unwrap());
         let scene = Scene { store, count: Arc::default() };
         let progress = scene.progress(room).await.expect("all is to be done again");
         assert_eq!(progress.indexed, Seq(0));
@@ -243,7 +246,7 @@ async fn an_index_that_cannot_be_read_is_begun_anew() {
 #[tokio::test]
 async fn a_word_that_was_unsaid_is_gone_from_the_file() {
     let folder = tempfile::tempdir().unwrap();
-    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&folder.path().join("confab.db"), 1).unwrap());
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&folder.path().join("confab.db"), 1, Vault::default()).unwrap());
     let scene = Scene { store, count: Arc::default() };
     let alice = scene.user("alice").await.id;
     let room = scene.room(alice, "one").await;

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use super::{Indexed, Progress, Step, place};
 use crate::core::Core;
+use crate::core::seal::Blinder;
 use crate::core::store::{Error, Result, Store};
 use crate::lifecycle::Lifecycle;
 
@@ -65,6 +66,9 @@ impl Fresh {
 
 /// Follows until the server drains.
 pub async fn follow(core: Arc<Core>, fresh: Arc<Fresh>, lifecycle: Lifecycle) {
+    if core.store.words().is_none() {
+        return;
+    }
     let mut looked_through = None;
     loop {
         let now = core.clock.elapsed();
@@ -156,8 +160,9 @@ impl Follower {
             let (has_some, head) = (!page.entries.is_empty(), page.state.head);
             let to = page.entries.last().map_or(progress.indexed, |entry| entry.seq);
             let room = progress.room;
+            let Some(blinder) = store.words() else { return Ok(false) };
             // Milliseconds, for a page of long texts: not on a thread that connections wait for.
-            let changes = tokio::task::spawn_blocking(move || changes(room, &page.entries)).await;
+            let changes = tokio::task::spawn_blocking(move || changes(room, &page.entries, &blinder)).await;
             let changes = changes.map_err(|error| Error::Corrupt(format!("room {room} cannot be indexed: {error}")))?;
             let step = Step { from: progress, to, changes };
             store.index(step).await?;
@@ -171,11 +176,12 @@ impl Follower {
 }
 
 /// What entries change for the index, each message once as it reads at last.
-fn changes(room: RoomId, entries: &[Envelope]) -> Vec<Indexed> {
+fn changes(room: RoomId, entries: &[Envelope], blinder: &Blinder) -> Vec<Indexed> {
     let mut changes = BTreeMap::new();
     let mut says = |entry: &Envelope| {
         let at = FoundAt { time: entry.time, room, seq: entry.seq };
         let words = super::says(entry).unwrap_or_default();
+        let words = words.into_iter().map(|word| blinder.blind(word)).collect();
         changes.insert(entry.seq, Indexed { seq: entry.seq, place: place(at), words });
     };
     for entry in entries {

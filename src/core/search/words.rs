@@ -11,6 +11,8 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::{canonical_combining_class, is_combining_mark};
 use unicode_segmentation::UnicodeSegmentation;
 
+use crate::core::seal::Blinder;
+
 /// A word, characters after folding; what is longer is cut, in messages and queries alike.
 pub const WORD_CHARS_MAX: usize = 64;
 /// Words of one message; later ones are not found.
@@ -138,6 +140,19 @@ fn quoted_parts(query: &str) -> Vec<&str> {
 }
 
 impl Query {
+    /// As it is asked of an index of such words. `None`: it asks for beginnings, which are not seen in it.
+    #[must_use]
+    pub fn blinded(&self, blinder: &Blinder) -> Option<Self> {
+        if !blinder.is_clear() && self.terms.iter().any(|term| term.is_prefix) {
+            return None;
+        }
+        let blinded = |term: &Term| {
+            let words = term.words.iter().map(|word| blinder.blind(word.clone())).collect();
+            Term { words, ..*term }
+        };
+        Some(Self { terms: self.terms.iter().map(blinded).collect() })
+    }
+
     /// The expression behind FTS5's `MATCH`.
     pub fn to_fts5(&self) -> String {
         self.terms.iter().map(Term::to_fts5).collect::<Vec<_>>().join(" AND ")

@@ -14,6 +14,7 @@ use super::columns::{Columns, RoomColumns};
 use super::rows::{Stored, get, get_optional, plain};
 use super::{effects, is_retryable, logs, rooms};
 use crate::core::append::{Decided, Decision, Facts, Item, MemberKey, MemberState, Needs, RoomState, decide};
+use crate::core::seal::Vault;
 use crate::core::store::{Error, Restriction, Result, RoomShape, pair_bytes};
 
 /// Tries of a batch that other nodes got in the way of.
@@ -71,11 +72,11 @@ enum Tried {
     Unknown(Vec<Decided>),
 }
 
-pub(super) async fn append(pool: &Pool, batch: Vec<Item>, now: Millis) -> Result<Vec<Decided>> {
+pub(super) async fn append(pool: &Pool, vault: &Vault, batch: Vec<Item>, now: Millis) -> Result<Vec<Decided>> {
     let mut batch = batch;
     for _ in 0..TRIES_MAX {
         let client = pool.get().await?;
-        match attempt(&client, batch, now).await {
+        match attempt(&client, vault, batch, now).await {
             Tried::Committed(decided) => return Ok(decided),
             Tried::Failed(error) => {
                 abandon(client);
@@ -103,14 +104,14 @@ fn abandon(client: Client) {
     drop(Client::take(client));
 }
 
-async fn attempt(client: &Client, batch: Vec<Item>, now: Millis) -> Tried {
+async fn attempt(client: &Client, vault: &Vault, batch: Vec<Item>, now: Millis) -> Tried {
     let failed = |error: Failure, batch| match error {
         Failure::Again(error) => Tried::Again(batch, error),
         Failure::Final(error) => Tried::Failed(error),
     };
     let needs = Needs::of(&batch);
     let mut facts = needs.facts();
-    if let Err(error) = read_facts(client, &mut facts, &needs, &batch).await {
+    if let Err(error) = read_facts(client, vault, &mut facts, &needs, &batch).await {
         return failed(error, batch);
     }
     let decided = decide(&mut facts, batch, now);
@@ -122,7 +123,7 @@ async fn attempt(client: &Client, batch: Vec<Item>, now: Millis) -> Tried {
             Err(error) => Tried::Failed(error.into()),
         };
     }
-    match write(client, &facts, &decided).await {
+    match write(client, vault, &facts, &decided).await {
         Ok(()) => Tried::Committed(decided),
         Err(Fate::Unknown) => Tried::Unknown(decided),
         Err(Fate::Undone(error)) if is_retryable(&error) => Tried::Again(items(decided), error.into()),
@@ -172,6 +173,7 @@ impl From<Error> for Failure {
 /// The first round trip; a second one only where rights have changed since they were checked.
 async fn read_facts(
     client: &Client,
+    vault: &Vault,
     facts: &mut Facts,
     needs: &Needs,
     batch: &[Item],
@@ -197,10 +199,12 @@ async fn read_facts(
         facts.rooms.insert(get(&row, 0)?, room_state(&row)?);
     }
     for row in recorded? {
-        facts.recorded.insert((get(&row, 0)?, get(&row, 1)?, get(&row, 2)?), logs::appended(&row, 3)?);
+        let key = (get(&row, 0)?, get(&row, 1)?, get(&row, 2)?);
+        facts.recorded.insert(key, logs::appended(vault, key, &row, 3)?);
     }
     for row in unappended? {
-        facts.recorded.insert((get(&row, 0)?, get(&row, 1)?, get(&row, 2)?), logs::unappended(&row, 3)?);
+        let key = (get(&row, 0)?, get(&row, 1)?, get(&row, 2)?);
+        facts.recorded.insert(key, logs::unappended(vault, key, &row, 3)?);
     }
     add_members(facts, members?)?;
     if !needs.names.is_empty() {
@@ -284,12 +288,12 @@ fn room_state(row: &Row) -> Result<RoomState> {
 }
 
 /// The second round trip. `Ok`: it is durable.
-async fn write(client: &Client, facts: &Facts, decided: &[Decided]) -> std::result::Result<(), Fate> {
+async fn write(client: &Client, vault: &Vault, facts: &Facts, decided: &[Decided]) -> std::result::Result<(), Fate> {
     // Before anything is sent: a statement that is still being prepared would be overtaken by the commit.
     let [entries, rooms, created, members] =
         prepare(client, [INSERT_ENTRIES, WRITE_ROOMS, INSERT_ROOMS, WRITE_MEMBERS]).await.map_err(Fate::of)?;
-    let columns = Columns::of(facts, decided);
-    let effects = effects::prepare(client, &facts.effects).await.map_err(Fate::of)?;
+    let columns = Columns::of(vault, facts, decided);
+    let effects = effects::prepare(client, vault, &facts.effects).await.map_err(Fate::of)?;
     let (entry_params, touched) = (columns.params(), RoomColumns::of(facts, &columns.rooms));
     let room_params = touched.params();
     // In this order: rooms before their entries, and the commit last. A statement that fails makes the commit a

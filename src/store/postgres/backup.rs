@@ -65,6 +65,8 @@ pub(super) async fn load(mut client: ClientWrapper, mut source: Box<dyn Source>)
     if plain(&transaction.query_one(IS_USED, &[]).await?, 0)? {
         return Ok(false);
     }
+    // Of a server that was started and not used.
+    transaction.batch_execute("DELETE FROM seal_keys").await?;
     let mut filling: Option<Filling> = None;
     while let Some((table, row)) = source.next_row()? {
         let mut at = match filling.take() {

@@ -1,11 +1,14 @@
 //! A batch column by column, as `unnest` takes it.
 
+use std::borrow::Cow;
+
 use confab_protocol::model::RoomId;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::rows::Stored;
 use crate::core::append::{Decided, Decision, Facts, Numbers};
+use crate::core::seal::{Place, Vault};
 
 /// The entries of a batch, column by column.
 #[derive(Default)]
@@ -16,15 +19,15 @@ pub(super) struct Columns<'a> {
     kinds: Vec<i16>,
     authors: Vec<Uuid>,
     ids: Vec<Uuid>,
-    digests: Vec<&'a [u8]>,
+    digests: Vec<Vec<u8>>,
     altered: Vec<bool>,
-    payloads: Vec<&'a [u8]>,
+    payloads: Vec<Cow<'a, [u8]>>,
     numbers: Vec<Option<i64>>,
     targets: Vec<Option<i64>>,
 }
 
 impl<'a> Columns<'a> {
-    pub(super) fn of(facts: &Facts, decided: &'a [Decided]) -> Self {
+    pub(super) fn of(vault: &Vault, facts: &Facts, decided: &'a [Decided]) -> Self {
         let (mut columns, mut numbers) = (Self::default(), Numbers::of(facts, decided));
         for (item, decision) in decided.iter().flat_map(Decided::all) {
             let Decision::Append { seq, time, .. } = decision else { continue };
@@ -34,9 +37,10 @@ impl<'a> Columns<'a> {
             columns.kinds.push(i16::from(item.change.kind()));
             columns.authors.push(item.author.sql());
             columns.ids.push(item.client_id.sql());
-            columns.digests.push(&item.digest);
+            let by = Place::Unappended(item.room, item.author, item.client_id);
+            columns.digests.push(vault.seal_digest(by, item.digest));
             columns.altered.push(item.altered);
-            columns.payloads.push(&item.payload);
+            columns.payloads.push(vault.seal(Place::Entry(item.room, *seq, 0), &item.payload));
             columns.numbers.push(numbers.take(item).map(u64::cast_signed));
             columns.targets.push(item.change.target().map(Stored::sql));
         }

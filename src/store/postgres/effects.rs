@@ -13,6 +13,7 @@ use super::rows::{Stored, get, plain};
 use crate::core::append::{
     Effect, Facts, InviteHash, InviteState, Needs, Rewrite, TOMBSTONE_KIND, TargetKey, TargetState,
 };
+use crate::core::seal::{Place, Vault};
 use crate::core::store::{Error, NewInvite, Result};
 
 const KEEP: &str = "INSERT INTO entry_revisions (room, seq, rev, time_ms, payload, replaced_ms)
@@ -37,10 +38,11 @@ type Params = Vec<Box<dyn ToSql + Sync + Send>>;
 /// The statements of all effects, in order, each prepared: nothing may overtake another.
 pub(super) async fn prepare(
     client: &Client,
+    vault: &Vault,
     effects: &[Effect],
 ) -> std::result::Result<Vec<(Statement, Params)>, tokio_postgres::Error> {
     let mut prepared = Vec::new();
-    for (sql, params) in effects.iter().flat_map(statements) {
+    for (sql, params) in effects.iter().flat_map(|effect| statements(vault, effect)) {
         prepared.push((client.prepare_cached(sql).await?, params));
     }
     Ok(prepared)
@@ -62,14 +64,14 @@ pub(super) async fn write(
     Ok(())
 }
 
-fn statements(effect: &Effect) -> Vec<(&'static str, Params)> {
+fn statements(vault: &Vault, effect: &Effect) -> Vec<(&'static str, Params)> {
     let key = |(room, seq): &TargetKey| -> Params { vec![Box::new(room.sql()), Box::new(seq.sql())] };
     let with = |mut params: Params, more: Params| {
         params.extend(more);
         params
     };
     match effect {
-        Effect::Rewrite(rewrite) => write_over(rewrite, &key),
+        Effect::Rewrite(rewrite) => write_over(vault, rewrite, &key),
         Effect::React(target, emoji, user, comes) => {
             let more: Params = vec![Box::new(emoji.as_str().to_owned()), Box::new(user.sql())];
             vec![(if *comes { REACT } else { UNREACT }, with(key(target), more))]
@@ -95,12 +97,13 @@ fn statements(effect: &Effect) -> Vec<(&'static str, Params)> {
     }
 }
 
-fn write_over(rewrite: &Rewrite, key: &dyn Fn(&TargetKey) -> Params) -> Vec<(&'static str, Params)> {
+fn write_over(vault: &Vault, rewrite: &Rewrite, key: &dyn Fn(&TargetKey) -> Params) -> Vec<(&'static str, Params)> {
     let target = &rewrite.target;
     let mut keep = key(target);
     keep.push(Box::new(rewrite.time.sql()));
     let mut over = key(target);
-    over.push(Box::new(rewrite.payload.to_vec()));
+    let place = Place::Entry(target.0, target.1, rewrite.rev);
+    over.push(Box::new(vault.seal(place, &rewrite.payload).into_owned()));
     over.push(Box::new(rewrite.rev.cast_signed()));
     over.push(Box::new(i16::from(rewrite.kind)));
     // An edit says anew whom it mentions.
@@ -187,12 +190,17 @@ pub(super) async fn create_invite(client: &Client, new: NewInvite) -> Result<()>
     Ok(())
 }
 
-pub(super) async fn find_entries(client: &Client, room: RoomId, seqs: Vec<Seq>) -> Result<Vec<Envelope>> {
+pub(super) async fn find_entries(
+    client: &Client,
+    vault: &Vault,
+    room: RoomId,
+    seqs: Vec<Seq>,
+) -> Result<Vec<Envelope>> {
     const SQL: &str = "SELECT seq, time_ms, rev, payload FROM entries WHERE room = $1 AND seq = ANY($2) ORDER BY seq";
     let seqs: Vec<i64> = seqs.into_iter().map(Stored::sql).collect();
     let statement = client.prepare_cached(SQL).await?;
     let rows = client.query(&statement, &[&room.sql(), &seqs]).await?;
-    rows.iter().filter_map(|row| envelope(row, 0).transpose()).collect()
+    rows.iter().filter_map(|row| envelope(vault, row, room, 0).transpose()).collect()
 }
 
 pub(super) async fn settings(client: &Client, room: RoomId) -> Result<Option<RoomSettings>> {
@@ -209,12 +217,13 @@ pub(super) async fn settings(client: &Client, room: RoomId) -> Result<Option<Roo
     }))
 }
 
-pub(super) async fn revisions(client: &Client, room: RoomId, seq: Seq) -> Result<Vec<Envelope>> {
+pub(super) async fn revisions(client: &Client, vault: &Vault, room: RoomId, seq: Seq) -> Result<Vec<Envelope>> {
     const SQL: &str = "SELECT seq, time_ms, rev, payload FROM entry_revisions WHERE room = $1 AND seq = $2
          ORDER BY rev DESC LIMIT 200";
     let statement = client.prepare_cached(SQL).await?;
     let rows = client.query(&statement, &[&room.sql(), &seq.sql()]).await?;
-    let revisions = rows.iter().filter_map(|row| envelope(row, 0).transpose()).collect::<Result<Vec<_>>>()?;
+    let revisions =
+        rows.iter().filter_map(|row| envelope(vault, row, room, 0).transpose()).collect::<Result<Vec<_>>>()?;
     let mut revisions = within_page(revisions);
     revisions.reverse();
     Ok(revisions)

@@ -10,17 +10,21 @@ use tokio_postgres::types::ToSql;
 
 use super::rooms::bound;
 use super::rows::{Stored, get, get_optional, plain};
+use crate::core::seal::{Place as SealedAt, Vault};
 use crate::core::store::{Error, LogPage, LogState, Outcome, Place, Recorded, Result, Unappended, around_page};
 
+/// What a client id is unique in.
+type Key = (RoomId, UserId, ClientId);
+
 /// `digest, seq, time_ms, altered` from a column on.
-pub(super) fn appended(row: &Row, from: usize) -> Result<Recorded> {
+pub(super) fn appended(vault: &Vault, key: Key, row: &Row, from: usize) -> Result<Recorded> {
     let (seq, time) = (get(row, from + 1)?, get(row, from + 2)?);
     let appended = Appended { seq, time, altered: plain(row, from + 3)?, duplicate: false };
-    Ok(Recorded { digest: digest(row, from)?, outcome: Outcome::Appended(appended) })
+    Ok(Recorded { digest: digest(vault, key, row, from)?, outcome: Outcome::Appended(appended) })
 }
 
 /// `digest, case_id, code, detail` from a column on.
-pub(super) fn unappended(row: &Row, from: usize) -> Result<Recorded> {
+pub(super) fn unappended(vault: &Vault, key: Key, row: &Row, from: usize) -> Result<Recorded> {
     let case: Option<uuid::Uuid> = plain(row, from + 1)?;
     let outcome = match case {
         Some(case) => Outcome::Held(CaseId::from_u128(case.as_u128())),
@@ -30,20 +34,21 @@ pub(super) fn unappended(row: &Row, from: usize) -> Result<Recorded> {
             Outcome::Refused { code, detail: plain(row, from + 3)? }
         }
     };
-    Ok(Recorded { digest: digest(row, from)?, outcome })
+    Ok(Recorded { digest: digest(vault, key, row, from)?, outcome })
 }
 
-fn digest(row: &Row, index: usize) -> Result<[u8; 16]> {
-    let bytes: &[u8] = plain(row, index)?;
-    bytes.try_into().map_err(|_| Error::Corrupt(format!("a digest of {} bytes", bytes.len())))
+fn digest(vault: &Vault, (room, author, client_id): Key, row: &Row, index: usize) -> Result<[u8; 16]> {
+    vault.open_digest(SealedAt::Unappended(room, author, client_id), plain(row, index)?)
 }
 
 pub(super) async fn find_recorded(
     client: &impl GenericClient,
+    vault: &Vault,
     room: RoomId,
     author: UserId,
     client_id: ClientId,
 ) -> Result<Option<Recorded>> {
+    let of = (room, author, client_id);
     let (room, author, client_id) = (room.sql(), author.sql(), client_id.sql());
     let key: [&(dyn ToSql + Sync); 3] = [&client_id, &author, &room];
     let statement = client
@@ -52,17 +57,17 @@ pub(super) async fn find_recorded(
         )
         .await?;
     if let Some(row) = client.query_opt(&statement, &key).await? {
-        return appended(&row, 0).map(Some);
+        return appended(vault, of, &row, 0).map(Some);
     }
     let statement = client
         .prepare_cached(
             "SELECT digest, case_id, code, detail FROM unappended WHERE client_id = $1 AND author = $2 AND room = $3",
         )
         .await?;
-    client.query_opt(&statement, &key).await?.map(|row| unappended(&row, 0)).transpose()
+    client.query_opt(&statement, &key).await?.map(|row| unappended(vault, of, &row, 0)).transpose()
 }
 
-pub(super) async fn record(client: &mut Client, new: Unappended) -> Result<Option<Recorded>> {
+pub(super) async fn record(client: &mut Client, vault: &Vault, new: Unappended) -> Result<Option<Recorded>> {
     let (case, code, detail) = match &new.outcome {
         Outcome::Held(case) => (Some(case.sql()), 0, ""),
         Outcome::Refused { code, detail } => (None, i32::from(*code), detail.as_str()),
@@ -73,7 +78,7 @@ pub(super) async fn record(client: &mut Client, new: Unappended) -> Result<Optio
     // As an append does: no other outcome of the same client id comes in between.
     let lock = transaction.prepare_cached("SELECT 1 FROM rooms WHERE id = $1 FOR NO KEY UPDATE").await?;
     transaction.query_opt(&lock, &[&new.room.sql()]).await?;
-    let known = find_recorded(&transaction, new.room, new.author, new.client_id).await?;
+    let known = find_recorded(&transaction, vault, new.room, new.author, new.client_id).await?;
     if known.is_none() {
         let insert = transaction
             .prepare_cached(
@@ -82,7 +87,8 @@ pub(super) async fn record(client: &mut Client, new: Unappended) -> Result<Optio
             )
             .await?;
         let (room, author, client_id) = (new.room.sql(), new.author.sql(), new.client_id.sql());
-        let (digest, payload): (&[u8], &[u8]) = (&new.digest, &new.payload);
+        let at = SealedAt::Unappended(new.room, new.author, new.client_id);
+        let (digest, payload) = (vault.seal_digest(at, new.digest), vault.seal(at, &new.payload));
         let values: [&(dyn ToSql + Sync); 10] =
             [&room, &author, &client_id, &digest, &case, &code, &detail, &new.note, &payload, &new.time.sql()];
         transaction.execute(&insert, &values).await?;
@@ -99,17 +105,18 @@ fn page_head(row: &Row) -> Result<(LogState, Option<Place>)> {
 }
 
 /// `seq, time_ms, rev, payload` from a column on; nothing where the seq is null.
-pub(super) fn envelope(row: &Row, from: usize) -> Result<Option<Envelope>> {
+pub(super) fn envelope(vault: &Vault, row: &Row, room: RoomId, from: usize) -> Result<Option<Envelope>> {
     let Some(seq) = get_optional(row, from)? else { return Ok(None) };
     let (rev, payload): (i32, &[u8]) = (plain(row, from + 2)?, plain(row, from + 3)?);
-    let (time, payload) = (get(row, from + 1)?, Bytes::copy_from_slice(payload));
-    Ok(Some(Envelope { seq, time, rev: rev.cast_unsigned(), payload, rewritten: None }))
+    let (time, rev) = (get(row, from + 1)?, rev.cast_unsigned());
+    let payload = vault.open(SealedAt::Entry(room, seq, rev), Bytes::copy_from_slice(payload))?;
+    Ok(Some(Envelope { seq, time, rev, payload, rewritten: None }))
 }
 
 /// An entry of a page, and behind it the message that it edits, if it does.
-fn page_entry(row: &Row) -> Result<Option<Envelope>> {
-    let Some(entry) = envelope(row, 5)? else { return Ok(None) };
-    Ok(Some(Envelope { rewritten: envelope(row, 9)?.map(Box::new), ..entry }))
+fn page_entry(vault: &Vault, row: &Row, room: RoomId) -> Result<Option<Envelope>> {
+    let Some(entry) = envelope(vault, row, room, 5)? else { return Ok(None) };
+    Ok(Some(Envelope { rewritten: envelope(vault, row, room, 9)?.map(Box::new), ..entry }))
 }
 
 /// One statement and so one snapshot: head, rights and entries agree. Rows past the bytes of a page stay where they
@@ -158,21 +165,27 @@ const PINNED: [&str; 2] = messages!("pinned AND ($6::bigint IS NULL OR target = 
 
 pub(super) async fn read(
     client: &mut Client,
+    vault: &Vault,
     room: RoomId,
     reader: UserId,
     after: Seq,
     limit: usize,
 ) -> Result<Option<LogPage>> {
     let (limit, bytes) = (bound(limit.min(PAGE_ITEMS_MAX)), bound(PAGE_BYTES_MAX));
-    page(client, AFTER, &[&room.sql(), &reader.sql(), &after.sql(), &limit, &bytes]).await
+    page(client, vault, room, AFTER, &[&room.sql(), &reader.sql(), &after.sql(), &limit, &bytes]).await
 }
 
-pub(super) async fn history(client: &mut Client, reader: UserId, history: History) -> Result<Option<LogPage>> {
+pub(super) async fn history(
+    client: &mut Client,
+    vault: &Vault,
+    reader: UserId,
+    history: History,
+) -> Result<Option<LogPage>> {
     let (client, limit) = (&*client, history.limit.min(PAGE_ITEMS_MAX));
     let (room, reader, bytes, thread) =
         (history.room.sql(), reader.sql(), bound(PAGE_BYTES_MAX), history.thread.map(Stored::sql));
     let messages = async |sql, from: Seq, limit| {
-        page(client, sql, &[&room, &reader, &from.sql(), &bound(limit), &bytes, &thread]).await
+        page(client, vault, history.room, sql, &[&room, &reader, &from.sql(), &bound(limit), &bytes, &thread]).await
     };
     let [before, after] = match history {
         History { pinned: true, .. } => PINNED,
@@ -194,12 +207,18 @@ pub(super) async fn history(client: &mut Client, reader: UserId, history: Histor
     }
 }
 
-async fn page(client: &Client, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<LogPage>> {
+async fn page(
+    client: &Client,
+    vault: &Vault,
+    room: RoomId,
+    sql: &str,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<Option<LogPage>> {
     let statement = client.prepare_cached(sql).await?;
     let rows = client.query(&statement, params).await?;
     let Some(first) = rows.first() else { return Ok(None) };
     let (state, reader) = page_head(first)?;
-    let entries = rows.iter().filter_map(|row| page_entry(row).transpose()).collect::<Result<Vec<_>>>()?;
+    let entries = rows.iter().filter_map(|row| page_entry(vault, row, room).transpose()).collect::<Result<Vec<_>>>()?;
     Ok(Some(LogPage { state, reader, entries }))
 }
 

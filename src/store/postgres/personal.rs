@@ -1,12 +1,13 @@
 //! What is held on a person, and how it goes.
 
-use confab_protocol::model::{DisplayName, RoomId, UserId, Username};
+use confab_protocol::model::{DisplayName, Envelope, RoomId, UserId, Username};
 use deadpool_postgres::Client;
 use serde_json::{Value, json};
 use tokio_postgres::types::ToSql;
 
 use super::rows::{Stored, get, plain};
 use crate::core::personal::unappended;
+use crate::core::seal::{Place, Vault};
 use crate::core::store::{Held, Result, Scrub};
 
 /// Tables that words of people stand in.
@@ -18,7 +19,7 @@ pub(super) async fn rooms_ever(client: &mut Client, user: UserId) -> Result<Vec<
     client.query(&statement, &[&user.sql()]).await?.iter().map(|row| get(row, 0)).collect()
 }
 
-pub(super) async fn records(client: &mut Client, user: UserId) -> Result<Vec<Value>> {
+pub(super) async fn records(client: &mut Client, vault: &Vault, user: UserId) -> Result<Vec<Value>> {
     let mut records = Vec::new();
     let rows = async |sql: &str| {
         let statement = client.prepare_cached(sql).await?;
@@ -32,9 +33,10 @@ pub(super) async fn records(client: &mut Client, user: UserId) -> Result<Vec<Val
         let (room, seq, emoji): (RoomId, i64, String) = (get(&row, 0)?, plain(&row, 1)?, plain(&row, 2)?);
         records.push(json!({ "kind": "reaction", "room": room.to_string(), "seq": seq, "emoji": emoji }));
     }
-    for row in rows("SELECT room, time_ms, code, detail, payload FROM unappended WHERE author = $1").await? {
+    for row in rows("SELECT room, time_ms, code, detail, payload, client_id FROM unappended WHERE author = $1").await? {
         let (room, time, code): (RoomId, i64, i32) = (get(&row, 0)?, plain(&row, 1)?, plain(&row, 2)?);
         let (detail, payload): (String, Vec<u8>) = (plain(&row, 3)?, plain(&row, 4)?);
+        let payload = vault.open(Place::Unappended(room, user, get(&row, 5)?), payload.into())?;
         records.push(unappended(room, time.cast_unsigned(), code.into(), &detail, &payload));
     }
     Ok(records)
@@ -75,11 +77,9 @@ pub(super) async fn lock_account(client: &mut Client, user: UserId, display_name
     Ok(transaction.commit().await?)
 }
 
-pub(super) async fn scrub(client: &mut Client, room: RoomId, scrub: Scrub) -> Result<()> {
-    let room = room.sql();
+pub(super) async fn scrub(client: &mut Client, vault: &Vault, room: RoomId, scrub: Scrub) -> Result<()> {
+    let (of, room) = (room, room.sql());
     let said: Vec<i64> = scrub.said.iter().map(|seq| seq.sql()).collect();
-    let seqs: Vec<i64> = scrub.rewritten.iter().map(|(entry, _)| entry.seq.sql()).collect();
-    let payloads: Vec<&[u8]> = scrub.rewritten.iter().map(|(_, payload)| &**payload).collect();
     let transaction = client.transaction().await?;
     let run = async |sql: &str, params: &[&(dyn ToSql + Sync)]| {
         let statement = transaction.prepare_cached(sql).await?;
@@ -92,12 +92,16 @@ pub(super) async fn scrub(client: &mut Client, room: RoomId, scrub: Scrub) -> Re
         &[&room, &said],
     )
     .await?;
-    run(
-        "UPDATE entries e SET payload = u.payload, rev = e.rev + 1
-         FROM unnest($2::bigint[], $3::bytea[]) u (seq, payload) WHERE e.room = $1 AND e.seq = u.seq",
-        &[&room, &seqs, &payloads],
-    )
-    .await?;
+    for (Envelope { seq, .. }, payload) in &scrub.rewritten {
+        // What it is sealed for is the revision that it becomes.
+        const REV: &str = "SELECT rev FROM entries WHERE room = $1 AND seq = $2 FOR UPDATE";
+        const WRITE: &str = "UPDATE entries SET payload = $3, rev = $4 WHERE room = $1 AND seq = $2";
+        let statement = transaction.prepare_cached(REV).await?;
+        let Some(row) = transaction.query_opt(&statement, &[&room, &seq.sql()]).await? else { continue };
+        let rev = get::<u32>(&row, 0)? + 1;
+        let payload = vault.seal(Place::Entry(of, *seq, rev), payload);
+        run(WRITE, &[&room, &seq.sql(), &payload, &rev.sql()]).await?;
+    }
     Ok(transaction.commit().await?)
 }
 

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::logs::envelope;
 use super::rooms::bound;
 use super::rows::{Stored, get, plain};
+use crate::core::seal::Vault;
 use crate::core::search::words::to_tsvector;
 use crate::core::search::{Matches, Progress, Step, Wanted, place, time_of};
 use crate::core::store::Result;
@@ -90,7 +91,7 @@ const ONE: &str = search!(
     "room = $7 AND EXISTS (SELECT 1 FROM members m WHERE m.room = $7 AND m.user_id = $1 AND m.leave_seq IS NULL)"
 );
 
-pub(super) async fn search(client: &mut Client, reader: UserId, wanted: Wanted) -> Result<Matches> {
+pub(super) async fn search(client: &mut Client, vault: &Vault, reader: UserId, wanted: Wanted) -> Result<Matches> {
     let (query, room) = (wanted.query.to_tsquery(), wanted.room.map(Stored::sql));
     let before = wanted.before.map_or((i64::MAX, Uuid::max(), i64::MAX), |at| (place(at), at.room.sql(), at.seq.sql()));
     let transaction = client.transaction().await?;
@@ -103,7 +104,7 @@ pub(super) async fn search(client: &mut Client, reader: UserId, wanted: Wanted) 
     let mut matches = Matches { messages: Vec::new(), stopped: None };
     for row in &rows {
         let (room, seq, place): (RoomId, Seq, i64) = (get(row, 0)?, get(row, 1)?, plain(row, 2)?);
-        matches.messages.extend(envelope(row, 3)?.map(|message| (room, message)));
+        matches.messages.extend(envelope(vault, row, room, 3)?.map(|message| (room, message)));
         if rows.len() == wanted.limit {
             matches.stopped = Some(FoundAt { time: time_of(place), room, seq });
         }

@@ -9,12 +9,13 @@ use super::effects;
 use super::logs::{checksum, find_recorded};
 use super::rows::{Sql, get};
 use crate::core::append::{Decided, Decision, Facts, Item, MemberKey, MemberState, Needs, Numbers, RoomState, decide};
+use crate::core::seal::{Place as SealedAt, Vault};
 use crate::core::store::{NewRoom, Restriction, Result, RoomShape, pair_bytes};
 
-pub(super) fn append(connection: &Connection, batch: Vec<Item>, now: Millis) -> Result<Vec<Decided>> {
+pub(super) fn append(connection: &Connection, vault: &Vault, batch: Vec<Item>, now: Millis) -> Result<Vec<Decided>> {
     let needs = Needs::of(&batch);
     let mut facts = needs.facts();
-    read_facts(connection, &mut facts, &needs)?;
+    read_facts(connection, vault, &mut facts, &needs)?;
     for key in facts.late_members(&batch) {
         read_member(connection, &mut facts, key)?;
     }
@@ -26,12 +27,12 @@ pub(super) fn append(connection: &Connection, batch: Vec<Item>, now: Millis) -> 
     let mut numbers = Numbers::of(&facts, &decided);
     for (item, decision) in decided.iter().flat_map(Decided::all) {
         if let Decision::Append { seq, time, .. } = decision {
-            insert(connection, &mut numbers, item, *seq, *time)?;
+            insert(connection, vault, &mut numbers, item, *seq, *time)?;
             touched.insert(item.room);
         }
     }
     for effect in &facts.effects {
-        effects::write(connection, effect)?;
+        effects::write(connection, vault, effect)?;
     }
     for key in &facts.changed_members {
         write_member(connection, &facts, *key)?;
@@ -42,7 +43,7 @@ pub(super) fn append(connection: &Connection, batch: Vec<Item>, now: Millis) -> 
     Ok(decided)
 }
 
-fn read_facts(connection: &Connection, facts: &mut Facts, needs: &Needs) -> Result<()> {
+fn read_facts(connection: &Connection, vault: &Vault, facts: &mut Facts, needs: &Needs) -> Result<()> {
     for room in &needs.rooms {
         let mut statement = connection.prepare_cached(
             "SELECT incarnation, head, last_ms, acl_version, members, messages, slow_mode_ms, kind FROM rooms WHERE id = ?",
@@ -64,7 +65,9 @@ fn read_facts(connection: &Connection, facts: &mut Facts, needs: &Needs) -> Resu
     }
     for key in &needs.keys {
         let (room, author, client_id) = *key;
-        facts.recorded.extend(find_recorded(connection, room, author, client_id)?.map(|recorded| (*key, recorded)));
+        facts
+            .recorded
+            .extend(find_recorded(connection, vault, room, author, client_id)?.map(|recorded| (*key, recorded)));
     }
     for name in &needs.names {
         let mut statement = connection.prepare_cached("SELECT 1 FROM rooms WHERE name = ? AND kind = 1")?;
@@ -164,7 +167,17 @@ fn create_room(connection: &Connection, room: RoomId, new: &NewRoom) -> Result<(
     Ok(())
 }
 
-fn insert(connection: &Connection, numbers: &mut Numbers, item: &Item, seq: Seq, time: Millis) -> Result<()> {
+fn insert(
+    connection: &Connection,
+    vault: &Vault,
+    numbers: &mut Numbers,
+    item: &Item,
+    seq: Seq,
+    time: Millis,
+) -> Result<()> {
+    let payload = vault.seal(SealedAt::Entry(item.room, seq, 0), &item.payload);
+    let sum = checksum(item.room, seq, time, 0, item.change.kind(), &payload);
+    let digest = vault.seal_digest(SealedAt::Unappended(item.room, item.author, item.client_id), item.digest);
     let mut statement = connection.prepare_cached(
         "INSERT INTO entries (room, seq, time_ms, kind, author, client_id, digest, altered, payload, number, target,
              checksum)
@@ -172,7 +185,6 @@ fn insert(connection: &Connection, numbers: &mut Numbers, item: &Item, seq: Seq,
     )?;
     let (room, seq, time, author, client_id) =
         (Sql(item.room), Sql(seq), Sql(time), Sql(item.author), Sql(item.client_id));
-    let payload: &[u8] = &item.payload;
     statement.execute(params![
         room,
         seq,
@@ -180,12 +192,12 @@ fn insert(connection: &Connection, numbers: &mut Numbers, item: &Item, seq: Seq,
         item.change.kind(),
         author,
         client_id,
-        item.digest,
+        digest,
         item.altered,
         payload,
         numbers.take(item).map(u64::cast_signed),
         item.change.target().map(Sql),
-        checksum(item.room, seq.0, time.0, 0, item.change.kind(), payload),
+        sum,
     ])?;
     Ok(())
 }

@@ -125,6 +125,8 @@ pub(super) fn load(connection: &Connection, mut source: Box<dyn Source>) -> Resu
     if is_used {
         return Ok(false);
     }
+    // Of a server that was started and not used.
+    connection.execute("DELETE FROM seal_keys", [])?;
     while let Some((table, row)) = source.next_row()? {
         let sum = sum(table, row);
         let fields = table.columns.iter().enumerate().map(|(index, column)| value(column, row, index));

@@ -8,11 +8,12 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::logs::{checksum, envelope};
 use super::rows::{Sql, get};
 use crate::core::append::{Effect, Facts, InviteHash, InviteState, Rewrite, TOMBSTONE_KIND, TargetKey, TargetState};
+use crate::core::seal::{Place as SealedAt, Vault};
 use crate::core::store::{Error, NewInvite, Result};
 
-pub(super) fn write(connection: &Connection, effect: &Effect) -> Result<()> {
+pub(super) fn write(connection: &Connection, vault: &Vault, effect: &Effect) -> Result<()> {
     match effect {
-        Effect::Rewrite(rewrite) => return write_over(connection, rewrite),
+        Effect::Rewrite(rewrite) => return write_over(connection, vault, rewrite),
         Effect::React((room, seq), emoji, user, comes) => {
             const COMES: &str =
                 "INSERT INTO reactions (room, seq, emoji, user) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
@@ -62,7 +63,7 @@ pub(super) fn write(connection: &Connection, effect: &Effect) -> Result<()> {
     Ok(())
 }
 
-fn write_over(connection: &Connection, rewrite: &Rewrite) -> Result<()> {
+fn write_over(connection: &Connection, vault: &Vault, rewrite: &Rewrite) -> Result<()> {
     let (room, seq) = (Sql(rewrite.target.0), Sql(rewrite.target.1));
     connection
         .prepare_cached(
@@ -70,8 +71,8 @@ fn write_over(connection: &Connection, rewrite: &Rewrite) -> Result<()> {
              SELECT room, seq, rev, time_ms, payload, checksum, ?3 FROM entries WHERE room = ?1 AND seq = ?2",
         )?
         .execute(params![room, seq, Sql(rewrite.time)])?;
-    let payload: &[u8] = &rewrite.payload;
-    let sum = checksum(rewrite.target.0, rewrite.target.1, rewrite.said, rewrite.rev, rewrite.kind, payload);
+    let payload = vault.seal(SealedAt::Entry(rewrite.target.0, rewrite.target.1, rewrite.rev), &rewrite.payload);
+    let sum = checksum(rewrite.target.0, rewrite.target.1, rewrite.said, rewrite.rev, rewrite.kind, &payload);
     connection
         .prepare_cached(
             "UPDATE entries SET payload = ?3, rev = ?4, kind = ?5, checksum = ?6, pinned = CASE ?5 WHEN 1 THEN pinned ELSE 0 END
@@ -140,12 +141,18 @@ pub(super) fn read_reactions(
     Ok(())
 }
 
-pub(super) fn find_entries(connection: &Connection, room: RoomId, seqs: Vec<Seq>) -> Result<Vec<Envelope>> {
+pub(super) fn find_entries(
+    connection: &Connection,
+    vault: &Vault,
+    room: RoomId,
+    seqs: Vec<Seq>,
+) -> Result<Vec<Envelope>> {
     let mut statement = connection
         .prepare_cached("SELECT seq, time_ms, rev, payload, checksum, kind FROM entries WHERE room = ? AND seq = ?")?;
     let mut found = Vec::with_capacity(seqs.len());
     for seq in seqs {
-        found.extend(statement.query_row(params![Sql(room), Sql(seq)], |row| envelope(row, room, 0)).optional()?);
+        found
+            .extend(statement.query_row(params![Sql(room), Sql(seq)], |row| envelope(vault, row, room, 0)).optional()?);
     }
     found.sort_by_key(|entry| entry.seq);
     Ok(found)
@@ -166,11 +173,11 @@ pub(super) fn settings(connection: &Connection, room: RoomId) -> Result<Option<R
     Ok(Some(RoomSettings { name, topic, slow_mode_ms, retention_ms }))
 }
 
-pub(super) fn revisions(connection: &Connection, room: RoomId, seq: Seq) -> Result<Vec<Envelope>> {
+pub(super) fn revisions(connection: &Connection, vault: &Vault, room: RoomId, seq: Seq) -> Result<Vec<Envelope>> {
     let mut statement = connection.prepare_cached(
         "SELECT seq, time_ms, rev, payload, checksum, 1 FROM entry_revisions WHERE room = ? AND seq = ? ORDER BY rev DESC LIMIT 200",
     )?;
-    let rows = statement.query_map(params![Sql(room), Sql(seq)], |row| envelope(row, room, 0))?;
+    let rows = statement.query_map(params![Sql(room), Sql(seq)], |row| envelope(vault, row, room, 0))?;
     let mut revisions = super::logs::within_page(rows)?;
     revisions.reverse();
     Ok(revisions)

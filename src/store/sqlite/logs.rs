@@ -1,6 +1,5 @@
 //! Reading logs, and what was decided without appending.
 
-use bytes::Bytes;
 use confab_protocol::command::{Appended, History, HistoryRange};
 use confab_protocol::limits::{PAGE_BYTES_MAX, PAGE_ITEMS_MAX};
 use confab_protocol::model::{CaseId, ClientId, Envelope, Incarnation, Millis, RoomId, Seq, UserId};
@@ -8,25 +7,28 @@ use rusqlite::{Connection, DropBehavior, OptionalExtension, Row, Transaction, pa
 
 use super::rooms::bound;
 use super::rows::{Sql, get};
-use crate::core::store::{LogPage, LogState, Outcome, Place, Recorded, Result, Unappended, around_page};
+use crate::core::seal::{Place as SealedAt, Vault};
+use crate::core::store::{Error, LogPage, LogState, Outcome, Place, Recorded, Result, Unappended, around_page};
 
 pub(super) fn find_recorded(
     connection: &Connection,
+    vault: &Vault,
     room: RoomId,
     author: UserId,
     client_id: ClientId,
 ) -> Result<Option<Recorded>> {
     let key = params![Sql(client_id), Sql(author), Sql(room)];
+    let digest = |stored: &[u8]| vault.open_digest(SealedAt::Unappended(room, author, client_id), stored);
     let mut statement = connection.prepare_cached(
         "SELECT digest, seq, time_ms, altered FROM entries WHERE client_id = ? AND author = ? AND room = ?",
     )?;
     let appended = |row: &Row<'_>| {
         let (seq, time) = (get(row, 1)?, get(row, 2)?);
         let appended = Appended { seq, time, altered: row.get(3)?, duplicate: false };
-        Ok(Recorded { digest: row.get(0)?, outcome: Outcome::Appended(appended) })
+        Ok((row.get::<_, Vec<u8>>(0)?, Outcome::Appended(appended)))
     };
-    if let Some(recorded) = statement.query_row(key, appended).optional()? {
-        return Ok(Some(recorded));
+    if let Some((stored, outcome)) = statement.query_row(key, appended).optional()? {
+        return Ok(Some(Recorded { digest: digest(&stored)?, outcome }));
     }
     let mut statement = connection.prepare_cached(
         "SELECT digest, case_id, code, detail FROM unappended WHERE client_id = ? AND author = ? AND room = ?",
@@ -37,13 +39,14 @@ pub(super) fn find_recorded(
             Some(case) => Outcome::Held(case.0),
             None => Outcome::Refused { code: row.get(2)?, detail: row.get(3)? },
         };
-        Ok(Recorded { digest: row.get(0)?, outcome })
+        Ok((row.get::<_, Vec<u8>>(0)?, outcome))
     };
-    Ok(statement.query_row(key, unappended).optional()?)
+    let found = statement.query_row(key, unappended).optional()?;
+    found.map(|(stored, outcome)| Ok(Recorded { digest: digest(&stored)?, outcome })).transpose()
 }
 
-pub(super) fn record(connection: &Connection, unappended: Unappended) -> Result<Option<Recorded>> {
-    let known = find_recorded(connection, unappended.room, unappended.author, unappended.client_id)?;
+pub(super) fn record(connection: &Connection, vault: &Vault, unappended: Unappended) -> Result<Option<Recorded>> {
+    let known = find_recorded(connection, vault, unappended.room, unappended.author, unappended.client_id)?;
     if known.is_some() {
         return Ok(known);
     }
@@ -58,12 +61,13 @@ pub(super) fn record(connection: &Connection, unappended: Unappended) -> Result<
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
     let (room, author, client_id) = (Sql(unappended.room), Sql(unappended.author), Sql(unappended.client_id));
-    let (payload, time): (&[u8], _) = (&unappended.payload, Sql(unappended.time));
+    let at = SealedAt::Unappended(unappended.room, unappended.author, unappended.client_id);
+    let (payload, time) = (vault.seal(at, &unappended.payload), Sql(unappended.time));
     statement.execute(params![
         room,
         author,
         client_id,
-        unappended.digest,
+        vault.seal_digest(at, unappended.digest),
         case,
         code,
         detail,
@@ -113,25 +117,30 @@ pub(super) fn checksum(room: RoomId, seq: Seq, time: Millis, rev: u32, kind: u8,
 }
 
 /// `seq, time_ms, rev, payload, checksum, kind` of a room from a column on. What was altered on the disk is an error.
-pub(super) fn envelope(row: &Row<'_>, room: RoomId, from: usize) -> rusqlite::Result<Envelope> {
+pub(super) fn envelope(vault: &Vault, row: &Row<'_>, room: RoomId, from: usize) -> rusqlite::Result<Envelope> {
     let (seq, time): (Seq, Millis) = (get(row, from)?, get(row, from + 1)?);
     let (rev, payload, stored): (u32, Vec<u8>, u32) = (row.get(from + 2)?, row.get(from + 3)?, row.get(from + 4)?);
     if checksum(room, seq, time, rev, row.get(from + 5)?, &payload) != stored {
         let what = format!("entry {} of room {room} is damaged: its checksum differs", seq.0);
         return Err(rusqlite::Error::FromSqlConversionFailure(from + 4, rusqlite::types::Type::Integer, what.into()));
     }
-    Ok(Envelope { seq, time, rev, payload: Bytes::from(payload), rewritten: None })
+    let unopened = |error: Error| {
+        rusqlite::Error::FromSqlConversionFailure(from + 3, rusqlite::types::Type::Blob, error.to_string().into())
+    };
+    let payload = vault.open(SealedAt::Entry(room, seq, rev), payload.into()).map_err(unopened)?;
+    Ok(Envelope { seq, time, rev, payload, rewritten: None })
 }
 
 /// An entry, and behind it the message that it edits, if it does.
-fn envelope_and_target(row: &Row<'_>, room: RoomId) -> rusqlite::Result<Envelope> {
+fn envelope_and_target(vault: &Vault, row: &Row<'_>, room: RoomId) -> rusqlite::Result<Envelope> {
     let is_edit: Option<Sql<Seq>> = row.get(6)?;
-    let rewritten = is_edit.map(|_| envelope(row, room, 6)).transpose()?.map(Box::new);
-    Ok(Envelope { rewritten, ..envelope(row, room, 0)? })
+    let rewritten = is_edit.map(|_| envelope(vault, row, room, 6)).transpose()?.map(Box::new);
+    Ok(Envelope { rewritten, ..envelope(vault, row, room, 0)? })
 }
 
 pub(super) fn read(
     connection: &Connection,
+    vault: &Vault,
     room: RoomId,
     reader: UserId,
     after: Seq,
@@ -148,11 +157,17 @@ pub(super) fn read(
          WHERE e.room = ? AND e.seq > ? ORDER BY e.seq LIMIT ?",
     )?;
     let limit = bound(limit.min(PAGE_ITEMS_MAX));
-    let rows = statement.query_map(params![Sql(room), Sql(after), limit], |row| envelope_and_target(row, room))?;
+    let rows =
+        statement.query_map(params![Sql(room), Sql(after), limit], |row| envelope_and_target(vault, row, room))?;
     Ok(Some(LogPage { state, reader, entries: within_page(rows)? }))
 }
 
-pub(super) fn history(connection: &Connection, reader: UserId, history: History) -> Result<Option<LogPage>> {
+pub(super) fn history(
+    connection: &Connection,
+    vault: &Vault,
+    reader: UserId,
+    history: History,
+) -> Result<Option<LogPage>> {
     let snapshot = snapshot(connection)?;
     let (room, limit) = (history.room, history.limit.min(PAGE_ITEMS_MAX));
     let reader = place(&snapshot, room, reader)?;
@@ -163,9 +178,10 @@ pub(super) fn history(connection: &Connection, reader: UserId, history: History)
         _ => ALL,
     };
     let before = |seq, limit| {
-        messages(&snapshot, before, &history, seq, limit).map(|entries| entries.into_iter().rev().collect::<Vec<_>>())
+        messages(&snapshot, vault, before, &history, seq, limit)
+            .map(|entries| entries.into_iter().rev().collect::<Vec<_>>())
     };
-    let after = |seq, limit| messages(&snapshot, after, &history, seq, limit);
+    let after = |seq, limit| messages(&snapshot, vault, after, &history, seq, limit);
     let entries = match history.range {
         HistoryRange::Before(Seq(0)) => before(state.head.next(), limit)?,
         HistoryRange::Before(seq) => before(seq, limit)?,
@@ -200,10 +216,17 @@ const THREAD: [&str; 2] = messages!("target = ?4");
 const PINNED: [&str; 2] = messages!("pinned = 1 AND (?4 IS NULL OR target = ?4)");
 
 /// The nearest first.
-fn messages(connection: &Connection, sql: &str, of: &History, seq: Seq, limit: usize) -> Result<Vec<Envelope>> {
+fn messages(
+    connection: &Connection,
+    vault: &Vault,
+    sql: &str,
+    of: &History,
+    seq: Seq,
+    limit: usize,
+) -> Result<Vec<Envelope>> {
     let mut statement = connection.prepare_cached(sql)?;
     let params = params![Sql(of.room), Sql(seq), bound(limit), of.thread.map(Sql)];
-    within_page(statement.query_map(params, |row| envelope(row, of.room, 0))?)
+    within_page(statement.query_map(params, |row| envelope(vault, row, of.room, 0))?)
 }
 
 /// Takes rows while they fit a page; at least one.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::logs::checksum;
 use super::rows::{Sql, get};
+use crate::core::seal::{Place as SealedAt, Vault};
 use crate::core::store::{Held, Result, Scrub};
 
 pub(super) fn rooms_ever(connection: &Connection, user: UserId) -> Result<Vec<RoomId>> {
@@ -13,7 +14,7 @@ pub(super) fn rooms_ever(connection: &Connection, user: UserId) -> Result<Vec<Ro
     Ok(statement.query_map([Sql(user)], |row| get(row, 0))?.collect::<rusqlite::Result<_>>()?)
 }
 
-pub(super) fn records(connection: &Connection, user: UserId) -> Result<Vec<Value>> {
+pub(super) fn records(connection: &Connection, vault: &Vault, user: UserId) -> Result<Vec<Value>> {
     let mut records = Vec::new();
     let mut devices = connection.prepare_cached("SELECT name, active, created_ms FROM devices WHERE user = ?")?;
     let device = |row: &rusqlite::Row<'_>| {
@@ -31,15 +32,14 @@ pub(super) fn records(connection: &Connection, user: UserId) -> Result<Vec<Value
     for record in reactions.query_map([Sql(user)], reaction)? {
         records.push(record?);
     }
-    let mut held =
-        connection.prepare_cached("SELECT room, time_ms, code, detail, payload FROM unappended WHERE author = ?")?;
-    let case = |row: &rusqlite::Row<'_>| {
+    let mut held = connection
+        .prepare_cached("SELECT room, time_ms, code, detail, payload, client_id FROM unappended WHERE author = ?")?;
+    let mut rows = held.query([Sql(user)])?;
+    while let Some(row) = rows.next()? {
         let (room, time, code): (RoomId, i64, i64) = (get(row, 0)?, row.get(1)?, row.get(2)?);
         let (detail, payload): (String, Vec<u8>) = (row.get(3)?, row.get(4)?);
-        Ok(crate::core::personal::unappended(room, time.cast_unsigned(), code, &detail, &payload))
-    };
-    for record in held.query_map([Sql(user)], case)? {
-        records.push(record?);
+        let payload = vault.open(SealedAt::Unappended(room, user, get(row, 5)?), payload.into())?;
+        records.push(crate::core::personal::unappended(room, time.cast_unsigned(), code, &detail, &payload));
     }
     Ok(records)
 }
@@ -71,7 +71,7 @@ pub(super) fn lock_account(connection: &Connection, user: UserId, display_name: 
     Ok(())
 }
 
-pub(super) fn scrub(connection: &Connection, room: RoomId, scrub: Scrub) -> Result<()> {
+pub(super) fn scrub(connection: &Connection, vault: &Vault, room: RoomId, scrub: Scrub) -> Result<()> {
     for seq in scrub.said {
         let key = params![Sql(room), Sql(seq)];
         connection.prepare_cached("DELETE FROM entry_revisions WHERE room = ? AND seq = ?")?.execute(key)?;
@@ -81,18 +81,19 @@ pub(super) fn scrub(connection: &Connection, room: RoomId, scrub: Scrub) -> Resu
             .execute(key)?;
     }
     for (Envelope { seq, .. }, payload) in scrub.rewritten {
-        rewrite(connection, room, seq, &payload)?;
+        rewrite(connection, vault, room, seq, &payload)?;
     }
     Ok(())
 }
 
-fn rewrite(connection: &Connection, room: RoomId, seq: Seq, payload: &[u8]) -> Result<()> {
+fn rewrite(connection: &Connection, vault: &Vault, room: RoomId, seq: Seq, payload: &[u8]) -> Result<()> {
     let stands = connection
         .prepare_cached("SELECT time_ms, rev, kind FROM entries WHERE room = ? AND seq = ?")?
         .query_row(params![Sql(room), Sql(seq)], |row| Ok((get(row, 0)?, row.get::<_, u32>(1)?, row.get::<_, u8>(2)?)))
         .optional()?;
     let Some((time, rev, kind)) = stands else { return Ok(()) };
-    let sum = checksum(room, seq, time, rev + 1, kind, payload);
+    let payload = vault.seal(SealedAt::Entry(room, seq, rev + 1), payload);
+    let sum = checksum(room, seq, time, rev + 1, kind, &payload);
     connection
         .prepare_cached("UPDATE entries SET payload = ?3, rev = ?4, checksum = ?5 WHERE room = ?1 AND seq = ?2")?
         .execute(params![Sql(room), Sql(seq), payload, rev + 1, sum])?;

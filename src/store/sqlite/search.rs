@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use super::logs;
 use super::rooms::bound;
 use super::rows::{Sql, get};
+use crate::core::seal::{Opener, Vault};
 use crate::core::search::words::to_text;
 use crate::core::search::{Indexed, Matches, Progress, Step, Wanted, place, time_of};
 use crate::core::store::{Error, Result};
@@ -43,22 +44,34 @@ const SCHEMA: &str = "
     PRAGMA user_version = 2;
     COMMIT;";
 
-/// Opens the index for writing, or begins a new one where there is none that can be read.
-pub(super) fn open(path: &Path) -> Result<Connection> {
+/// Opens the index for writing, or begins a new one where there is none that can be read, or one of other words.
+pub(super) fn open(path: &Path, vault: &Vault) -> Result<Connection> {
+    let mode = vault.index_mode();
     let connection = connect(path)?;
-    match connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).map_err(Error::from) {
-        Ok(VERSION) => return Ok(connection),
-        Ok(0) if connection.execute_batch(SCHEMA).is_ok() => return Ok(connection),
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let found = number("user_version").and_then(|version| Ok((version, number("application_id")?)));
+    match found.map_err(Error::from) {
+        Ok((VERSION, was)) if was == i64::from(mode) => return Ok(connection),
+        Ok((0, _)) if connection.execute_batch(SCHEMA).is_ok() => return mark(connection, mode),
+        Ok((VERSION, _)) if vault.opener() == Opener::Tool => {
+            return Err(Error::Unavailable(super::super::OTHER_INDEX.to_owned()));
+        }
         // Somebody else is at work, or the disk is full.
         Err(Error::Unavailable(what)) => return Err(Error::Unavailable(what)),
         Ok(_) | Err(Error::Corrupt(_)) => {}
     }
-    tracing::warn!("the index of words is of another version or damaged: it is made anew");
+    tracing::warn!("the index of words is of another kind or version, or damaged: it is made anew");
     drop(connection);
-    begin_anew(path)
+    begin_anew(path, mode)
 }
 
-fn begin_anew(path: &Path) -> Result<Connection> {
+/// Writes into it what its words are, which is a number of 32 bits that nobody else uses in a file of our own.
+fn mark(connection: Connection, mode: i32) -> Result<Connection> {
+    connection.pragma_update(None, "application_id", mode)?;
+    Ok(connection)
+}
+
+fn begin_anew(path: &Path, mode: i32) -> Result<Connection> {
     let failed = |error: std::io::Error| Error::Unavailable(format!("the index of words cannot be made anew: {error}"));
     for ending in ["-wal", "-shm"] {
         let mut file = path.as_os_str().to_owned();
@@ -72,7 +85,7 @@ fn begin_anew(path: &Path) -> Result<Connection> {
     std::fs::File::create(path).map_err(failed)?;
     let connection = connect(path)?;
     connection.execute_batch(SCHEMA)?;
-    Ok(connection)
+    mark(connection, mode)
 }
 
 fn connect(path: &Path) -> Result<Connection> {
@@ -198,7 +211,7 @@ fn token(room: RoomId) -> String {
     format!("{:032x}", room.as_u128())
 }
 
-pub(super) fn search(connection: &Connection, reader: UserId, wanted: Wanted) -> Result<Matches> {
+pub(super) fn search(connection: &Connection, vault: &Vault, reader: UserId, wanted: Wanted) -> Result<Matches> {
     let rooms: HashMap<RoomId, Seq> = connection
         .prepare_cached(
             "SELECT m.room, r.first_seq FROM members m JOIN rooms r ON r.id = m.room
@@ -222,7 +235,7 @@ pub(super) fn search(connection: &Connection, reader: UserId, wanted: Wanted) ->
     while let Some(row) = rows.next()? {
         let (id, room, seq): (i64, RoomId, Seq) = (row.get(0)?, get(row, 1)?, get(row, 2)?);
         if rooms.get(&room).is_some_and(|first| seq >= *first) {
-            matches.messages.extend(message(connection, room, seq)?.map(|message| (room, message)));
+            matches.messages.extend(message(connection, vault, room, seq)?.map(|message| (room, message)));
         }
         looks += 1;
         if looks == LOOKS_MAX || matches.messages.len() == wanted.limit {
@@ -240,11 +253,11 @@ fn id_of(connection: &Connection, at: FoundAt) -> Result<i64> {
     Ok(id.unwrap_or_else(|| place(at)))
 }
 
-fn message(connection: &Connection, room: RoomId, seq: Seq) -> Result<Option<Envelope>> {
+fn message(connection: &Connection, vault: &Vault, room: RoomId, seq: Seq) -> Result<Option<Envelope>> {
     let mut statement = connection.prepare_cached(
         "SELECT seq, time_ms, rev, payload, checksum, kind FROM entries WHERE room = ? AND seq = ? AND kind = 1",
     )?;
-    let found = statement.query_row(params![Sql(room), Sql(seq)], |row| logs::envelope(row, room, 0)).optional();
+    let found = statement.query_row(params![Sql(room), Sql(seq)], |row| logs::envelope(vault, row, room, 0)).optional();
     match found.map_err(Error::from) {
         // One that is damaged does not hide the others.
         Err(Error::Corrupt(what)) => {

@@ -179,6 +179,17 @@ CREATE TABLE unappended (
     PRIMARY KEY (room, author, client_id)
 );
 
+-- Keys that payloads are sealed with: that one is missing is told at start, and not by what cannot be read.
+CREATE TABLE seal_keys (
+    id          integer PRIMARY KEY,
+    fingerprint text NOT NULL
+);
+
+-- What kind of words the index holds; see core::seal.
+CREATE TABLE search_mode (
+    mode integer NOT NULL
+);
+
 -- The planner keeps the most common values of a column in a table of its own: words and names of people are not to be
 -- left there when they are erased.
 ALTER TABLE users ALTER username SET STATISTICS 0, ALTER display_name SET STATISTICS 0, ALTER password_hash SET STATISTICS 0;

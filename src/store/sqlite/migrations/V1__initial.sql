@@ -157,3 +157,9 @@ CREATE TABLE unappended (
 ) WITHOUT ROWID, STRICT;
 
 CREATE INDEX unappended_time ON unappended (room, time_ms);
+
+-- Keys that payloads are sealed with: that one is missing is told at start, and not by what cannot be read.
+CREATE TABLE seal_keys (
+    id          INTEGER PRIMARY KEY,
+    fingerprint TEXT NOT NULL
+) STRICT;

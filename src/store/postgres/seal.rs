@@ -1,0 +1,162 @@
+//! Keys that sealed something here, and sealing anew.
+
+use confab_protocol::model::{ClientId, RoomId, Seq, UserId};
+use deadpool_postgres::{Client, GenericClient, Transaction};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::rooms::bound;
+use super::rows::{Stored, get, plain};
+use crate::core::seal::{KnownKey, Opener, Place, Resealed, ResealedTo, Vault};
+use crate::core::store::{Error, Result};
+
+/// Before the store is used: with keys that do not open what is in it, it is not.
+pub(super) async fn admit(client: &mut Client, vault: &mut Vault) -> Result<()> {
+    let transaction = client.transaction().await?;
+    // Servers that start together do it one after the other.
+    transaction.batch_execute("LOCK TABLE seal_keys, search_mode IN EXCLUSIVE MODE").await?;
+    let rows = transaction.query("SELECT id, fingerprint FROM seal_keys ORDER BY id", &[]).await?;
+    let known = |row: &Row| Ok((get(row, 0)?, plain(row, 1)?));
+    let known = rows.iter().map(known).collect::<Result<Vec<KnownKey>>>()?;
+    let new = vault.admit(&known).map_err(|what| Error::Unavailable(format!("store.seal_keys: {what}")))?;
+    if let Some((id, fingerprint)) = new {
+        const REMEMBER: &str = "INSERT INTO seal_keys (id, fingerprint) VALUES ($1, $2)";
+        transaction.execute(REMEMBER, &[&id.sql(), &fingerprint]).await?;
+    }
+    begin_index(&transaction, vault).await?;
+    Ok(transaction.commit().await?)
+}
+
+/// An index of other words is dropped; nothing of it stays in the tables' files.
+async fn begin_index(transaction: &Transaction<'_>, vault: &Vault) -> Result<()> {
+    let mode = transaction.query_opt("SELECT mode FROM search_mode", &[]).await?;
+    let mode: Option<i32> = mode.map(|row| plain(&row, 0)).transpose()?;
+    if mode == Some(vault.index_mode()) {
+        return Ok(());
+    }
+    if vault.opener() == Opener::Tool && mode.is_some() {
+        return Err(Error::Unavailable(super::super::OTHER_INDEX.to_owned()));
+    }
+    transaction.batch_execute("TRUNCATE search, search_progress; DELETE FROM search_mode").await?;
+    transaction.execute("INSERT INTO search_mode (mode) VALUES ($1)", &[&vault.index_mode()]).await?;
+    Ok(())
+}
+
+pub(super) async fn forget_keys(client: &mut Client, vault: &Vault) -> Result<()> {
+    let current = vault.current().unwrap_or_default().sql();
+    client.execute("DELETE FROM seal_keys WHERE id <> $1", &[&current]).await?;
+    Ok(())
+}
+
+pub(super) async fn reseal(client: &mut Client, vault: &Vault, from: Resealed, limit: usize) -> Result<Resealed> {
+    let transaction = client.transaction().await?;
+    let to = match from.at {
+        ResealedTo::Entry(room, seq) => reseal_entries(&transaction, vault, from, (room, seq), limit).await?,
+        ResealedTo::Revision(room, seq, rev) => {
+            reseal_revisions(&transaction, vault, from, (room, seq, rev), limit).await?
+        }
+        ResealedTo::Unappended(room, author, client_id) => {
+            reseal_unappended(&transaction, vault, from, (room, author, client_id), limit).await?
+        }
+        ResealedTo::End => from,
+    };
+    transaction.commit().await?;
+    Ok(to)
+}
+
+/// A payload, and a digest where there is one, under the key that seals now; `None`: they are.
+fn renew(
+    vault: &Vault,
+    place: Place,
+    stored: &[u8],
+    digest: Option<(Place, &[u8])>,
+) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+    if vault.is_as_now(stored) && digest.is_none_or(|(_, digest)| vault.is_digest_as_now(digest)) {
+        return Ok(None);
+    }
+    let payload = vault.seal(place, &vault.open(place, stored.to_vec().into())?).into_owned();
+    let digest = digest.map(|(by, digest)| Result::Ok(vault.seal_digest(by, vault.open_digest(by, digest)?)));
+    Ok(Some((payload, digest.transpose()?.unwrap_or_default())))
+}
+
+async fn reseal_entries(
+    transaction: &Transaction<'_>,
+    vault: &Vault,
+    from: Resealed,
+    after: (RoomId, Seq),
+    limit: usize,
+) -> Result<Resealed> {
+    const ROWS: &str = "SELECT room, seq, rev, author, client_id, digest, payload FROM entries
+         WHERE (room, seq) > ($1, $2) ORDER BY room, seq LIMIT $3 FOR UPDATE";
+    const WRITE: &str = "UPDATE entries SET payload = $3, digest = $4 WHERE room = $1 AND seq = $2";
+    let rows = transaction.prepare_cached(ROWS).await?;
+    let rows = transaction.query(&rows, &[&after.0.sql(), &after.1.sql(), &bound(limit)]).await?;
+    let write = transaction.prepare_cached(WRITE).await?;
+    let (mut last, mut sealed) = (None, 0);
+    for row in &rows {
+        let (room, seq, rev): (RoomId, Seq, u32) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
+        let by = Place::Unappended(room, get(row, 3)?, get(row, 4)?);
+        last = Some(ResealedTo::Entry(room, seq));
+        let renewed = renew(vault, Place::Entry(room, seq, rev), plain(row, 6)?, Some((by, plain(row, 5)?)))?;
+        if let Some((payload, digest)) = renewed {
+            transaction.execute(&write, &[&room.sql(), &seq.sql(), &payload, &digest]).await?;
+            sealed += 1;
+        }
+    }
+    Ok(from.then(last, rows.len() as u64, sealed))
+}
+
+async fn reseal_revisions(
+    transaction: &Transaction<'_>,
+    vault: &Vault,
+    from: Resealed,
+    after: (RoomId, Seq, u32),
+    limit: usize,
+) -> Result<Resealed> {
+    const ROWS: &str = "SELECT room, seq, rev, payload FROM entry_revisions
+         WHERE (room, seq, rev) > ($1, $2, $3) ORDER BY room, seq, rev LIMIT $4 FOR UPDATE";
+    const WRITE: &str = "UPDATE entry_revisions SET payload = $4 WHERE room = $1 AND seq = $2 AND rev = $3";
+    let rows = transaction.prepare_cached(ROWS).await?;
+    let (room, seq, rev) = (after.0.sql(), after.1.sql(), after.2.sql());
+    let rows = transaction.query(&rows, &[&room, &seq, &rev, &bound(limit)]).await?;
+    let write = transaction.prepare_cached(WRITE).await?;
+    let (mut last, mut sealed) = (None, 0);
+    for row in &rows {
+        let (room, seq, rev): (RoomId, Seq, u32) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
+        last = Some(ResealedTo::Revision(room, seq, rev));
+        if let Some((payload, _)) = renew(vault, Place::Entry(room, seq, rev), plain(row, 3)?, None)? {
+            transaction.execute(&write, &[&room.sql(), &seq.sql(), &rev.sql(), &payload]).await?;
+            sealed += 1;
+        }
+    }
+    Ok(from.then(last, rows.len() as u64, sealed))
+}
+
+async fn reseal_unappended(
+    transaction: &Transaction<'_>,
+    vault: &Vault,
+    from: Resealed,
+    after: (RoomId, UserId, ClientId),
+    limit: usize,
+) -> Result<Resealed> {
+    const ROWS: &str = "SELECT room, author, client_id, digest, payload FROM unappended
+         WHERE (room, author, client_id) > ($1, $2, $3) ORDER BY room, author, client_id LIMIT $4 FOR UPDATE";
+    const WRITE: &str =
+        "UPDATE unappended SET payload = $4, digest = $5 WHERE room = $1 AND author = $2 AND client_id = $3";
+    let rows = transaction.prepare_cached(ROWS).await?;
+    let (room, author, client_id): (Uuid, Uuid, Uuid) = (after.0.sql(), after.1.sql(), after.2.sql());
+    let rows = transaction.query(&rows, &[&room, &author, &client_id, &bound(limit)]).await?;
+    let write = transaction.prepare_cached(WRITE).await?;
+    let (mut last, mut sealed) = (None, 0);
+    for row in &rows {
+        let (room, author, client_id): (RoomId, UserId, ClientId) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
+        let place = Place::Unappended(room, author, client_id);
+        last = Some(ResealedTo::Unappended(room, author, client_id));
+        if let Some((payload, digest)) = renew(vault, place, plain(row, 4)?, Some((place, plain(row, 3)?)))? {
+            let key: [Uuid; 3] = [room.sql(), author.sql(), client_id.sql()];
+            transaction.execute(&write, &[&key[0], &key[1], &key[2], &payload, &digest]).await?;
+            sealed += 1;
+        }
+    }
+    Ok(from.then(last, rows.len() as u64, sealed))
+}

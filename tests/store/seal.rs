@@ -1,0 +1,239 @@
+//! Sealing where it is stored: what is hidden, what is refused, and another key beside those who write.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use confab::clock::random_bytes;
+use confab::core::append::{Act, Amend, Change, Decision, Item, Said};
+use confab::core::seal::{Opener, Resealed, ResealedTo, Vault, Words};
+use confab::core::store::{Error, Outcome, Result, Store, Unappended};
+use confab::store::sqlite::Sqlite;
+use confab_protocol::model::{RoomId, Seq, ServerRole, UserId};
+
+use super::{START, Scene, postgres, seq};
+use crate::support::postgres::Cluster;
+use crate::support::process::PATIENCE;
+
+const CANARY: &str = "zebracanary";
+
+/// A server's keys of these numbers; the last one seals.
+pub(super) fn vault(keys: &[u8]) -> Vault {
+    vault_of(keys, Opener::Server)
+}
+
+fn vault_of(keys: &[u8], opener: Opener) -> Vault {
+    let line = |id: &u8| format!("{id} {}\n", format!("{id:02x}").repeat(32));
+    let text: String = keys.iter().map(line).collect();
+    Vault::parse(&text, opener, Words::Off, random_bytes).unwrap()
+}
+
+/// A store in some place, opened again and again.
+enum Home {
+    Folder(tempfile::TempDir),
+    Database(String),
+}
+
+impl Home {
+    async fn all() -> [Self; 2] {
+        [Self::Folder(tempfile::tempdir().unwrap()), Self::Database(postgres::fresh_url().await)]
+    }
+
+    async fn open(&self, vault: impl Fn() -> Vault) -> Result<Arc<dyn Store>> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let opened: Result<Arc<dyn Store>> = match self {
+                Self::Folder(folder) => {
+                    Sqlite::open(&folder.path().join("confab.db"), 2, vault()).map(|it| Arc::new(it) as _)
+                }
+                Self::Database(url) => postgres::open_with(url, vault()).await.map(|it| Arc::new(it) as _),
+            };
+            match opened {
+                // Threads of the store before it are still on their way out.
+                Err(Error::Unavailable(what)) if what.contains("locked") && tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                }
+                opened => return opened,
+            }
+        }
+    }
+
+    /// All that is stored, as text or bytes.
+    async fn stored(&self) -> Vec<u8> {
+        match self {
+            Self::Folder(folder) => bytes_below(folder.path()),
+            Self::Database(url) => {
+                let name = url.rsplit_once('/').unwrap().1.split('?').next().unwrap().to_owned();
+                let dump = move || Cluster::shared().dump(&name).into_bytes();
+                tokio::task::spawn_blocking(dump).await.unwrap()
+            }
+        }
+    }
+
+    /// Does it to the database itself.
+    fn run(&self, sql: &str) {
+        match self {
+            Self::Folder(folder) => {
+                rusqlite::Connection::open(folder.path().join("confab.db")).unwrap().execute_batch(sql).unwrap();
+            }
+            Self::Database(url) => drop(postgres::sql(url, sql)),
+        }
+    }
+}
+
+fn bytes_below(folder: &Path) -> Vec<u8> {
+    let files = std::fs::read_dir(folder).unwrap();
+    files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap_or_default()).collect()
+}
+
+/// PostgreSQL's dump has bytes in hexadecimal.
+fn has(stored: &[u8], bytes: &[u8]) -> bool {
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    [bytes, hex.as_bytes()].iter().any(|wanted| stored.windows(wanted.len()).any(|it| it == *wanted))
+}
+
+fn say(scene: &Scene, room: RoomId, author: UserId, text: &str) -> Item {
+    let payload = Bytes::from(format!("{CANARY} {text}"));
+    Item { payload, digest: *b"digest-of-canary", ..scene.item(room, author, Change::Message(Said::default())) }
+}
+
+fn edit(scene: &Scene, room: RoomId, author: UserId, target: Seq, text: &str) -> Item {
+    let act = Act::Edit(target, Bytes::from(format!("{CANARY} {text}")), Vec::new());
+    scene.item(room, author, Change::Amend(Box::new(Amend { server_role: ServerRole::User, act })))
+}
+
+async fn texts(store: &dyn Store, room: RoomId, reader: UserId) -> Vec<(u64, u32, Bytes)> {
+    let page = store.read(room, reader, Seq(0), 200).await.unwrap().unwrap();
+    page.entries.into_iter().map(|entry| (entry.seq.0, entry.rev, entry.payload)).collect()
+}
+
+/// Two messages, of which one was edited, and one that was refused.
+async fn live(scene: &Scene) -> (RoomId, UserId, [Item; 2]) {
+    let alice = scene.user("alice").await.id;
+    let room = scene.room(alice, "one").await;
+    let said = say(scene, room, alice, "first");
+    scene.append(vec![said.clone(), say(scene, room, alice, "second")]).await;
+    scene.append_one(edit(scene, room, alice, Seq(2), "edited")).await;
+    let held = say(scene, room, alice, "held");
+    let unappended = Unappended {
+        room,
+        author: alice,
+        client_id: held.client_id,
+        digest: held.digest,
+        time: START,
+        outcome: Outcome::Refused { code: 5001, detail: "no".to_owned() },
+        payload: held.payload.clone(),
+        note: "words".to_owned(),
+    };
+    scene.store.record(unappended).await.unwrap();
+    (room, alice, [said, held])
+}
+
+async fn rotate(store: &dyn Store) -> Resealed {
+    let mut done = Resealed::START;
+    while done.at != ResealedTo::End {
+        done = store.reseal(done, 3).await.unwrap();
+    }
+    done
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_was_said_is_stored_in_clear_and_nothing_opens_elsewhere() {
+    for home in Home::all().await {
+        let store = home.open(|| vault(&[1])).await.unwrap();
+        let scene = Scene { store: store.clone(), count: Arc::default() };
+        let (room, alice, [said, _]) = live(&scene).await;
+        let stored = home.stored().await;
+        assert!(has(&stored, b"alice"), "where it is looked for, there are names");
+        assert!(!has(&stored, CANARY.as_bytes()) && !has(&stored, &said.digest));
+        let before = texts(&*store, room, alice).await;
+        assert_eq!(before[1], (2, 1, Bytes::from(format!("{CANARY} edited"))));
+        assert_eq!(scene.store.revisions(room, Seq(2)).await.unwrap()[0].payload, said.payload);
+        let records = scene.store.personal_records(alice).await.unwrap();
+        assert!(records.iter().any(|record| record["kind"] == "unappended" || record["code"] == 5001), "{records:?}");
+        // Somebody who writes into the database moves one in place of another; SQLite's checksums are no secret.
+        store.close().await;
+        home.run("UPDATE entries SET payload = (SELECT payload FROM entries WHERE seq = 3) WHERE seq = 2");
+        let store = home.open(|| vault(&[1])).await.unwrap();
+        let error = store.read(room, alice, Seq(0), 200).await.unwrap_err();
+        assert!(matches!(&error, Error::Corrupt(what) if !what.contains(CANARY)), "{error}");
+        store.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_is_not_opened_without_the_keys_that_sealed_it() {
+    for home in Home::all().await {
+        home.open(|| vault(&[7])).await.unwrap().close().await;
+        for keys in [|| vault(&[8]), Vault::default] {
+            let words = "key 7, which is missing";
+            let Err(error) = home.open(keys).await else { panic!("it was opened") };
+            assert!(error.to_string().contains("store.seal_keys") && error.to_string().contains(words), "{error}");
+        }
+        let other = format!("7 {}\n", "aa".repeat(32));
+        let other = || Vault::parse(&other, Opener::Server, Words::Off, random_bytes).unwrap();
+        let Err(error) = home.open(other).await else { panic!("it was opened") };
+        assert!(error.to_string().contains("another"), "{error}");
+        // A command beside a server that has not read the file again seals as that does.
+        let tool = home.open(|| vault_of(&[7, 8], Opener::Tool)).await.unwrap();
+        assert_eq!(tool.sealing_key(), Some(7));
+        tool.close().await;
+        let server = home.open(|| vault(&[7, 8])).await.unwrap();
+        assert_eq!(server.sealing_key(), Some(8));
+        server.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_clear_or_of_an_older_key_is_sealed_anew_beside_those_who_write() {
+    for home in Home::all().await {
+        let count = Arc::default();
+        let store = home.open(Vault::default).await.unwrap();
+        let scene = Scene { store: store.clone(), count: Arc::clone(&count) };
+        let (room, alice, [said, held]) = live(&scene).await;
+        assert!(has(&home.stored().await, CANARY.as_bytes()));
+        store.close().await;
+        drop((scene, store));
+        for keys in [&[1][..], &[1, 2], &[2, 3]] {
+            let store = home.open(|| vault(keys)).await.unwrap();
+            let scene = Scene { store: store.clone(), count: Arc::clone(&count) };
+            let before = texts(&*store, room, alice).await;
+            let writing = async {
+                let mut decided = Vec::new();
+                for n in 0..40 {
+                    decided.push(scene.append_one(say(&scene, room, alice, &format!("meanwhile {n}"))).await);
+                    decided.push(scene.append_one(edit(&scene, room, alice, Seq(2), &format!("once more {n}"))).await);
+                }
+                decided
+            };
+            let (decided, _) = tokio::join!(writing, rotate(&*store));
+            assert!(decided.iter().all(|decision| seq(decision).is_some()), "{decided:?}");
+            rotate(&*store).await;
+            assert_eq!(rotate(&*store).await.sealed, 0, "all of it is done");
+            store.forget_keys().await.unwrap();
+            store.compact().await.unwrap();
+            store.close().await;
+            drop((scene, store));
+            // The older keys are not needed any more.
+            let store = home.open(|| vault(&keys[keys.len() - 1..])).await.unwrap();
+            let after = texts(&*store, room, alice).await;
+            assert_eq!(after[2..before.len().min(200)], before[2..], "what was not edited reads as it did");
+            assert_eq!(after[1].2, Bytes::from(format!("{CANARY} once more 39")));
+            assert!(store.revisions(room, Seq(2)).await.unwrap().len() >= 40);
+            for (item, is_there) in [(&said, true), (&held, false)] {
+                let known = store.find_recorded(room, alice, item.client_id).await.unwrap().unwrap();
+                assert_eq!(known.digest, item.digest);
+                assert_eq!(matches!(known.outcome, Outcome::Appended(_)), is_there);
+            }
+            // A resend gets its old seq, and the same client id with other words is refused.
+            let scene = Scene { store: store.clone(), count: Arc::clone(&count) };
+            let again = scene.append_one(said.clone()).await;
+            assert!(matches!(&again, Decision::Recorded(Outcome::Appended(known)) if known.seq == Seq(2)), "{again:?}");
+            let other = Item { digest: [9; 16], ..said.clone() };
+            let refused = scene.append_one(other).await;
+            assert!(matches!(refused, Decision::Refuse(_)), "{refused:?}");
+            store.close().await;
+        }
+        assert!(!has(&home.stored().await, CANARY.as_bytes()), "nothing of the time before stays in clear");
+    }
+}
