@@ -158,6 +158,10 @@ struct Request {
     revisions @40 :MessageTarget; # what a message said before, as a moderator -> page, ascending by rev
     direct @41 :Direct;           # the room of two people, made when it is not there -> room
     whoIsHere @42 :Id;            # who follows this room now -> here
+    knock @43 :Write;             # ask to be let into a room that takes knocks -> appended
+    admit @44 :Admit;             # let somebody in who knocked, as a moderator -> appended, or ok if they are in
+    updateProfile @45 :UpdateProfile; # -> ok
+    notice @46 :Notice;           # something for everybody in a room, as an admin of the server -> appended
   }
 }
 
@@ -275,12 +279,37 @@ struct UpdateRoom {
   hasSlowMode @4 :Bool;     # the above is meant
   retentionMs @5 :UInt64;   # entries older than this are retired; 0: never; else 2 days at least
   hasRetention @6 :Bool;    # the above is meant
+  visibility @7 :Visibility; # unspecified: stays
+  knocks @8 :Bool;          # whether others may ask to be let in
+  hasKnocks @9 :Bool;       # the above is meant
+}
+
+enum Visibility {
+  # How much of a room's history its members see.
+  unspecified @0;
+  all @1;
+  sinceJoin @2;             # what was appended since they came in; of older messages what is edited then
 }
 
 struct SetRole {
   write @0 :Write;
   user @1 :Id;
-  role @2 :RoomRole;        # admin, moderator, member or guest, below one's own
+  role @2 :RoomRole;        # admin, moderator, member or guest, below one's own. Owner: as the owner, who is admin from
+                            # then on: a room has one owner
+}
+
+struct Admit {
+  write @0 :Write;
+  seq @1 :UInt64;           # of the knock, which is answered by it and good for nothing more
+}
+
+struct UpdateProfile {
+  displayName @0 :Text;     # at most 64 bytes; others see it when they ask for `profiles`
+}
+
+struct Notice {
+  write @0 :Write;
+  body @1 :Text;            # as of a message
 }
 
 struct Sanction {
@@ -430,7 +459,7 @@ struct Room {
   name @2 :Text;
   topic @3 :Text;
   incarnation @4 :UInt64;
-  firstSeq @5 :UInt64;         # the oldest entry still kept; 1 while nothing was retired
+  firstSeq @5 :UInt64;         # the oldest entry that I may read; 1 while nothing was retired or is hidden
   head @6 :UInt64;             # the newest; 0 in an empty room
   role @7 :RoomRole;           # mine; unspecified when I am no member
   members @8 :UInt32;
@@ -440,6 +469,8 @@ struct Room {
   unread @12 :UInt32;          # messages after that, my own included
   mentions @13 :UInt32;        # of them, those that mention me
   retentionMs @14 :UInt64;     # entries older than this are retired; 0: never
+  visibility @15 :Visibility;
+  knocks @16 :Bool;
 }
 
 struct Rooms {
@@ -565,10 +596,11 @@ struct Entry {
     pin @10 :Pinned;
     roomSettings @11 :RoomSettings;
     sanction @12 :Sanctioned;
-    notice @13 :Void;          # reserved
+    notice @13 :Text;          # from those who run the server
     mlsCommit @14 :Void;       # reserved
     mlsMessage @15 :Void;      # reserved
     tombstone @16 :Tombstone;  # a message stood here
+    knock @17 :Void;           # the author asks to be let in
   }
 }
 
@@ -606,6 +638,8 @@ struct RoomSettings {
   topic @1 :Text;
   slowModeMs @2 :UInt32;
   retentionMs @3 :UInt64;
+  visibility @4 :Visibility;
+  knocks @5 :Bool;
 }
 
 struct Sanctioned {
@@ -634,6 +668,7 @@ struct SelfNote {
     joined @1 :Id;             # the room
     left @2 :Id;
     read @3 :MarkRead;         # on another device
+    profileChanged @4 :Void;   # ask for it
   }
 }
 

@@ -6,6 +6,7 @@ pub mod amend;
 pub mod append;
 pub mod auth;
 pub mod backup;
+pub mod door;
 pub mod history;
 pub mod hook;
 pub mod limits;

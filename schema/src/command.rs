@@ -3,6 +3,7 @@
 use crate::model::{
     Body, CaseId, ClientId, Cursor, DeviceId, DeviceName, DisplayName, Emoji, Envelope, Incarnation, Millis, Reason,
     RoomId, RoomKind, RoomName, RoomRole, SanctionKind, Seq, ServerRole, SessionId, Topic, UserId, Username,
+    Visibility,
 };
 use crate::reject::Reject;
 pub use crate::text::Secret;
@@ -131,6 +132,10 @@ pub enum Command {
     Typing { room: RoomId, stopped: bool },
     SetPresence(PresenceStatus),
     WhoIsHere(RoomId),
+    Knock(Write),
+    Admit(Admit),
+    UpdateProfile(DisplayName),
+    Notice(Notice),
 }
 
 impl Command {
@@ -176,6 +181,10 @@ impl Command {
             Self::Typing { .. } => "typing",
             Self::SetPresence(_) => "presence",
             Self::WhoIsHere(_) => "who_is_here",
+            Self::Knock(_) => "knock",
+            Self::Admit(_) => "admit",
+            Self::UpdateProfile(_) => "update_profile",
+            Self::Notice(_) => "notice",
         }
     }
 }
@@ -295,6 +304,24 @@ pub struct UpdateRoom {
     pub topic: Option<Topic>,
     pub slow_mode_ms: Option<u32>,
     pub retention_ms: Option<u64>,
+    pub visibility: Option<Visibility>,
+    pub knocks: Option<bool>,
+}
+
+/// Somebody to let in, by their knock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct Admit {
+    pub write: Write,
+    pub seq: Seq,
+}
+
+/// Something for everybody in a room.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct Notice {
+    pub write: Write,
+    pub body: Body,
 }
 
 /// Another role for somebody.
@@ -450,6 +477,8 @@ pub struct Room {
     pub created: Millis,
     pub slow_mode_ms: u32,
     pub retention_ms: u64,
+    pub visibility: Visibility,
+    pub knocks: bool,
     pub read_seq: Seq,
     pub unread: u32,
     pub mentions: u32,

@@ -233,6 +233,10 @@ pub enum EntryContent {
     },
     /// For the other devices of the log's owner.
     SelfNote(SelfNote),
+    /// The author asks to be let in.
+    Knock,
+    /// From those who run the server.
+    Notice(Body),
     /// A kind that this version does not know; skip it.
     Unknown,
 }
@@ -265,6 +269,20 @@ pub struct RoomSettings {
     pub slow_mode_ms: u32,
     /// Entries older than this are retired, milliseconds; 0: never.
     pub retention_ms: u64,
+    /// How much of its history members see.
+    pub visibility: Visibility,
+    /// Whether others may ask to be let in.
+    pub knocks: bool,
+}
+
+/// How much of a room's history its members see.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
+pub enum Visibility {
+    /// All that is kept.
+    #[default]
+    All,
+    /// What was appended since they came in.
+    SinceJoin,
 }
 
 /// See [`EntryContent::Sanction`].
@@ -304,6 +322,8 @@ pub enum SelfNote {
     Left(RoomId),
     /// The user has read a room up to a seq.
     Read(RoomId, Seq),
+    /// The user's profile is another one.
+    ProfileChanged,
 }
 
 /// See [`EntryContent::Membership`].

@@ -251,9 +251,15 @@ impl Chat {
                 Some(format!("{}: {}", printable(name), printable(message.body.as_str())))
             }
             EntryContent::Membership { change, display_name, .. } => {
-                let verb = if *change == MembershipChange::Joined { "joined" } else { "left" };
+                let verb = match change {
+                    MembershipChange::Joined => "joined",
+                    MembershipChange::Left => "left",
+                    MembershipChange::RoleChanged => return None,
+                };
                 Some(format!("-- {} {verb}", printable(display_name.as_str())))
             }
+            EntryContent::Knock => Some(format!("-- {} asks to be let in", printable(name))),
+            EntryContent::Notice(body) => Some(format!("-- notice: {}", printable(body.as_str()))),
             _ => None,
         }
     }

@@ -136,8 +136,8 @@ impl Core {
         order: &Arc<OrderGuard>,
         update: UpdateRoom,
     ) -> Result<Admitted, Reject> {
-        let UpdateRoom { write, name, topic, slow_mode_ms, retention_ms } = update;
-        let asked = format!("{name:?} {topic:?} {slow_mode_ms:?} {retention_ms:?}");
+        let UpdateRoom { write, name, topic, slow_mode_ms, retention_ms, visibility, knocks } = update;
+        let asked = format!("{name:?} {topic:?} {slow_mode_ms:?} {retention_ms:?} {visibility:?} {knocks:?}");
         let digest = digest("update", &[asked.as_bytes()]);
         let membership = match self.admit(actor, write, digest).await? {
             Admission::Granted(membership) => membership,
@@ -154,12 +154,16 @@ impl Core {
             topic: Topic::parse(&room.topic).map_err(stored)?,
             slow_mode_ms: room.slow_mode_ms,
             retention_ms: room.retention_ms,
+            visibility: room.visibility,
+            knocks: room.knocks,
         };
         let mut settings = RoomSettings {
             name: name.unwrap_or_else(|| base.name.clone()),
             topic: topic.unwrap_or_else(|| base.topic.clone()),
             slow_mode_ms: slow_mode_ms.unwrap_or(base.slow_mode_ms),
             retention_ms: retention_ms.unwrap_or(base.retention_ms),
+            visibility: visibility.unwrap_or(base.visibility),
+            knocks: knocks.unwrap_or(base.knocks),
         };
         let altered = self.check_room_text(actor, write.room, &mut settings).await?;
         let (content, act) = (EntryContent::Settings(settings.clone()), Act::Settings { base, settings });
@@ -183,7 +187,7 @@ impl Core {
         Ok(true)
     }
 
-    /// Gives somebody of lower rank a role below one's own.
+    /// Gives somebody of lower rank a role below one's own; an owner may hand the room over.
     ///
     /// # Errors
     /// Nobody of that id in the room, or of too high a rank.

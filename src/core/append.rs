@@ -8,7 +8,7 @@ mod order;
 use bytes::Bytes;
 use confab_protocol::command::Appended;
 use confab_protocol::model::{
-    ClientId, Envelope, Incarnation, Millis, RoomId, RoomKind, RoomRole, SanctionKind, Seq, ServerRole, UserId,
+    ClientId, Envelope, Incarnation, Millis, RoomId, RoomKind, RoomRole, Seq, ServerRole, UserId,
 };
 use confab_protocol::reject::RejectCode;
 
@@ -19,7 +19,7 @@ pub use self::facts::{
 };
 pub use self::order::{Order, OrderGuard};
 use super::access;
-use super::store::{NewRoom, Outcome, Recorded, Restriction, RoomShape};
+use super::store::{NewRoom, Outcome, Recorded, RoomShape};
 
 /// Something to append, admitted and encoded.
 #[derive(Clone, Debug)]
@@ -313,8 +313,7 @@ fn check_join(
     if member.is_some_and(|member| member.leave_seq.is_none()) {
         return Some(Decision::Unchanged);
     }
-    let is_ban = |it: Restriction| it.kind == SanctionKind::Ban && it.holds(now);
-    if member.and_then(|member| member.restriction).is_some_and(is_ban) {
+    if member.is_some_and(|member| member.is_banned(now)) {
         return Some(Decision::Refuse(RejectCode::Forbidden));
     }
     let refusal = match (room.kind, invite) {
@@ -389,7 +388,10 @@ pub fn recorded_decision(recorded: Recorded, digest: [u8; 16]) -> Decision {
 mod tests {
     use std::sync::Arc;
 
+    use confab_protocol::model::SanctionKind;
+
     use super::*;
+    use crate::core::store::Restriction;
 
     const ROOM: RoomId = RoomId::from_u128(1);
     const AUTHOR: UserId = UserId::from_u128(2);

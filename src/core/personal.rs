@@ -155,6 +155,8 @@ fn describe(content: &EntryContent) -> Value {
         EntryContent::Pin { seq, removed } => json!({ "pin": { "seq": seq.0, "removed": removed } }),
         EntryContent::Tombstone { .. } => json!({ "tombstone": {} }),
         EntryContent::SelfNote(note) => json!({ "selfNote": format!("{note:?}") }),
+        EntryContent::Knock => json!({ "knock": {} }),
+        EntryContent::Notice(body) => json!({ "notice": body.as_str() }),
         EntryContent::Void | EntryContent::Unknown => json!({}),
     }
 }

@@ -166,7 +166,7 @@ impl Core {
         }
     }
 
-    async fn recorded(
+    pub(super) async fn recorded(
         &self,
         actor: &Actor,
         room: RoomId,

@@ -6,6 +6,7 @@ use confab_protocol::command::{CreateRoom, Reply, Room, RoomScope, RoomTarget};
 use confab_protocol::limits::{PAGE_ITEMS_MAX, PAGE_ROOMS_MAX, ROOM_MEMBERS_MAX, ROOMS_PER_USER_MAX};
 use confab_protocol::model::{
     ClientId, Entry, EntryContent, MembershipChange, RoomId, RoomKind, RoomRole, RoomSettings, SelfNote, Seq, UserId,
+    Visibility,
 };
 use confab_protocol::reject::{Reject, RejectCode};
 
@@ -37,7 +38,14 @@ impl Core {
             return Err(RejectCode::RoomNameTaken.into());
         }
         self.check_room_count(id, actor.user).await?;
-        let mut settings = RoomSettings { name: create.name, topic: create.topic, slow_mode_ms: 0, retention_ms: 0 };
+        let mut settings = RoomSettings {
+            name: create.name,
+            topic: create.topic,
+            slow_mode_ms: 0,
+            retention_ms: 0,
+            visibility: Visibility::All,
+            knocks: false,
+        };
         self.check_room_text(actor, RoomId::NONE, &mut settings).await?;
         let RoomSettings { name, topic, .. } = settings;
         let content = EntryContent::RoomCreated { name: name.clone(), topic: topic.clone() };
@@ -221,7 +229,7 @@ impl Core {
         self.store.find_room(name.clone()).await.map_err(|error| self.unavailable(&error))
     }
 
-    async fn check_room_count(&self, room: RoomId, user: UserId) -> Result<(), Reject> {
+    pub(super) async fn check_room_count(&self, room: RoomId, user: UserId) -> Result<(), Reject> {
         let (rooms, members) = self.store.counts(room, user).await.map_err(|error| self.unavailable(&error))?;
         // One's own log is counted as well.
         if rooms > ROOMS_PER_USER_MAX {
@@ -246,7 +254,8 @@ impl Core {
         then: Change,
         note: Item,
     ) -> Result<(), Reject> {
-        let display_name = actor.display_name.clone();
+        // As it is now: a connection may be older than a change of it.
+        let display_name = self.display_name(actor.user).await?;
         let content = EntryContent::Membership { user: actor.user, change, role: RoomRole::Member, display_name };
         let client_id = ClientId::new(self.clock.now(), self.clock.random());
         self.append_own(own_item(actor, room, client_id, content, then, vec![note])).await.map(drop)

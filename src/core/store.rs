@@ -278,6 +278,7 @@ pub struct NewRoom {
 #[expect(missing_docs, reason = "the names say it")]
 pub struct LogState {
     pub incarnation: Incarnation,
+    /// The oldest entry that is kept and that this reader may see.
     pub first_seq: Seq,
     pub head: Seq,
 }
@@ -376,6 +377,8 @@ pub trait Store: Send + Sync {
     async fn import_users(&self, users: Vec<NewUser>) -> Result<usize>;
     /// The account and its password hash.
     async fn find_login(&self, username: Username) -> Result<Option<(User, Option<String>)>>;
+    /// Replaces the name that somebody shows.
+    async fn set_display_name(&self, user: UserId, name: DisplayName) -> Result<()>;
     /// Replaces a password hash.
     async fn set_password_hash(&self, user: UserId, hash: String) -> Result<()>;
     /// The account, if this device is logged in, and which of its logins that is.

@@ -258,6 +258,7 @@ macro_rules! store {
 store! {
     plain create_user(user: NewUser) -> Created = accounts::create_user;
     plain import_users(users: Vec<NewUser>) -> usize = accounts::import_users;
+    plain set_display_name(user: UserId, name: DisplayName) -> () = accounts::set_display_name;
     plain set_password_hash(user: UserId, hash: String) -> () = accounts::set_password_hash;
     plain log_in(login: NewLogin) -> LoggedIn = accounts::log_in;
     plain refresh(hash: [u8; 32], next: NewRefresh, now: Millis) -> Refreshed = accounts::refresh;

@@ -204,6 +204,7 @@ macro_rules! store {
 store! {
     write create_user(user: NewUser) -> Created = accounts::create_user;
     write import_users(users: Vec<NewUser>) -> usize = accounts::import_users;
+    write set_display_name(user: UserId, name: DisplayName) -> () = accounts::set_display_name;
     write set_password_hash(user: UserId, hash: String) -> () = accounts::set_password_hash;
     write log_in(login: NewLogin) -> LoggedIn = accounts::log_in;
     write refresh(hash: [u8; 32], next: NewRefresh, now: Millis) -> Refreshed = accounts::refresh;

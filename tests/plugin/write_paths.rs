@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use confab_protocol::command::{
-    Command, CreateRoom, Delete, Edit, History, Pin, React, Register, Reply, RoomScope, RoomTarget, SanctionUser,
-    Secret, SetRole, UpdateRoom, Write,
+    Admit, Command, CreateRoom, Delete, Edit, History, Notice, Pin, React, Register, Reply, RoomScope, RoomTarget,
+    SanctionUser, Secret, SetRole, UpdateRoom, Write,
 };
 use confab_protocol::model::{
-    Body, Cursor, DeviceName, Emoji, Incarnation, Reason, RoomId, RoomName, RoomRole, SanctionKind, Seq, Topic, UserId,
-    Username,
+    Body, Cursor, DeviceName, DisplayName, Emoji, Incarnation, Reason, RoomId, RoomName, RoomRole, SanctionKind, Seq,
+    Topic, UserId, Username,
 };
 
 use crate::support::raw::{Raw, Target, client_id, publish};
@@ -20,11 +20,15 @@ const fn questions(command: &Command) -> u32 {
     match command {
         // A display name.
         Command::Register(_) => 1,
+        Command::UpdateProfile(_) => 1,
+        Command::Notice(_) => 1,
         Command::CreateRoom(_) | Command::UpdateRoom(_) => 1,
         Command::Publish(_) | Command::Edit(_) | Command::React(_) => 1,
         // Numbers, ids, and a reason that moderators answer for.
         Command::Delete(_) | Command::Pin(_) | Command::MarkRead { .. } | Command::SetRole(_) => 0,
         Command::Sanction(_) | Command::Direct { .. } | Command::Invite { .. } => 0,
+        // Who knocks has a name that was looked at before.
+        Command::Knock(_) | Command::Admit(_) => 0,
         Command::JoinRoom(_) | Command::LeaveRoom(_) | Command::Unsubscribe(_) => 0,
         Command::Ping | Command::Login(_) | Command::Authenticate(_) | Command::Refresh(_) | Command::Logout => 0,
         Command::ListRooms { .. } | Command::ListMembers { .. } | Command::Profiles(_) => 0,
@@ -51,7 +55,9 @@ async fn each_asks_the_plugins_once() {
     let target = Target::from(&server);
     let (mut raw, _) = Raw::greet(&target, Transport::WebSocket, None).await;
     let mut seen = BTreeSet::new();
-    let (mut room, mut asked) = (RoomId::NONE, vec![register("alice")]);
+    let Command::Register(alice) = register("alice") else { unreachable!() };
+    let owner_token = Some(Secret::new(server.owner_token.as_str()));
+    let (mut room, mut asked) = (RoomId::NONE, vec![Command::Register(Register { owner_token, ..alice })]);
     let write = |room| Write { room, client_id: client_id(), resend: false };
     let name = |text| RoomName::parse(text).unwrap();
     let topic = || Topic::parse("about").unwrap();
@@ -75,6 +81,8 @@ async fn each_asks_the_plugins_once() {
             let body = Body::parse("more").unwrap();
             let history = Cursor { room, incarnation: Incarnation(0), seq: Seq(0) };
             asked = vec![
+                Command::UpdateProfile(DisplayName::parse("Alice of Old").unwrap()),
+                Command::Notice(Notice { write: write(room), body: Body::parse("to all").unwrap() }),
                 Command::LeaveRoom(RoomTarget::Id(room)),
                 Command::Unsubscribe(RoomTarget::Id(room)),
                 Command::Resume(vec![history]),
@@ -100,6 +108,8 @@ async fn each_asks_the_plugins_once() {
                     topic: None,
                     slow_mode_ms: Some(0),
                     retention_ms: None,
+                    visibility: None,
+                    knocks: None,
                 }),
                 publish(room, client_id(), "said"),
                 Command::JoinRoom(RoomTarget::Id(room)),
@@ -107,7 +117,7 @@ async fn each_asks_the_plugins_once() {
             ];
         }
     }
-    assert_eq!(seen.len(), 20, "{seen:?}");
+    assert_eq!(seen.len(), 22, "{seen:?}");
     // Somebody else to act on.
     let (mut other, _) = Raw::greet(&target, Transport::Quic, None).await;
     let bob = match other.request(register("bob")).await.unwrap() {
@@ -115,7 +125,21 @@ async fn each_asks_the_plugins_once() {
         reply => panic!("{reply:?}"),
     };
     raw.request(Command::JoinRoom(RoomTarget::Id(room))).await.unwrap();
-    other.request(Command::JoinRoom(RoomTarget::Id(room))).await.unwrap();
+    let knocks = UpdateRoom {
+        write: write(room),
+        name: None,
+        topic: None,
+        slow_mode_ms: None,
+        retention_ms: None,
+        visibility: None,
+        knocks: Some(true),
+    };
+    raw.request(Command::UpdateRoom(knocks)).await.unwrap();
+    let before = calls().await;
+    let Reply::Appended(knock) = other.request(Command::Knock(write(room))).await.unwrap() else { panic!() };
+    let admit = Admit { write: write(room), seq: knock.seq };
+    raw.request(Command::Admit(admit)).await.unwrap();
+    assert_eq!(calls().await, before, "who knocks has a name that was looked at before");
     let reason = Reason::parse("because").unwrap();
     for command in [
         Command::Direct { client_id: client_id(), user: bob },

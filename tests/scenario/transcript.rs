@@ -5,6 +5,7 @@
 
 mod accounts;
 mod amend;
+mod door;
 mod here;
 mod log;
 mod rooms;

@@ -7,7 +7,7 @@ use confab_protocol::command::{History, HistoryRange};
 use confab_protocol::limits::REACTIONS_MAX;
 use confab_protocol::model::{
     Emoji, Millis, RoomId, RoomKind, RoomName, RoomRole, RoomSettings, SanctionKind, Seq, ServerRole, Topic, UserId,
-    Username,
+    Username, Visibility,
 };
 use confab_protocol::reject::RejectCode;
 
@@ -47,7 +47,7 @@ fn emoji(text: &str) -> Emoji {
 
 fn settings(name: &str, slow_mode_ms: u32) -> RoomSettings {
     let (name, topic) = (RoomName::parse(name).unwrap(), Topic::parse("talk").unwrap());
-    RoomSettings { name, topic, slow_mode_ms, retention_ms: 0 }
+    RoomSettings { name, topic, slow_mode_ms, retention_ms: 0, visibility: Visibility::All, knocks: false }
 }
 
 const fn refused(code: RejectCode) -> Decision {

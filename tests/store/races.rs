@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use confab::core::append::{Act, Amend, Change, Decided, Decision, Item, Order, OrderGuard, Said};
 use confab::core::store::Outcome;
-use confab_protocol::model::{Millis, RoomId, RoomName, RoomSettings, SanctionKind, Seq, ServerRole, Topic, UserId};
+use confab_protocol::model::{
+    Millis, RoomId, RoomName, RoomSettings, SanctionKind, Seq, ServerRole, Topic, UserId, Visibility,
+};
 use confab_protocol::reject::RejectCode;
 
 use super::{START, Scene, seq};
@@ -69,6 +71,8 @@ async fn a_resend_is_never_decided_again(scene: Scene) {
         topic: Topic::parse("talk").unwrap(),
         slow_mode_ms,
         retention_ms: 0,
+        visibility: Visibility::All,
+        knocks: false,
     };
     for round in 0..ROUNDS {
         let now = START.after(round * 10_000_000);

@@ -317,11 +317,11 @@ impl Chat {
         let mut authors: Vec<UserId> = Vec::new();
         for envelope in &push.entries {
             let Ok(entry) = decode_entry(&envelope.payload) else { continue };
-            authors.push(entry.author);
             if let Some(user) = gone(&entry.content) {
                 self.page.typing(&room, &user.to_string(), 0);
                 self.page.here(&room, &user.to_string(), false);
             }
+            let mut who = entry.author;
             let (kind, text) = match &entry.content {
                 EntryContent::Message(message) => ("message", message.body.as_str()),
                 EntryContent::Edit(_) => {
@@ -332,12 +332,19 @@ impl Chat {
                     seqs.iter().for_each(|seq| self.page.removed(&room, seq.0 as f64));
                     continue;
                 }
-                EntryContent::Membership { change: MembershipChange::Joined, .. } => ("notice", "joined"),
+                // Somebody else may have let them in.
+                EntryContent::Membership { change: MembershipChange::Joined, user, .. } => {
+                    who = *user;
+                    ("notice", "joined")
+                }
+                EntryContent::Knock => ("notice", "asks to be let in"),
+                EntryContent::Notice(body) => ("notice", body.as_str()),
                 EntryContent::Membership { change: MembershipChange::Left, .. } => ("notice", "left"),
                 _ => continue,
             };
             let (seq, time) = (envelope.seq.0 as f64, envelope.time.0 as f64);
-            self.page.entry(&room, seq, time, &entry.author.to_string(), kind, text);
+            authors.push(who);
+            self.page.entry(&room, seq, time, &who.to_string(), kind, text);
         }
         self.learn(authors);
     }

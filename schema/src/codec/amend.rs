@@ -3,12 +3,13 @@
 use super::read::{body, bounded, client_id, some, unsupported};
 use super::request::count;
 use super::values::{
-    bad_name, malformed, read_id, read_room_role, read_sanction_kind, room_role_to, sanction_kind_to, utf8, write_id,
+    bad_name, malformed, read_id, read_room_role, read_sanction_kind, read_visibility, room_role_to, sanction_kind_to,
+    utf8, visibility_to, write_id,
 };
 use crate::chat_capnp as wire;
-use crate::command::{Command, Delete, Edit, Pin, React, SanctionUser, SetRole, UpdateRoom, Write};
+use crate::command::{Admit, Command, Delete, Edit, Notice, Pin, React, SanctionUser, SetRole, UpdateRoom, Write};
 use crate::limits::{DELETE_MAX, INVITE_MS_MAX, INVITE_USES_MAX, RETENTION_MS_MAX, RETENTION_MS_MIN, SLOW_MODE_MS_MAX};
-use crate::model::{Emoji, Reason, RoomId, RoomName, RoomRole, Seq, Topic};
+use crate::model::{DisplayName, Emoji, Reason, RoomId, RoomName, RoomRole, Seq, Topic};
 use crate::reject::{Reject, RejectCode};
 
 /// An invitation that nobody gave a time, milliseconds.
@@ -60,13 +61,27 @@ pub(super) fn read(which: wire::request::WhichReader<'_>) -> Result<Command, Rej
             Command::Direct { client_id: client_id(direct.get_client_id())?, user: read_id(some(direct.get_user())?) }
         }
         Which::Invite(invite) => read_invite(some(invite)?)?,
+        Which::Knock(write) => Command::Knock(read_write(write)?),
+        Which::Admit(admit) => {
+            let admit = some(admit)?;
+            Command::Admit(Admit { write: read_write(admit.get_write())?, seq: Seq(admit.get_seq()) })
+        }
+        Which::UpdateProfile(profile) => {
+            let name = DisplayName::parse(utf8(some(profile)?.get_display_name())?);
+            Command::UpdateProfile(name.map_err(bad_name("display name"))?)
+        }
+        Which::Notice(notice) => {
+            let notice = some(notice)?;
+            Command::Notice(Notice { write: read_write(notice.get_write())?, body: body(notice.get_body())? })
+        }
         _ => return Err(unsupported()),
     })
 }
 
 fn read_set_role(set: wire::set_role::Reader<'_>) -> Result<SetRole, Reject> {
-    let is_granted =
-        |role: &RoomRole| matches!(role, RoomRole::Admin | RoomRole::Moderator | RoomRole::Member | RoomRole::Guest);
+    let is_granted = |role: &RoomRole| {
+        matches!(role, RoomRole::Owner | RoomRole::Admin | RoomRole::Moderator | RoomRole::Member | RoomRole::Guest)
+    };
     Ok(SetRole {
         write: read_write(set.get_write())?,
         user: read_id(some(set.get_user())?),
@@ -118,6 +133,8 @@ fn read_update(update: wire::update_room::Reader<'_>) -> Result<UpdateRoom, Reje
         topic: topic.map(|topic| Topic::parse(topic).map_err(bad_name("topic"))).transpose()?,
         slow_mode_ms,
         retention_ms,
+        visibility: read_visibility(update.get_visibility()),
+        knocks: update.get_has_knocks().then(|| update.get_knocks()),
     })
 }
 
@@ -186,6 +203,18 @@ pub(super) fn write(out: wire::request::Builder<'_>, command: &Command) {
             out.set_duration_ms(*duration_ms);
             write_id(out.init_room(), *room);
         }
+        Command::Knock(write) => write_write(out.init_knock(), write),
+        Command::Admit(admit) => {
+            let mut out = out.init_admit();
+            out.set_seq(admit.seq.0);
+            write_write(out.init_write(), &admit.write);
+        }
+        Command::UpdateProfile(name) => out.init_update_profile().set_display_name(name.as_str()),
+        Command::Notice(notice) => {
+            let mut out = out.init_notice();
+            out.set_body(notice.body.as_str());
+            write_write(out.init_write(), &notice.write);
+        }
         _ => {}
     }
 }
@@ -211,5 +240,12 @@ fn write_update(mut out: wire::update_room::Builder<'_>, update: &UpdateRoom) {
     if let Some(retention_ms) = update.retention_ms {
         out.set_retention_ms(retention_ms);
         out.set_has_retention(true);
+    }
+    if let Some(visibility) = update.visibility {
+        out.set_visibility(visibility_to(visibility));
+    }
+    if let Some(knocks) = update.knocks {
+        out.set_knocks(knocks);
+        out.set_has_knocks(true);
     }
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::request::count;
 use super::values::{
-    change_to, optional_seq, read_change, read_id, read_room_role, read_sanction_kind, room_role_to, sanction_kind_to,
-    server_text, write_id,
+    change_to, optional_seq, read_change, read_id, read_room_role, read_sanction_kind, read_visibility, room_role_to,
+    sanction_kind_to, server_text, visibility_to, write_id,
 };
 use super::{FrameError, encode, open};
 use crate::chat_capnp as wire;
@@ -51,6 +51,8 @@ pub fn encode_entry(entry: &Entry) -> Bytes {
                 out.set_topic(settings.topic.as_str());
                 out.set_slow_mode_ms(settings.slow_mode_ms);
                 out.set_retention_ms(settings.retention_ms);
+                out.set_visibility(visibility_to(settings.visibility));
+                out.set_knocks(settings.knocks);
             }
             EntryContent::Sanction(sanction) => write_sanction(root.init_sanction(), sanction),
             EntryContent::RoomCreated { name, topic } => {
@@ -66,6 +68,8 @@ pub fn encode_entry(entry: &Entry) -> Bytes {
                 membership.set_display_name(display_name.as_str());
             }
             EntryContent::SelfNote(note) => write_self_note(root.init_self_note(), note),
+            EntryContent::Knock => root.set_knock(()),
+            EntryContent::Notice(body) => root.set_notice(body.as_str()),
         }
     })
 }
@@ -107,6 +111,8 @@ pub fn decode_entry(payload: &[u8]) -> Result<Entry, FrameError> {
                 topic: Topic::parse(&server_text(settings.get_topic())?).map_err(|_| FrameError::Invalid)?,
                 slow_mode_ms: settings.get_slow_mode_ms(),
                 retention_ms: settings.get_retention_ms(),
+                visibility: read_visibility(settings.get_visibility()).unwrap_or_default(),
+                knocks: settings.get_knocks(),
             })
         }
         Ok(Which::Sanction(sanction)) => read_sanction(sanction?)?,
@@ -119,6 +125,10 @@ pub fn decode_entry(payload: &[u8]) -> Result<Entry, FrameError> {
         }
         Ok(Which::Membership(membership)) => read_membership(membership?)?,
         Ok(Which::SelfNote(note)) => read_self_note(note?)?,
+        Ok(Which::Knock(())) => EntryContent::Knock,
+        Ok(Which::Notice(body)) => {
+            EntryContent::Notice(Body::parse(&server_text(body)?).map_err(|_| FrameError::Invalid)?)
+        }
         _ => EntryContent::Unknown,
     };
     Ok(Entry { author: read_id(root.get_author()?), client_id: read_id(root.get_client_id()?), content })
@@ -156,6 +166,7 @@ fn write_self_note(mut out: wire::self_note::Builder<'_>, note: &SelfNote) {
         SelfNote::AccountCreated => out.set_account_created(()),
         SelfNote::Joined(room) => write_id(out.init_joined(), *room),
         SelfNote::Left(room) => write_id(out.init_left(), *room),
+        SelfNote::ProfileChanged => out.set_profile_changed(()),
         SelfNote::Read(room, seq) => {
             let mut out = out.init_read();
             out.set_seq(seq.0);
@@ -192,6 +203,7 @@ fn read_self_note(note: wire::self_note::Reader<'_>) -> Result<EntryContent, Fra
         Ok(Which::AccountCreated(())) => EntryContent::SelfNote(SelfNote::AccountCreated),
         Ok(Which::Joined(room)) => EntryContent::SelfNote(SelfNote::Joined(read_id(room?))),
         Ok(Which::Left(room)) => EntryContent::SelfNote(SelfNote::Left(read_id(room?))),
+        Ok(Which::ProfileChanged(())) => EntryContent::SelfNote(SelfNote::ProfileChanged),
         Ok(Which::Read(read)) => {
             let read = read?;
             EntryContent::SelfNote(SelfNote::Read(read_id(read.get_room()?), Seq(read.get_seq())))

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::request::count;
 use super::values::{
-    read_id, read_room_kind, read_room_role, read_server_role, room_kind_to, room_role_to, server_role_to, server_text,
-    write_id,
+    read_id, read_room_kind, read_room_role, read_server_role, read_visibility, room_kind_to, room_role_to,
+    server_role_to, server_text, visibility_to, write_id,
 };
 use super::{FrameError, encode, here, open, search};
 use crate::chat_capnp as wire;
@@ -391,6 +391,8 @@ fn write_room(mut out: wire::room::Builder<'_>, room: &Room) {
     out.set_created_ms(room.created.0);
     out.set_slow_mode_ms(room.slow_mode_ms);
     out.set_retention_ms(room.retention_ms);
+    out.set_visibility(visibility_to(room.visibility));
+    out.set_knocks(room.knocks);
     out.set_read_seq(room.read_seq.0);
     out.set_unread(room.unread);
     out.set_mentions(room.mentions);
@@ -410,6 +412,8 @@ fn read_room(room: wire::room::Reader<'_>) -> Result<Room, FrameError> {
         created: Millis(room.get_created_ms()),
         slow_mode_ms: room.get_slow_mode_ms(),
         retention_ms: room.get_retention_ms(),
+        visibility: read_visibility(room.get_visibility()).unwrap_or_default(),
+        knocks: room.get_knocks(),
         read_seq: Seq(room.get_read_seq()),
         unread: room.get_unread(),
         mentions: room.get_mentions(),

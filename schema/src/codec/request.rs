@@ -131,7 +131,11 @@ fn write_command(mut out: wire::request::Builder<'_>, command: &Command) {
         | Command::Sanction(_)
         | Command::Revisions { .. }
         | Command::Direct { .. }
-        | Command::Invite { .. } => amend::write(out, command),
+        | Command::Invite { .. }
+        | Command::Knock(_)
+        | Command::Admit(_)
+        | Command::UpdateProfile(_)
+        | Command::Notice(_) => amend::write(out, command),
         Command::Search(search) => search::write(out.init_search(), search),
         Command::Typing { .. } | Command::SetPresence(_) | Command::WhoIsHere(_) => here::write(out, command),
         Command::History(history) => write_history(out.init_history(), history),

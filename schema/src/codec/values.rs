@@ -7,7 +7,7 @@ use crate::chat_capnp as wire;
 use crate::command::PresenceStatus;
 use crate::model::{
     ClientId, Cursor, DeviceId, Incarnation, MembershipChange, RoomId, RoomKind, RoomRole, SanctionKind, Seq,
-    ServerRole, UserId,
+    ServerRole, UserId, Visibility,
 };
 use crate::reject::{Reject, RejectCode};
 use crate::text::TextError;
@@ -102,5 +102,6 @@ enums! {
     server_role_to read_server_role ServerRole: Owner = Owner, Admin = Admin, Moderator = Moderator, User = User, Bot = Bot;
     change_to read_change MembershipChange: Joined = Joined, Left = Left, RoleChanged = RoleChanged;
     presence_to read_presence PresenceStatus: Online = Online, Away = Away, Invisible = Invisible;
+    visibility_to read_visibility Visibility: All = All, SinceJoin = SinceJoin;
     sanction_kind_to read_sanction_kind SanctionKind: Mute = Mute, Kick = Kick, Ban = Ban, Lift = Lift;
 }

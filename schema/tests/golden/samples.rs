@@ -3,15 +3,15 @@
 use bytes::Bytes;
 use confab_protocol::codec::encode_entry;
 use confab_protocol::command::{
-    Appended, ClientFrame, Command, CreateRoom, Delete, Edit, EntriesPush, Ephemeral, FoundAt, GoAway, Hello, History,
-    HistoryRange, Hit, Identity, Login, Member, MessageState, News, Page, Pin, PresenceStatus, Publish, Push, React,
-    ReactionCount, Register, Reply, ResumeOutcome, Resumed, Room, RoomScope, RoomTarget, SanctionUser, Search, Secret,
-    ServerFrame, Session, SetRole, UpdateRoom, Welcome, Write,
+    Admit, Appended, ClientFrame, Command, CreateRoom, Delete, Edit, EntriesPush, Ephemeral, FoundAt, GoAway, Hello,
+    History, HistoryRange, Hit, Identity, Login, Member, MessageState, News, Notice, Page, Pin, PresenceStatus,
+    Publish, Push, React, ReactionCount, Register, Reply, ResumeOutcome, Resumed, Room, RoomScope, RoomTarget,
+    SanctionUser, Search, Secret, ServerFrame, Session, SetRole, UpdateRoom, Welcome, Write,
 };
 use confab_protocol::model::{
     Body, CaseId, ClientId, Cursor, DeviceId, DeviceName, DisplayName, Emoji, Entry, EntryContent, Envelope,
     Incarnation, MembershipChange, Message, Millis, Reason, RoomId, RoomKind, RoomName, RoomRole, RoomSettings,
-    Sanction, SanctionKind, SelfNote, Seq, ServerRole, SessionId, Topic, UserId, Username,
+    Sanction, SanctionKind, SelfNote, Seq, ServerRole, SessionId, Topic, UserId, Username, Visibility,
 };
 use confab_protocol::reject::{Reject, RejectCode};
 
@@ -94,8 +94,18 @@ fn amendments() -> Vec<(&'static str, Command)> {
         topic: Some(topic()),
         slow_mode_ms: Some(5_000),
         retention_ms: Some(864_000_000),
+        visibility: Some(Visibility::SinceJoin),
+        knocks: Some(true),
     };
-    let nothing = UpdateRoom { write, name: None, topic: None, slow_mode_ms: None, retention_ms: None };
+    let nothing = UpdateRoom {
+        write,
+        name: None,
+        topic: None,
+        slow_mode_ms: None,
+        retention_ms: None,
+        visibility: None,
+        knocks: None,
+    };
     let sanction = SanctionUser { write, user: OTHER, kind: SanctionKind::Mute, duration_ms: 60_000, reason: reason() };
     vec![
         ("Request.edit", Command::Edit(Edit { write, seq, body: body() })),
@@ -110,6 +120,10 @@ fn amendments() -> Vec<(&'static str, Command)> {
         ("Request.direct", Command::Direct { client_id: CLIENT, user: OTHER }),
         ("Request.invite", Command::Invite { room: ROOM, uses: 5, duration_ms: 60_000 }),
         ("Request.revisions", Command::Revisions { room: ROOM, seq }),
+        ("Request.knock", Command::Knock(write)),
+        ("Request.admit", Command::Admit(Admit { write, seq })),
+        ("Request.updateProfile", Command::UpdateProfile(display_name())),
+        ("Request.notice", Command::Notice(Notice { write, body: body() })),
     ]
 }
 
@@ -155,6 +169,8 @@ fn room(role: Option<RoomRole>) -> Room {
         created: TIME,
         slow_mode_ms: 5_000,
         retention_ms: 864_000_000,
+        visibility: Visibility::SinceJoin,
+        knocks: true,
         read_seq: Seq(69_000),
         unread: 900,
         mentions: 2,
@@ -367,8 +383,14 @@ fn server_frames() -> Vec<(&'static str, ServerFrame)> {
 
 fn entries() -> Vec<(&'static str, EntryContent)> {
     let message = Message { body: body(), reply_to: Some(Seq(69_000)), mentions: vec![OTHER, USER] };
-    let settings =
-        RoomSettings { name: name("general chat"), topic: topic(), slow_mode_ms: 5_000, retention_ms: 864_000_000 };
+    let settings = RoomSettings {
+        name: name("general chat"),
+        topic: topic(),
+        slow_mode_ms: 5_000,
+        retention_ms: 864_000_000,
+        visibility: Visibility::SinceJoin,
+        knocks: true,
+    };
     let sanction = Sanction { user: OTHER, kind: SanctionKind::Ban, until: Some(TIME.after(60_000)), reason: reason() };
     let membership =
         |change, role| EntryContent::Membership { user: OTHER, change, role, display_name: display_name() };
@@ -383,6 +405,8 @@ fn entries() -> Vec<(&'static str, EntryContent)> {
         ("Entry.pin", EntryContent::Pin { seq: Seq(69_999), removed: true }),
         ("Entry.roomSettings", EntryContent::Settings(settings)),
         ("Entry.sanction", EntryContent::Sanction(sanction)),
+        ("Entry.knock", EntryContent::Knock),
+        ("Entry.notice", EntryContent::Notice(body())),
         ("Entry.membership/role", membership(MembershipChange::RoleChanged, RoomRole::Moderator)),
         ("Entry.roomCreated", EntryContent::RoomCreated { name: name("general chat"), topic: topic() }),
         ("Entry.membership", membership(MembershipChange::Joined, RoomRole::Member)),
@@ -391,5 +415,6 @@ fn entries() -> Vec<(&'static str, EntryContent)> {
         ("SelfNote.joined", EntryContent::SelfNote(SelfNote::Joined(ROOM))),
         ("SelfNote.read", EntryContent::SelfNote(SelfNote::Read(ROOM, Seq(69_000)))),
         ("SelfNote.left", EntryContent::SelfNote(SelfNote::Left(ROOM))),
+        ("SelfNote.profileChanged", EntryContent::SelfNote(SelfNote::ProfileChanged)),
     ]
 }

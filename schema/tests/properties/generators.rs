@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use confab_protocol::codec::encode_entry;
 use confab_protocol::command::{
-    Appended, ClientFrame, Command, CreateRoom, Delete, Edit, EntriesPush, Ephemeral, FoundAt, GoAway, Hello, History,
-    HistoryRange, Hit, Identity, Login, Member, MessageState, News, Page, Pin, PresenceStatus, Publish, Push, React,
-    ReactionCount, Register, Reply, ResumeOutcome, Resumed, Room, RoomScope, RoomTarget, SanctionUser, Search, Secret,
-    ServerFrame, Session, SetRole, UpdateRoom, Welcome, Write,
+    Admit, Appended, ClientFrame, Command, CreateRoom, Delete, Edit, EntriesPush, Ephemeral, FoundAt, GoAway, Hello,
+    History, HistoryRange, Hit, Identity, Login, Member, MessageState, News, Notice, Page, Pin, PresenceStatus,
+    Publish, Push, React, ReactionCount, Register, Reply, ResumeOutcome, Resumed, Room, RoomScope, RoomTarget,
+    SanctionUser, Search, Secret, ServerFrame, Session, SetRole, UpdateRoom, Welcome, Write,
 };
 use confab_protocol::limits::{
     DELETE_MAX, INVITE_MS_MAX, INVITE_USES_MAX, MENTIONS_MAX, PAGE_HITS_MAX, PAGE_ITEMS_MAX, PRESENCE_CONNECTIONS_MAX,
@@ -15,7 +15,7 @@ use confab_protocol::limits::{
 use confab_protocol::model::{
     Body, CaseId, ClientId, Cursor, DeviceId, DeviceName, DisplayName, Emoji, Entry, EntryContent, Envelope,
     Incarnation, MembershipChange, Message, Millis, Reason, RoomId, RoomKind, RoomName, RoomRole, RoomSettings,
-    Sanction, SanctionKind, SelfNote, Seq, ServerRole, SessionId, Topic, UserId, Username,
+    Sanction, SanctionKind, SelfNote, Seq, ServerRole, SessionId, Topic, UserId, Username, Visibility,
 };
 use confab_protocol::reject::Reject;
 use proptest::collection::vec;
@@ -165,6 +165,10 @@ fn reason() -> impl Strategy<Value = Reason> {
     "[a-z]{0,20}".prop_map(|text| Reason::parse(&text).expect("a reason"))
 }
 
+fn visibility() -> impl Strategy<Value = Visibility> {
+    select(vec![Visibility::All, Visibility::SinceJoin])
+}
+
 fn sanction_kind() -> impl Strategy<Value = SanctionKind> {
     select(vec![SanctionKind::Mute, SanctionKind::Kick, SanctionKind::Ban, SanctionKind::Lift])
 }
@@ -212,7 +216,8 @@ fn lookup() -> impl Strategy<Value = Command> {
 
 /// Commands about what was said before, and about people and rooms.
 fn amendment() -> impl Strategy<Value = Command> {
-    let granted = select(vec![RoomRole::Admin, RoomRole::Moderator, RoomRole::Member, RoomRole::Guest]);
+    let granted =
+        select(vec![RoomRole::Owner, RoomRole::Admin, RoomRole::Moderator, RoomRole::Member, RoomRole::Guest]);
     let slow = option::of(0..=SLOW_MODE_MS_MAX);
     let retention = option::of(prop_oneof![Just(0), RETENTION_MS_MIN..=RETENTION_MS_MAX]);
     prop_oneof![
@@ -226,11 +231,22 @@ fn amendment() -> impl Strategy<Value = Command> {
         })),
         (write(), seq(), any::<bool>()).prop_map(|(write, seq, remove)| Command::Pin(Pin { write, seq, remove })),
         (room_id(), seq()).prop_map(|(room, seq)| Command::MarkRead { room, seq }),
-        (write(), option::of(room_name()), option::of(topic()), slow, retention).prop_map(
-            |(write, name, topic, slow_mode_ms, retention_ms)| {
-                Command::UpdateRoom(UpdateRoom { write, name, topic, slow_mode_ms, retention_ms })
-            }
-        ),
+        (
+            write(),
+            option::of(room_name()),
+            option::of(topic()),
+            slow,
+            retention,
+            option::of(visibility()),
+            option::of(any::<bool>())
+        )
+            .prop_map(|(write, name, topic, slow_mode_ms, retention_ms, visibility, knocks)| {
+                Command::UpdateRoom(UpdateRoom { write, name, topic, slow_mode_ms, retention_ms, visibility, knocks })
+            }),
+        write().prop_map(Command::Knock),
+        (write(), seq()).prop_map(|(write, seq)| Command::Admit(Admit { write, seq })),
+        display_name().prop_map(Command::UpdateProfile),
+        (write(), body()).prop_map(|(write, body)| Command::Notice(Notice { write, body })),
         (write(), user(), granted).prop_map(|(write, user, role)| Command::SetRole(SetRole { write, user, role })),
         (write(), user(), sanction_kind(), any::<u64>(), reason()).prop_map(
             |(write, user, kind, duration_ms, reason)| {
@@ -338,6 +354,8 @@ fn room() -> impl Strategy<Value = Room> {
             created,
             slow_mode_ms: marks.0,
             retention_ms: marks.4,
+            visibility: if marks.4 % 2 == 0 { Visibility::All } else { Visibility::SinceJoin },
+            knocks: marks.0 % 2 == 0,
             read_seq: marks.1,
             unread: marks.2,
             mentions: marks.3,
@@ -485,10 +503,11 @@ pub(crate) fn server_frame() -> impl Strategy<Value = ServerFrame> {
 fn amended() -> impl Strategy<Value = EntryContent> {
     let sanction = (user(), sanction_kind(), option::of((1..=u64::MAX).prop_map(Millis)), reason())
         .prop_map(|(user, kind, until, reason)| EntryContent::Sanction(Sanction { user, kind, until, reason }));
-    let settings =
-        (room_name(), topic(), any::<u32>(), any::<u64>()).prop_map(|(name, topic, slow_mode_ms, retention_ms)| {
-            EntryContent::Settings(RoomSettings { name, topic, slow_mode_ms, retention_ms })
-        });
+    let settings = (room_name(), topic(), any::<u32>(), any::<u64>(), visibility(), any::<bool>()).prop_map(
+        |(name, topic, slow_mode_ms, retention_ms, visibility, knocks)| {
+            EntryContent::Settings(RoomSettings { name, topic, slow_mode_ms, retention_ms, visibility, knocks })
+        },
+    );
     prop_oneof![
         seq().prop_map(EntryContent::Edit),
         (vec(seq(), 1..=DELETE_MAX), any::<bool>())
@@ -502,6 +521,8 @@ fn amended() -> impl Strategy<Value = EntryContent> {
         (seq(), any::<bool>()).prop_map(|(seq, removed)| EntryContent::Pin { seq, removed }),
         settings,
         sanction,
+        Just(EntryContent::Knock),
+        body().prop_map(EntryContent::Notice),
     ]
 }
 
@@ -511,6 +532,7 @@ pub(crate) fn entry() -> impl Strategy<Value = Entry> {
         .prop_map(|(user, change, role, display_name)| EntryContent::Membership { user, change, role, display_name });
     let note = prop_oneof![
         Just(SelfNote::AccountCreated),
+        Just(SelfNote::ProfileChanged),
         room_id().prop_map(SelfNote::Joined),
         room_id().prop_map(SelfNote::Left),
         (room_id(), seq()).prop_map(|(room, seq)| SelfNote::Read(room, seq))

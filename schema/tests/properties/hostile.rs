@@ -10,7 +10,7 @@ use confab_protocol::command::{
 };
 use confab_protocol::frame::take_frame;
 use confab_protocol::limits::{FRAME_BYTES_MAX, HELLO_BYTES_MAX, PAGE_ITEMS_MAX, RESUME_CURSORS_MAX};
-use confab_protocol::model::{Envelope, Incarnation, Millis, RoomId, RoomKind, Seq, UserId};
+use confab_protocol::model::{Envelope, Incarnation, Millis, RoomId, RoomKind, Seq, UserId, Visibility};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -281,6 +281,8 @@ fn rooms_frame(count: usize, name_bytes: usize) -> Bytes {
         created: Millis(0),
         slow_mode_ms: 0,
         retention_ms: 0,
+        visibility: Visibility::All,
+        knocks: false,
         read_seq: Seq(0),
         unread: 0,
         mentions: 0,

@@ -12,7 +12,8 @@ use confab_protocol::command::{
 use confab_protocol::frame::{put_frame, take_frame};
 use confab_protocol::limits;
 use confab_protocol::model::{
-    Body, ClientId, Cursor, Entry, EntryContent, Envelope, Incarnation, Millis, RoomId, RoomKind, RoomRole, Seq, UserId,
+    Body, ClientId, Cursor, Entry, EntryContent, Envelope, Incarnation, Millis, RoomId, RoomKind, RoomRole, Seq,
+    UserId, Visibility,
 };
 use proptest::prelude::*;
 
@@ -171,6 +172,8 @@ fn the_fullest_lists_fit_a_frame() {
         created: Millis(u64::MAX),
         slow_mode_ms: 0,
         retention_ms: 0,
+        visibility: Visibility::All,
+        knocks: false,
         read_seq: Seq(0),
         unread: 0,
         mentions: 0,

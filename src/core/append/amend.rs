@@ -7,10 +7,13 @@ use confab_protocol::model::{
 };
 use confab_protocol::reject::RejectCode;
 
-use super::facts::{Effect, Facts, MemberState, Needs, Rewrite, TOMBSTONE_KIND};
+use super::facts::{Effect, Facts, KNOCK_KIND, MemberKey, MemberState, Needs, Rewrite, RoomState, TOMBSTONE_KIND};
 use super::{Decision, Item, MESSAGE_KIND};
 use crate::core::access::{self, Right};
 use crate::core::store::Restriction;
+
+/// Between two knocks of somebody at a room, milliseconds.
+const KNOCK_EVERY_MS: u64 = 3_600_000;
 
 /// An act, and with which rank on the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +48,12 @@ pub enum Act {
     SetRole(UserId, RoomRole),
     /// Something is done to somebody.
     Sanction(UserId, SanctionKind, Option<Millis>),
+    /// The author, who is outside, asks to be let in.
+    Knock,
+    /// Somebody comes in who knocked with this entry.
+    Admit(Seq, UserId),
+    /// Something from those who run the server, whether they are in the room or not.
+    Notice,
 }
 
 impl Act {
@@ -57,6 +66,9 @@ impl Act {
             Self::Settings { .. } => 10,
             Self::SetRole(..) => 3,
             Self::Sanction(..) => 11,
+            Self::Knock => KNOCK_KIND,
+            Self::Admit(..) => 3,
+            Self::Notice => 13,
         }
     }
 
@@ -88,7 +100,7 @@ impl Act {
 
     const fn other(&self) -> Option<UserId> {
         match self {
-            Self::SetRole(user, _) | Self::Sanction(user, ..) => Some(*user),
+            Self::SetRole(user, _) | Self::Sanction(user, ..) | Self::Admit(_, user) => Some(*user),
             _ => None,
         }
     }
@@ -97,8 +109,11 @@ impl Act {
         needs.members.insert((item.room, item.author));
         needs.members.extend(self.other().map(|user| (item.room, user)));
         match self {
-            Self::Edit(seq, ..) | Self::Pin(seq, _) => {
+            Self::Edit(seq, ..) | Self::Pin(seq, _) | Self::Admit(seq, _) => {
                 needs.targets.insert((item.room, *seq));
+            }
+            Self::Knock => {
+                needs.settings.insert(item.room);
             }
             Self::React(seq, ..) => {
                 needs.targets.insert((item.room, *seq));
@@ -111,7 +126,7 @@ impl Act {
                 needs.settings.insert(item.room);
                 needs.names.push(settings.name.clone());
             }
-            Self::SetRole(..) | Self::Sanction(..) => {}
+            Self::SetRole(..) | Self::Sanction(..) | Self::Notice => {}
         }
     }
 
@@ -155,18 +170,35 @@ impl Act {
                 facts.effects.push(Effect::Settings(item.room, settings.clone()));
             }
             Self::SetRole(user, role) => {
-                if let Some(member) = facts.members.get_mut(&(item.room, *user)) {
-                    member.role = *role;
-                    facts.changed_members.insert((item.room, *user));
+                if *role == RoomRole::Owner {
+                    set_role(facts, (item.room, item.author), RoomRole::Admin);
+                }
+                if set_role(facts, (item.room, *user), *role) {
                     if !access::has_right(role.number(), Right::Moderate) {
                         facts.forget_invites((item.room, *user));
                     }
                 }
             }
             Self::Sanction(user, kind, until) => apply_sanction(facts, item, *user, *kind, *until, seq),
+            Self::Knock => facts.note_knock((item.room, item.author), seq, time),
+            Self::Admit(knock, user) => {
+                if let Some(state) = facts.targets.get_mut(&key(*knock)) {
+                    state.pinned = true;
+                }
+                facts.effects.push(Effect::Pin(key(*knock), true));
+                facts.come_in((item.room, *user), seq);
+            }
+            Self::Notice => {}
         }
         None
     }
+}
+
+fn set_role(facts: &mut Facts, key: MemberKey, role: RoomRole) -> bool {
+    let Some(member) = facts.members.get_mut(&key) else { return false };
+    member.role = role;
+    facts.changed_members.insert(key);
+    true
 }
 
 fn rewrite(facts: &mut Facts, item: &Item, seq: Seq, kind: u8, payload: &Bytes, now: Millis) -> Option<Envelope> {
@@ -194,7 +226,30 @@ fn apply_sanction(facts: &mut Facts, item: &Item, user: UserId, kind: SanctionKi
     }
 }
 
+/// Who may not ask is told no more than of a room that is not there.
+fn check_knock(facts: &Facts, item: &Item, now: Millis) -> Option<Decision> {
+    let member = facts.members.get(&(item.room, item.author));
+    if member.is_some_and(|it| it.leave_seq.is_none()) {
+        return Some(Decision::Unchanged);
+    }
+    if !facts.settings.get(&item.room).is_some_and(|settings| settings.knocks) {
+        return Some(Decision::Refuse(RejectCode::UnknownRoom));
+    }
+    if member.is_some_and(|it| it.is_banned(now)) {
+        return Some(Decision::Refuse(RejectCode::Forbidden));
+    }
+    let wait = KNOCK_EVERY_MS.saturating_sub(member.map_or(KNOCK_EVERY_MS, |it| now.since(it.last_post)));
+    (wait > 0).then_some(Decision::TooSoon { retry_after_ms: wait })
+}
+
 impl Amend {
+    fn check_notice(&self, facts: &Facts, item: &Item) -> Option<Decision> {
+        let is_of_many = |it: &RoomState| matches!(it.kind, RoomKind::Channel | RoomKind::Private);
+        let is_allowed = matches!(self.server_role, ServerRole::Owner | ServerRole::Admin)
+            && facts.rooms.get(&item.room).is_some_and(is_of_many);
+        (!is_allowed).then_some(Decision::Refuse(RejectCode::Forbidden))
+    }
+
     /// Why it is not done, if it is not; always on fresh rows.
     pub(super) fn check(&self, facts: &Facts, item: &Item, now: Millis) -> Option<Decision> {
         let refuse = |code| Some(Decision::Refuse(code));
@@ -202,6 +257,11 @@ impl Amend {
         if let Act::Erase(seqs) = &self.act {
             let is_theirs = |seq: &Seq| target(seq).is_some_and(|target| target.author == item.author);
             return if seqs.iter().all(|(seq, _)| is_theirs(seq)) { None } else { refuse(RejectCode::UnknownMessage) };
+        }
+        match &self.act {
+            Act::Knock => return check_knock(facts, item, now),
+            Act::Notice => return self.check_notice(facts, item),
+            _ => {}
         }
         let membership = facts.membership(item.room, item.author);
         if let Err(code) = access::check_post(membership, now) {
@@ -220,8 +280,19 @@ impl Amend {
                 Some(target) if target.author != item.author => refuse(RejectCode::Forbidden),
                 Some(_) => None,
             },
-            // Decided above: they may have left.
-            Act::Erase(_) => None,
+            // Decided above: they may be outside.
+            Act::Erase(_) | Act::Knock | Act::Notice => None,
+            Act::Admit(seq, user) => {
+                let knock = facts.targets.get(&(item.room, *seq)).filter(|it| it.is_knock_of(*user));
+                let member = facts.members.get(&(item.room, *user));
+                match knock {
+                    _ if !access::has_right(rank, Right::Moderate) => refuse(RejectCode::Forbidden),
+                    None => refuse(RejectCode::UnknownMessage),
+                    Some(_) if member.is_some_and(|it| it.leave_seq.is_none()) => Some(Decision::Unchanged),
+                    Some(_) if member.is_some_and(|it| it.is_banned(now)) => refuse(RejectCode::Forbidden),
+                    Some(_) => None,
+                }
+            }
             Act::Delete(seqs) => {
                 let may = |author: UserId| author == item.author || access::has_right(rank, Right::Moderate);
                 let refusal = |(seq, _): &(Seq, Bytes)| match target(seq) {
@@ -282,7 +353,9 @@ impl Amend {
             // They came in with this very batch.
             Some(_) => return Some(Decision::Refuse(RejectCode::ChangedMeanwhile)),
         };
-        if user == item.author || !access::may_act_on(rank, other, granted) {
+        let is_handed_over = granted == Some(RoomRole::Owner)
+            && facts.membership(item.room, item.author).is_some_and(|it| it.role == RoomRole::Owner);
+        if user == item.author || !(is_handed_over || access::may_act_on(rank, other, granted)) {
             return Some(Decision::Refuse(RejectCode::Forbidden));
         }
         // To mute somebody who is banned would let them come back.

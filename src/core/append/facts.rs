@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use confab_protocol::model::{
-    ClientId, Emoji, Envelope, Incarnation, Millis, RoomId, RoomKind, RoomName, RoomRole, RoomSettings, Seq,
-    ServerRole, UserId,
+    ClientId, Emoji, Envelope, Incarnation, Millis, RoomId, RoomKind, RoomName, RoomRole, RoomSettings, SanctionKind,
+    Seq, ServerRole, UserId,
 };
 
 use super::{Change, Decided, Decision, InviteHash, Item, MESSAGE_KIND, Order};
@@ -69,7 +69,24 @@ pub struct InviteState {
 /// What a message's kind becomes when it is deleted.
 pub const TOMBSTONE_KIND: u8 = 9;
 
+/// The kind of an entry by which somebody asks to be let in.
+pub(super) const KNOCK_KIND: u8 = 12;
+
+impl MemberState {
+    /// Whether they may not come in.
+    #[must_use]
+    pub fn is_banned(&self, now: Millis) -> bool {
+        self.restriction.is_some_and(|it| it.kind == SanctionKind::Ban && it.holds(now))
+    }
+}
+
 impl TargetState {
+    /// Whether they knocked with it, and nobody answered yet. An answer is kept where a message's pin is.
+    #[must_use]
+    pub fn is_knock_of(&self, user: UserId) -> bool {
+        self.kind == KNOCK_KIND && self.author == user && !self.pinned
+    }
+
     /// Whether it is a message, and was not deleted.
     #[must_use]
     pub const fn is_message(&self) -> bool {
@@ -286,25 +303,11 @@ impl Facts {
                 }
             }
             Change::Join(invite) => {
-                let role = RoomRole::Member;
                 if let Some(state) = invite.and_then(|invite| self.invites.get_mut(&invite)) {
                     state.uses_left = state.uses_left.saturating_sub(1);
                 }
                 self.effects.extend(invite.map(Effect::UseInvite));
-                // An owner who comes back owns it still: nobody else does.
-                let before = self.members.get(&key);
-                // Nor does a guest become more by going out and coming in.
-                let kept = before.map(|member| member.role);
-                let role = kept.filter(|role| matches!(role, RoomRole::Owner | RoomRole::Guest)).unwrap_or(role);
-                let server_role = before.and_then(|member| member.server_role);
-                let (restriction, last_post) = before.map_or((None, Millis(0)), |it| (it.restriction, it.last_post));
-                // What was said before they came is not unread.
-                let read = (seq, room.messages);
-                let member =
-                    MemberState { role, server_role, join_seq: seq, leave_seq: None, restriction, last_post, read };
-                self.members.insert(key, member);
-                self.changed_members.insert(key);
-                room.members += 1;
+                self.come_in(key, seq);
             }
             Change::Leave => {
                 self.put_out(key, seq);
@@ -323,6 +326,40 @@ impl Facts {
         });
         let last = rewrites.filter(is_it).last()?;
         Some(Envelope { seq, time: last.said, rev: last.rev, payload: last.payload.clone(), rewritten: None })
+    }
+
+    /// Somebody comes in.
+    pub(super) fn come_in(&mut self, key: MemberKey, seq: Seq) {
+        let Some(room) = self.rooms.get_mut(&key.0) else { return };
+        // An owner who comes back owns it still: nobody else does.
+        let before = self.members.get(&key);
+        // Nor does a guest become more by going out and coming in.
+        let kept = before.map(|member| member.role);
+        let role = kept.filter(|role| matches!(role, RoomRole::Owner | RoomRole::Guest)).unwrap_or(RoomRole::Member);
+        let server_role = before.and_then(|member| member.server_role);
+        let (restriction, last_post) = before.map_or((None, Millis(0)), |it| (it.restriction, it.last_post));
+        // What was said before they came is not unread.
+        let read = (seq, room.messages);
+        let member = MemberState { role, server_role, join_seq: seq, leave_seq: None, restriction, last_post, read };
+        self.members.insert(key, member);
+        self.changed_members.insert(key);
+        room.members += 1;
+    }
+
+    /// Somebody outside asked to be let in, and is remembered for when they may ask again.
+    pub(super) fn note_knock(&mut self, key: MemberKey, seq: Seq, time: Millis) {
+        let read = (seq, self.rooms.get(&key.0).map_or(0, |room| room.messages));
+        let outside = MemberState {
+            role: RoomRole::Member,
+            server_role: None,
+            join_seq: seq,
+            leave_seq: Some(seq),
+            restriction: None,
+            last_post: time,
+            read,
+        };
+        self.members.entry(key).or_insert(outside).last_post = time;
+        self.changed_members.insert(key);
     }
 
     /// A member goes out.

@@ -1,7 +1,7 @@
 //! Register, log in, refresh, log out: the same functions behind the protocol and the HTTP API.
 
 use confab_protocol::close::CloseCode;
-use confab_protocol::command::{Identity, Login, Register, Secret, Session};
+use confab_protocol::command::{Identity, Login, Register, Reply, Secret, Session};
 use confab_protocol::limits::PASSWORD_BYTES_MIN;
 use confab_protocol::model::{
     DeviceId, DeviceName, DisplayName, Millis, RoomId, SelfNote, ServerRole, SessionId, UserId, Username,
@@ -59,6 +59,18 @@ impl Core {
         Ok(session)
     }
 
+    /// Another name to show. Others see it when they ask for it.
+    ///
+    /// # Errors
+    /// Too often; what the plugins refuse.
+    pub async fn update_profile(&self, actor: &Actor, name: DisplayName) -> Result<Reply, Reject> {
+        self.limits.check_send(actor.user)?;
+        let name = self.check_display_name(actor.user, &actor.username, actor.role, name).await?;
+        self.store.set_display_name(actor.user, name).await.map_err(|error| self.unavailable(&error))?;
+        self.note(actor, SelfNote::ProfileChanged).await?;
+        Ok(Reply::Ok)
+    }
+
     /// Asks the plugins about the name that a person shows, which they may replace.
     async fn check_display_name(
         &self,
@@ -74,7 +86,7 @@ impl Core {
             author: id,
             username: username.as_str(),
             role,
-            account_created: now,
+            account_created: id.created(),
             now,
             body: name.as_str(),
         };

@@ -2,7 +2,7 @@
 //! the device's, its tokens.
 
 use confab_protocol::command::Member;
-use confab_protocol::model::{DeviceId, Millis, RoomKind, RoomRole, ServerRole, UserId, Username};
+use confab_protocol::model::{DeviceId, DisplayName, Millis, RoomKind, RoomRole, ServerRole, UserId, Username};
 use deadpool_postgres::{Client, Transaction};
 use uuid::Uuid;
 
@@ -92,6 +92,12 @@ pub(super) async fn find_login(client: &Client, username: Username) -> Result<Op
 pub(super) async fn set_password_hash(client: &Client, user: UserId, hash: String) -> Result<()> {
     let statement = client.prepare_cached("UPDATE users SET password_hash = $1 WHERE id = $2").await?;
     client.execute(&statement, &[&hash, &user.sql()]).await?;
+    Ok(())
+}
+
+pub(super) async fn set_display_name(client: &Client, user: UserId, name: DisplayName) -> Result<()> {
+    let statement = client.prepare_cached("UPDATE users SET display_name = $1 WHERE id = $2").await?;
+    client.execute(&statement, &[&name.as_str(), &user.sql()]).await?;
     Ok(())
 }
 

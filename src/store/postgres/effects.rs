@@ -1,7 +1,9 @@
 //! What stands beside messages: earlier texts, reactions, pins, mentions, read markers.
 
 use confab_protocol::command::{MessageState, ReactionCount};
-use confab_protocol::model::{Emoji, Envelope, Millis, RoomId, RoomName, RoomSettings, Seq, Topic, UserId, Username};
+use confab_protocol::model::{
+    Emoji, Envelope, Millis, RoomId, RoomName, RoomSettings, Seq, Topic, UserId, Username, Visibility,
+};
 use deadpool_postgres::Client;
 use futures_util::future::join_all;
 use tokio_postgres::Statement;
@@ -9,6 +11,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::logs::{envelope, within_page};
+use super::rooms::visibility;
 use super::rows::{Stored, get, plain};
 use crate::core::append::{
     Effect, Facts, InviteHash, InviteState, Needs, Rewrite, TOMBSTONE_KIND, TargetKey, TargetState,
@@ -25,7 +28,8 @@ const CLEAR_MENTIONS: &str = "DELETE FROM mentions WHERE room = $1 AND seq = $2"
 const REACT: &str = "INSERT INTO reactions (room, seq, emoji, user_id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
 const UNREACT: &str = "DELETE FROM reactions WHERE room = $1 AND seq = $2 AND emoji = $3 AND user_id = $4";
 const PIN: &str = "UPDATE entries SET pinned = $3 WHERE room = $1 AND seq = $2";
-const SETTINGS: &str = "UPDATE rooms SET name = $2, topic = $3, slow_mode_ms = $4, retention_ms = $5 WHERE id = $1";
+const SETTINGS: &str = "UPDATE rooms SET name = $2, topic = $3, slow_mode_ms = $4, retention_ms = $5,
+         since_join = $6, knocks = $7 WHERE id = $1";
 const MENTION: &str = "INSERT INTO mentions (room, seq, user_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
 const READ: &str = "UPDATE members SET read_seq = $3, read_number = $4
      WHERE room = $1 AND user_id = $2 AND read_seq < $3";
@@ -82,6 +86,8 @@ fn statements(vault: &Vault, effect: &Effect) -> Vec<(&'static str, Params)> {
             let mut params: Params = vec![Box::new(room.sql()), Box::new(name), Box::new(topic)];
             params.push(Box::new(settings.slow_mode_ms.sql()));
             params.push(Box::new(Millis(settings.retention_ms).sql()));
+            params.push(Box::new(settings.visibility == Visibility::SinceJoin));
+            params.push(Box::new(settings.knocks));
             vec![(SETTINGS, params)]
         }
         Effect::ForgetInvites((room, author)) => {
@@ -204,7 +210,8 @@ pub(super) async fn find_entries(
 }
 
 pub(super) async fn settings(client: &Client, room: RoomId) -> Result<Option<RoomSettings>> {
-    const SQL: &str = "SELECT name, topic, slow_mode_ms, retention_ms FROM rooms WHERE id = $1 AND name IS NOT NULL";
+    const SQL: &str = "SELECT name, topic, slow_mode_ms, retention_ms, since_join, knocks FROM rooms
+         WHERE id = $1 AND name IS NOT NULL";
     let statement = client.prepare_cached(SQL).await?;
     let Some(row) = client.query_opt(&statement, &[&room.sql()]).await? else { return Ok(None) };
     let bad = |error| Error::Corrupt(format!("settings of room {room}: {error}"));
@@ -214,6 +221,8 @@ pub(super) async fn settings(client: &Client, room: RoomId) -> Result<Option<Roo
         topic: Topic::parse(plain(&row, 1)?).map_err(bad)?,
         slow_mode_ms: get(&row, 2)?,
         retention_ms: retention.0,
+        visibility: visibility(plain(&row, 4)?),
+        knocks: plain(&row, 5)?,
     }))
 }
 

@@ -122,14 +122,15 @@ fn page_entry(vault: &Vault, row: &Row, room: RoomId) -> Result<Option<Envelope>
 /// One statement and so one snapshot: head, rights and entries agree. Rows past the bytes of a page stay where they
 /// are.
 const AFTER: &str =
-    "SELECT r.incarnation, r.first_seq, r.head, m.role, m.leave_seq, e.seq, e.time_ms, e.rev, e.payload,
-         e.t_seq, e.t_time_ms, e.t_rev, e.t_payload
+    "SELECT r.incarnation, greatest(r.first_seq, CASE WHEN r.since_join THEN m.join_seq END), r.head, m.role, m.leave_seq,
+         e.seq, e.time_ms, e.rev, e.payload, e.t_seq, e.t_time_ms, e.t_rev, e.t_payload
      FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user_id = $2
      LEFT JOIN LATERAL (
          SELECT o.seq, o.time_ms, o.rev, o.payload, t.seq AS t_seq, t.time_ms AS t_time_ms, t.rev AS t_rev,
              t.payload AS t_payload, row_number() OVER (ORDER BY o.seq) AS place,
              sum(octet_length(o.payload) + coalesce(octet_length(t.payload) + 64, 0)) OVER (ORDER BY o.seq) AS bytes
-         FROM (SELECT * FROM entries WHERE room = r.id AND seq > $3 ORDER BY seq LIMIT $4) o
+         FROM (SELECT * FROM entries WHERE room = r.id
+                 AND seq > greatest($3, CASE WHEN r.since_join THEN m.join_seq - 1 END) ORDER BY seq LIMIT $4) o
          LEFT JOIN entries t ON o.kind = 5 AND t.room = o.room AND t.seq = o.target
      ) e ON e.bytes <= $5 OR e.place = 1
      WHERE r.id = $1 ORDER BY e.seq";
@@ -137,7 +138,7 @@ const AFTER: &str =
 macro_rules! messages {
     ($side:literal, $filter:literal, $order:literal) => {
         concat!(
-            "SELECT r.incarnation, r.first_seq, r.head, m.role, m.leave_seq, e.seq, e.time_ms, e.rev, e.payload,
+            "SELECT r.incarnation, greatest(r.first_seq, CASE WHEN r.since_join THEN m.join_seq END), r.head, m.role, m.leave_seq, e.seq, e.time_ms, e.rev, e.payload,
                  NULL::bigint, NULL::bigint, NULL::integer, NULL::bytea
              FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user_id = $2
              LEFT JOIN LATERAL (
@@ -145,7 +146,7 @@ macro_rules! messages {
             $order,
             ") AS bytes FROM entries WHERE room = r.id AND seq ",
             $side,
-            " $3 AND kind = 1 AND ",
+            " $3 AND seq >= coalesce(CASE WHEN r.since_join THEN m.join_seq END, 0) AND kind = 1 AND ",
             $filter,
             " ORDER BY seq ",
             $order,

@@ -1,7 +1,7 @@
 //! Rooms and members, for reading; they change only with an append.
 
 use confab_protocol::command::{Member, Room};
-use confab_protocol::model::{Millis, RoomId, RoomName, UserId};
+use confab_protocol::model::{Millis, RoomId, RoomName, UserId, Visibility};
 use deadpool_postgres::Client;
 use tokio_postgres::Row;
 
@@ -35,6 +35,10 @@ pub(super) async fn find_self_room(client: &Client, user: UserId) -> Result<Opti
     row.map(|row| get(&row, 0)).transpose()
 }
 
+pub(super) const fn visibility(since_join: bool) -> Visibility {
+    if since_join { Visibility::SinceJoin } else { Visibility::All }
+}
+
 /// The columns that every query of rooms selects, in this order.
 fn read_room(row: &Row) -> Result<Room> {
     let retention: Millis = get(row, 11)?;
@@ -51,16 +55,19 @@ fn read_room(row: &Row) -> Result<Room> {
         created: get(row, 9)?,
         slow_mode_ms: get(row, 10)?,
         retention_ms: retention.0,
-        read_seq: get(row, 12)?,
-        unread: get(row, 13)?,
-        mentions: get(row, 14)?,
+        visibility: visibility(plain(row, 12)?),
+        knocks: plain(row, 13)?,
+        read_seq: get(row, 14)?,
+        unread: get(row, 15)?,
+        mentions: get(row, 16)?,
     })
 }
 
 pub(super) async fn room(client: &Client, room: RoomId, user: UserId) -> Result<Option<Room>> {
-    const SQL: &str =
-        "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members,
-             r.created_ms, r.slow_mode_ms, r.retention_ms, coalesce(m.read_seq, 0)::bigint,
+    const SQL: &str = "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation,
+             greatest(r.first_seq, CASE WHEN r.since_join THEN m.join_seq END), r.head, m.role, r.members,
+             r.created_ms, r.slow_mode_ms, r.retention_ms, r.since_join, r.knocks,
+             coalesce(m.read_seq, 0)::bigint,
              coalesce(r.messages - m.read_number, 0)::integer,
              (SELECT count(*)::integer FROM mentions t WHERE t.user_id = $2 AND t.room = r.id AND t.seq > m.read_seq)
          FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user_id = $2 AND m.leave_seq IS NULL WHERE r.id = $1";
@@ -76,16 +83,18 @@ pub(super) async fn list_rooms(
     after: RoomId,
     limit: usize,
 ) -> Result<Vec<Room>> {
-    const JOINED: &str =
-        "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members,
-             r.created_ms, r.slow_mode_ms, r.retention_ms, coalesce(m.read_seq, 0)::bigint,
+    const JOINED: &str = "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation,
+             greatest(r.first_seq, CASE WHEN r.since_join THEN m.join_seq END), r.head, m.role, r.members,
+             r.created_ms, r.slow_mode_ms, r.retention_ms, r.since_join, r.knocks,
+             coalesce(m.read_seq, 0)::bigint,
              coalesce(r.messages - m.read_number, 0)::integer,
              (SELECT count(*)::integer FROM mentions t WHERE t.user_id = $1 AND t.room = r.id AND t.seq > m.read_seq)
          FROM members m JOIN rooms r ON r.id = m.room
          WHERE m.user_id = $1 AND m.leave_seq IS NULL AND m.room > $2 AND r.kind <> 3 ORDER BY m.room LIMIT $3";
-    const OPEN: &str =
-        "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members,
-             r.created_ms, r.slow_mode_ms, r.retention_ms, coalesce(m.read_seq, 0)::bigint,
+    const OPEN: &str = "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation,
+             greatest(r.first_seq, CASE WHEN r.since_join THEN m.join_seq END), r.head, m.role, r.members,
+             r.created_ms, r.slow_mode_ms, r.retention_ms, r.since_join, r.knocks,
+             coalesce(m.read_seq, 0)::bigint,
              coalesce(r.messages - m.read_number, 0)::integer,
              (SELECT count(*)::integer FROM mentions t WHERE t.user_id = $1 AND t.room = r.id AND t.seq > m.read_seq)
          FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user_id = $1 AND m.leave_seq IS NULL

@@ -79,6 +79,8 @@ macro_rules! search {
             "    ORDER BY place DESC, room DESC, seq DESC LIMIT $6)
              SELECT h.room, h.seq, h.place, e.seq, e.time_ms, e.rev, e.payload FROM hits h
              LEFT JOIN entries e ON e.room = h.room AND e.seq = h.seq AND e.kind = 1
+                 AND e.seq >= coalesce((SELECT CASE WHEN r.since_join THEN m.join_seq END FROM members m, rooms r
+                     WHERE m.room = h.room AND m.user_id = $1 AND r.id = h.room), 0)
              ORDER BY h.place DESC, h.room DESC, h.seq DESC"
         )
     };

@@ -1,7 +1,7 @@
 //! Users, devices and refresh tokens.
 
 use confab_protocol::command::Member;
-use confab_protocol::model::{DeviceId, Millis, RoomKind, RoomRole, UserId, Username};
+use confab_protocol::model::{DeviceId, DisplayName, Millis, RoomKind, RoomRole, UserId, Username};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::{Sql, get, user};
@@ -60,6 +60,12 @@ pub(super) fn find_login(connection: &Connection, username: Username) -> Result<
 
 pub(super) fn set_password_hash(connection: &Connection, user: UserId, hash: String) -> Result<()> {
     connection.prepare_cached("UPDATE users SET password_hash = ? WHERE id = ?")?.execute(params![hash, Sql(user)])?;
+    Ok(())
+}
+
+pub(super) fn set_display_name(connection: &Connection, user: UserId, name: DisplayName) -> Result<()> {
+    let mut statement = connection.prepare_cached("UPDATE users SET display_name = ? WHERE id = ?")?;
+    statement.execute(params![name.as_str(), Sql(user)])?;
     Ok(())
 }
 

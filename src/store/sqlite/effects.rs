@@ -2,10 +2,13 @@
 
 use confab_protocol::command::{MessageState, ReactionCount};
 use confab_protocol::limits::REACTIONS_MAX;
-use confab_protocol::model::{Emoji, Envelope, Millis, RoomId, RoomName, RoomSettings, Seq, Topic, UserId, Username};
+use confab_protocol::model::{
+    Emoji, Envelope, Millis, RoomId, RoomName, RoomSettings, Seq, Topic, UserId, Username, Visibility,
+};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::logs::{checksum, envelope};
+use super::rooms::visibility;
 use super::rows::{Sql, get};
 use crate::core::append::{Effect, Facts, InviteHash, InviteState, Rewrite, TOMBSTONE_KIND, TargetKey, TargetState};
 use crate::core::seal::{Place as SealedAt, Vault};
@@ -28,7 +31,8 @@ pub(super) fn write(connection: &Connection, vault: &Vault, effect: &Effect) -> 
         }
         Effect::Settings(room, settings) => {
             let mut statement = connection.prepare_cached(
-                "UPDATE rooms SET name = ?, topic = ?, slow_mode_ms = ?, retention_ms = ? WHERE id = ?",
+                "UPDATE rooms SET name = ?, topic = ?, slow_mode_ms = ?, retention_ms = ?, since_join = ?, knocks = ?
+                 WHERE id = ?",
             )?;
             let (name, topic) = (settings.name.as_str(), settings.topic.as_str());
             statement.execute(params![
@@ -36,6 +40,8 @@ pub(super) fn write(connection: &Connection, vault: &Vault, effect: &Effect) -> 
                 topic,
                 settings.slow_mode_ms,
                 Sql(Millis(settings.retention_ms)),
+                settings.visibility == Visibility::SinceJoin,
+                settings.knocks,
                 Sql(*room)
             ])?;
         }
@@ -159,18 +165,18 @@ pub(super) fn find_entries(
 }
 
 pub(super) fn settings(connection: &Connection, room: RoomId) -> Result<Option<RoomSettings>> {
-    let mut statement =
-        connection.prepare_cached("SELECT name, topic, slow_mode_ms, retention_ms FROM rooms WHERE id = ?")?;
+    let mut statement = connection
+        .prepare_cached("SELECT name, topic, slow_mode_ms, retention_ms, since_join, knocks FROM rooms WHERE id = ?")?;
     let columns = |row: &Row<'_>| {
         let (name, topic): (Option<String>, String) = (row.get(0)?, row.get(1)?);
         let retention: Sql<Millis> = row.get(3)?;
-        Ok((name, topic, row.get(2)?, retention.0.0))
+        Ok((name, topic, row.get(2)?, retention.0.0, visibility(row.get(4)?), row.get(5)?))
     };
     let found = statement.query_row([Sql(room)], columns).optional()?;
-    let Some((Some(name), topic, slow_mode_ms, retention_ms)) = found else { return Ok(None) };
+    let Some((Some(name), topic, slow_mode_ms, retention_ms, visibility, knocks)) = found else { return Ok(None) };
     let bad = |error| Error::Corrupt(format!("settings of room {room}: {error}"));
     let (name, topic) = (RoomName::parse(&name).map_err(bad)?, Topic::parse(&topic).map_err(bad)?);
-    Ok(Some(RoomSettings { name, topic, slow_mode_ms, retention_ms }))
+    Ok(Some(RoomSettings { name, topic, slow_mode_ms, retention_ms, visibility, knocks }))
 }
 
 pub(super) fn revisions(connection: &Connection, vault: &Vault, room: RoomId, seq: Seq) -> Result<Vec<Envelope>> {

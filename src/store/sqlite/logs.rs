@@ -2,7 +2,7 @@
 
 use confab_protocol::command::{Appended, History, HistoryRange};
 use confab_protocol::limits::{PAGE_BYTES_MAX, PAGE_ITEMS_MAX};
-use confab_protocol::model::{CaseId, ClientId, Envelope, Incarnation, Millis, RoomId, Seq, UserId};
+use confab_protocol::model::{CaseId, ClientId, Envelope, Incarnation, Millis, RoomId, RoomRole, Seq, UserId};
 use rusqlite::{Connection, DropBehavior, OptionalExtension, Row, Transaction, params};
 
 use super::rooms::bound;
@@ -78,13 +78,19 @@ pub(super) fn record(connection: &Connection, vault: &Vault, unappended: Unappen
     Ok(None)
 }
 
-fn log_state(connection: &Connection, room: RoomId) -> Result<Option<LogState>> {
-    let mut statement = connection.prepare_cached("SELECT incarnation, first_seq, head FROM rooms WHERE id = ?")?;
+/// The log as this reader may see it, and their place in it.
+fn log_state(connection: &Connection, room: RoomId, reader: UserId) -> Result<Option<(LogState, Option<Place>)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT incarnation, max(first_seq, iif(since_join, coalesce(join_seq, 0), 0)), head, role, leave_seq
+         FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user = ?2 WHERE r.id = ?1",
+    )?;
     let state = |row: &Row<'_>| {
         let incarnation: Incarnation = get(row, 0)?;
-        Ok(LogState { incarnation, first_seq: get(row, 1)?, head: get(row, 2)? })
+        let (role, left): (Option<Sql<RoomRole>>, Option<Sql<Seq>>) = (row.get(3)?, row.get(4)?);
+        let place = role.map(|role| Place { role: role.0, left: left.map(|sql| sql.0) });
+        Ok((LogState { incarnation, first_seq: get(row, 1)?, head: get(row, 2)? }, place))
     };
-    Ok(statement.query_row([Sql(room)], state).optional()?)
+    Ok(statement.query_row(params![Sql(room), Sql(reader)], state).optional()?)
 }
 
 /// A reading transaction. Its end is a commit, which costs less than a rollback and keeps what was read cached.
@@ -92,15 +98,6 @@ fn snapshot(connection: &Connection) -> Result<Transaction<'_>> {
     let mut snapshot = connection.unchecked_transaction()?;
     snapshot.set_drop_behavior(DropBehavior::Commit);
     Ok(snapshot)
-}
-
-fn place(connection: &Connection, room: RoomId, reader: UserId) -> Result<Option<Place>> {
-    let mut statement = connection.prepare_cached("SELECT role, leave_seq FROM members WHERE room = ? AND user = ?")?;
-    let place = |row: &Row<'_>| {
-        let left: Option<Sql<Seq>> = row.get(1)?;
-        Ok(Place { role: get(row, 0)?, left: left.map(|sql| sql.0) })
-    };
-    Ok(statement.query_row(params![Sql(room), Sql(reader)], place).optional()?)
 }
 
 /// CRC-32 of what a page of a log is made of: SQLite's own pages carry no checksum, and a flipped bit in a text would be
@@ -148,8 +145,8 @@ pub(super) fn read(
 ) -> Result<Option<LogPage>> {
     // One snapshot for all statements, so that head, rights and entries agree.
     let snapshot = snapshot(connection)?;
-    let reader = place(&snapshot, room, reader)?;
-    let Some(state) = log_state(&snapshot, room)? else { return Ok(None) };
+    let Some((state, reader)) = log_state(&snapshot, room, reader)? else { return Ok(None) };
+    let after = after.max(Seq(state.first_seq.0.saturating_sub(1)));
     let mut statement = snapshot.prepare_cached(
         "SELECT e.seq, e.time_ms, e.rev, e.payload, e.checksum, e.kind,
              t.seq, t.time_ms, t.rev, t.payload, t.checksum, t.kind FROM entries e
@@ -170,18 +167,18 @@ pub(super) fn history(
 ) -> Result<Option<LogPage>> {
     let snapshot = snapshot(connection)?;
     let (room, limit) = (history.room, history.limit.min(PAGE_ITEMS_MAX));
-    let reader = place(&snapshot, room, reader)?;
-    let Some(state) = log_state(&snapshot, room)? else { return Ok(None) };
+    let Some((state, reader)) = log_state(&snapshot, room, reader)? else { return Ok(None) };
     let [before, after] = match history {
         History { pinned: true, .. } => PINNED,
         History { thread: Some(_), .. } => THREAD,
         _ => ALL,
     };
     let before = |seq, limit| {
-        messages(&snapshot, vault, before, &history, seq, limit)
-            .map(|entries| entries.into_iter().rev().collect::<Vec<_>>())
+        let entries = messages(&snapshot, vault, before, &history, seq, limit)?;
+        Result::Ok(entries.into_iter().filter(|entry| entry.seq >= state.first_seq).rev().collect::<Vec<_>>())
     };
-    let after = |seq, limit| messages(&snapshot, vault, after, &history, seq, limit);
+    let hidden = Seq(state.first_seq.0.saturating_sub(1));
+    let after = |seq: Seq, limit| messages(&snapshot, vault, after, &history, seq.max(hidden), limit);
     let entries = match history.range {
         HistoryRange::Before(Seq(0)) => before(state.head.next(), limit)?,
         HistoryRange::Before(seq) => before(seq, limit)?,

@@ -1,7 +1,7 @@
 //! Rooms and members, for reading; they change only with an append.
 
 use confab_protocol::command::{Member, Room};
-use confab_protocol::model::{Millis, RoomId, RoomName, RoomRole, UserId};
+use confab_protocol::model::{Millis, RoomId, RoomName, RoomRole, UserId, Visibility};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::rows::{Sql, get};
@@ -26,6 +26,10 @@ pub(super) fn find_self_room(connection: &Connection, user: UserId) -> Result<Op
     Ok(statement.query_row([Sql(user)], |row| get(row, 0)).optional()?)
 }
 
+pub(super) const fn visibility(since_join: bool) -> Visibility {
+    if since_join { Visibility::SinceJoin } else { Visibility::All }
+}
+
 /// The columns that every query of rooms selects, in this order.
 fn read_room(row: &Row<'_>) -> rusqlite::Result<Room> {
     let role: Option<Sql<RoomRole>> = row.get(7)?;
@@ -43,16 +47,19 @@ fn read_room(row: &Row<'_>) -> rusqlite::Result<Room> {
         created: get(row, 9)?,
         slow_mode_ms: row.get(10)?,
         retention_ms: retention.0.0,
-        read_seq: get(row, 12)?,
-        unread: row.get(13)?,
-        mentions: row.get(14)?,
+        visibility: visibility(row.get(12)?),
+        knocks: row.get(13)?,
+        read_seq: get(row, 14)?,
+        unread: row.get(15)?,
+        mentions: row.get(16)?,
     })
 }
 
 pub(super) fn room(connection: &Connection, room: RoomId, user: UserId) -> Result<Option<Room>> {
     const SQL: &str =
-        "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members, r.created_ms,
-             r.slow_mode_ms, r.retention_ms, coalesce(m.read_seq, 0), coalesce(r.messages - m.read_number, 0),
+        "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation,
+             max(r.first_seq, iif(r.since_join, coalesce(m.join_seq, 0), 0)), r.head, m.role, r.members, r.created_ms,
+             r.slow_mode_ms, r.retention_ms, r.since_join, r.knocks, coalesce(m.read_seq, 0), coalesce(r.messages - m.read_number, 0),
              (SELECT count(*) FROM mentions t WHERE t.user = ?2 AND t.room = r.id AND t.seq > m.read_seq)
          FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user = ?2 AND m.leave_seq IS NULL WHERE r.id = ?1";
     Ok(connection.prepare_cached(SQL)?.query_row(params![Sql(room), Sql(user)], read_room).optional()?)
@@ -66,14 +73,16 @@ pub(super) fn list_rooms(
     limit: usize,
 ) -> Result<Vec<Room>> {
     const JOINED: &str =
-        "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members, r.created_ms,
-             r.slow_mode_ms, r.retention_ms, coalesce(m.read_seq, 0), coalesce(r.messages - m.read_number, 0),
+        "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation,
+             max(r.first_seq, iif(r.since_join, coalesce(m.join_seq, 0), 0)), r.head, m.role, r.members, r.created_ms,
+             r.slow_mode_ms, r.retention_ms, r.since_join, r.knocks, coalesce(m.read_seq, 0), coalesce(r.messages - m.read_number, 0),
              (SELECT count(*) FROM mentions t WHERE t.user = ?1 AND t.room = r.id AND t.seq > m.read_seq)
          FROM members m JOIN rooms r ON r.id = m.room
          WHERE m.user = ?1 AND m.leave_seq IS NULL AND m.room > ?2 AND r.kind <> 3 ORDER BY m.room LIMIT ?3";
     const OPEN: &str =
-        "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation, r.first_seq, r.head, m.role, r.members, r.created_ms,
-             r.slow_mode_ms, r.retention_ms, coalesce(m.read_seq, 0), coalesce(r.messages - m.read_number, 0),
+        "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation,
+             max(r.first_seq, iif(r.since_join, coalesce(m.join_seq, 0), 0)), r.head, m.role, r.members, r.created_ms,
+             r.slow_mode_ms, r.retention_ms, r.since_join, r.knocks, coalesce(m.read_seq, 0), coalesce(r.messages - m.read_number, 0),
              (SELECT count(*) FROM mentions t WHERE t.user = ?1 AND t.room = r.id AND t.seq > m.read_seq)
          FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user = ?1 AND m.leave_seq IS NULL
          WHERE r.kind = 1 AND r.id > ?2 ORDER BY r.id LIMIT ?3";

@@ -214,7 +214,7 @@ fn token(room: RoomId) -> String {
 pub(super) fn search(connection: &Connection, vault: &Vault, reader: UserId, wanted: Wanted) -> Result<Matches> {
     let rooms: HashMap<RoomId, Seq> = connection
         .prepare_cached(
-            "SELECT m.room, r.first_seq FROM members m JOIN rooms r ON r.id = m.room
+            "SELECT m.room, max(r.first_seq, iif(r.since_join, m.join_seq, 0)) FROM members m JOIN rooms r ON r.id = m.room
              WHERE m.user = ?1 AND m.leave_seq IS NULL AND (?2 IS NULL OR m.room = ?2)",
         )?
         .query_map(params![Sql(reader), wanted.room.map(Sql)], |row| Ok((get(row, 0)?, get(row, 1)?)))?

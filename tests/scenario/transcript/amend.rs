@@ -224,7 +224,15 @@ async fn rooms_and_people_are_moderated() {
         let update = |name: Option<&str>, topic: Option<&str>, slow_mode_ms| {
             let (name, topic) =
                 (name.map(|it| RoomName::parse(it).unwrap()), topic.map(|it| Topic::parse(it).unwrap()));
-            Command::UpdateRoom(UpdateRoom { write: write(den.id), name, topic, slow_mode_ms, retention_ms: None })
+            Command::UpdateRoom(UpdateRoom {
+                write: write(den.id),
+                name,
+                topic,
+                slow_mode_ms,
+                retention_ms: None,
+                visibility: None,
+                knocks: None,
+            })
         };
         let _ = stage.ask("bob", update(None, Some("mine"), None)).await;
         let _ = stage.ask("alice", update(Some("lair"), Some("of dragons"), Some(3_600_000))).await;

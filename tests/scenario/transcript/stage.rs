@@ -11,7 +11,7 @@ use confab_protocol::command::{
 };
 use confab_protocol::model::{
     ClientId, Cursor, DeviceId, DeviceName, DisplayName, EntryContent, Envelope, Incarnation, Message, RoomId,
-    RoomName, RoomSettings, Sanction, SelfNote, Seq, Topic, Username,
+    RoomName, RoomSettings, Sanction, SelfNote, Seq, Topic, Username, Visibility,
 };
 use confab_protocol::reject::Reject;
 
@@ -66,6 +66,14 @@ impl Stage {
     pub(super) async fn register(&mut self, who: &'static str) -> Session {
         self.connect(who, None).await;
         session(self.ask(who, register(who, PASSWORD)).await)
+    }
+
+    /// Comes in and owns the server.
+    pub(super) async fn register_owner(&mut self, who: &'static str) -> Session {
+        self.connect(who, None).await;
+        let Command::Register(register) = register(who, PASSWORD) else { unreachable!() };
+        let owner_token = Some(Secret::new(self.server.owner_token.as_str()));
+        session(self.ask(who, Command::Register(Register { owner_token, ..register })).await)
     }
 
     /// Asks, and notes question and answer.
@@ -310,8 +318,11 @@ impl Names {
                 format!("{} {}", self.write(if *remove { "unpin" } else { "pin" }, *write), seq.0)
             }
             Command::MarkRead { room, seq } => format!("mark_read {} up to {}", self.room_id(*room), seq.0),
-            Command::UpdateRoom(UpdateRoom { write, name, topic, slow_mode_ms, .. }) => {
-                format!("{} name {name:?} topic {topic:?} slow {slow_mode_ms:?}", self.write("update_room", *write))
+            Command::UpdateRoom(UpdateRoom { write, name, topic, slow_mode_ms, visibility, knocks, .. }) => {
+                let seen = visibility.map_or(String::new(), |it| format!(" visible {it:?}"));
+                let knocks = knocks.map_or(String::new(), |it| format!(" knocks {it}"));
+                let write = self.write("update_room", *write);
+                format!("{write} name {name:?} topic {topic:?} slow {slow_mode_ms:?}{seen}{knocks}")
             }
             Command::SetRole(SetRole { write, user, role }) => {
                 format!("{} {} {role:?}", self.write("set_role", *write), self.id("user", user.as_u128()))
@@ -320,6 +331,10 @@ impl Names {
                 let user = self.id("user", user.as_u128());
                 format!("{} {kind:?} {user} for {duration_ms} {:?}", self.write("sanction", *write), reason.as_str())
             }
+            Command::Knock(write) => self.write("knock", *write),
+            Command::Admit(admit) => format!("{} {}", self.write("admit", admit.write), admit.seq.0),
+            Command::UpdateProfile(name) => format!("update_profile {:?}", name.as_str()),
+            Command::Notice(notice) => format!("{} {:?}", self.write("notice", notice.write), notice.body.as_str()),
             Command::Direct { user, .. } => format!("direct {}", self.id("user", user.as_u128())),
             Command::Invite { room, uses, duration_ms } => {
                 format!("invite {} uses {uses} for {duration_ms}", self.room_id(*room))
@@ -481,6 +496,7 @@ impl Names {
             EntryContent::SelfNote(note) => match note {
                 SelfNote::AccountCreated => "account created".into(),
                 SelfNote::Joined(room) => format!("joined {}", self.room_id(room)),
+                SelfNote::ProfileChanged => "profile changed".into(),
                 SelfNote::Left(room) => format!("left {}", self.room_id(room)),
                 SelfNote::Read(room, seq) => format!("read {} up to {}", self.room_id(room), seq.0),
             },
@@ -496,8 +512,12 @@ impl Names {
                 format!("{emoji} {} {}", if removed { "away from" } else { "to" }, seq.0)
             }
             EntryContent::Pin { seq, removed } => format!("{} {}", if removed { "unpinned" } else { "pinned" }, seq.0),
-            EntryContent::Settings(RoomSettings { name, topic, slow_mode_ms, .. }) => {
-                format!("is now {:?} about {:?} slow {slow_mode_ms}", name.as_str(), topic.as_str())
+            EntryContent::Knock => "knocks".into(),
+            EntryContent::Notice(body) => format!("notice {:?}", body.as_str()),
+            EntryContent::Settings(RoomSettings { name, topic, slow_mode_ms, visibility, knocks, .. }) => {
+                let seen = if visibility == Visibility::SinceJoin { " visible since join" } else { "" };
+                let knocks = if knocks { " knocks" } else { "" };
+                format!("is now {:?} about {:?} slow {slow_mode_ms}{seen}{knocks}", name.as_str(), topic.as_str())
             }
             EntryContent::Sanction(Sanction { user, kind, until, reason }) => {
                 let until = if until.is_some() { " for a while" } else { "" };

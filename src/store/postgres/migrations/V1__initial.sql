@@ -53,6 +53,8 @@ CREATE TABLE rooms (
     messages     bigint NOT NULL DEFAULT 0,  -- appended ever; the number of the newest
     slow_mode_ms integer NOT NULL DEFAULT 0, -- least time between two messages of a member
     retention_ms bigint NOT NULL DEFAULT 0,  -- entries older than this are retired; 0: never
+    since_join   boolean NOT NULL DEFAULT false, -- members see what was appended since they came in
+    knocks       boolean NOT NULL DEFAULT false, -- others may ask to be let in
     created_ms   bigint NOT NULL
 ) WITH (fillfactor = 50);
 

@@ -52,6 +52,8 @@ CREATE TABLE rooms (
     messages    INTEGER NOT NULL DEFAULT 0,  -- appended ever; the number of the newest
     slow_mode_ms INTEGER NOT NULL DEFAULT 0, -- least time between two messages of a member
     retention_ms INTEGER NOT NULL DEFAULT 0, -- entries older than this are retired; 0: never
+    since_join  INTEGER NOT NULL DEFAULT 0,  -- members see what was appended since they came in
+    knocks      INTEGER NOT NULL DEFAULT 0,  -- others may ask to be let in
     created_ms  INTEGER NOT NULL
 ) WITHOUT ROWID, STRICT;
 
