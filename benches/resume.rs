@@ -37,7 +37,8 @@ fn main() {
 }
 
 async fn measure(cores: Cores, store: &str, database: Option<String>) -> Vec<String> {
-    let server = Server::start_on(cores, database.as_deref());
+    let tables = database.map_or(String::new(), |url| format!("[store]\nurl = {url:?}\n"));
+    let server = Server::start_on(cores, &tables);
     let mut writer = connect(&server).await;
     let mut cursors = Vec::with_capacity(ROOMS);
     for number in 0..ROOMS {

@@ -4,8 +4,9 @@
 mod folder;
 mod manifest;
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ use folder::{FolderSink, FolderSource, inspect};
 const KEYS: [&str; 3] = [PEPPER, "token-ed25519.pk8", "quic-reset"];
 /// Without it no password is good.
 const PEPPER: &str = "pepper";
+/// No key is longer, bytes.
+const KEY_BYTES_MAX: u64 = 64 * 1024;
 /// In a backup.
 const KEYS_FOLDER: &str = "keys";
 
@@ -86,9 +89,10 @@ pub async fn create(
     if to.exists() {
         return Err(BackupError::Invalid(format!("{} is there already: name another folder", to.display())));
     }
-    let partial = to.with_added_extension(format!("partial-{}", std::process::id()));
+    let partial = to.with_added_extension(format!("partial-{:016x}", clock.random() as u64));
+    DirBuilder::new().mode(0o700).create(&partial).map_err(failed(&partial))?;
     let made = write(store, vault, keys, &partial, with_keys, clock, watch).await.and_then(|checked| {
-        fs::rename(&partial, to).and_then(|()| sync_parent(to)).map_err(failed(to))?;
+        fs::rename(&partial, to).and_then(|()| files::sync_folder_of(to)).map_err(failed(to))?;
         Ok(checked)
     });
     made.inspect_err(|_| {
@@ -106,30 +110,31 @@ async fn write(
     clock: &dyn Clock,
     watch: &Watch,
 ) -> Result<Checked> {
-    files::create_private_dir(folder).map_err(failed(folder))?;
     let created = clock.now();
     store.dump(Box::new(FolderSink::new(folder, Arc::clone(watch)))).await?;
     if with_keys {
         copy_keys(keys, &folder.join(KEYS_FOLDER), &KEYS)?;
     }
     let (tables, unopened) = inspect(folder, vault, watch)?;
+    if unopened > 0 {
+        return Err(BackupError::Invalid(format!(
+            "{unopened} payloads are sealed with keys that this store does not know"
+        )));
+    }
+    if tables.iter().all(|table| table.rows == 0 || table.name == "seal_keys") {
+        let what = "there is nothing in this store yet: is it the right configuration?".to_owned();
+        return Err(BackupError::Invalid(what));
+    }
     let manifest = Manifest::new(created, tables, key_files(keys, with_keys)?);
     manifest.write(folder)?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed(folder))?;
     Ok(Checked { manifest, unopened })
 }
 
-fn sync_parent(path: &Path) -> io::Result<()> {
-    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => File::open(".")?.sync_all(),
-    }
-}
-
 fn copy_keys(from: &Path, to: &Path, names: &[&str]) -> Result<()> {
     files::create_private_dir(to).map_err(failed(to))?;
     for name in names {
-        match fs::read(from.join(name)) {
+        match files::read_bounded(&from.join(name), KEY_BYTES_MAX) {
             Ok(key) => files::write_private(&to.join(name), &key).map_err(failed(&to.join(name)))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed(&from.join(name))(error)),
@@ -150,7 +155,7 @@ fn key_files(keys: &Path, is_included: bool) -> Result<Vec<KeyFile>> {
 
 /// Of 32 random bytes or more, so it tells nothing of them.
 fn fingerprint(path: &Path) -> Result<Option<String>> {
-    match fs::read(path) {
+    match files::read_bounded(path, KEY_BYTES_MAX) {
         Ok(key) => Ok(Some(folder::hex(&<sha2::Sha256 as sha2::Digest>::digest(key)))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed(path)(error)),
@@ -209,10 +214,18 @@ pub async fn restore(
         }
     }
     copy_keys(&folder.join(KEYS_FOLDER), keys, &wanted)?;
-    if !store.load(Box::new(FolderSource::new(folder, clock, Arc::clone(watch)))).await? {
-        let what = "the store is in use: restore into an empty one".to_owned();
-        return Err(BackupError::Invalid(what));
-    }
+    let source = FolderSource::new(folder, manifest.clone(), clock, Arc::clone(watch));
+    let loaded = match store.load(Box::new(source)).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(BackupError::Invalid("the store is in use: restore into an empty one".to_owned())),
+        Err(error) => Err(error.into()),
+    };
+    loaded.inspect_err(|_| {
+        // They belong to what was not filled in.
+        for name in &wanted {
+            let _ = fs::remove_file(keys.join(name));
+        }
+    })?;
     let pepper = manifest.keys.iter().find(|key| key.name == PEPPER);
     let is_right = match pepper {
         Some(key) => fingerprint(&keys.join(PEPPER))?.as_ref() == Some(&key.sha256),

@@ -15,7 +15,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::backup::BackupError;
 use crate::config::Config;
+use crate::core::store::Error as StoreError;
 use crate::{StartError, config::ConfigError};
 
 /// The store or what it needs cannot be reached (EX_UNAVAILABLE of sysexits).
@@ -88,6 +90,10 @@ fn load(file: Option<&std::path::Path>) -> anyhow::Result<Config> {
 fn exit_code(error: &anyhow::Error) -> ExitCode {
     if error.is::<ConfigError>() {
         return ExitCode::from(EXIT_CONFIG);
+    }
+    let is_of_store = |error: &BackupError| matches!(error, BackupError::Store(_));
+    if error.is::<StoreError>() || error.downcast_ref().is_some_and(is_of_store) {
+        return ExitCode::from(EXIT_STORE);
     }
     match error.downcast_ref::<StartError>() {
         Some(StartError::Store(_) | StartError::Data { .. }) => ExitCode::from(EXIT_STORE),

@@ -7,6 +7,7 @@ pub mod append;
 pub mod auth;
 pub mod backup;
 pub mod door;
+pub mod heads;
 pub mod history;
 pub mod hook;
 pub mod limits;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use confab_protocol::close::CloseCode;
 use confab_protocol::command::PresenceStatus;
-use confab_protocol::model::{Cursor, DeviceId, RoomId, SessionId, UserId};
+use confab_protocol::model::{Cursor, DeviceId, Incarnation, RoomId, Seq, SessionId, UserId};
 
 use crate::core::log::{Delivery, Followers, Liveness, NewsKey};
 use crate::hub::Hub;
@@ -28,6 +28,14 @@ impl Delivery for HubDelivery {
 
     fn is_attached(&self, session: SessionId, room: RoomId) -> bool {
         self.0.is_attached(session, room)
+    }
+
+    fn seen(&self) -> Vec<(RoomId, Seq)> {
+        self.0.seen()
+    }
+
+    fn feed_to(&self, room: RoomId, incarnation: Incarnation, head: Seq) -> usize {
+        self.0.feed_to(room, incarnation, head)
     }
 
     fn detach(&self, session: SessionId, room: RoomId) {

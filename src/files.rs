@@ -1,7 +1,7 @@
 //! Secrets in files of their own: read, or made whole. A file that appears is complete, also after a full disk.
 
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ pub fn read_or_create(path: &Path, make: impl FnOnce() -> Vec<u8>) -> io::Result
     let bytes = make();
     let fresh = write_fresh(path, &bytes)?;
     // Another process may have been faster: what is there then holds for both.
-    let published = fs::hard_link(&fresh, path);
+    let published = fs::hard_link(&fresh, path).and_then(|()| sync_folder_of(path));
     let _ = fs::remove_file(&fresh);
     match published {
         Ok(()) => Ok(bytes),
@@ -37,7 +37,32 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let fresh = write_fresh(path, bytes)?;
     fs::rename(&fresh, path).inspect_err(|_| {
         let _ = fs::remove_file(&fresh);
-    })
+    })?;
+    sync_folder_of(path)
+}
+
+/// A name is as durable as the folder that it stands in.
+///
+/// # Errors
+/// Those of the file system.
+pub fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Reads a regular file of a size that is expected.
+///
+/// # Errors
+/// Those of the file system; another kind of file, or a longer one.
+pub fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let invalid = |what| Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    let file = fs::File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return invalid("is no regular file");
+    }
+    let mut bytes = Vec::new();
+    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max { invalid("is too long") } else { Ok(bytes) }
 }
 
 /// A complete file of this process beside the path.

@@ -287,6 +287,39 @@ impl Hub {
         flushers
     }
 
+    /// The rooms that are followed live, each up to where its least knowing reader knows it.
+    #[must_use]
+    pub fn seen(&self) -> Vec<(RoomId, Seq)> {
+        let mut seen = Vec::new();
+        for shard in &self.shards {
+            for (room, state) in lock(shard).iter() {
+                let least = state.subscribers.iter().filter_map(|it| it.live_from).min();
+                seen.extend(least.map(|known| (*room, known.max(state.last))));
+            }
+        }
+        seen
+    }
+
+    /// The log goes on to here, and nobody will deliver it: live readers who know less are fed from the store. Returns how
+    /// many they are.
+    pub fn feed_to(&self, room: RoomId, incarnation: Incarnation, head: Seq) -> usize {
+        let mut shard = self.shard(room);
+        let Some(state) = shard.get_mut(&room) else { return 0 };
+        let delivered_until = state.last;
+        // They are live again when they have read so far.
+        state.last = head.max(delivered_until);
+        let mut fed = 0;
+        for subscriber in &mut state.subscribers {
+            let Some(seq) = subscriber.live_from.map(|known| known.max(delivered_until)) else { continue };
+            if seq < head {
+                subscriber.live_from = None;
+                subscriber.outbox.lag(Cursor { room, incarnation, seq });
+                fed += 1;
+            }
+        }
+        fed
+    }
+
     fn add(&self, flushers: &mut Vec<Flusher>, outbox: &Arc<Outbox>) {
         match flushers.last_mut().filter(|last| last.outboxes.len() < FLUSHER_OUTBOXES) {
             Some(last) => last.outboxes.push(Arc::clone(outbox)),

@@ -44,6 +44,7 @@ use crate::config::{Config, SealedSearch};
 use crate::connection::Connections;
 use crate::core::Core;
 use crate::core::auth::{Auth, KeyError};
+use crate::core::heads::Heads;
 use crate::core::hook::Moderator;
 use crate::core::limits::Limits;
 use crate::core::seal::{Opener, Vault, Words};
@@ -69,8 +70,13 @@ const EVICT_EVERY: Duration = Duration::from_secs(60);
 /// How often it is told who came and went.
 const TELL_PRESENCE_EVERY: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether another process appended to rooms that are followed here; it is told after two looks.
+const COMPARE_HEADS_EVERY: Duration = Duration::from_secs(2);
+
 /// How often rooms are looked through for what their retention has run out for.
 const RETIRE_EVERY: Duration = Duration::from_secs(60);
+/// The embedded store, in the data directory.
+const STORE_FILE: &str = "confab.db";
 /// Entries that go in one transaction: the writer is not held up for long.
 const RETIRE_ENTRIES: usize = 1_000;
 
@@ -235,6 +241,7 @@ impl Server {
         lifecycle.spawn(index::follow(Arc::clone(&core), fresh, lifecycle.clone()));
         lifecycle.spawn(tell_presence(Arc::clone(&core), lifecycle.clone()));
         lifecycle.spawn(retire(Arc::clone(&core), lifecycle.clone()));
+        lifecycle.spawn(compare_heads(Arc::clone(&core), lifecycle.clone()));
         let store = Arc::clone(&core.store);
         drop(core);
         shutdown.await;
@@ -273,6 +280,19 @@ async fn open_store_as(config: &Config, opener: Opener) -> Result<Arc<dyn Store>
     }
 }
 
+/// As [`open_store`], of one that is there: a command that makes an empty one by a wrong configuration tells nothing.
+///
+/// # Errors
+/// As [`open_store`], or there is none.
+pub async fn open_existing_store(config: &Config) -> Result<Arc<dyn Store>, StartError> {
+    let file = config.data_dir.join(STORE_FILE);
+    if config.store.url.is_none() && !file.exists() {
+        let (path, source) = (file.display().to_string(), std::io::ErrorKind::NotFound.into());
+        return Err(StartError::Data { path, source });
+    }
+    open_store(config).await
+}
+
 /// Reads the keys that what people say is sealed with, if there are any.
 ///
 /// # Errors
@@ -290,7 +310,7 @@ pub fn open_vault(config: &Config, opener: Opener) -> Result<Vault, StartError> 
 
 fn open_sqlite(config: &Config, vault: Vault) -> Result<Arc<dyn Store>, StartError> {
     // Keys, hashes and messages are for the server's user alone, also in a folder that somebody else made.
-    let file = config.data_dir.join("confab.db");
+    let file = config.data_dir.join(STORE_FILE);
     let path = file.display().to_string();
     files::create_private(&file)
         .and_then(|()| files::create_private(&config.data_dir.join(sqlite::INDEX_FILE)))
@@ -356,6 +376,19 @@ async fn tell_presence(core: Arc<Core>, lifecycle: Lifecycle) {
         tokio::select! {
             () = lifecycle.draining() => return,
             () = tokio::time::sleep(TELL_PRESENCE_EVERY) => core.tell_presence(),
+        }
+    }
+}
+
+async fn compare_heads(core: Arc<Core>, lifecycle: Lifecycle) {
+    let mut heads = Heads::default();
+    loop {
+        tokio::select! {
+            () = lifecycle.draining() => return,
+            () = tokio::time::sleep(COMPARE_HEADS_EVERY) => {}
+        }
+        if let Err(error) = heads.compare(&core).await {
+            core.unavailable(&error);
         }
     }
 }

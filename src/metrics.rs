@@ -74,6 +74,7 @@ metrics! {
     news_total: IntCounter = "confab_news_total", "Who types and who is here: news handed to readers.";
     news_dropped_total: IntCounter = "confab_news_dropped_total", "News that had to go because their reader is slow.";
     lagging_readers_total: IntCounter = "confab_lagging_readers_total", "Readers who fell behind in a room and were fed from the store.";
+    foreign_readers_total: IntCounter = "confab_foreign_readers_total", "Readers who were fed from the store with what another process appended.";
     subscriptions: IntGauge = "confab_subscriptions", "Live interests of connections in rooms.";
     logins_total: IntCounterVec = "confab_logins_total", "Logins, by outcome.", ["outcome"];
     hashing_queue: IntGauge = "confab_password_hashing_queue", "Password checks that wait or run.";

@@ -30,16 +30,15 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it on its core, waits until it is ready and registers the account.
     pub(crate) fn start(cores: Cores) -> Self {
-        Self::start_on(cores, None)
+        Self::start_on(cores, "")
     }
 
-    /// The same, on a database.
-    pub(crate) fn start_on(cores: Cores, database: Option<&str>) -> Self {
+    /// The same, with more configuration: whole tables.
+    pub(crate) fn start_on(cores: Cores, tables: &str) -> Self {
         let data = data_dir();
         let (http, ops, quic) = free_addresses();
         let path = data.path().join("confab.toml");
-        let store = database.map_or(String::new(), |url| format!("[store]\nurl = {url:?}\n"));
-        std::fs::write(&path, config(data.path(), http, ops, quic) + &store).expect("the target folder can be written");
+        std::fs::write(&path, config(data.path(), http, ops, quic) + tables).expect("the target folder can be written");
         let args: [OsString; 3] = ["serve".into(), "--config".into(), path.into_os_string()];
         let mut process = Process::start(cores.server, env!("CARGO_BIN_EXE_confab"), &args);
         let give_up = elapsed() + START_TIMEOUT;

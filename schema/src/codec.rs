@@ -5,6 +5,7 @@
 //! served carries its own [`crate::reject::Reject`], which does not.
 
 mod amend;
+mod door;
 mod entry;
 mod here;
 mod read;

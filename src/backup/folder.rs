@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::manifest::TableFile;
+use super::manifest::{Manifest, TableFile};
 use super::{BackupError, Progress, Watch, failed};
 use crate::clock::Clock;
 use crate::core::backup::check::Checker;
@@ -20,6 +20,8 @@ use crate::core::store::{Error, Result, new_incarnation};
 const BUFFER_BYTES: usize = 256 * 1024;
 /// Progress is told every so many rows.
 const TELL_ROWS: u64 = 1_000;
+/// Nobody logs in on one device more often between a backup and its restore.
+const LOGINS_PASSED: i32 = 100_000;
 
 fn path(folder: &Path, table: &Table) -> PathBuf {
     folder.join(table.name).with_extension("rows")
@@ -128,8 +130,26 @@ impl<R: Read> Read for Hashing<R> {
 fn open(folder: &Path, table: &'static Table) -> std::result::Result<Rows<BufReader<Hashing<File>>>, BackupError> {
     let path = path(folder, table);
     let from = File::open(&path).map_err(failed(&path))?;
+    if !from.metadata().map_err(failed(&path))?.is_file() {
+        return Err(BackupError::Invalid(format!("{} is no regular file", path.display())));
+    }
     let hashing = Hashing { from, hash: Sha256::new(), bytes: 0 };
     Ok(Rows::new(table, BufReader::with_capacity(BUFFER_BYTES, hashing)))
+}
+
+/// What was read to the end.
+fn describe(table: &Table, rows: Rows<BufReader<Hashing<File>>>) -> TableFile {
+    let count = rows.count();
+    let Hashing { hash, bytes, .. } = rows.into_inner().into_inner();
+    let columns = table.columns.iter().map(|column| column.name.to_owned()).collect();
+    TableFile { name: table.name.to_owned(), columns, rows: count, bytes, sha256: hex(&hash.finalize()) }
+}
+
+/// It is the backup that is damaged, and not a store.
+fn unreadable(error: Error) -> BackupError {
+    match error {
+        Error::Corrupt(what) | Error::Unavailable(what) => BackupError::Invalid(what),
+    }
 }
 
 /// Reads every row, and what the files are; and how many payloads could not be opened.
@@ -144,20 +164,11 @@ pub(super) fn inspect(
     for table in TABLES {
         let mut rows = open(folder, table)?;
         teller.begin(table.name, None);
-        while let Some(row) = rows.next_row()? {
+        while let Some(row) = rows.next_row().map_err(unreadable)? {
             checker.take(table, row);
             teller.add(1);
         }
-        let count = rows.count();
-        let Hashing { hash, bytes, .. } = rows.into_inner().into_inner();
-        let columns = table.columns.iter().map(|column| column.name.to_owned()).collect();
-        found.push(TableFile {
-            name: table.name.to_owned(),
-            columns,
-            rows: count,
-            bytes,
-            sha256: hex(&hash.finalize()),
-        });
+        found.push(describe(table, rows));
     }
     let unopened = checker.finish().map_err(BackupError::Invalid)?;
     Ok((found, unopened))
@@ -166,6 +177,7 @@ pub(super) fn inspect(
 /// Reads rows as a store is to have them: each log with another incarnation, nobody logged in.
 pub(super) struct FolderSource {
     folder: PathBuf,
+    manifest: Manifest,
     clock: Arc<dyn Clock>,
     tables: std::slice::Iter<'static, Table>,
     open: Option<(&'static Table, Rows<BufReader<Hashing<File>>>)>,
@@ -174,9 +186,9 @@ pub(super) struct FolderSource {
 }
 
 impl FolderSource {
-    pub(super) fn new(folder: &Path, clock: Arc<dyn Clock>, watch: Watch) -> Self {
+    pub(super) fn new(folder: &Path, manifest: Manifest, clock: Arc<dyn Clock>, watch: Watch) -> Self {
         let (folder, tables) = (folder.to_owned(), TABLES.iter());
-        Self { folder, clock, tables, open: None, row: Row::default(), teller: Teller::new(watch) }
+        Self { folder, manifest, clock, tables, open: None, row: Row::default(), teller: Teller::new(watch) }
     }
 
     fn renew(&mut self, table: &'static Table) -> Result<()> {
@@ -185,7 +197,13 @@ impl FolderSource {
                 let incarnation = new_incarnation(self.clock.random());
                 self.row.replace(table.position("incarnation"), &incarnation.0.to_be_bytes())
             }
-            "devices" => self.row.replace(table.position("active"), &[0]),
+            "devices" => {
+                // Tokens of logins that ended since are of other numbers.
+                let login = table.position("login");
+                let number = self.row.number(login).unwrap_or_default() as i32;
+                self.row.replace(login, &number.saturating_add(LOGINS_PASSED).to_be_bytes())?;
+                self.row.replace(table.position("active"), &[0])
+            }
             _ => Ok(()),
         }
     }
@@ -205,7 +223,12 @@ impl Source for FolderSource {
             match rows.next_row()? {
                 Some(row) => std::mem::swap(&mut self.row, row),
                 None => {
-                    self.open = None;
+                    // It may have been altered since it was verified.
+                    if let Some((table, rows)) = self.open.take() {
+                        self.manifest
+                            .compare_one(&describe(table, rows))
+                            .map_err(|it| Error::Corrupt(it.to_string()))?;
+                    }
                     continue;
                 }
             }

@@ -1,6 +1,5 @@
 //! What a backup says of itself, in `manifest.json`: without it a folder is no backup.
 
-use std::fs;
 use std::path::Path;
 
 use confab_protocol::model::Millis;
@@ -71,12 +70,8 @@ impl Manifest {
 
     pub(super) fn read(folder: &Path) -> Result<Self, BackupError> {
         let path = folder.join(FILE);
-        let bytes = fs::metadata(&path).map_err(failed(&path))?.len();
         let invalid = |what: String| BackupError::Invalid(format!("{}: {what}", path.display()));
-        if bytes > BYTES_MAX {
-            return Err(invalid("is too long".to_owned()));
-        }
-        let text = fs::read(&path).map_err(failed(&path))?;
+        let text = files::read_bounded(&path, BYTES_MAX).map_err(failed(&path))?;
         let manifest: Self = serde_json::from_slice(&text).map_err(|error| invalid(error.to_string()))?;
         manifest.check().map_err(invalid)?;
         Ok(manifest)
@@ -98,17 +93,19 @@ impl Manifest {
 
     /// That the files are those that were written.
     pub(super) fn compare(&self, found: &[TableFile]) -> Result<(), BackupError> {
-        for (said, found) in self.tables.iter().zip(found) {
-            if said != found {
-                let what = format!(
-                    "{}.rows is not the file that was written: {} rows, {} bytes, SHA-256 {}; \
-                     it was {}, {}, {}",
-                    said.name, found.rows, found.bytes, found.sha256, said.rows, said.bytes, said.sha256
-                );
-                return Err(BackupError::Invalid(what));
-            }
-        }
-        Ok(())
+        found.iter().try_for_each(|found| self.compare_one(found))
+    }
+
+    /// Of one file.
+    pub(super) fn compare_one(&self, found: &TableFile) -> Result<(), BackupError> {
+        let Some(said) = self.tables.iter().find(|said| said.name == found.name && *said != found) else {
+            return Ok(());
+        };
+        let what = format!(
+            "{}.rows is not the file that was written: {} rows, {} bytes, SHA-256 {}; it was {}, {}, {}",
+            said.name, found.rows, found.bytes, found.sha256, said.rows, said.bytes, said.sha256
+        );
+        Err(BackupError::Invalid(what))
     }
 
     /// Of a table.

@@ -11,7 +11,7 @@ use crate::backup::{self, Checked, Keys, Progress, Watch};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::core::seal::Opener;
-use crate::{lock, open_store, open_vault};
+use crate::{lock, open_existing_store, open_store, open_vault};
 
 /// How often progress is told on a terminal, and elsewhere.
 const TELL_EVERY: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(5)];
@@ -53,7 +53,7 @@ pub(super) fn run(config: &Config, args: Args) -> anyhow::Result<()> {
     match args.action {
         Action::Create { folder, with_keys } => {
             let checked = super::runtime()?.block_on(async {
-                let store = open_store(config).await?;
+                let store = open_existing_store(config).await?;
                 let made = backup::create(&*store, &vault, &keys, &folder, with_keys, &*clock, &watch).await;
                 store.close().await;
                 anyhow::Ok(made?)

@@ -7,11 +7,12 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 
 use super::backup::teller;
+use super::user::compact_patiently;
 use crate::clock::random_bytes;
 use crate::config::Config;
 use crate::core::seal::{Opener, Resealed, ResealedTo, Vault};
 use crate::core::store::Store;
-use crate::{files, open_store, open_vault};
+use crate::{files, open_existing_store, open_vault};
 
 /// Rows of one transaction: the writer is not held up for long.
 const ROWS_MAX: usize = 200;
@@ -35,13 +36,18 @@ enum Action {
     },
     /// Seal everything that is not sealed with the newest key, beside a running server that was started with it.
     /// After it, older keys may be taken out of the file.
-    Rotate,
+    Rotate {
+        /// Write the store's files anew at the end, so that nothing of what was there before is left in them. PostgreSQL's
+        /// tables are locked for as long as that takes, and the embedded store refuses sends.
+        #[arg(long)]
+        compact: bool,
+    },
 }
 
 pub(super) fn run(config: &Config, args: Args) -> anyhow::Result<()> {
     match args.action {
         Action::NewKey { file } => new_key(config, file),
-        Action::Rotate => super::runtime()?.block_on(rotate(config)),
+        Action::Rotate { compact } => super::runtime()?.block_on(rotate(config, compact)),
     }
 }
 
@@ -70,41 +76,43 @@ fn new_key(config: &Config, file: Option<PathBuf>) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn rotate(config: &Config) -> anyhow::Result<()> {
+async fn rotate(config: &Config, compact: bool) -> anyhow::Result<()> {
     let Some(newest) = open_vault(config, Opener::Server)?.current() else {
         bail!("store.seal_keys is not set: nothing is sealed")
     };
-    let store = open_store(config).await?;
+    let store = open_existing_store(config).await?;
     if store.sealing_key() != Some(newest) {
         bail!("no server was started with key {newest} yet: start it first, so that it can read what is sealed anew");
     }
-    let mut passes = 0;
-    loop {
-        let done = pass(&*store).await?;
-        println!("{} rows were looked at, {} sealed with key {newest}.", done.looked, done.sealed);
-        passes += 1;
-        if done.sealed == 0 {
-            break;
-        }
-        if passes == PASSES_MAX {
-            bail!("somebody still writes with an older key: start every server anew, then run this again");
-        }
-    }
+    pass_until_done(&*store, newest).await?;
+    // From here on nobody writes with another; what they wrote meanwhile is found by another look.
     store.forget_keys().await?;
+    pass_until_done(&*store, newest).await?;
     println!(
         "Everything is sealed with key {newest}: older ones may be taken out of the file, when no server was started with them."
     );
-    let is_tidy = config.store.url.is_none() && store.compact().await?;
+    let is_tidy = compact && compact_patiently(&*store).await?;
     println!(
         "{}",
-        match (config.store.url.is_some(), is_tidy) {
-            (true, _) => "PostgreSQL's files keep what was there until VACUUM FULL.",
-            (false, true) => "The files hold nothing of what was there.",
-            (false, false) => "The WAL still holds some of what was there: it goes when the server stops.",
+        match (compact, is_tidy) {
+            (_, true) => "The files hold nothing of what was there, PostgreSQL's WAL and backups of before aside.",
+            (true, false) => "The files still hold some of what was there, because somebody reads: run this again.",
+            (false, false) => "The files can still hold pieces of what was there: run this with --compact.",
         }
     );
     store.close().await;
     Ok(())
+}
+
+async fn pass_until_done(store: &dyn Store, newest: u32) -> anyhow::Result<()> {
+    for _ in 0..PASSES_MAX {
+        let done = pass(store).await?;
+        println!("{} rows were looked at, {} sealed with key {newest}.", done.looked, done.sealed);
+        if done.sealed == 0 {
+            return Ok(());
+        }
+    }
+    bail!("somebody still writes with an older key: start every server anew, then run this again")
 }
 
 async fn pass(store: &dyn Store) -> anyhow::Result<Resealed> {

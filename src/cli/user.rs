@@ -146,7 +146,7 @@ async fn erase(config: &Config, name: &str, is_meant: bool, compact: bool) -> an
 }
 
 /// Whoever reads at the moment is soon done.
-async fn compact_patiently(store: &dyn Store) -> anyhow::Result<bool> {
+pub(super) async fn compact_patiently(store: &dyn Store) -> anyhow::Result<bool> {
     for _ in 0..COMPACT_TRIES {
         if store.compact().await? {
             return Ok(true);

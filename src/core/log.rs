@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use confab_protocol::close::CloseCode;
 use confab_protocol::command::PresenceStatus;
-use confab_protocol::model::{Cursor, DeviceId, RoomId, SessionId, UserId};
+use confab_protocol::model::{Cursor, DeviceId, Incarnation, RoomId, Seq, SessionId, UserId};
 use tokio::sync::oneshot;
 
 use super::append::{Decision, Item};
@@ -53,6 +53,10 @@ pub trait Delivery: Send + Sync {
     fn go_live(&self, session: SessionId, cursor: Cursor) -> Liveness;
     /// Whether the connection follows the room, live or not.
     fn is_attached(&self, session: SessionId, room: RoomId) -> bool;
+    /// The rooms that are followed live, each up to where its least knowing reader knows it.
+    fn seen(&self) -> Vec<(RoomId, Seq)>;
+    /// The log goes on to here, and nobody will deliver it: live readers who know less are fed from the store. How many.
+    fn feed_to(&self, room: RoomId, incarnation: Incarnation, head: Seq) -> usize;
     /// Ends a subscription.
     fn detach(&self, session: SessionId, room: RoomId);
     /// The room that a connection attached to is one that it may read. `true`: that was not so before.

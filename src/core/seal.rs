@@ -25,6 +25,8 @@ const TAG_BYTES: usize = 16;
 /// What sealing adds to a payload.
 pub const SEALED_EXTRA_BYTES: usize = HEAD_BYTES + TAG_BYTES;
 const DIGEST_BYTES: usize = 16;
+/// Stores keep the number of a key as a signed one of 32 bits.
+const KEY_ID_MAX: u32 = i32::MAX.cast_unsigned();
 /// Keys in one file.
 const KEYS_MAX: usize = 64;
 /// Rooms whose keys are kept at hand.
@@ -128,6 +130,8 @@ pub struct Vault {
     keys: Vec<Key>,
     /// The number of the key that seals.
     current: Option<u32>,
+    /// Numbers of keys that the store knew when it was opened.
+    known: Vec<u32>,
     opener: Opener,
     words: Words,
     random: Option<Random>,
@@ -153,7 +157,8 @@ impl Vault {
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let wrong = |what: &str| format!("line {}: {what}", index + 1);
             let (id, key) = line.trim().split_once(' ').ok_or_else(|| wrong("is to be a number and a key"))?;
-            let id = id.parse().ok().filter(|id| *id > 0).ok_or_else(|| wrong("the number is to be 1 or more"))?;
+            let is_number = |id: &u32| (1..=KEY_ID_MAX).contains(id);
+            let id = id.parse().ok().filter(is_number).ok_or_else(|| wrong("the number is to be 1 to 2147483647"))?;
             let key = from_hex(key.trim()).ok_or_else(|| wrong("the key is to be 64 hexadecimal digits"))?;
             if keys.iter().any(|other| other.id == id) {
                 return Err(wrong("the number is there twice"));
@@ -165,7 +170,8 @@ impl Vault {
             0 => Err("has no key".to_owned()),
             1..=KEYS_MAX => {
                 let current = keys.last().map(|key| key.id);
-                Ok(Self { keys, current, opener, words, random: Some(random), rooms: Mutex::default() })
+                let (known, rooms) = (Vec::new(), Mutex::default());
+                Ok(Self { keys, current, known, opener, words, random: Some(random), rooms })
             }
             _ => Err(format!("has more than {KEYS_MAX} keys")),
         }
@@ -196,6 +202,25 @@ impl Vault {
         self.opener
     }
 
+    /// Whether this may be written to a store that knows these keys, as of its transaction.
+    ///
+    /// # Errors
+    /// Another server has gone on to other keys since: what would be written now might not be readable, or not be sealed.
+    pub fn check(&self, known: &[u32]) -> Result<()> {
+        let what = match self.current {
+            Some(id) if !known.contains(&id) => format!("key {id} seals here, which was rotated out"),
+            None if !known.is_empty() => "messages here are sealed since this was started".to_owned(),
+            _ => return Ok(()),
+        };
+        Err(Error::Unavailable(format!("{what}: start it anew with the present store.seal_keys")))
+    }
+
+    /// Numbers of keys that are not needed once everything is sealed with the present one.
+    #[must_use]
+    pub fn replaced(&self) -> Vec<u32> {
+        self.known.iter().copied().filter(|id| Some(*id) != self.current).collect()
+    }
+
     fn current_key(&self) -> Option<&Key> {
         self.current.and_then(|id| self.keys.iter().find(|key| key.id == id))
     }
@@ -213,6 +238,7 @@ impl Vault {
                 None => return Err(format!("messages here are sealed with key {id}, which is missing")),
             }
         }
+        self.known = known.iter().map(|(id, _)| *id).collect();
         if self.opener == Opener::Tool {
             let is_known = |key: &&Key| known.iter().any(|(id, _)| *id == key.id);
             self.current = self.keys.iter().rev().find(is_known).map(|key| key.id);
@@ -244,6 +270,12 @@ impl Vault {
         }
     }
 
+    /// The number of the key that bytes of a store are sealed with; `None`: they are in clear.
+    #[must_use]
+    pub fn key_of(stored: &[u8]) -> Option<u32> {
+        key_of(stored)
+    }
+
     /// Whether bytes of a store can be opened: they are in clear, or their key is at hand.
     #[must_use]
     pub fn has_key_of(&self, stored: &[u8]) -> bool {
@@ -259,6 +291,10 @@ impl Vault {
     /// As [`Self::is_as_now`], of a digest.
     #[must_use]
     pub fn is_digest_as_now(&self, stored: &[u8]) -> bool {
+        // Of what was erased. Masked, it would be the mask, and open what an older backup has under it.
+        if stored == [0; DIGEST_BYTES] {
+            return true;
+        }
         let key = stored.first_chunk().filter(|_| stored.len() > DIGEST_BYTES).map(|id| u32::from_be_bytes(*id));
         key == self.current
     }
@@ -297,6 +333,9 @@ impl Vault {
     /// A digest as it is stored: in clear it would tell whether somebody said a text that can be guessed.
     #[must_use]
     pub fn seal_digest(&self, place: Place, digest: [u8; DIGEST_BYTES]) -> Vec<u8> {
+        if digest == [0; DIGEST_BYTES] {
+            return digest.to_vec();
+        }
         let Some(key) = self.current_key() else { return digest.to_vec() };
         let mut sealed = key.id.to_be_bytes().to_vec();
         sealed.extend(self.mask(key, place, digest));
@@ -318,7 +357,7 @@ impl Vault {
         Ok(self.mask(key, place, sealed.try_into().map_err(|_| corrupt("is cut off"))?))
     }
 
-    /// Its own inverse. A place has one digest, so no mask is used for two.
+    /// Its own inverse. A place has one digest, and one that was erased is not masked, so no mask is used for two.
     fn mask(&self, key: &Key, place: Place, mut digest: [u8; DIGEST_BYTES]) -> [u8; DIGEST_BYTES] {
         let keys = self.room_keys(key, place.room());
         let mask = hmac::sign(&keys.digests, &place.associated(key.id));
@@ -489,6 +528,8 @@ mod tests {
         assert_eq!(both.open_digest(at(1), &[0; 16]).unwrap(), [0; 16], "one in clear");
         assert!(vault(TWO).open_digest(at(1), &sealed).is_err() && one.open_digest(at(1), &sealed[..9]).is_err());
         assert_eq!(Vault::default().seal_digest(at(1), [5; 16]), [5; 16]);
+        let erased = [0; 16];
+        assert!(one.is_digest_as_now(&erased) && one.seal_digest(at(1), erased) == erased, "no mask is given away");
     }
 
     #[test]
@@ -496,8 +537,9 @@ mod tests {
         for (text, word) in [
             ("", "no key"),
             ("1", "number and a key"),
-            ("0 00", "1 or more"),
-            ("x 00", "1 or more"),
+            ("0 00", "1 to 2147483647"),
+            ("2147483648 00", "1 to 2147483647"),
+            ("x 00", "1 to 2147483647"),
             ("1 0011", "64 hex"),
             (&ONE.replace("00", "0g"), "64 hex"),
             (&ONE.replace("00", "é"), "64 hex"),
@@ -510,6 +552,10 @@ mod tests {
         assert_eq!(line, format!("3 {}\n", "01".repeat(32)));
         assert!(Vault::new_line("", [1; 32], crate::clock::random_bytes).unwrap().starts_with("1 "));
         assert!(!format!("{:?}", vault(ONE)).contains("0011"));
+        assert!(vault(ONE).check(&[1]).is_ok() && Vault::default().check(&[]).is_ok());
+        assert!(
+            vault(ONE).check(&[2]).is_err() && vault(ONE).check(&[]).is_err() && Vault::default().check(&[1]).is_err()
+        );
     }
 
     #[test]
@@ -543,7 +589,7 @@ mod tests {
             to_hex(&vault.seal(place, b"hello")),
             "ff000000016e6f6e63652d6f662d3132623058ca73bb58d7a4c32bb5339fba81e142bbe35c8a"
         );
-        assert_eq!(to_hex(&vault.seal_digest(place, [0; 16])), "00000001fa3bfde7870ffaea410b48e4e1c32e7e");
+        assert_eq!(to_hex(&vault.seal_digest(place, [1; 16])), "00000001fb3afce6860efbeb400a49e5e0c22f7f");
         assert_eq!(vault.blinder().unwrap().blind("hello".to_owned()), "ed54f302947084dea4b3");
     }
 }

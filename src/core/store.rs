@@ -440,10 +440,13 @@ pub trait Store: Send + Sync {
     async fn message_states(&self, room: RoomId, reader: UserId, seqs: Vec<Seq>) -> Result<Vec<MessageState>>;
     /// The seq, or the head if that is smaller, and how many messages there were with it.
     async fn read_position(&self, room: RoomId, seq: Seq) -> Result<Option<(Seq, u64)>>;
+    /// Where the logs of rooms stand; unknown ones are left out.
+    async fn heads(&self, rooms: Vec<RoomId>) -> Result<Vec<(RoomId, Incarnation, Seq)>>;
     /// How far the index follows, for those of these rooms, or of all, where that is not to the head.
     async fn index_behind(&self, rooms: Option<Vec<RoomId>>) -> Result<Vec<Progress>>;
-    /// Brings the index of a room on by a step. It may get lost in a crash, and is taken again then.
-    async fn index(&self, step: Step) -> Result<()>;
+    /// Brings the index of a room on by a step. It may get lost in a crash, and is taken again then. `false`: it did not move
+    /// on, because it stands elsewhere or has more to forget first.
+    async fn index(&self, step: Step) -> Result<bool>;
     /// What the index has in rooms that the reader is in.
     async fn search(&self, reader: UserId, wanted: Wanted) -> Result<Matches>;
     // ---- what is held on a person

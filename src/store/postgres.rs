@@ -20,7 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use confab_protocol::command::{History, Member, MessageState, Room};
 use confab_protocol::model::{
-    ClientId, DeviceId, DisplayName, Envelope, Millis, RoomId, RoomName, Seq, UserId, Username,
+    ClientId, DeviceId, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomName, Seq, UserId, Username,
 };
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
 use tokio::sync::Semaphore;
@@ -285,8 +285,8 @@ store! {
     plain lock_account(user: UserId, display_name: DisplayName) -> () = personal::lock_account;
     plain erase_account(user: UserId, self_room: RoomId, username: Username, display_name: DisplayName) -> () =
         personal::erase_account;
+    plain heads(rooms: Vec<RoomId>) -> Vec<(RoomId, Incarnation, Seq)> = rooms::heads;
     plain index_behind(rooms: Option<Vec<RoomId>>) -> Vec<Progress> = search::behind;
-    plain index(step: Step) -> () = search::index;
     plain find_members(room: RoomId, names: Vec<Username>) -> Vec<UserId> = effects::find_members;
 
     sealed record(unappended: Unappended) -> Option<Recorded> = logs::record;
@@ -297,6 +297,7 @@ store! {
     sealed revisions(room: RoomId, seq: Seq) -> Vec<Envelope> = effects::revisions;
     sealed personal_records(user: UserId) -> Vec<serde_json::Value> = personal::records;
     sealed scrub(room: RoomId, scrub: Scrub) -> () = personal::scrub;
+    sealed index(step: Step) -> bool = search::index;
     sealed reseal(from: Resealed, limit: usize) -> Resealed = seal::reseal;
     sealed forget_keys() -> () = seal::forget_keys;
 }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use confab_protocol::command::{History, Member, MessageState, Room};
 use confab_protocol::model::{
-    ClientId, DeviceId, DisplayName, Envelope, Millis, RoomId, RoomName, Seq, UserId, Username,
+    ClientId, DeviceId, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomName, Seq, UserId, Username,
 };
 use rusqlite::{Connection, OpenFlags};
 
@@ -180,8 +180,9 @@ macro_rules! store {
                 }
                 Ok(is_loaded)
             }
-            async fn index(&self, step: Step) -> Result<()> {
-                self.indexer.run(move |connection| search::index(connection, step)).await
+            async fn index(&self, step: Step) -> Result<bool> {
+                let mode = self.vault.index_mode();
+                self.indexer.run(move |connection| search::index(connection, mode, step)).await
             }
             $(async fn $write(&self, $($warg: $wtype),*) -> Result<$wout> {
                 self.writer.run(move |connection| $wrun(connection, $($warg),*)).await
@@ -238,6 +239,7 @@ store! {
     read read_position(room: RoomId, seq: Seq) -> Option<(Seq, u64)> = effects::read_position;
     read rooms_ever(user: UserId) -> Vec<RoomId> = personal::rooms_ever;
     read count_held(user: UserId) -> Held = personal::count_held;
+    read heads(rooms: Vec<RoomId>) -> Vec<(RoomId, Incarnation, Seq)> = rooms::heads;
     read index_behind(rooms: Option<Vec<RoomId>>) -> Vec<Progress> = search::behind;
     read find_members(room: RoomId, names: Vec<Username>) -> Vec<UserId> = effects::find_members;
 

@@ -5,6 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use confab::backup::Watch;
+use confab::clock::SystemClock;
+use confab::core::seal::Vault;
+use confab::core::store::Store;
+use confab::store::sqlite::Sqlite;
 use confab_client::{Client, Event, Options, Room};
 use confab_protocol::command::{Command, Reply, ResumeOutcome, Search};
 use confab_protocol::model::{Cursor, Incarnation, Seq};
@@ -225,9 +230,9 @@ async fn what_is_damaged_is_not_backed_up_and_other_keys_are_not_replaced() {
     bytes[at] ^= 1;
     fs::write(&file, bytes).unwrap();
     let bad = place.folder.path().join("bad");
-    backup(&place, "create", &bad, &[]).assert_refused(1, &["damaged", "checksum"]);
+    backup(&place, "create", &bad, &[]).assert_refused(69, &["damaged", "checksum"]);
     let nowhere = place.folder.path().join("no/such/folder");
-    backup(&place, "create", &nowhere, &[]).assert_refused(1, &["damaged"]);
+    backup(&place, "create", &nowhere, &[]).assert_refused(1, &["no/such/folder"]);
     let left: Vec<PathBuf> = names(place.folder.path());
     assert!(left.iter().all(|path| !path.to_str().unwrap().contains("partial")), "{left:?}");
     assert!(!bad.exists());
@@ -238,8 +243,56 @@ async fn what_is_damaged_is_not_backed_up_and_other_keys_are_not_replaced() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_runs_is_not_restored_into() {
     let place = Place::new();
-    let _server = place.serve();
     let folder = place.folder.path().join("backup");
+    backup(&place, "create", &folder, &[]).assert_refused(69, &["confab.db"]);
+    assert!(!place.data_dir.join("confab.db").exists(), "a wrong configuration makes no store");
+    let _server = place.serve();
+    backup(&place, "create", &folder, &[]).assert_refused(1, &["nothing in this store"]);
+    place.register(Transport::Quic, "alice").await;
     backup(&place, "create", &folder, &[]).assert_good();
     backup(&place, "restore", &folder, &[]).assert_refused(69, &["another server runs"]);
+}
+
+/// Somebody may still be writing into the folder, or mean ill.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_behind_a_verification_or_has_no_end_is_refused() {
+    let place = Place::new();
+    let mut server = place.serve();
+    let alice = place.register(Transport::Quic, "alice").await;
+    let room = alice.enter("plaza").await;
+    alice.client.say(room.id, "zebra crossing").await.unwrap();
+    let folder = place.folder.path().join("backup");
+    backup(&place, "create", &folder, &["--with-keys"]).assert_good();
+    server.terminate();
+    server.wait();
+    let watch: Watch = Arc::new(|_| {});
+    let checked = confab::backup::verify(&folder, &Vault::default(), &watch).unwrap();
+    let entries = folder.join("entries.rows");
+    let good = fs::read(&entries).unwrap();
+    let at = good.windows(5).position(|bytes| bytes == b"zebra").unwrap();
+    let mut altered = good.clone();
+    altered[at..at + 5].copy_from_slice(b"hyena");
+    fs::write(&entries, altered).unwrap();
+    let (home, keys) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = Sqlite::open(&home.path().join("confab.db"), 1, Vault::default()).unwrap();
+    let clock = Arc::new(SystemClock::new());
+    let restored =
+        confab::backup::restore(&store, keys.path(), &folder, &checked.manifest, clock.clone(), &watch).await;
+    assert!(restored.unwrap_err().to_string().contains("not the file that was written"));
+    assert!(names(keys.path()).is_empty(), "nor are keys left of it");
+    fs::write(&entries, good).unwrap();
+    confab::backup::restore(&store, keys.path(), &folder, &checked.manifest, clock, &watch).await.unwrap();
+    assert_eq!(names(keys.path()).len(), 3);
+    store.close().await;
+
+    for file in ["manifest.json", "entries.rows", "keys/pepper"] {
+        let path = folder.join(file);
+        let good = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        backup(&place, "verify", &folder, &[]).assert_refused(1, &[]);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, good).unwrap();
+    }
+    backup(&place, "verify", &folder, &[]).assert_good();
 }

@@ -15,7 +15,7 @@ use confab_protocol::model::{CaseId, Emoji, RoomId, Seq, ServerRole, UserId};
 
 use super::{START, Scene, postgres};
 
-type Files = BTreeMap<&'static str, Vec<u8>>;
+pub(super) type Files = BTreeMap<&'static str, Vec<u8>>;
 
 #[derive(Clone, Default)]
 struct Memory(Arc<Mutex<(Files, Option<u64>, bool)>>);
@@ -64,7 +64,7 @@ impl Source for Loading {
     }
 }
 
-async fn dump(store: &dyn Store) -> Files {
+pub(super) async fn dump(store: &dyn Store) -> Files {
     let memory = Memory::default();
     store.dump(Box::new(memory.clone())).await.unwrap();
     let (files, expected, is_finished) = std::mem::take(&mut *memory.0.lock().unwrap());

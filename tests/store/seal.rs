@@ -6,8 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use confab::clock::random_bytes;
 use confab::core::append::{Act, Amend, Change, Decision, Item, Said};
+use confab::core::backup::Table;
+use confab::core::backup::rows::Rows;
 use confab::core::seal::{Opener, Resealed, ResealedTo, Vault, Words};
-use confab::core::store::{Error, Outcome, Result, Store, Unappended};
+use confab::core::search::Step;
+use confab::core::store::{Error, Outcome, Result, Scrub, Store, Unappended};
 use confab::store::sqlite::Sqlite;
 use confab_protocol::model::{RoomId, Seq, ServerRole, UserId};
 
@@ -235,5 +238,95 @@ async fn what_is_in_clear_or_of_an_older_key_is_sealed_anew_beside_those_who_wri
             store.close().await;
         }
         assert!(!has(&home.stored().await, CANARY.as_bytes()), "nothing of the time before stays in clear");
+    }
+}
+
+/// A server that another has passed by: what it wrote could be read by nobody, or by everybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_passed_by_writes_nothing() {
+    for home in Home::all().await {
+        let clear = home.open(Vault::default).await.unwrap();
+        let scene = Scene { store: clear.clone(), count: Arc::default() };
+        let (room, alice, [_, held]) = live(&scene).await;
+        let behind = clear.index_behind(None).await.unwrap().remove(0);
+        let one = home.open(|| vault(&[1])).await.unwrap();
+        let passed_by = async |store: &dyn Store| {
+            let append = store.append(vec![say(&scene, room, alice, "too late")], START).await.map(drop);
+            let (digest, payload) = (held.digest, held.payload.clone());
+            let (client_id, outcome) = (scene.client_id(), Outcome::Refused { code: 5001, detail: String::new() });
+            let held = Unappended {
+                room,
+                author: alice,
+                client_id,
+                digest,
+                time: START,
+                outcome,
+                payload,
+                note: String::new(),
+            };
+            for result in [append, store.record(held).await.map(drop), store.reseal(Resealed::START, 1).await.map(drop)]
+            {
+                let error = result.unwrap_err();
+                assert!(matches!(&error, Error::Unavailable(what) if what.contains("start it anew")), "{error}");
+            }
+        };
+        passed_by(&*clear).await;
+        let step = Step { from: behind, to: Seq(1), changes: Vec::new() };
+        assert!(clear.index(step).await.is_err(), "nor does it write words into an index that has none");
+        rotate(&*one).await;
+        let two = home.open(|| vault(&[1, 2])).await.unwrap();
+        assert!(one.append(vec![say(&scene, room, alice, "in time")], START).await.is_ok(), "until it is rotated out");
+        while rotate(&*two).await.sealed > 0 {}
+        two.forget_keys().await.unwrap();
+        passed_by(&*one).await;
+        assert_eq!(rotate(&*two).await.sealed, 0);
+        assert!(two.append(vec![say(&scene, room, alice, "in time")], START).await.is_ok());
+        for store in [clear, one, two] {
+            store.close().await;
+        }
+    }
+}
+
+/// The embedded store sums up each row: what was damaged before is not made good by another key.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_damaged_is_not_sealed_anew() {
+    let home = Home::Folder(tempfile::tempdir().unwrap());
+    let store = home.open(Vault::default).await.unwrap();
+    let scene = Scene { store: store.clone(), count: Arc::default() };
+    let (room, alice, _) = live(&scene).await;
+    home.run("UPDATE entries SET payload = CAST(replace(payload, 'second', '2econd') AS BLOB) WHERE seq = 3");
+    store.close().await;
+    drop((scene, store));
+    let store = home.open(|| vault(&[1])).await.unwrap();
+    let error = store.reseal(Resealed::START, 100).await.unwrap_err();
+    assert!(matches!(&error, Error::Corrupt(what) if what.contains("damaged")), "{error}");
+    assert!(store.read(room, alice, Seq(0), 200).await.is_err(), "it stays so");
+    store.close().await;
+}
+
+/// Masked, the digest of what was erased would be the mask, and open the one in an older backup.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_after_an_erasure_gives_no_mask_away() {
+    for home in Home::all().await {
+        let store = home.open(|| vault(&[1])).await.unwrap();
+        let scene = Scene { store: store.clone(), count: Arc::default() };
+        let (room, alice, _) = live(&scene).await;
+        store.scrub(room, Scrub { said: vec![Seq(3)], rewritten: Vec::new() }).await.unwrap();
+        assert_eq!(rotate(&*store).await.sealed, 0);
+        store.close().await;
+        let store = home.open(|| vault(&[1, 2])).await.unwrap();
+        rotate(&*store).await;
+        let files = super::backup::dump(&*store).await;
+        let entries = Table::find("entries").unwrap();
+        let mut rows = Rows::new(entries, &files["entries"][..]);
+        let mut digests = Vec::new();
+        while let Some(row) = rows.next_row().unwrap() {
+            if row.id(0) == Some(room.as_u128()) {
+                digests.push(row.field(entries.position("digest")).unwrap().to_vec());
+            }
+        }
+        assert_eq!(digests[2], [0; 16]);
+        assert!(digests[1].len() == 20 && texts(&*store, room, alice).await.len() == digests.len());
+        store.close().await;
     }
 }

@@ -1,15 +1,16 @@
 //! Commands about what was said before, and about people and rooms: both ways.
 
-use super::read::{body, bounded, client_id, some, unsupported};
+use super::door;
+use super::read::{body, bounded, client_id, some};
 use super::request::count;
 use super::values::{
     bad_name, malformed, read_id, read_room_role, read_sanction_kind, read_visibility, room_role_to, sanction_kind_to,
     utf8, visibility_to, write_id,
 };
 use crate::chat_capnp as wire;
-use crate::command::{Admit, Command, Delete, Edit, Notice, Pin, React, SanctionUser, SetRole, UpdateRoom, Write};
+use crate::command::{Command, Delete, Edit, Pin, React, SanctionUser, SetRole, UpdateRoom, Write};
 use crate::limits::{DELETE_MAX, INVITE_MS_MAX, INVITE_USES_MAX, RETENTION_MS_MAX, RETENTION_MS_MIN, SLOW_MODE_MS_MAX};
-use crate::model::{DisplayName, Emoji, Reason, RoomId, RoomName, RoomRole, Seq, Topic};
+use crate::model::{Emoji, Reason, RoomId, RoomName, RoomRole, Seq, Topic};
 use crate::reject::{Reject, RejectCode};
 
 /// An invitation that nobody gave a time, milliseconds.
@@ -61,20 +62,7 @@ pub(super) fn read(which: wire::request::WhichReader<'_>) -> Result<Command, Rej
             Command::Direct { client_id: client_id(direct.get_client_id())?, user: read_id(some(direct.get_user())?) }
         }
         Which::Invite(invite) => read_invite(some(invite)?)?,
-        Which::Knock(write) => Command::Knock(read_write(write)?),
-        Which::Admit(admit) => {
-            let admit = some(admit)?;
-            Command::Admit(Admit { write: read_write(admit.get_write())?, seq: Seq(admit.get_seq()) })
-        }
-        Which::UpdateProfile(profile) => {
-            let name = DisplayName::parse(utf8(some(profile)?.get_display_name())?);
-            Command::UpdateProfile(name.map_err(bad_name("display name"))?)
-        }
-        Which::Notice(notice) => {
-            let notice = some(notice)?;
-            Command::Notice(Notice { write: read_write(notice.get_write())?, body: body(notice.get_body())? })
-        }
-        _ => return Err(unsupported()),
+        which => return door::read(which),
     })
 }
 
@@ -108,7 +96,7 @@ fn read_invite(invite: wire::invite::Reader<'_>) -> Result<Command, Reject> {
     Ok(Command::Invite { room: read_id(some(invite.get_room())?), uses, duration_ms })
 }
 
-fn read_write(write: capnp::Result<wire::write::Reader<'_>>) -> Result<Write, Reject> {
+pub(super) fn read_write(write: capnp::Result<wire::write::Reader<'_>>) -> Result<Write, Reject> {
     let write = some(write)?;
     let room: RoomId = read_id(some(write.get_room())?);
     Ok(Write { room, client_id: client_id(write.get_client_id())?, resend: write.get_resend() })
@@ -203,23 +191,11 @@ pub(super) fn write(out: wire::request::Builder<'_>, command: &Command) {
             out.set_duration_ms(*duration_ms);
             write_id(out.init_room(), *room);
         }
-        Command::Knock(write) => write_write(out.init_knock(), write),
-        Command::Admit(admit) => {
-            let mut out = out.init_admit();
-            out.set_seq(admit.seq.0);
-            write_write(out.init_write(), &admit.write);
-        }
-        Command::UpdateProfile(name) => out.init_update_profile().set_display_name(name.as_str()),
-        Command::Notice(notice) => {
-            let mut out = out.init_notice();
-            out.set_body(notice.body.as_str());
-            write_write(out.init_write(), &notice.write);
-        }
         _ => {}
     }
 }
 
-fn write_write(mut out: wire::write::Builder<'_>, write: &Write) {
+pub(super) fn write_write(mut out: wire::write::Builder<'_>, write: &Write) {
     write_id(out.reborrow().init_room(), write.room);
     write_id(out.reborrow().init_client_id(), write.client_id);
     out.set_resend(write.resend);

@@ -5,10 +5,11 @@ use capnp::text;
 
 use super::read::read_command;
 use super::values::{server_text, write_cursor, write_id};
-use super::{FrameError, amend, encode, here, open, search};
+use super::{FrameError, amend, door, encode, here, open, search};
 use crate::chat_capnp as wire;
 use crate::command::{
-    ClientFrame, Command, Hello, History, HistoryRange, Login, Publish, Register, RoomScope, RoomTarget, Secret,
+    ClientFrame, Command, CreateRoom, Hello, History, HistoryRange, Login, Publish, Register, RoomScope, RoomTarget,
+    Secret,
 };
 use crate::limits::{CLIENT_NAME_BYTES_MAX, HELLO_BYTES_MAX, TOKEN_BYTES_MAX};
 
@@ -88,14 +89,7 @@ fn write_command(mut out: wire::request::Builder<'_>, command: &Command) {
         Command::Authenticate(token) => out.set_authenticate(token.expose()),
         Command::Refresh(token) => out.set_refresh(token.expose()),
         Command::Logout => out.set_logout(()),
-        Command::CreateRoom(create) => {
-            let mut out = out.init_create_room();
-            write_id(out.reborrow().init_client_id(), create.client_id);
-            out.set_resend(create.resend);
-            out.set_name(create.name.as_str());
-            out.set_topic(create.topic.as_str());
-            out.set_private(create.private);
-        }
+        Command::CreateRoom(create) => write_create(out.init_create_room(), create),
         Command::JoinRoom(target) => write_target(out.init_join_room(), target),
         Command::LeaveRoom(target) => write_target(out.init_leave_room(), target),
         Command::Unsubscribe(target) => write_target(out.init_unsubscribe(), target),
@@ -131,11 +125,10 @@ fn write_command(mut out: wire::request::Builder<'_>, command: &Command) {
         | Command::Sanction(_)
         | Command::Revisions { .. }
         | Command::Direct { .. }
-        | Command::Invite { .. }
-        | Command::Knock(_)
-        | Command::Admit(_)
-        | Command::UpdateProfile(_)
-        | Command::Notice(_) => amend::write(out, command),
+        | Command::Invite { .. } => amend::write(out, command),
+        Command::Knock(_) | Command::Admit(_) | Command::UpdateProfile(_) | Command::Notice(_) => {
+            door::write(out, command);
+        }
         Command::Search(search) => search::write(out.init_search(), search),
         Command::Typing { .. } | Command::SetPresence(_) | Command::WhoIsHere(_) => here::write(out, command),
         Command::History(history) => write_history(out.init_history(), history),
@@ -151,6 +144,14 @@ fn write_command(mut out: wire::request::Builder<'_>, command: &Command) {
             }
         }
     }
+}
+
+fn write_create(mut out: wire::create_room::Builder<'_>, create: &CreateRoom) {
+    write_id(out.reborrow().init_client_id(), create.client_id);
+    out.set_resend(create.resend);
+    out.set_name(create.name.as_str());
+    out.set_topic(create.topic.as_str());
+    out.set_private(create.private);
 }
 
 fn write_publish(mut out: wire::publish::Builder<'_>, publish: &Publish) {

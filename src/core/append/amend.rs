@@ -173,10 +173,9 @@ impl Act {
                 if *role == RoomRole::Owner {
                     set_role(facts, (item.room, item.author), RoomRole::Admin);
                 }
-                if set_role(facts, (item.room, *user), *role) {
-                    if !access::has_right(role.number(), Right::Moderate) {
-                        facts.forget_invites((item.room, *user));
-                    }
+                let is_there = set_role(facts, (item.room, *user), *role);
+                if is_there && !access::has_right(role.number(), Right::Moderate) {
+                    facts.forget_invites((item.room, *user));
                 }
             }
             Self::Sanction(user, kind, until) => apply_sanction(facts, item, *user, *kind, *until, seq),
@@ -242,6 +241,41 @@ fn check_knock(facts: &Facts, item: &Item, now: Millis) -> Option<Decision> {
     (wait > 0).then_some(Decision::TooSoon { retry_after_ms: wait })
 }
 
+fn check_admit(facts: &Facts, item: &Item, who: (Seq, UserId), rank: u8, now: Millis) -> Option<Decision> {
+    let refuse = |code| Some(Decision::Refuse(code));
+    let (seq, user) = who;
+    let knock = facts.targets.get(&(item.room, seq)).filter(|it| it.is_knock_of(user));
+    let member = facts.members.get(&(item.room, user));
+    match knock {
+        _ if !access::has_right(rank, Right::Moderate) => refuse(RejectCode::Forbidden),
+        None => refuse(RejectCode::UnknownMessage),
+        Some(_) if member.is_some_and(|it| it.leave_seq.is_none()) => Some(Decision::Unchanged),
+        Some(_) if member.is_some_and(|it| it.is_banned(now)) => refuse(RejectCode::Forbidden),
+        Some(_) => None,
+    }
+}
+
+fn check_settings(
+    facts: &Facts,
+    item: &Item,
+    base: &RoomSettings,
+    settings: &RoomSettings,
+    rank: u8,
+) -> Option<Decision> {
+    let refuse = |code| Some(Decision::Refuse(code));
+    let is_other = settings.name != base.name;
+    let is_channel = facts.rooms.get(&item.room).is_some_and(|it| it.kind == RoomKind::Channel);
+    if !access::has_right(rank, Right::Configure) {
+        refuse(RejectCode::Forbidden)
+    } else if facts.settings.get(&item.room) != Some(base) {
+        refuse(RejectCode::ChangedMeanwhile)
+    } else if is_other && is_channel && facts.names.contains(&settings.name) {
+        refuse(RejectCode::RoomNameTaken)
+    } else {
+        (settings == base).then_some(Decision::Unchanged)
+    }
+}
+
 impl Amend {
     fn check_notice(&self, facts: &Facts, item: &Item) -> Option<Decision> {
         let is_of_many = |it: &RoomState| matches!(it.kind, RoomKind::Channel | RoomKind::Private);
@@ -282,17 +316,7 @@ impl Amend {
             },
             // Decided above: they may be outside.
             Act::Erase(_) | Act::Knock | Act::Notice => None,
-            Act::Admit(seq, user) => {
-                let knock = facts.targets.get(&(item.room, *seq)).filter(|it| it.is_knock_of(*user));
-                let member = facts.members.get(&(item.room, *user));
-                match knock {
-                    _ if !access::has_right(rank, Right::Moderate) => refuse(RejectCode::Forbidden),
-                    None => refuse(RejectCode::UnknownMessage),
-                    Some(_) if member.is_some_and(|it| it.leave_seq.is_none()) => Some(Decision::Unchanged),
-                    Some(_) if member.is_some_and(|it| it.is_banned(now)) => refuse(RejectCode::Forbidden),
-                    Some(_) => None,
-                }
-            }
+            Act::Admit(seq, user) => check_admit(facts, item, (*seq, *user), rank, now),
             Act::Delete(seqs) => {
                 let may = |author: UserId| author == item.author || access::has_right(rank, Right::Moderate);
                 let refusal = |(seq, _): &(Seq, Bytes)| match target(seq) {
@@ -319,19 +343,7 @@ impl Amend {
                 None => refuse(RejectCode::UnknownMessage),
                 Some(target) => (target.pinned == *pinned).then_some(Decision::Unchanged),
             },
-            Act::Settings { base, settings } => {
-                let is_other = settings.name != base.name;
-                let is_channel = facts.rooms.get(&item.room).is_some_and(|it| it.kind == RoomKind::Channel);
-                if !access::has_right(rank, Right::Configure) {
-                    refuse(RejectCode::Forbidden)
-                } else if facts.settings.get(&item.room) != Some(base) {
-                    refuse(RejectCode::ChangedMeanwhile)
-                } else if is_other && is_channel && facts.names.contains(&settings.name) {
-                    refuse(RejectCode::RoomNameTaken)
-                } else {
-                    (settings == base).then_some(Decision::Unchanged)
-                }
-            }
+            Act::Settings { base, settings } => check_settings(facts, item, base, settings, rank),
             Act::SetRole(user, role) => self.check_other(facts, item, *user, rank, Some(*role)),
             Act::Sanction(user, ..) => self.check_other(facts, item, *user, rank, None),
         }

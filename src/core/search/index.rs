@@ -165,7 +165,10 @@ impl Follower {
             let changes = tokio::task::spawn_blocking(move || changes(room, &page.entries, &blinder)).await;
             let changes = changes.map_err(|error| Error::Corrupt(format!("room {room} cannot be indexed: {error}")))?;
             let step = Step { from: progress, to, changes };
-            store.index(step).await?;
+            if !store.index(step).await? {
+                self.add(store, Some(vec![room])).await?;
+                return Ok(true);
+            }
             progress.indexed = to;
             if has_some && to < head {
                 self.behind.push_back(progress);

@@ -4,7 +4,7 @@
 
 use confab_protocol::model::{Millis, RoomName};
 use deadpool_postgres::{Client, Pool};
-use futures_util::future::{join3, join4, join5};
+use futures_util::future::{join, join3, join4, join5};
 use tokio_postgres::error::{DbError, Severity};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::columns::{Columns, RoomColumns};
 use super::rows::{Stored, get, get_optional, plain};
-use super::{effects, is_retryable, logs, rooms};
+use super::{effects, is_retryable, logs, rooms, seal};
 use crate::core::append::{Decided, Decision, Facts, Item, MemberKey, MemberState, Needs, RoomState, decide};
 use crate::core::seal::Vault;
 use crate::core::store::{Error, Restriction, Result, RoomShape, pair_bytes};
@@ -181,13 +181,14 @@ async fn read_facts(
     let rooms: Vec<Uuid> = needs.rooms.iter().map(|room| room.sql()).collect();
     let keys = needs.keys.iter().map(|(room, author, id)| (room.sql(), (author.sql(), id.sql())));
     let (key_rooms, (authors, ids)): (Vec<_>, (Vec<_>, Vec<_>)) = keys.unzip();
-    let [lock, recorded, unappended] = prepare(client, [LOCK, RECORDED, UNAPPENDED]).await?;
+    let [lock, recorded, unappended, known] = prepare(client, [LOCK, RECORDED, UNAPPENDED, seal::KNOWN]).await?;
     // Sent at once, in this order; the server runs each when the one before is done, so these see what was committed
     // while the locks were waited for.
     let key: [&(dyn ToSql + Sync); 3] = [&key_rooms, &authors, &ids];
     let lock_params: [&(dyn ToSql + Sync); 1] = [&rooms];
-    let (begun, locked, recorded, unappended, members) = join5(
-        client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED"),
+    let begin = join(client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED"), client.query(&known, &[]));
+    let ((begun, known), locked, recorded, unappended, members) = join5(
+        begin,
         client.query(&lock, &lock_params),
         client.query(&recorded, &key),
         client.query(&unappended, &key),
@@ -195,6 +196,7 @@ async fn read_facts(
     )
     .await;
     begun?;
+    seal::check_rows(vault, &known?)?;
     for row in locked? {
         facts.rooms.insert(get(&row, 0)?, room_state(&row)?);
     }

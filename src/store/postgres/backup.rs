@@ -86,7 +86,9 @@ pub(super) async fn load(mut client: ClientWrapper, mut source: Box<dyn Source>)
     transaction.batch_execute("DELETE FROM search; DELETE FROM search_progress").await?;
     transaction.commit().await?;
     // The planner knows nothing of what it has not counted.
-    client.batch_execute("ANALYZE").await?;
+    if let Err(error) = client.batch_execute("ANALYZE").await {
+        tracing::warn!(%error, "the tables could not be counted; autovacuum will do it");
+    }
     Ok(true)
 }
 

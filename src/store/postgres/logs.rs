@@ -78,6 +78,7 @@ pub(super) async fn record(client: &mut Client, vault: &Vault, new: Unappended) 
     // As an append does: no other outcome of the same client id comes in between.
     let lock = transaction.prepare_cached("SELECT 1 FROM rooms WHERE id = $1 FOR NO KEY UPDATE").await?;
     transaction.query_opt(&lock, &[&new.room.sql()]).await?;
+    super::seal::check(&transaction, vault).await?;
     let known = find_recorded(&transaction, vault, new.room, new.author, new.client_id).await?;
     if known.is_none() {
         let insert = transaction

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio_postgres::types::ToSql;
 
 use super::rows::{Stored, get, plain};
+use super::seal;
 use crate::core::personal::unappended;
 use crate::core::seal::{Place, Vault};
 use crate::core::store::{Held, Result, Scrub};
@@ -85,6 +86,9 @@ pub(super) async fn scrub(client: &mut Client, vault: &Vault, room: RoomId, scru
         let statement = transaction.prepare_cached(sql).await?;
         Result::Ok(transaction.execute(&statement, params).await?)
     };
+    seal::check(&transaction, vault).await?;
+    // As everybody who writes entries does.
+    run("SELECT 1 FROM rooms WHERE id = $1 FOR NO KEY UPDATE", &[&room]).await?;
     run("DELETE FROM entry_revisions WHERE room = $1 AND seq = ANY ($2::bigint[])", &[&room, &said]).await?;
     // A digest tells whether somebody said a text that can be guessed.
     run(

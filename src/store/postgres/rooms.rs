@@ -1,9 +1,10 @@
 //! Rooms and members, for reading; they change only with an append.
 
 use confab_protocol::command::{Member, Room};
-use confab_protocol::model::{Millis, RoomId, RoomName, UserId, Visibility};
+use confab_protocol::model::{Incarnation, Millis, RoomId, RoomName, Seq, UserId, Visibility};
 use deadpool_postgres::Client;
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use super::rows::{Stored, get, get_optional, plain};
 use crate::core::store::{Error, Membership, Pair, Restriction, Result, pair_bytes};
@@ -139,6 +140,13 @@ pub(super) async fn counts(client: &Client, room: RoomId, user: UserId) -> Resul
     let statement = client.prepare_cached(SQL).await?;
     let row = client.query_one(&statement, &[&user.sql(), &room.sql()]).await?;
     Ok((get(&row, 0)?, get(&row, 1)?))
+}
+
+pub(super) async fn heads(client: &Client, rooms: Vec<RoomId>) -> Result<Vec<(RoomId, Incarnation, Seq)>> {
+    let statement = client.prepare_cached("SELECT id, incarnation, head FROM rooms WHERE id = ANY ($1)").await?;
+    let rooms: Vec<Uuid> = rooms.into_iter().map(Stored::sql).collect();
+    let head = |row: &Row| Ok((get(row, 0)?, get(row, 1)?, get(row, 2)?));
+    client.query(&statement, &[&rooms]).await?.iter().map(head).collect()
 }
 
 pub(super) fn bound(limit: usize) -> i64 {

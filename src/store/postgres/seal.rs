@@ -1,5 +1,7 @@
 //! Keys that sealed something here, and sealing anew.
 
+use std::collections::BTreeMap;
+
 use confab_protocol::model::{ClientId, RoomId, Seq, UserId};
 use deadpool_postgres::{Client, GenericClient, Transaction};
 use tokio_postgres::Row;
@@ -42,14 +44,42 @@ async fn begin_index(transaction: &Transaction<'_>, vault: &Vault) -> Result<()>
     Ok(())
 }
 
+/// What a transaction reads that writes what may be sealed; see [`check_rows`]. It holds a lock of the table until it ends.
+pub(super) const KNOWN: &str = "SELECT id FROM seal_keys";
+
+pub(super) fn check_rows(vault: &Vault, rows: &[Row]) -> Result<()> {
+    let known = rows.iter().map(|row| get(row, 0)).collect::<Result<Vec<u32>>>()?;
+    vault.check(&known)
+}
+
+/// Within a transaction that writes what may be sealed.
+pub(super) async fn check(transaction: &Transaction<'_>, vault: &Vault) -> Result<()> {
+    let statement = transaction.prepare_cached(KNOWN).await?;
+    check_rows(vault, &transaction.query(&statement, &[]).await?)
+}
+
+/// Waits for everybody who may be writing with them.
 pub(super) async fn forget_keys(client: &mut Client, vault: &Vault) -> Result<()> {
-    let current = vault.current().unwrap_or_default().sql();
-    client.execute("DELETE FROM seal_keys WHERE id <> $1", &[&current]).await?;
+    let ids: Vec<i32> = vault.replaced().into_iter().map(Stored::sql).collect();
+    let transaction = client.transaction().await?;
+    transaction.batch_execute("LOCK TABLE seal_keys IN ACCESS EXCLUSIVE MODE").await?;
+    transaction.execute("DELETE FROM seal_keys WHERE id = ANY ($1)", &[&ids]).await?;
+    Ok(transaction.commit().await?)
+}
+
+/// The rooms' locks, in the order in which everybody takes them: nobody who writes entries waits for us while we wait for
+/// them.
+async fn lock(transaction: &Transaction<'_>, rooms: impl Iterator<Item = RoomId>) -> Result<()> {
+    const LOCK: &str = "SELECT id FROM rooms WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
+    let rooms: Vec<Uuid> = rooms.map(Stored::sql).collect();
+    let statement = transaction.prepare_cached(LOCK).await?;
+    transaction.query(&statement, &[&rooms]).await?;
     Ok(())
 }
 
 pub(super) async fn reseal(client: &mut Client, vault: &Vault, from: Resealed, limit: usize) -> Result<Resealed> {
     let transaction = client.transaction().await?;
+    check(&transaction, vault).await?;
     let to = match from.at {
         ResealedTo::Entry(room, seq) => reseal_entries(&transaction, vault, from, (room, seq), limit).await?,
         ResealedTo::Revision(room, seq, rev) => {
@@ -87,23 +117,28 @@ async fn reseal_entries(
     limit: usize,
 ) -> Result<Resealed> {
     const ROWS: &str = "SELECT room, seq, rev, author, client_id, digest, payload FROM entries
-         WHERE (room, seq) > ($1, $2) ORDER BY room, seq LIMIT $3 FOR UPDATE";
-    const WRITE: &str = "UPDATE entries SET payload = $3, digest = $4 WHERE room = $1 AND seq = $2";
+         WHERE (room, seq) > ($1, $2) ORDER BY room, seq LIMIT $3";
+    // Somebody may have written it over since it was read.
+    const WRITE: &str = "UPDATE entries SET payload = $3, digest = $4
+         WHERE room = $1 AND seq = $2 AND payload = $5 AND digest = $6";
     let rows = transaction.prepare_cached(ROWS).await?;
     let rows = transaction.query(&rows, &[&after.0.sql(), &after.1.sql(), &bound(limit)]).await?;
-    let write = transaction.prepare_cached(WRITE).await?;
-    let (mut last, mut sealed) = (None, 0);
+    let (mut last, mut renewed) = (None, BTreeMap::new());
     for row in &rows {
         let (room, seq, rev): (RoomId, Seq, u32) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
         let by = Place::Unappended(room, get(row, 3)?, get(row, 4)?);
         last = Some(ResealedTo::Entry(room, seq));
-        let renewed = renew(vault, Place::Entry(room, seq, rev), plain(row, 6)?, Some((by, plain(row, 5)?)))?;
-        if let Some((payload, digest)) = renewed {
-            transaction.execute(&write, &[&room.sql(), &seq.sql(), &payload, &digest]).await?;
-            sealed += 1;
+        let (old_digest, old): (&[u8], &[u8]) = (plain(row, 5)?, plain(row, 6)?);
+        if let Some(new) = renew(vault, Place::Entry(room, seq, rev), old, Some((by, old_digest)))? {
+            renewed.insert((room, seq), (new, old, old_digest));
         }
     }
-    Ok(from.then(last, rows.len() as u64, sealed))
+    lock(transaction, renewed.keys().map(|(room, _)| *room)).await?;
+    let write = transaction.prepare_cached(WRITE).await?;
+    for ((room, seq), ((payload, digest), old, old_digest)) in &renewed {
+        transaction.execute(&write, &[&room.sql(), &seq.sql(), payload, digest, old, old_digest]).await?;
+    }
+    Ok(from.then(last, rows.len() as u64, renewed.len() as u64))
 }
 
 async fn reseal_revisions(
@@ -114,22 +149,25 @@ async fn reseal_revisions(
     limit: usize,
 ) -> Result<Resealed> {
     const ROWS: &str = "SELECT room, seq, rev, payload FROM entry_revisions
-         WHERE (room, seq, rev) > ($1, $2, $3) ORDER BY room, seq, rev LIMIT $4 FOR UPDATE";
+         WHERE (room, seq, rev) > ($1, $2, $3) ORDER BY room, seq, rev LIMIT $4";
     const WRITE: &str = "UPDATE entry_revisions SET payload = $4 WHERE room = $1 AND seq = $2 AND rev = $3";
     let rows = transaction.prepare_cached(ROWS).await?;
     let (room, seq, rev) = (after.0.sql(), after.1.sql(), after.2.sql());
     let rows = transaction.query(&rows, &[&room, &seq, &rev, &bound(limit)]).await?;
-    let write = transaction.prepare_cached(WRITE).await?;
-    let (mut last, mut sealed) = (None, 0);
+    let (mut last, mut renewed) = (None, BTreeMap::new());
     for row in &rows {
         let (room, seq, rev): (RoomId, Seq, u32) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
         last = Some(ResealedTo::Revision(room, seq, rev));
         if let Some((payload, _)) = renew(vault, Place::Entry(room, seq, rev), plain(row, 3)?, None)? {
-            transaction.execute(&write, &[&room.sql(), &seq.sql(), &rev.sql(), &payload]).await?;
-            sealed += 1;
+            renewed.insert((room, seq, rev), payload);
         }
     }
-    Ok(from.then(last, rows.len() as u64, sealed))
+    lock(transaction, renewed.keys().map(|(room, ..)| *room)).await?;
+    let write = transaction.prepare_cached(WRITE).await?;
+    for ((room, seq, rev), payload) in &renewed {
+        transaction.execute(&write, &[&room.sql(), &seq.sql(), &rev.sql(), payload]).await?;
+    }
+    Ok(from.then(last, rows.len() as u64, renewed.len() as u64))
 }
 
 async fn reseal_unappended(
@@ -140,23 +178,25 @@ async fn reseal_unappended(
     limit: usize,
 ) -> Result<Resealed> {
     const ROWS: &str = "SELECT room, author, client_id, digest, payload FROM unappended
-         WHERE (room, author, client_id) > ($1, $2, $3) ORDER BY room, author, client_id LIMIT $4 FOR UPDATE";
+         WHERE (room, author, client_id) > ($1, $2, $3) ORDER BY room, author, client_id LIMIT $4";
     const WRITE: &str =
         "UPDATE unappended SET payload = $4, digest = $5 WHERE room = $1 AND author = $2 AND client_id = $3";
     let rows = transaction.prepare_cached(ROWS).await?;
     let (room, author, client_id): (Uuid, Uuid, Uuid) = (after.0.sql(), after.1.sql(), after.2.sql());
     let rows = transaction.query(&rows, &[&room, &author, &client_id, &bound(limit)]).await?;
-    let write = transaction.prepare_cached(WRITE).await?;
-    let (mut last, mut sealed) = (None, 0);
+    let (mut last, mut renewed) = (None, BTreeMap::new());
     for row in &rows {
         let (room, author, client_id): (RoomId, UserId, ClientId) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
         let place = Place::Unappended(room, author, client_id);
         last = Some(ResealedTo::Unappended(room, author, client_id));
-        if let Some((payload, digest)) = renew(vault, place, plain(row, 4)?, Some((place, plain(row, 3)?)))? {
-            let key: [Uuid; 3] = [room.sql(), author.sql(), client_id.sql()];
-            transaction.execute(&write, &[&key[0], &key[1], &key[2], &payload, &digest]).await?;
-            sealed += 1;
+        if let Some(new) = renew(vault, place, plain(row, 4)?, Some((place, plain(row, 3)?)))? {
+            renewed.insert((room, author, client_id), new);
         }
     }
-    Ok(from.then(last, rows.len() as u64, sealed))
+    lock(transaction, renewed.keys().map(|(room, ..)| *room)).await?;
+    let write = transaction.prepare_cached(WRITE).await?;
+    for ((room, author, client_id), (payload, digest)) in &renewed {
+        transaction.execute(&write, &[&room.sql(), &author.sql(), &client_id.sql(), payload, digest]).await?;
+    }
+    Ok(from.then(last, rows.len() as u64, renewed.len() as u64))
 }

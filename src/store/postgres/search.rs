@@ -12,7 +12,7 @@ use super::rows::{Stored, get, plain};
 use crate::core::seal::Vault;
 use crate::core::search::words::to_tsvector;
 use crate::core::search::{Matches, Progress, Step, Wanted, place, time_of};
-use crate::core::store::Result;
+use crate::core::store::{Error, Result};
 
 pub(super) async fn behind(client: &mut Client, rooms: Option<Vec<RoomId>>) -> Result<Vec<Progress>> {
     const BEHIND: &str = "SELECT r.id, r.incarnation, r.first_seq, coalesce(p.seq, 0)
@@ -27,7 +27,7 @@ pub(super) async fn behind(client: &mut Client, rooms: Option<Vec<RoomId>>) -> R
     client.query(&statement, &[&rooms]).await?.iter().map(progress).collect()
 }
 
-pub(super) async fn index(client: &mut Client, step: Step) -> Result<()> {
+pub(super) async fn index(client: &mut Client, vault: &Vault, step: Step) -> Result<bool> {
     const BEGIN: &str = "INSERT INTO search_progress (room, incarnation, seq, first_seq) VALUES ($1, $2, 0, 1)
          ON CONFLICT (room) DO NOTHING";
     const LOCK: &str = "SELECT incarnation, seq FROM search_progress WHERE room = $1 FOR UPDATE";
@@ -50,6 +50,11 @@ pub(super) async fn index(client: &mut Client, step: Step) -> Result<()> {
         let statement = transaction.prepare_cached(sql).await?;
         Result::Ok(transaction.query(&statement, params).await?)
     };
+    // Another server may have begun an index of other words: nothing of ours comes into it.
+    let mode = run("SELECT mode FROM search_mode FOR SHARE", &[]).await?;
+    if mode.first().map(|row| plain::<i32>(row, 0)).transpose()? != Some(vault.index_mode()) {
+        return Err(Error::Unavailable(super::super::OTHER_INDEX.to_owned()));
+    }
     run(BEGIN, &[&room, &incarnation_sql]).await?;
     let rows = run(LOCK, &[&room]).await?;
     let at = rows.first().map(|row| -> Result<Seq> {
@@ -58,14 +63,15 @@ pub(super) async fn index(client: &mut Client, step: Step) -> Result<()> {
     });
     // Another server was here meanwhile.
     if at.transpose()? != Some(indexed) {
-        return Ok(());
+        return Ok(false);
     }
     let until = if indexed == Seq(0) { i64::MAX } else { first_seq.sql() };
     run(FORGET_BEFORE, &[&room, &until]).await?;
     run(FORGET, &[&room, &gone]).await?;
     run(SAY, &[&room, &seqs, &places, &words]).await?;
     run(MOVE_ON, &[&room, &incarnation_sql, &to.sql(), &first_seq.sql()]).await?;
-    Ok(transaction.commit().await?)
+    transaction.commit().await?;
+    Ok(true)
 }
 
 /// Once through the index, the newest of it, and only these are read from the logs.

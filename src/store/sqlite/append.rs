@@ -8,11 +8,13 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::effects;
 use super::logs::{checksum, find_recorded};
 use super::rows::{Sql, get};
+use super::seal;
 use crate::core::append::{Decided, Decision, Facts, Item, MemberKey, MemberState, Needs, Numbers, RoomState, decide};
 use crate::core::seal::{Place as SealedAt, Vault};
 use crate::core::store::{NewRoom, Restriction, Result, RoomShape, pair_bytes};
 
 pub(super) fn append(connection: &Connection, vault: &Vault, batch: Vec<Item>, now: Millis) -> Result<Vec<Decided>> {
+    seal::check(connection, vault)?;
     let needs = Needs::of(&batch);
     let mut facts = needs.facts();
     read_facts(connection, vault, &mut facts, &needs)?;

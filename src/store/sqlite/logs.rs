@@ -46,6 +46,7 @@ pub(super) fn find_recorded(
 }
 
 pub(super) fn record(connection: &Connection, vault: &Vault, unappended: Unappended) -> Result<Option<Recorded>> {
+    super::seal::check(connection, vault)?;
     let known = find_recorded(connection, vault, unappended.room, unappended.author, unappended.client_id)?;
     if known.is_some() {
         return Ok(known);

@@ -72,6 +72,7 @@ pub(super) fn lock_account(connection: &Connection, user: UserId, display_name: 
 }
 
 pub(super) fn scrub(connection: &Connection, vault: &Vault, room: RoomId, scrub: Scrub) -> Result<()> {
+    super::seal::check(connection, vault)?;
     for seq in scrub.said {
         let key = params![Sql(room), Sql(seq)];
         connection.prepare_cached("DELETE FROM entry_revisions WHERE room = ? AND seq = ?")?.execute(key)?;

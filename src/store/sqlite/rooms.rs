@@ -1,7 +1,7 @@
 //! Rooms and members, for reading; they change only with an append.
 
 use confab_protocol::command::{Member, Room};
-use confab_protocol::model::{Millis, RoomId, RoomName, RoomRole, UserId, Visibility};
+use confab_protocol::model::{Incarnation, Millis, RoomId, RoomName, RoomRole, Seq, UserId, Visibility};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::rows::{Sql, get};
@@ -126,6 +126,16 @@ pub(super) fn counts(connection: &Connection, room: RoomId, user: UserId) -> Res
     let mut statement = connection.prepare_cached("SELECT members FROM rooms WHERE id = ?")?;
     let members = statement.query_row([Sql(room)], |row| row.get(0)).optional()?.unwrap_or(0);
     Ok((rooms, members))
+}
+
+pub(super) fn heads(connection: &Connection, rooms: Vec<RoomId>) -> Result<Vec<(RoomId, Incarnation, Seq)>> {
+    let mut statement = connection.prepare_cached("SELECT incarnation, head FROM rooms WHERE id = ?")?;
+    let mut heads = Vec::with_capacity(rooms.len());
+    for room in rooms {
+        let head = |row: &Row<'_>| Ok((room, get(row, 0)?, get(row, 1)?));
+        heads.extend(statement.query_row([Sql(room)], head).optional()?);
+    }
+    Ok(heads)
 }
 
 pub(super) fn bound(limit: usize) -> i64 {

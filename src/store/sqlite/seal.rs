@@ -22,18 +22,35 @@ pub(super) fn admit(connection: &Connection, vault: &mut Vault) -> Result<()> {
     Ok(())
 }
 
+/// Within a transaction that writes what may be sealed.
+pub(super) fn check(connection: &Connection, vault: &Vault) -> Result<()> {
+    let mut statement = connection.prepare_cached("SELECT id FROM seal_keys")?;
+    let known: Vec<u32> = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    vault.check(&known)
+}
+
 pub(super) fn forget_keys(connection: &Connection, vault: &Vault) -> Result<()> {
-    connection.execute("DELETE FROM seal_keys WHERE id <> ?", [vault.current().unwrap_or_default()])?;
+    for id in vault.replaced() {
+        connection.execute("DELETE FROM seal_keys WHERE id = ?", [id])?;
+    }
     Ok(())
 }
 
 pub(super) fn reseal(connection: &Connection, vault: &Vault, from: Resealed, limit: usize) -> Result<Resealed> {
+    check(connection, vault)?;
     match from.at {
         ResealedTo::Entry(room, seq) => reseal_entries(connection, vault, from, (room, seq), limit),
         ResealedTo::Revision(room, seq, rev) => reseal_revisions(connection, vault, from, (room, seq, rev), limit),
         ResealedTo::Unappended(..) => reseal_unappended(connection, vault, from, limit),
         ResealedTo::End => Ok(from),
     }
+}
+
+fn check_sum(stored: u32, found: u32, room: RoomId, seq: Seq) -> Result<()> {
+    if stored == found {
+        return Ok(());
+    }
+    Err(Error::Corrupt(format!("entry {} of room {room} is damaged: its checksum differs", seq.0)))
 }
 
 /// The same words under the key that seals now.
@@ -49,7 +66,7 @@ fn reseal_entries(
     limit: usize,
 ) -> Result<Resealed> {
     let mut statement = connection.prepare_cached(
-        "SELECT room, seq, rev, time_ms, kind, author, client_id, digest, payload FROM entries
+        "SELECT room, seq, rev, time_ms, kind, author, client_id, digest, payload, checksum FROM entries
          WHERE (room, seq) > (?, ?) ORDER BY room, seq LIMIT ?",
     )?;
     let mut rows = statement.query(params![Sql(after.0), Sql(after.1), bound(limit)])?;
@@ -62,6 +79,8 @@ fn reseal_entries(
         if vault.is_as_now(&stored) && vault.is_digest_as_now(&digest) {
             continue;
         }
+        // Another checksum would make a damaged row pass for what somebody said.
+        check_sum(row.get(9)?, checksum(room, seq, time, rev, kind, &stored), room, seq)?;
         let by = Place::Unappended(room, get(row, 5)?, get(row, 6)?);
         let digest = vault.seal_digest(by, vault.open_digest(by, &digest)?);
         let payload = renew(vault, Place::Entry(room, seq, rev), stored)?;
@@ -84,7 +103,7 @@ fn reseal_revisions(
     // Of messages.
     const KIND: u8 = 1;
     let mut statement = connection.prepare_cached(
-        "SELECT room, seq, rev, time_ms, payload FROM entry_revisions
+        "SELECT room, seq, rev, time_ms, payload, checksum FROM entry_revisions
          WHERE (room, seq, rev) > (?, ?, ?) ORDER BY room, seq, rev LIMIT ?",
     )?;
     let mut rows = statement.query(params![Sql(after.0), Sql(after.1), after.2, bound(limit)])?;
@@ -96,6 +115,7 @@ fn reseal_revisions(
         if vault.is_as_now(&stored) {
             continue;
         }
+        check_sum(row.get(5)?, checksum(room, seq, time, rev, KIND, &stored), room, seq)?;
         let payload = renew(vault, Place::Entry(room, seq, rev), stored)?;
         let sum = checksum(room, seq, time, rev, KIND, &payload);
         connection
@@ -108,14 +128,13 @@ fn reseal_revisions(
     Ok(from.then(last, looked, sealed))
 }
 
-/// There are few: all of them at once.
 fn reseal_unappended(connection: &Connection, vault: &Vault, from: Resealed, limit: usize) -> Result<Resealed> {
     let ResealedTo::Unappended(room, author, client_id) = from.at else { return Ok(from) };
     let mut statement = connection.prepare_cached(
         "SELECT room, author, client_id, digest, payload FROM unappended
-         WHERE (client_id, author, room) > (?, ?, ?) ORDER BY client_id, author, room LIMIT ?",
+         WHERE (room, author, client_id) > (?, ?, ?) ORDER BY room, author, client_id LIMIT ?",
     )?;
-    let mut rows = statement.query(params![Sql(client_id), Sql(author), Sql(room), bound(limit)])?;
+    let mut rows = statement.query(params![Sql(room), Sql(author), Sql(client_id), bound(limit)])?;
     let (mut last, mut looked, mut sealed) = (None, 0, 0);
     while let Some(row) = rows.next()? {
         let (room, author, client_id) = key(row)?;

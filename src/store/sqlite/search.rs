@@ -56,11 +56,26 @@ pub(super) fn open(path: &Path, vault: &Vault) -> Result<Connection> {
         Ok((VERSION, _)) if vault.opener() == Opener::Tool => {
             return Err(Error::Unavailable(super::super::OTHER_INDEX.to_owned()));
         }
+        // Within the file, because somebody may have it open.
+        Ok((VERSION, _)) => {
+            tracing::warn!("the index of words is of other settings: it is made anew");
+            connection
+                .execute_batch("BEGIN IMMEDIATE; DROP TABLE texts; DROP TABLE places; DROP TABLE progress; COMMIT;")?;
+            connection.execute_batch(SCHEMA)?;
+            let connection = mark(connection, mode)?;
+            // What was dropped is overwritten (`secure_delete`), and goes from the WAL too if nobody reads.
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+            return Ok(connection);
+        }
         // Somebody else is at work, or the disk is full.
         Err(Error::Unavailable(what)) => return Err(Error::Unavailable(what)),
+        Ok(_) | Err(Error::Corrupt(_)) if vault.opener() == Opener::Tool => {
+            let what = "the index of words is of another version or damaged: start the server first";
+            return Err(Error::Unavailable(what.to_owned()));
+        }
         Ok(_) | Err(Error::Corrupt(_)) => {}
     }
-    tracing::warn!("the index of words is of another kind or version, or damaged: it is made anew");
+    tracing::warn!("the index of words is of another version or damaged: it is made anew");
     drop(connection);
     begin_anew(path, mode)
 }
@@ -138,7 +153,11 @@ pub(super) fn behind(connection: &Connection, rooms: Option<Vec<RoomId>>) -> Res
     Ok(behind)
 }
 
-pub(super) fn index(connection: &Connection, step: Step) -> Result<()> {
+/// `mode`: see [`Vault::index_mode`]. An index that holds other words by now is left alone.
+pub(super) fn index(connection: &Connection, mode: i32, step: Step) -> Result<bool> {
+    if connection.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0))? != mode {
+        return Err(Error::Unavailable(super::super::OTHER_INDEX.to_owned()));
+    }
     let Step { from: Progress { room, incarnation, first_seq, indexed }, to, changes } = step;
     let at = |row: &Row<'_>| Ok((get(row, 0)?, get(row, 1)?));
     let at: Option<(Incarnation, Seq)> = connection
@@ -147,7 +166,7 @@ pub(super) fn index(connection: &Connection, step: Step) -> Result<()> {
         .optional()?;
     let at = at.filter(|(other, _)| *other == incarnation).map_or(Seq(0), |(_, seq)| seq);
     if at != indexed {
-        return Ok(());
+        return Ok(false);
     }
     let until = if indexed == Seq(0) { Seq(u64::MAX >> 1) } else { first_seq };
     let old: Vec<Seq> = connection
@@ -158,8 +177,8 @@ pub(super) fn index(connection: &Connection, step: Step) -> Result<()> {
         say(connection, room, &Indexed { seq: *seq, place: 0, words: Vec::new() })?;
     }
     if old.len() == FORGET_MAX {
-        // The rest goes with the next look: a step is short.
-        return Ok(());
+        // The rest goes with the next one: a step is short.
+        return Ok(false);
     }
     for change in &changes {
         say(connection, room, change)?;
@@ -167,7 +186,7 @@ pub(super) fn index(connection: &Connection, step: Step) -> Result<()> {
     connection
         .prepare_cached("INSERT OR REPLACE INTO progress (room, incarnation, seq, first_seq) VALUES (?, ?, ?, ?)")?
         .execute(params![Sql(room), Sql(incarnation), Sql(to), Sql(first_seq)])?;
-    Ok(())
+    Ok(true)
 }
 
 fn say(connection: &Connection, room: RoomId, change: &Indexed) -> Result<()> {

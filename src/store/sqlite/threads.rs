@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use rusqlite::{Connection, InterruptHandle, Transaction, TransactionBehavior};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 
 use crate::core::store::{Error, Result};
 
@@ -221,13 +221,41 @@ impl Readers {
 pub(super) struct Searcher {
     reader: Readers,
     interrupt: InterruptHandle,
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// A job's turn, which goes with the job and not with whoever asked for it.
+struct Turn {
+    is_over: Arc<Mutex<bool>>,
+    _turn: OwnedMutexGuard<()>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // Before the next one's turn.
+        *self.is_over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+}
+
+/// Stops a job that nobody waits for any more, and no other one.
+struct Stop<'a> {
+    is_over: Arc<Mutex<bool>>,
+    interrupt: &'a InterruptHandle,
+}
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        let is_over = self.is_over.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*is_over {
+            self.interrupt.interrupt();
+        }
+    }
 }
 
 impl Searcher {
     pub(super) fn start(connection: Connection) -> Self {
         let interrupt = connection.get_interrupt_handle();
-        Self { reader: Readers::start(vec![connection]), interrupt, turn: tokio::sync::Mutex::default() }
+        Self { reader: Readers::start(vec![connection]), interrupt, turn: Arc::default() }
     }
 
     pub(super) async fn run<T, F>(&self, work: F) -> Result<T>
@@ -236,17 +264,15 @@ impl Searcher {
         F: FnOnce(&Connection) -> Result<T> + Send + 'static,
     {
         let late = |_| Error::Unavailable("a search took too long".to_owned());
-        let _turn = tokio::time::timeout(SEARCH_TIMEOUT, self.turn.lock()).await.map_err(late)?;
-        let mut done = std::pin::pin!(self.reader.run(work));
-        match tokio::time::timeout(SEARCH_TIMEOUT, &mut done).await {
-            Ok(done) => done,
-            Err(elapsed) => {
-                self.interrupt.interrupt();
-                // Its turn ends when it has noticed.
-                let _ = done.await;
-                Err(late(elapsed))
-            }
-        }
+        let turn = tokio::time::timeout(SEARCH_TIMEOUT, Arc::clone(&self.turn).lock_owned()).await.map_err(late)?;
+        let is_over = Arc::new(Mutex::new(false));
+        let _stop = Stop { is_over: Arc::clone(&is_over), interrupt: &self.interrupt };
+        let turn = Turn { is_over, _turn: turn };
+        let job = move |connection: &Connection| {
+            let _turn = turn;
+            work(connection)
+        };
+        tokio::time::timeout(SEARCH_TIMEOUT, self.reader.run(job)).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
     }
 }
 
@@ -262,6 +288,23 @@ mod tests {
 
     fn insert(connection: &Connection) -> Result<()> {
         Ok(connection.execute("INSERT INTO t VALUES (1)", []).map(drop)?)
+    }
+
+    /// Asks for what takes for ever, and goes away: the next one is served, and not stopped in the place of that.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_search_that_nobody_waits_for_ends_and_hits_no_other() {
+        const FOR_EVER: &str =
+            "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n";
+        let searcher = Searcher::start(Connection::open_in_memory().unwrap());
+        let endless =
+            |connection: &Connection| -> Result<i64> { Ok(connection.query_row(FOR_EVER, [], |row| row.get(0))?) };
+        let short =
+            |connection: &Connection| -> Result<i64> { Ok(connection.query_row("SELECT 7", [], |row| row.get(0))?) };
+        for _ in 0..20 {
+            let asked = searcher.run(endless);
+            assert!(tokio::time::timeout(Duration::from_millis(20), asked).await.is_err(), "it takes for ever");
+            assert_eq!(searcher.run(short).await.unwrap(), 7);
+        }
     }
 
     fn count(connection: &Connection) -> Result<i64> {

@@ -155,7 +155,7 @@ CREATE TABLE unappended (
     note      TEXT NOT NULL,                 -- for moderators
     payload   BLOB NOT NULL,                 -- empty when refused
     time_ms   INTEGER NOT NULL,
-    PRIMARY KEY (client_id, author, room)
+    PRIMARY KEY (room, author, client_id)
 ) WITHOUT ROWID, STRICT;
 
 CREATE INDEX unappended_time ON unappended (room, time_ms);
