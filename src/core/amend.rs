@@ -251,6 +251,10 @@ impl Core {
         }
         let page = self.store.read(room, actor.user, Seq(u64::MAX >> 1), 1).await;
         let page = page.map_err(|error| self.unavailable(&error))?.ok_or(RejectCode::NotMember)?;
+        // What is hidden from them as it reads now is hidden as it read before.
+        if seq < page.state.first_seq {
+            return Err(RejectCode::UnknownMessage.into());
+        }
         let entries = self.store.revisions(room, seq).await.map_err(|error| self.unavailable(&error))?;
         Ok(Reply::Page(super::history::page(room, page.state, entries, Seq(0))))
     }

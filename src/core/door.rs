@@ -5,16 +5,24 @@ use std::sync::Arc;
 
 use confab_protocol::codec::decode_entry;
 use confab_protocol::command::{Admit, Notice, Reply, Write};
-use confab_protocol::model::{EntryContent, MembershipChange, RoomId, RoomRole, SelfNote};
+use confab_protocol::model::{Body, EntryContent, MembershipChange, RoomId, RoomRole, SelfNote};
 use confab_protocol::reject::{Reject, RejectCode};
 
-use super::Core;
 use super::amend::short_text;
 use super::append::{Act, Amend, Change, OrderGuard};
 use super::auth::Actor;
 use super::hook::TextKind;
 use super::publish::{Admission, Admitted, Queueing, check_age, digest};
 use super::store::Membership;
+use super::{Core, access};
+
+/// Something to append by somebody who need not be in the room.
+struct Asked {
+    digest: [u8; 16],
+    altered: bool,
+    content: EntryContent,
+    act: Act,
+}
 
 impl Core {
     /// Asks to be let into a room that takes knocks.
@@ -26,7 +34,8 @@ impl Core {
         if let Some(reply) = self.admit_outside(actor, write, digest).await? {
             return Ok(Admitted::Done(reply));
         }
-        Ok(self.queue_act(actor, order, write, digest, EntryContent::Knock, Act::Knock).await)
+        let asked = Asked { digest, altered: false, content: EntryContent::Knock, act: Act::Knock };
+        Ok(self.queue_act(actor, order, write, asked).await)
     }
 
     /// Something for everybody in a room.
@@ -35,16 +44,22 @@ impl Core {
     /// Not an admin of the server, what the plugins refuse.
     pub async fn notice(&self, actor: &Actor, order: &Arc<OrderGuard>, notice: Notice) -> Result<Admitted, Reject> {
         let Notice { write, body } = notice;
+        // Before anything is looked at: nobody else is told which rooms there are.
+        if !access::may_notice(actor.role) {
+            return Err(RejectCode::Forbidden.into());
+        }
         let digest = digest("notice", &[body.as_str().as_bytes()]);
         if let Some(reply) = self.admit_outside(actor, write, digest).await? {
             return Ok(Admitted::Done(reply));
         }
         let text = short_text(self.decide_text(actor, TextKind::New, write.room, body.as_str()).await)?;
+        let altered = text.is_some();
         let body = match text {
-            Some(text) => confab_protocol::model::Body::parse(&text).map_err(|_| RejectCode::ByPlugin)?,
+            Some(text) => Body::parse(&text).map_err(|_| RejectCode::ByPlugin)?,
             None => body,
         };
-        Ok(self.queue_act(actor, order, write, digest, EntryContent::Notice(body), Act::Notice).await)
+        let content = EntryContent::Notice(body);
+        Ok(self.queue_act(actor, order, write, Asked { digest, altered, content, act: Act::Notice }).await)
     }
 
     /// As `admit`, of somebody who need not be in the room.
@@ -59,19 +74,12 @@ impl Core {
         Ok(None)
     }
 
-    async fn queue_act(
-        &self,
-        actor: &Actor,
-        order: &Arc<OrderGuard>,
-        write: Write,
-        digest: [u8; 16],
-        content: EntryContent,
-        act: Act,
-    ) -> Admitted {
+    async fn queue_act(&self, actor: &Actor, order: &Arc<OrderGuard>, write: Write, asked: Asked) -> Admitted {
+        let Asked { digest, altered, content, act } = asked;
         let change = Change::Amend(Box::new(Amend { server_role: actor.role, act }));
         // Their rights are looked at in the transaction alone.
         let membership = Membership { role: RoomRole::Guest, restriction: None, acl_version: 0 };
-        let queueing = Queueing { digest, altered: false, membership, content, change, then: Vec::new() };
+        let queueing = Queueing { digest, altered, membership, content, change, then: Vec::new() };
         self.queue(actor, order, write, queueing).await
     }
 
@@ -91,6 +99,10 @@ impl Core {
             Admission::Granted(membership) => membership,
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
         };
+        // Who may not let anybody in is not told who knocked.
+        if !access::has_right(access::rank(membership.role, actor.role), access::Right::Moderate) {
+            return Err(RejectCode::Forbidden.into());
+        }
         let found = self.store.find_entries(write.room, vec![seq]).await.map_err(|error| self.unavailable(&error))?;
         let knock = found.first().and_then(|entry| decode_entry(&entry.payload).ok());
         let Some(knock) = knock.filter(|entry| entry.content == EntryContent::Knock) else {

@@ -59,6 +59,8 @@ fn trace(entry: &Entry, user: UserId) -> Option<Trace> {
             let reason = Reason::parse("").ok()?;
             Some(Trace::Name(EntryContent::Sanction(Sanction { reason, ..sanction.clone() })))
         }
+        // A knock that is left would let in whoever is not there any more.
+        EntryContent::Knock | EntryContent::Notice(_) if entry.author == user => Some(Trace::Name(EntryContent::Void)),
         _ => (entry.author == user).then_some(Trace::Wordless),
     }
 }
@@ -99,7 +101,9 @@ pub async fn export(store: &dyn Store, user: &User, give: &mut impl FnMut(Value)
     for room in store.rooms_ever(*id).await? {
         let Some(seen) = store.room(room, *id).await? else { continue };
         give(json!({
-            "kind": "room", "id": room.to_string(), "name": seen.name, "roomKind": format!("{:?}", seen.kind),
+            "kind": "room", "id": room.to_string(),
+            // Who only knocked at a private room does not know its name.
+            "name": if seen.role.is_some() || seen.kind == RoomKind::Channel { seen.name.as_str() } else { "" }, "roomKind": format!("{:?}", seen.kind),
             "role": seen.role.map(|role| format!("{role:?}")), "readSeq": seen.read_seq.0,
         }))?;
         let mut records = Vec::new();

@@ -377,7 +377,7 @@ pub trait Store: Send + Sync {
     async fn import_users(&self, users: Vec<NewUser>) -> Result<usize>;
     /// The account and its password hash.
     async fn find_login(&self, username: Username) -> Result<Option<(User, Option<String>)>>;
-    /// Replaces the name that somebody shows.
+    /// Replaces the name that somebody shows who is logged in anywhere: of one whose account is locked it stays.
     async fn set_display_name(&self, user: UserId, name: DisplayName) -> Result<()>;
     /// Replaces a password hash.
     async fn set_password_hash(&self, user: UserId, hash: String) -> Result<()>;

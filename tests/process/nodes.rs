@@ -3,9 +3,10 @@
 
 use std::fs;
 
-use confab_client::Event;
+use confab_client::{Error, Event};
 use confab_protocol::codec::decode_entry;
-use confab_protocol::model::{EntryContent, RoomId, Seq};
+use confab_protocol::command::{Admit, Command, CreateRoom, Reply, RoomTarget, UpdateRoom, Write};
+use confab_protocol::model::{EntryContent, RoomId, RoomName, Seq, Topic};
 use tokio::time::{Instant, timeout_at};
 
 use crate::support::Transport;
@@ -76,11 +77,7 @@ async fn servers_on_one_database_hear_each_other() {
     assert_dense(&hear_until(&mut bob, room.id, says("the last of alice")).await);
     // Somebody is put out by way of the other server: that is the last that they hear.
     let restart = two.login(Transport::Quic, "alice").await;
-    restart
-        .client
-        .request(confab_protocol::command::Command::LeaveRoom(confab_protocol::command::RoomTarget::Id(room.id)))
-        .await
-        .unwrap();
+    restart.client.request(Command::LeaveRoom(RoomTarget::Id(room.id))).await.unwrap();
     let left = |content: &EntryContent| matches!(content, EntryContent::Membership { user, .. } if *user == restart.session.identity.user);
     hear_until(&mut alice, room.id, left).await;
     assert!(alice.client.say(room.id, "am I in?").await.is_err());
@@ -99,6 +96,26 @@ async fn an_erasure_beside_the_server_is_heard() {
     victim.client.join("plaza").await.unwrap();
     let said = victim.client.say(room.id, "what they said").await.unwrap();
     hear_until(&mut reader, room.id, says("what they said")).await;
+    // They ask to be let in somewhere, and are gone before anybody answers.
+    let asker = reader.client.clone();
+    let write = |room| Write { room, client_id: asker.new_client_id(), resend: false };
+    let (name, topic) = (RoomName::parse("den").unwrap(), Topic::parse("").unwrap());
+    let den = CreateRoom { client_id: reader.client.new_client_id(), resend: false, name, topic, private: true };
+    let Reply::Room(den) = reader.client.request(Command::CreateRoom(den)).await.unwrap() else { panic!() };
+    let knocks = UpdateRoom {
+        write: write(den.id),
+        name: None,
+        topic: None,
+        slow_mode_ms: None,
+        retention_ms: None,
+        visibility: None,
+        knocks: Some(true),
+    };
+    reader.client.request(Command::UpdateRoom(knocks)).await.unwrap();
+    let knock = victim.client.request(Command::Knock(write(den.id))).await.unwrap();
+    let Reply::Appended(knock) = knock else { panic!("{knock:?}") };
+    let archive = run(&mut place.command(&["user", "export", "victim"]), "").assert_good();
+    assert!(archive.contains("\"knock\"") && !archive.contains("\"den\""), "{archive}");
     drop(victim);
     run(&mut place.command(&["user", "erase", "victim", "--yes"]), "").assert_good();
     let is_gone =
@@ -106,4 +123,7 @@ async fn an_erasure_beside_the_server_is_heard() {
     assert_dense(&hear_until(&mut reader, room.id, is_gone).await);
     let page = reader.client.history(room.id, Seq(0), 0).await.unwrap();
     assert!(page.entries.iter().all(|entry| message(&entry.payload).is_none()));
+    let admit = Admit { write: write(den.id), seq: knock.seq };
+    let refused = reader.client.request(Command::Admit(admit)).await;
+    assert!(matches!(&refused, Err(Error::Rejected(reject)) if reject.code == 3008), "nobody is let in: {refused:?}");
 }

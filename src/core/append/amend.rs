@@ -172,6 +172,10 @@ impl Act {
             Self::SetRole(user, role) => {
                 if *role == RoomRole::Owner {
                     set_role(facts, (item.room, item.author), RoomRole::Admin);
+                    // Nobody could lift it any more.
+                    if let Some(member) = facts.members.get_mut(&(item.room, *user)) {
+                        member.restriction = None;
+                    }
                 }
                 let is_there = set_role(facts, (item.room, *user), *role);
                 if is_there && !access::has_right(role.number(), Right::Moderate) {
@@ -187,7 +191,7 @@ impl Act {
                 facts.effects.push(Effect::Pin(key(*knock), true));
                 facts.come_in((item.room, *user), seq);
             }
-            Self::Notice => {}
+            Self::Notice => facts.note_outside((item.room, item.author), seq),
         }
         None
     }
@@ -244,8 +248,10 @@ fn check_knock(facts: &Facts, item: &Item, now: Millis) -> Option<Decision> {
 fn check_admit(facts: &Facts, item: &Item, who: (Seq, UserId), rank: u8, now: Millis) -> Option<Decision> {
     let refuse = |code| Some(Decision::Refuse(code));
     let (seq, user) = who;
-    let knock = facts.targets.get(&(item.room, seq)).filter(|it| it.is_knock_of(user));
     let member = facts.members.get(&(item.room, user));
+    // Who came in and went since has not asked to come back. A stranger's row is of their first knock.
+    let is_over = member.and_then(|it| it.leave_seq).is_some_and(|left| left > seq);
+    let knock = facts.targets.get(&(item.room, seq)).filter(|it| it.is_knock_of(user) && !is_over);
     match knock {
         _ if !access::has_right(rank, Right::Moderate) => refuse(RejectCode::Forbidden),
         None => refuse(RejectCode::UnknownMessage),
@@ -279,9 +285,9 @@ fn check_settings(
 impl Amend {
     fn check_notice(&self, facts: &Facts, item: &Item) -> Option<Decision> {
         let is_of_many = |it: &RoomState| matches!(it.kind, RoomKind::Channel | RoomKind::Private);
-        let is_allowed = matches!(self.server_role, ServerRole::Owner | ServerRole::Admin)
-            && facts.rooms.get(&item.room).is_some_and(is_of_many);
-        (!is_allowed).then_some(Decision::Refuse(RejectCode::Forbidden))
+        let is_one = facts.rooms.get(&item.room).is_some_and(is_of_many);
+        let is_allowed = access::may_notice(self.server_role);
+        (!(is_allowed && is_one)).then_some(Decision::Refuse(RejectCode::Forbidden))
     }
 
     /// Why it is not done, if it is not; always on fresh rows.

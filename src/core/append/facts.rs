@@ -348,6 +348,18 @@ impl Facts {
 
     /// Somebody outside asked to be let in, and is remembered for when they may ask again.
     pub(super) fn note_knock(&mut self, key: MemberKey, seq: Seq, time: Millis) {
+        self.note_outside(key, seq);
+        if let Some(member) = self.members.get_mut(&key) {
+            member.last_post = time;
+        }
+        self.changed_members.insert(key);
+    }
+
+    /// Somebody wrote to the room who was never in it: a row of theirs tells an export and an erasure where to look.
+    pub(super) fn note_outside(&mut self, key: MemberKey, seq: Seq) {
+        if self.members.contains_key(&key) {
+            return;
+        }
         let read = (seq, self.rooms.get(&key.0).map_or(0, |room| room.messages));
         let outside = MemberState {
             role: RoomRole::Member,
@@ -355,10 +367,10 @@ impl Facts {
             join_seq: seq,
             leave_seq: Some(seq),
             restriction: None,
-            last_post: time,
+            last_post: Millis(0),
             read,
         };
-        self.members.entry(key).or_insert(outside).last_post = time;
+        self.members.insert(key, outside);
         self.changed_members.insert(key);
     }
 

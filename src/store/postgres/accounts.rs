@@ -96,7 +96,9 @@ pub(super) async fn set_password_hash(client: &Client, user: UserId, hash: Strin
 }
 
 pub(super) async fn set_display_name(client: &Client, user: UserId, name: DisplayName) -> Result<()> {
-    let statement = client.prepare_cached("UPDATE users SET display_name = $1 WHERE id = $2").await?;
+    const SET: &str = "UPDATE users SET display_name = $1
+         WHERE id = $2 AND EXISTS (SELECT 1 FROM devices d WHERE d.user_id = $2 AND d.active)";
+    let statement = client.prepare_cached(SET).await?;
     client.execute(&statement, &[&name.as_str(), &user.sql()]).await?;
     Ok(())
 }

@@ -74,19 +74,21 @@ pub(super) async fn index(client: &mut Client, vault: &Vault, step: Step) -> Res
     Ok(true)
 }
 
-/// Once through the index, the newest of it, and only these are read from the logs.
+/// Once through the index, the newest of it, and only these are read from the logs. What is hidden from the reader must show
+/// neither in what is found nor in where the look ends; in rooms that hide nothing that costs one comparison.
 macro_rules! search {
     ($rooms:literal) => {
         concat!(
             "WITH hits AS MATERIALIZED (
                  SELECT room, seq, place FROM search
-                 WHERE words @@ $2::text::tsquery AND (place, room, seq) < ($3, $4, $5) AND ",
+                 WHERE words @@ $2::text::tsquery AND (place, room, seq) < ($3, $4, $5)
+                     AND (room <> ALL (ARRAY(SELECT m.room FROM members m JOIN rooms r ON r.id = m.room AND r.since_join
+                             WHERE m.user_id = $1 AND m.leave_seq IS NULL))
+                         OR seq >= (SELECT m.join_seq FROM members m WHERE m.room = search.room AND m.user_id = $1)) AND ",
             $rooms,
             "    ORDER BY place DESC, room DESC, seq DESC LIMIT $6)
              SELECT h.room, h.seq, h.place, e.seq, e.time_ms, e.rev, e.payload FROM hits h
              LEFT JOIN entries e ON e.room = h.room AND e.seq = h.seq AND e.kind = 1
-                 AND e.seq >= coalesce((SELECT CASE WHEN r.since_join THEN m.join_seq END FROM members m, rooms r
-                     WHERE m.room = h.room AND m.user_id = $1 AND r.id = h.room), 0)
              ORDER BY h.place DESC, h.room DESC, h.seq DESC"
         )
     };

@@ -64,7 +64,10 @@ pub(super) fn set_password_hash(connection: &Connection, user: UserId, hash: Str
 }
 
 pub(super) fn set_display_name(connection: &Connection, user: UserId, name: DisplayName) -> Result<()> {
-    let mut statement = connection.prepare_cached("UPDATE users SET display_name = ? WHERE id = ?")?;
+    let mut statement = connection.prepare_cached(
+        "UPDATE users SET display_name = ?1
+         WHERE id = ?2 AND EXISTS (SELECT 1 FROM devices d WHERE d.user = ?2 AND d.active)",
+    )?;
     statement.execute(params![name.as_str(), Sql(user)])?;
     Ok(())
 }

@@ -253,9 +253,11 @@ pub(super) fn search(connection: &Connection, vault: &Vault, reader: UserId, wan
     let mut looks = 0;
     while let Some(row) = rows.next()? {
         let (id, room, seq): (i64, RoomId, Seq) = (row.get(0)?, get(row, 1)?, get(row, 2)?);
-        if rooms.get(&room).is_some_and(|first| seq >= *first) {
-            matches.messages.extend(message(connection, vault, room, seq)?.map(|message| (room, message)));
+        // What is hidden from them shows neither in what is found nor in where the look ends.
+        if rooms.get(&room).is_none_or(|first| seq < *first) {
+            continue;
         }
+        matches.messages.extend(message(connection, vault, room, seq)?.map(|message| (room, message)));
         looks += 1;
         if looks == LOOKS_MAX || matches.messages.len() == wanted.limit {
             matches.stopped = Some(FoundAt { time: time_of(id), room, seq });
