@@ -420,6 +420,7 @@ mod tests {
             leave_seq: None,
             restriction,
             last_post,
+            knocked: Millis(0),
             read,
         }
     }

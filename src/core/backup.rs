@@ -115,7 +115,7 @@ tables! {
     }
     members(2) {
         room: Id, user_id: Id, role: Small, join_seq: Long, leave_seq: Long | null, restriction: Small, until_ms: Long,
-        last_post_ms: Long, read_seq: Long, read_number: Long,
+        last_post_ms: Long, knocked_ms: Long, read_seq: Long, read_number: Long,
     }
     entries(2) {
         room: Id, seq: Long, time_ms: Long, rev: Int, kind: Small, author: Id, client_id: Id, digest: Bytes,

@@ -25,13 +25,15 @@ pub struct CatchUp {
     cursor: Cursor,
     /// The head when it began: not live before this was read from the store.
     head: Seq,
+    /// Where the reader had come in when this was first looked at.
+    joined: Option<Seq>,
 }
 
 impl CatchUp {
     /// For a live reader who fell behind: they know the log up to the cursor.
     #[must_use]
     pub const fn behind(reader: UserId, cursor: Cursor) -> Self {
-        Self { reader, cursor, head: Seq(0) }
+        Self { reader, cursor, head: Seq(0), joined: None }
     }
 
     /// Which room.
@@ -130,6 +132,7 @@ impl Core {
                 reader: actor.user,
                 cursor: Cursor { room: cursor.room, incarnation: resumed.incarnation, seq },
                 head: resumed.head,
+                joined: None,
             }));
             outcomes.push(resumed);
         }
@@ -168,7 +171,7 @@ impl Core {
     /// # Errors
     /// Only those of the store.
     pub async fn catch_up(&self, session: SessionId, catching_up: &mut CatchUp) -> Result<Option<Bytes>, Reject> {
-        let CatchUp { reader, cursor, head } = catching_up;
+        let CatchUp { reader, cursor, head, joined } = catching_up;
         if !self.delivery.is_attached(session, cursor.room)
             || cursor.seq >= *head && self.delivery.go_live(session, *cursor) == Liveness::Live
         {
@@ -182,7 +185,14 @@ impl Core {
             self.delivery.detach(session, cursor.room);
             return Ok(None);
         };
+        let now = page.reader.map(|place| place.joined);
+        let before = std::mem::replace(joined, now);
         if cursor.seq.next() < page.state.first_seq {
+            if before.is_some() && before != now {
+                // They left and came back meanwhile, to a room that hides what was before, and follow anew if they want to.
+                self.delivery.detach(session, cursor.room);
+                return Ok(None);
+            }
             // Retired meanwhile: they are told so when they come back with their cursor.
             return Err(RejectCode::IncarnationChanged.into());
         }

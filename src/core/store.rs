@@ -290,6 +290,8 @@ pub struct Place {
     pub role: RoomRole,
     /// Where they left, if they did.
     pub left: Option<Seq>,
+    /// Where they last came in.
+    pub joined: Seq,
 }
 
 /// Consecutive entries of a log, and whether the reader may see them: all of one snapshot.

@@ -196,9 +196,9 @@ async fn pages_and_the_place_of_their_reader_are_of_one_moment(scene: Scene) {
     let place = async |reader: UserId| scene.store.read(room, reader, Seq(0), 200).await.unwrap().unwrap().reader;
     assert_eq!(place(bob).await, None);
     scene.join(room, bob).await;
-    assert_eq!(place(bob).await, Some(Place { role: RoomRole::Member, left: None }));
+    assert_eq!(place(bob).await, Some(Place { role: RoomRole::Member, left: None, joined: Seq(2) }));
     scene.leave(room, bob).await;
-    assert_eq!(place(bob).await, Some(Place { role: RoomRole::Member, left: Some(Seq(3)) }));
+    assert_eq!(place(bob).await, Some(Place { role: RoomRole::Member, left: Some(Seq(3)), joined: Seq(2) }));
     for _ in 0..10 {
         scene.append_one(scene.item(room, alice, Change::Message(Said::default()))).await;
     }

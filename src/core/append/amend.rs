@@ -241,7 +241,7 @@ fn check_knock(facts: &Facts, item: &Item, now: Millis) -> Option<Decision> {
     if member.is_some_and(|it| it.is_banned(now)) {
         return Some(Decision::Refuse(RejectCode::Forbidden));
     }
-    let wait = KNOCK_EVERY_MS.saturating_sub(member.map_or(KNOCK_EVERY_MS, |it| now.since(it.last_post)));
+    let wait = KNOCK_EVERY_MS.saturating_sub(member.map_or(KNOCK_EVERY_MS, |it| now.since(it.knocked)));
     (wait > 0).then_some(Decision::TooSoon { retry_after_ms: wait })
 }
 

@@ -40,6 +40,8 @@ pub struct MemberState {
     pub restriction: Option<Restriction>,
     /// Of their last message, kept while the room is slow.
     pub last_post: Millis,
+    /// When they last asked to be let in.
+    pub knocked: Millis,
     /// Read marker, and the number of the last message up to it.
     pub read: (Seq, u64),
 }
@@ -294,10 +296,17 @@ impl Facts {
                 let role = if others.is_empty() { RoomRole::Owner } else { RoomRole::Member };
                 room.members = 1 + others.len() as u32;
                 for user in std::iter::once(&item.author).chain(others) {
-                    let (restriction, last_post, read) = (None, Millis(0), (seq, 0));
-                    let server_role = None;
-                    let member =
-                        MemberState { role, server_role, join_seq: seq, leave_seq: None, restriction, last_post, read };
+                    let (restriction, never, read) = (None, Millis(0), (seq, 0));
+                    let member = MemberState {
+                        role,
+                        server_role: None,
+                        join_seq: seq,
+                        leave_seq: None,
+                        restriction,
+                        last_post: never,
+                        knocked: never,
+                        read,
+                    };
                     self.members.insert((item.room, *user), member);
                     self.changed_members.insert((item.room, *user));
                 }
@@ -337,10 +346,12 @@ impl Facts {
         let kept = before.map(|member| member.role);
         let role = kept.filter(|role| matches!(role, RoomRole::Owner | RoomRole::Guest)).unwrap_or(RoomRole::Member);
         let server_role = before.and_then(|member| member.server_role);
-        let (restriction, last_post) = before.map_or((None, Millis(0)), |it| (it.restriction, it.last_post));
+        let restriction = before.and_then(|it| it.restriction);
+        let (last_post, knocked) = before.map_or((Millis(0), Millis(0)), |it| (it.last_post, it.knocked));
         // What was said before they came is not unread.
         let read = (seq, room.messages);
-        let member = MemberState { role, server_role, join_seq: seq, leave_seq: None, restriction, last_post, read };
+        let (join_seq, leave_seq) = (seq, None);
+        let member = MemberState { role, server_role, join_seq, leave_seq, restriction, last_post, knocked, read };
         self.members.insert(key, member);
         self.changed_members.insert(key);
         room.members += 1;
@@ -350,7 +361,7 @@ impl Facts {
     pub(super) fn note_knock(&mut self, key: MemberKey, seq: Seq, time: Millis) {
         self.note_outside(key, seq);
         if let Some(member) = self.members.get_mut(&key) {
-            member.last_post = time;
+            member.knocked = time;
         }
         self.changed_members.insert(key);
     }
@@ -368,6 +379,7 @@ impl Facts {
             leave_seq: Some(seq),
             restriction: None,
             last_post: Millis(0),
+            knocked: Millis(0),
             read,
         };
         self.members.insert(key, outside);

@@ -32,7 +32,7 @@ const UNAPPENDED: &str = "SELECT e.room, e.author, e.client_id, e.digest, e.case
      JOIN unappended e ON e.client_id = k.client_id AND e.author = k.author AND e.room = k.room";
 // In one order for everybody, and held: a read marker moves without its room's lock.
 const MEMBERS: &str = "SELECT m.room, m.user_id, m.role, m.join_seq, m.leave_seq, m.restriction, m.until_ms,
-         m.last_post_ms, m.read_seq, m.read_number, u.role
+         m.last_post_ms, m.read_seq, m.read_number, u.role, m.knocked_ms
      FROM unnest($1::uuid[], $2::uuid[]) AS k (room, user_id)
      JOIN members m ON m.room = k.room AND m.user_id = k.user_id JOIN users u ON u.id = m.user_id
      ORDER BY m.room, m.user_id FOR NO KEY UPDATE OF m";
@@ -46,12 +46,13 @@ const INSERT_ENTRIES: &str =
          $7::bytea[], $8::boolean[], $9::bytea[], $10::bigint[], $11::bigint[])";
 // A read marker may move on without the room's lock: only who comes in begins with another.
 const WRITE_MEMBERS: &str = "INSERT INTO members AS m (room, user_id, role, join_seq, leave_seq, restriction, until_ms,
-         last_post_ms, read_seq, read_number)
+         last_post_ms, read_seq, read_number, knocked_ms)
      SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::bigint[], $5::bigint[], $6::smallint[],
-         $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])
+         $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[])
      ON CONFLICT (room, user_id) DO UPDATE
      SET role = excluded.role, join_seq = excluded.join_seq, leave_seq = excluded.leave_seq,
          restriction = excluded.restriction, until_ms = excluded.until_ms, last_post_ms = excluded.last_post_ms,
+         knocked_ms = excluded.knocked_ms,
          read_seq = CASE WHEN m.join_seq = excluded.join_seq THEN m.read_seq ELSE excluded.read_seq END,
          read_number = CASE WHEN m.join_seq = excluded.join_seq THEN m.read_number ELSE excluded.read_number END";
 const WRITE_ROOMS: &str = "UPDATE rooms r SET head = u.head, last_ms = u.last_ms, acl_version = u.acl_version,
@@ -268,6 +269,7 @@ fn add_members(facts: &mut Facts, rows: Vec<Row>) -> Result<()> {
             leave_seq: get_optional(&row, 4)?,
             restriction: Restriction::from_numbers(restriction, until.cast_unsigned()),
             last_post: get(&row, 7)?,
+            knocked: get(&row, 11)?,
             read: (get(&row, 8)?, number.cast_unsigned()),
         };
         facts.members.insert((get(&row, 0)?, get(&row, 1)?), member);
@@ -364,8 +366,9 @@ async fn write_members(
     let posts: Vec<i64> = each().map(|(_, member)| member.last_post.sql()).collect();
     let reads: Vec<i64> = each().map(|(_, member)| member.read.0.sql()).collect();
     let numbers: Vec<i64> = each().map(|(_, member)| member.read.1.cast_signed()).collect();
-    let values: [&(dyn ToSql + Sync); 10] =
-        [&rooms, &users, &roles, &joins, &leaves, &kinds, &untils, &posts, &reads, &numbers];
+    let knocks: Vec<i64> = each().map(|(_, member)| member.knocked.sql()).collect();
+    let values: [&(dyn ToSql + Sync); 11] =
+        [&rooms, &users, &roles, &joins, &leaves, &kinds, &untils, &posts, &reads, &numbers, &knocks];
     client.execute(statement, &values).await?;
     Ok(())
 }

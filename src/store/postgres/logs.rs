@@ -98,11 +98,12 @@ pub(super) async fn record(client: &mut Client, vault: &Vault, new: Unappended) 
     Ok(known)
 }
 
-/// Columns that each row of a page begins with: the log, the reader's place in it, and whether there is an entry.
+/// What each row of a page has: the log, the reader's place in it, and whether there is an entry.
 fn page_head(row: &Row) -> Result<(LogState, Option<Place>)> {
     let state = LogState { incarnation: get(row, 0)?, first_seq: get(row, 1)?, head: get(row, 2)? };
     let left = get_optional(row, 4)?;
-    Ok((state, get_optional(row, 3)?.map(|role| Place { role, left })))
+    let joined: Option<Seq> = get_optional(row, 13)?;
+    Ok((state, get_optional(row, 3)?.zip(joined).map(|(role, joined)| Place { role, left, joined })))
 }
 
 /// `seq, time_ms, rev, payload` from a column on; nothing where the seq is null.
@@ -124,7 +125,7 @@ fn page_entry(vault: &Vault, row: &Row, room: RoomId) -> Result<Option<Envelope>
 /// are.
 const AFTER: &str =
     "SELECT r.incarnation, greatest(r.first_seq, CASE WHEN r.since_join THEN m.join_seq END), r.head, m.role, m.leave_seq,
-         e.seq, e.time_ms, e.rev, e.payload, e.t_seq, e.t_time_ms, e.t_rev, e.t_payload
+         e.seq, e.time_ms, e.rev, e.payload, e.t_seq, e.t_time_ms, e.t_rev, e.t_payload, m.join_seq
      FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user_id = $2
      LEFT JOIN LATERAL (
          SELECT o.seq, o.time_ms, o.rev, o.payload, t.seq AS t_seq, t.time_ms AS t_time_ms, t.rev AS t_rev,
@@ -140,7 +141,7 @@ macro_rules! messages {
     ($side:literal, $filter:literal, $order:literal) => {
         concat!(
             "SELECT r.incarnation, greatest(r.first_seq, CASE WHEN r.since_join THEN m.join_seq END), r.head, m.role, m.leave_seq, e.seq, e.time_ms, e.rev, e.payload,
-                 NULL::bigint, NULL::bigint, NULL::integer, NULL::bytea
+                 NULL::bigint, NULL::bigint, NULL::integer, NULL::bytea, m.join_seq
              FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user_id = $2
              LEFT JOIN LATERAL (
                  SELECT seq, time_ms, rev, payload, sum(octet_length(payload)) OVER (ORDER BY seq ",

@@ -99,7 +99,8 @@ fn read_facts(connection: &Connection, vault: &Vault, facts: &mut Facts, needs: 
 
 fn read_member(connection: &Connection, facts: &mut Facts, key: MemberKey) -> Result<()> {
     let mut statement = connection.prepare_cached(
-        "SELECT m.role, join_seq, leave_seq, restriction, until_ms, last_post_ms, read_seq, read_number, u.role
+        "SELECT m.role, join_seq, leave_seq, restriction, until_ms, last_post_ms, read_seq, read_number, u.role,
+             knocked_ms
          FROM members m JOIN users u ON u.id = m.user WHERE room = ? AND user = ?",
     )?;
     let member = |row: &Row<'_>| {
@@ -112,6 +113,7 @@ fn read_member(connection: &Connection, facts: &mut Facts, key: MemberKey) -> Re
             leave_seq: left.map(|sql| sql.0),
             restriction: Restriction::from_numbers(row.get(3)?, until.0.0),
             last_post: get(row, 5)?,
+            knocked: get(row, 9)?,
             read: (get(row, 6)?, number.cast_unsigned()),
         })
     };
@@ -124,11 +126,12 @@ fn write_member(connection: &Connection, facts: &Facts, key: MemberKey) -> Resul
     let Some(member) = facts.members.get(&key) else { return Ok(()) };
     let mut statement = connection.prepare_cached(
         "INSERT INTO members (room, user, role, join_seq, leave_seq, restriction, until_ms, last_post_ms, read_seq,
-             read_number)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+             read_number, knocked_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (room, user) DO UPDATE SET role = excluded.role, join_seq = excluded.join_seq,
              leave_seq = excluded.leave_seq, restriction = excluded.restriction, until_ms = excluded.until_ms,
-             last_post_ms = excluded.last_post_ms, read_seq = excluded.read_seq, read_number = excluded.read_number",
+             last_post_ms = excluded.last_post_ms, read_seq = excluded.read_seq, read_number = excluded.read_number,
+             knocked_ms = excluded.knocked_ms",
     )?;
     let (restriction, until) = Restriction::to_numbers(member.restriction);
     statement.execute(params![
@@ -142,6 +145,7 @@ fn write_member(connection: &Connection, facts: &Facts, key: MemberKey) -> Resul
         Sql(member.last_post),
         Sql(member.read.0),
         member.read.1.cast_signed(),
+        Sql(member.knocked),
     ])?;
     Ok(())
 }

@@ -82,13 +82,17 @@ pub(super) fn record(connection: &Connection, vault: &Vault, unappended: Unappen
 /// The log as this reader may see it, and their place in it.
 fn log_state(connection: &Connection, room: RoomId, reader: UserId) -> Result<Option<(LogState, Option<Place>)>> {
     let mut statement = connection.prepare_cached(
-        "SELECT incarnation, max(first_seq, iif(since_join, coalesce(join_seq, 0), 0)), head, role, leave_seq
+        "SELECT incarnation, max(first_seq, iif(since_join, coalesce(join_seq, 0), 0)), head, role, leave_seq, join_seq
          FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user = ?2 WHERE r.id = ?1",
     )?;
     let state = |row: &Row<'_>| {
         let incarnation: Incarnation = get(row, 0)?;
         let (role, left): (Option<Sql<RoomRole>>, Option<Sql<Seq>>) = (row.get(3)?, row.get(4)?);
-        let place = role.map(|role| Place { role: role.0, left: left.map(|sql| sql.0) });
+        let joined: Option<Sql<Seq>> = row.get(5)?;
+        let place = role.zip(joined).map(|(role, joined)| {
+            let left = left.map(|sql| sql.0);
+            Place { role: role.0, left, joined: joined.0 }
+        });
         Ok((LogState { incarnation, first_seq: get(row, 1)?, head: get(row, 2)? }, place))
     };
     Ok(statement.query_row(params![Sql(room), Sql(reader)], state).optional()?)

@@ -59,6 +59,17 @@ async fn somebody_knocks_and_is_let_in() {
         let _ = stage.ask("alice", admit(den, 3)).await;
         let _ = stage.ask("alice", admit(den, 3)).await;
         let _ = stage.ask("bob", Command::Knock(write(den))).await;
+        // The room is slow for those who posted, and not for who knocked.
+        let slow = UpdateRoom {
+            write: write(den),
+            name: None,
+            topic: None,
+            slow_mode_ms: Some(3_600_000),
+            retention_ms: None,
+            visibility: None,
+            knocks: None,
+        };
+        let _ = stage.ask("alice", Command::UpdateRoom(slow)).await;
         let _ = stage.ask("bob", publish(den, client_id(), "here I am")).await;
         let _ = stage.ask("bob", Command::LeaveRoom(RoomTarget::Id(den))).await;
         let _ = stage.ask("alice", admit(den, 3)).await;
@@ -68,7 +79,7 @@ async fn somebody_knocks_and_is_let_in() {
         let Ok(Reply::Invited { token, .. }) = invited else { panic!() };
         let _ = stage.ask("carol", Command::JoinRoom(RoomTarget::Invite(token))).await;
         let _ = stage.ask("carol", Command::LeaveRoom(RoomTarget::Id(den))).await;
-        let _ = stage.ask("alice", admit(den, 7)).await;
+        let _ = stage.ask("alice", admit(den, 8)).await;
         let _ = stage.ask("alice", update(den, None, Some(false))).await;
         let _ = stage.ask("alice", sync(den, 0)).await;
         let _ = stage.ask("bob", Command::Knock(write(den))).await;
@@ -116,37 +127,40 @@ async fn somebody_knocks_and_is_let_in() {
             alice < reject 3008 there is no such message (any more)
             bob > knock room-4 client-11
             bob < ok
-            bob > publish room-4 client-12 "here I am"
-            bob < appended 5
+            alice > update_room room-4 client-12 name None topic None slow Some(3600000)
+            alice < appended 5
+            bob > publish room-4 client-13 "here I am"
+            bob < appended 6
             bob > leave_room room-4
             bob < ok
-            alice > admit room-4 client-13 3
+            alice > admit room-4 client-14 3
             alice < reject 3008 there is no such message (any more)
-            carol > knock room-4 client-14
-            carol < appended 7
+            carol > knock room-4 client-15
+            carol < appended 8
             alice > invite room-4 uses 1 for 60000
             alice < invited
             carol > join_room by invitation
-            carol < room-4 Private "den" about "talk" history-1 1..8 role Some(Member) members 2
+            carol < room-4 Private "den" about "talk" history-1 1..9 role Some(Member) members 2 slow 3600000
             carol > leave_room room-4
             carol < ok
-            alice > admit room-4 client-15 7
+            alice > admit room-4 client-16 8
             alice < reject 3008 there is no such message (any more)
-            alice > update_room room-4 client-16 name None topic None slow None knocks false
-            alice < appended 10
+            alice > update_room room-4 client-17 name None topic None slow None knocks false
+            alice < appended 11
             alice > sync room-4 none after 0 limit 0
-            alice < page room-4 history-1 head 10 next 0
+            alice < page room-4 history-1 head 11 next 0
                 1 user-1: created "den" about "talk"
                 2 user-1: is now "den" about "talk" slow 0 knocks
                 3 user-2: knocks
                 4 user-1: user-2 Joined as Member "bob Doe"
-                5 user-2: message "here I am" as client-12
-                6 user-2: user-2 Left as Member "bob Doe"
-                7 user-3: knocks
-                8 user-3: user-3 Joined as Member "carol Doe"
-                9 user-3: user-3 Left as Member "carol Doe"
-                10 user-1: is now "den" about "talk" slow 0
-            bob > knock room-4 client-17
+                5 user-1: is now "den" about "talk" slow 3600000 knocks
+                6 user-2: message "here I am" as client-13
+                7 user-2: user-2 Left as Member "bob Doe"
+                8 user-3: knocks
+                9 user-3: user-3 Joined as Member "carol Doe"
+                10 user-3: user-3 Left as Member "carol Doe"
+                11 user-1: is now "den" about "talk" slow 3600000
+            bob > knock room-4 client-18
             bob < reject 3001 no such room
         "#]],
     )

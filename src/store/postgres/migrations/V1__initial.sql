@@ -72,6 +72,7 @@ CREATE TABLE members (
     restriction  smallint NOT NULL DEFAULT 0, -- 0 none, 1 muted, 2 banned ...
     until_ms     bigint NOT NULL DEFAULT 0,  -- ... until then; 0: until it is lifted
     last_post_ms bigint NOT NULL DEFAULT 0,  -- kept while the room is slow
+    knocked_ms   bigint NOT NULL DEFAULT 0,  -- when they last asked to be let in
     read_seq     bigint NOT NULL DEFAULT 0,  -- read marker ...
     read_number  bigint NOT NULL DEFAULT 0,  -- ... and the number of the last message up to it
     PRIMARY KEY (room, user_id)

@@ -71,6 +71,7 @@ CREATE TABLE members (
     restriction  INTEGER NOT NULL DEFAULT 0, -- 0 none, 1 muted, 2 banned ...
     until_ms     INTEGER NOT NULL DEFAULT 0, -- ... until then; 0: until it is lifted
     last_post_ms INTEGER NOT NULL DEFAULT 0, -- kept while the room is slow
+    knocked_ms   INTEGER NOT NULL DEFAULT 0, -- when they last asked to be let in
     read_seq     INTEGER NOT NULL DEFAULT 0, -- read marker ...
     read_number  INTEGER NOT NULL DEFAULT 0, -- ... and the number of the last message up to it
     PRIMARY KEY (room, user)
