@@ -38,6 +38,10 @@ impl Delivery for HubDelivery {
         self.0.feed_to(room, incarnation, head)
     }
 
+    fn has_left(&self, session: SessionId, room: RoomId) -> bool {
+        self.0.has_left(session, room)
+    }
+
     fn detach(&self, session: SessionId, room: RoomId) {
         self.0.detach(session, room);
     }

@@ -200,6 +200,15 @@ impl Hub {
         }
     }
 
+    /// Whether a connection was put out of a room while it was not live in it.
+    #[must_use]
+    pub fn has_left(&self, session: SessionId, room: RoomId) -> bool {
+        let Some(outbox) = self.outbox(session) else { return false };
+        let shard = self.shard(room);
+        let subscribers = shard.get(&room).map_or(&[][..], |state| &state.subscribers);
+        subscribers.iter().any(|subscriber| subscriber.has_left && Arc::ptr_eq(&subscriber.outbox, &outbox))
+    }
+
     /// Whether a connection follows a room, live or not.
     #[must_use]
     pub fn is_attached(&self, session: SessionId, room: RoomId) -> bool {

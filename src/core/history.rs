@@ -200,7 +200,7 @@ impl Core {
         let allowed = page.entries.partition_point(|entry| entry.seq <= until);
         let (entries, _) = page.entries.split_at(page_len(&page.entries).min(allowed));
         let Some(last) = entries.last() else {
-            if cursor.seq == page.state.head {
+            if cursor.seq == page.state.head && self.delivery.has_left(session, cursor.room) {
                 // They left and came back meanwhile, and follow anew if they want to.
                 self.delivery.detach(session, cursor.room);
                 return Ok(None);

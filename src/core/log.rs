@@ -57,6 +57,8 @@ pub trait Delivery: Send + Sync {
     fn seen(&self) -> Vec<(RoomId, Seq)>;
     /// The log goes on to here, and nobody will deliver it: live readers who know less are fed from the store. How many.
     fn feed_to(&self, room: RoomId, incarnation: Incarnation, head: Seq) -> usize;
+    /// Whether the connection was put out of the room while it was not live in it.
+    fn has_left(&self, session: SessionId, room: RoomId) -> bool;
     /// Ends a subscription.
     fn detach(&self, session: SessionId, room: RoomId);
     /// The room that a connection attached to is one that it may read. `true`: that was not so before.
