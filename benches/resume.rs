@@ -98,7 +98,8 @@ async fn come_back(reader: &mut WebSocket, cursors: &[Cursor]) -> usize {
         let frame = reader.recv().await;
         bytes += frame.len();
         match decode(&frame) {
-            ServerFrame::Reply { result: Ok(Reply::Resumed(_)), .. } => {}
+            // Who is here is told beside it, and is not waited for.
+            ServerFrame::Reply { result: Ok(Reply::Resumed(_)), .. } | ServerFrame::Push(Push::Ephemeral(_)) => {}
             ServerFrame::Push(Push::Entries(push)) => {
                 let seq = known.get_mut(&push.room).expect("a room that was asked for");
                 for entry in push.entries {
