@@ -253,7 +253,9 @@ impl Vault {
         match (self.current_key(), self.words) {
             (None, _) => 0,
             (Some(_), Words::Off) => 1,
-            (Some(key), Words::Hashed) => i32::from_be_bytes(key.derive("index mode", RoomId::NONE)).max(2),
+            (Some(key), Words::Hashed) => {
+                (i32::from_be_bytes(key.derive("index mode", RoomId::NONE)) & i32::MAX).max(2)
+            }
         }
     }
 
@@ -577,6 +579,14 @@ mod tests {
         assert_eq!((tool.admit(&[]).unwrap(), tool.current()), (None, None), "none has begun to seal");
         assert_eq!((tool.admit(&known).unwrap(), tool.current()), (None, Some(2)));
         assert!(both.index_mode() != one.index_mode() && one.index_mode() > 1 && Vault::default().index_mode() == 0);
+    }
+
+    /// Two keys never share an index, whatever the sign of what is derived of them.
+    #[test]
+    fn each_key_has_an_index_of_its_own() {
+        let mode = |n: u8| vault(&format!("1 {}\n", format!("{n:02x}").repeat(32))).index_mode();
+        let modes: std::collections::HashSet<i32> = (0..=255).map(mode).collect();
+        assert!(modes.len() == 256 && modes.iter().all(|mode| *mode > 1), "{} of 256", modes.len());
     }
 
     /// Computed with another implementation (Python's `cryptography`), so that another server can open it.
