@@ -2,6 +2,8 @@
 //! (RFC 5869) makes of a key that stands in a file beside the database and not in it. What it hides and what not:
 //! docs/decisions/0008-sealing.md.
 
+mod resealed;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -13,6 +15,7 @@ use aws_lc_rs::{hkdf, hmac};
 use bytes::Bytes;
 use confab_protocol::model::{ClientId, RoomId, Seq, UserId};
 
+pub use self::resealed::{Resealed, ResealedTo};
 use super::store::{Error, Result};
 
 /// What is sealed begins with it. What is in clear never does: it is a message of Cap'n Proto, whose first bytes are
@@ -392,47 +395,6 @@ fn key_of(stored: &[u8]) -> Option<u32> {
 /// Tells keys of the same number apart, and nothing else.
 fn print_of(key: &Key) -> String {
     to_hex(&key.derive::<8>("fingerprint", RoomId::NONE))
-}
-
-/// How far a store was sealed anew, row by row.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Resealed {
-    /// Behind which row it goes on.
-    pub at: ResealedTo,
-    /// Rows that were looked at.
-    pub looked: u64,
-    /// Rows of these that were not as they are to be, and are now.
-    pub sealed: u64,
-}
-
-/// See [`Resealed`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "tables and their keys")]
-pub enum ResealedTo {
-    Entry(RoomId, Seq),
-    Revision(RoomId, Seq, u32),
-    Unappended(RoomId, UserId, ClientId),
-    /// It was all.
-    End,
-}
-
-impl Resealed {
-    /// Before the first row.
-    pub const START: Self = Self { at: ResealedTo::Entry(RoomId::NONE, Seq(0)), looked: 0, sealed: 0 };
-
-    /// After a look at some rows behind it, of which the last is given, if there was one more at all.
-    #[must_use]
-    pub const fn then(self, last: Option<ResealedTo>, looked: u64, sealed: u64) -> Self {
-        let at = match (last, self.at) {
-            (Some(last), _) => last,
-            (None, ResealedTo::Entry(..)) => ResealedTo::Revision(RoomId::NONE, Seq(0), 0),
-            (None, ResealedTo::Revision(..)) => {
-                ResealedTo::Unappended(RoomId::NONE, UserId::NONE, ClientId::from_u128(0))
-            }
-            (None, ResealedTo::Unappended(..) | ResealedTo::End) => ResealedTo::End,
-        };
-        Self { at, looked: self.looked + looked, sealed: self.sealed + sealed }
-    }
 }
 
 /// Makes words unreadable, the same word always alike.
