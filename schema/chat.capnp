@@ -136,7 +136,7 @@ struct Request {
     invite @25 :Invite;           # a link into a room, as a moderator -> invited
     setRole @26 :SetRole;         # of somebody of lower rank -> appended
     presence @27 :PresenceStatus; # how this connection is shown to others from now on -> ok
-    sessions @28 :Void;           # reserved
+    sessions @28 :Void;           # where I am logged in -> sessions
 
     # moderation and reports
     report @29 :Void;             # reserved
@@ -162,6 +162,15 @@ struct Request {
     admit @44 :Admit;             # let somebody in who knocked, as a moderator -> appended, or ok if they are in
     updateProfile @45 :UpdateProfile; # -> ok
     notice @46 :Notice;           # something for everybody in a room, as an admin of the server -> appended
+
+    # accounts, once more
+    endSession @47 :EndSession;   # of my own -> ok
+    changePassword @48 :ChangePassword; # ends my other sessions -> ok
+    resetPassword @49 :ResetPassword;   # before a login, with a token of an admin's; ends all sessions -> ok
+    restrict @50 :Restrict;       # an account of lower rank, as a moderator of the server -> ok
+    setServerRole @51 :SetServerRole;   # of an account of lower rank, as an admin of the server -> ok
+    issueReset @52 :Id;           # for an account of lower rank, as an admin of the server -> invited
+    inviteAccount @53 :InviteAccount;   # a token to register with, as a moderator of the server -> invited
   }
 }
 
@@ -171,6 +180,7 @@ struct Register {
   displayName @2 :Text;  # at most 64 bytes; empty: the username
   device @3 :Text;       # a name for this device, at most 64 bytes
   ownerToken @4 :Text;   # printed once by a new server: makes this account its owner
+  invite @5 :Text;       # of `inviteAccount`, where registration is by invitation
 }
 
 struct Login {
@@ -178,6 +188,38 @@ struct Login {
   password @1 :Text;
   device @2 :Text;       # names a new device ...
   deviceId @3 :Id;       # ... or the one that logs in again
+}
+
+struct EndSession {
+  device @0 :Id;         # as in `sessions`; this connection's own too
+  others @1 :Bool;       # instead: all but this connection's
+}
+
+struct ChangePassword {
+  current @0 :Text;
+  next @1 :Text;         # 8 to 256 bytes
+}
+
+struct ResetPassword {
+  token @0 :Text;        # good once, for an hour
+  password @1 :Text;     # 8 to 256 bytes
+}
+
+struct Restrict {
+  # What holds on the whole server. Connections of the account are closed at once; of a mute they come back by themselves.
+  user @0 :Id;
+  kind @1 :SanctionKind; # mute: reads, and writes nothing. Kick: ends all sessions. Ban: and lets none begin
+  durationMs @2 :UInt64; # of a mute or ban; 0: until it is lifted
+}
+
+struct SetServerRole {
+  user @0 :Id;
+  role @1 :ServerRole;   # admin, moderator or user, below one's own
+}
+
+struct InviteAccount {
+  uses @0 :UInt32;       # how many may register with it, 1 to 1,000; 0: one
+  durationMs @1 :UInt64; # how long it is good, at most 30 days; 0: a day
 }
 
 struct CreateRoom {
@@ -411,7 +453,17 @@ struct Reply {
     invited @13 :Invited;
     found @14 :Found;
     here @15 :WhoIsHere;
+    sessions @16 :List(SessionInfo);
   }
+}
+
+struct SessionInfo {
+  device @0 :Id;
+  name @1 :Text;               # as the device gave it, or of the API key
+  createdMs @2 :UInt64;
+  seenMs @3 :UInt64;           # when it last logged in or refreshed
+  current @4 :Bool;            # this connection's
+  isKey @5 :Bool;              # an API key
 }
 
 struct Found {
@@ -729,6 +781,9 @@ const rejectNameTaken :UInt16 = 2005;
 const rejectForbidden :UInt16 = 2006;
 const rejectOwnerTokenInvalid :UInt16 = 2007;
 const rejectInviteInvalid :UInt16 = 2008;    # unknown, used up or too old: not told apart
+const rejectBanned :UInt16 = 2009;           # this account, by those who run the server
+const rejectMuted :UInt16 = 2010;            # this account, by those who run the server; or writing is limited for now
+const rejectScopeMissing :UInt16 = 2011;     # this API key was not given the right to do that
 
 # 3xxx: rooms and the log.
 const rejectUnknownRoom :UInt16 = 3001;
@@ -767,6 +822,7 @@ const closeSlowConsumer :UInt16 = 4001;      # resume from your cursors
 const closeIdle :UInt16 = 4002;              # no frame within the heartbeat
 const closeInternal :UInt16 = 4003;
 const closeFrameTimeout :UInt16 = 4004;      # a frame began and its rest did not come within 10 s
+const closeRightsChanged :UInt16 = 4005;     # of this account on the server; come back with the new ones
 # 41xx: this client broke the protocol; do not reconnect by yourself.
 const closeMalformedFrame :UInt16 = 4100;
 const closeFrameTooLarge :UInt16 = 4101;

@@ -17,8 +17,9 @@ use crate::core::store::{Error, Store};
 use crate::files;
 use folder::{FolderSink, FolderSource, inspect};
 
-/// What a backup with keys holds of the keys' folder: what cannot be made anew without anybody noticing.
-const KEYS: [&str; 3] = [PEPPER, "token-ed25519.pk8", "quic-reset"];
+/// What a backup with keys holds of the keys' folder: what cannot be made anew without anybody noticing. The keys of
+/// access tokens can: a restore ends all logins.
+const KEYS: [&str; 2] = [PEPPER, "quic-reset"];
 /// Without it no password is good.
 const PEPPER: &str = "pepper";
 /// No key is longer, bytes.

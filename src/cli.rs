@@ -1,8 +1,11 @@
 //! Subcommands, one file each, and their exit codes. The only place that prints.
 
+mod account;
 mod backup;
+mod bot;
 mod chat;
 mod config;
+mod emergency;
 mod health;
 mod migrate;
 mod seal;
@@ -52,6 +55,10 @@ enum Command {
     Token(token::Args),
     /// Accounts.
     User(user::Args),
+    /// Accounts of programs, and their API keys.
+    Bot(bot::Args),
+    /// How much the server lets happen.
+    Emergency(emergency::Args),
     /// Keys that what people say is sealed with where it is stored.
     Seal(seal::Args),
     /// Everything that is stored, out of one store and into another.
@@ -71,6 +78,8 @@ pub fn run() -> ExitCode {
         Command::Config(args) => config::run(file, args),
         Command::Token(args) => load(file).and_then(|config| token::run(&config, args)),
         Command::User(args) => load(file).and_then(|config| user::run(&config, args)),
+        Command::Bot(args) => load(file).and_then(|config| bot::run(&config, args)),
+        Command::Emergency(args) => load(file).and_then(|config| emergency::run(&config, args)),
         Command::Seal(args) => load(file).and_then(|config| seal::run(&config, args)),
         Command::Backup(args) => load(file).and_then(|config| backup::run(&config, args)),
     };
@@ -102,6 +111,21 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         }
         _ => ExitCode::FAILURE,
     }
+}
+
+/// `30m`, `12h`, `7d`: milliseconds.
+fn duration(text: &str) -> Result<u64, String> {
+    let wrong = || "a number with s, m, h or d behind it, as 12h".to_owned();
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let seconds: u64 = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 24 * 3600,
+        _ => return Err(wrong()),
+    };
+    let count: u64 = text.trim_end_matches(unit).parse().map_err(|_| wrong())?;
+    count.checked_mul(seconds * 1000).filter(|ms| *ms > 0).ok_or_else(wrong)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

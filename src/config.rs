@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
@@ -46,6 +47,8 @@ pub struct Listen {
     pub ops: SocketAddr,
     /// Web origins besides the server's own that may open a WebSocket, exact.
     pub allowed_origins: Vec<String>,
+    /// Networks (CIDR) of proxies whose word on where a request comes from (`X-Forwarded-For`) is taken.
+    pub trusted_proxies: Vec<IpNet>,
     /// UDP segmentation offload for QUIC; switch it off where a network card or driver is at odds with it.
     pub quic_gso: bool,
 }
@@ -67,6 +70,8 @@ pub struct Tls {
 pub enum Registration {
     /// Anybody who reaches the server.
     Open,
+    /// Whoever was invited by a moderator of the server or by the operator.
+    Invite,
     /// Only who holds the owner token; the operator imports the others.
     Closed,
 }
@@ -99,8 +104,10 @@ pub struct Limits {
     pub sends_per_second: u32,
     /// Messages a user may send at once.
     pub sends_burst: u32,
-    /// Password checks one account may cause, per 15 minutes.
+    /// Password checks of one account that one network may cause, per 15 minutes.
     pub login_tries: u32,
+    /// Registrations, logins and resets of one network (/24, /64), per minute.
+    pub strangers_per_minute: u32,
     /// Open connections of one user.
     pub connections_per_user: usize,
     /// Open connections from one address.
@@ -191,6 +198,7 @@ impl Default for Config {
                 quic: SocketAddr::from(([127, 0, 0, 1], 8443)),
                 ops: SocketAddr::from(([127, 0, 0, 1], 9090)),
                 allowed_origins: Vec::new(),
+                trusted_proxies: Vec::new(),
                 quic_gso: true,
             },
             tls: Tls::default(),
@@ -207,6 +215,7 @@ impl Default for Config {
                 sends_per_second: 10,
                 sends_burst: 30,
                 login_tries: 5,
+                strangers_per_minute: 60,
                 connections_per_user: 20,
                 connections_per_ip: 50,
                 connections: 10_000,
@@ -285,8 +294,13 @@ impl Config {
         }
         let has_tls = self.tls.cert_file.is_some();
         let is_private = self.listen.http.ip().is_loopback() && self.listen.quic.ip().is_loopback();
-        if !has_tls && !is_private {
-            return invalid("listen: without tls.cert_file and tls.key_file only loopback addresses are served");
+        let is_quic_private = self.listen.quic.ip().is_loopback();
+        let has_proxy = !self.listen.trusted_proxies.is_empty();
+        if !has_tls && !is_private && (!has_proxy || !is_quic_private) {
+            return invalid(
+                "listen: without tls.cert_file and tls.key_file only loopback addresses are served, and listen.http to \
+                 trusted_proxies",
+            );
         }
         if !has_tls && !self.listen.ops.ip().is_loopback() {
             return invalid(
@@ -303,8 +317,14 @@ impl Config {
             return invalid("listen.allowed_origins: exact origins only, neither * nor null");
         }
         let limits = &self.limits;
-        if limits.sends_per_second == 0 || limits.sends_burst == 0 || limits.login_tries == 0 {
-            return invalid("limits: sends_per_second, sends_burst and login_tries are at least 1");
+        if limits.sends_per_second == 0
+            || limits.sends_burst == 0
+            || limits.login_tries == 0
+            || limits.strangers_per_minute == 0
+        {
+            return invalid(
+                "limits: sends_per_second, sends_burst, login_tries and strangers_per_minute are at least 1",
+            );
         }
         if !(1..=THREADS_MAX).contains(&self.store.writers) || !(1..=THREADS_MAX).contains(&self.store.connections) {
             return invalid("store.writers and store.connections: 1 to 256");

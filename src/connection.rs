@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -65,7 +66,7 @@ type Settling = FuturesUnordered<Pin<Box<dyn Future<Output = Settled> + Send>>>;
 
 impl Connections {
     /// Serves one link until it ends.
-    pub async fn serve<L: Link>(&self, link: L, transport: &'static str) {
+    pub async fn serve<L: Link>(&self, link: L, from: IpAddr, transport: &'static str) {
         let session = SessionId::new(self.clock.now(), self.clock.random());
         let opened = Opened { at: self.clock.now(), elapsed: self.clock.elapsed() };
         let outbox = self.hub.connect(session);
@@ -75,7 +76,7 @@ impl Connections {
             link,
             session: ServerSession::new(opened.now(&*self.clock)),
             opened,
-            peer: Peer { session, actor: None, order: Arc::new(OrderGuard::default()) },
+            peer: Peer { session, from, actor: None, order: Arc::new(OrderGuard::default()) },
             outbox: Arc::clone(&outbox),
             settling: FuturesUnordered::new(),
             catching_up: VecDeque::new(),
@@ -331,6 +332,7 @@ impl<L: Link> Connection<'_, L> {
                 Err(reject) => {
                     let code = match RejectCode::from_number(reject.code) {
                         Some(RejectCode::TokenExpired) => CloseCode::TokenExpired,
+                        Some(RejectCode::Banned) => CloseCode::Banned,
                         Some(RejectCode::Unavailable | RejectCode::Internal) => CloseCode::Internal,
                         _ => CloseCode::TokenInvalid,
                     };
@@ -397,8 +399,8 @@ impl<L: Link> Connection<'_, L> {
 
     async fn identify(&mut self, identity: &Identity) -> Result<(), CloseCode> {
         // Boxed as requests are.
-        Box::pin(self.shared.router.identify(self.peer.session, identity)).await?;
-        self.peer.actor = Some(Actor::from(identity.clone()));
+        let actor: Actor = Box::pin(self.shared.router.identify(self.peer.session, identity)).await?;
+        self.peer.actor = Some(actor);
         Ok(())
     }
 

@@ -13,13 +13,18 @@ pub mod hook;
 pub mod limits;
 pub mod log;
 mod mentions;
+pub mod network;
+pub mod permissions;
 pub mod personal;
 pub mod presence;
 pub mod publish;
 pub mod rooms;
 pub mod seal;
 pub mod search;
+pub mod standing;
+pub mod steward;
 pub mod store;
+pub mod watch;
 
 use std::sync::Arc;
 
@@ -44,6 +49,8 @@ pub struct Core {
     pub limits: limits::Limits,
     /// Recently seen memberships; a hint, checked again where it matters.
     pub memberships: access::MembershipCache,
+    /// What every server on the store has to heed, as far as it was heard.
+    pub watch: watch::Watch,
     /// Who is here: what is to be told.
     pub presence: presence::Presence,
     /// Time and randomness.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use confab_protocol::close::CloseCode;
 use confab_protocol::command::PresenceStatus;
 use confab_protocol::model::{Cursor, DeviceId, Incarnation, RoomId, Seq, SessionId, UserId};
 
 use crate::core::log::{Delivery, Followers, Liveness, NewsKey};
+use crate::core::standing::Revoked;
 use crate::hub::Hub;
 
 /// Delivers by way of the hub.
@@ -75,7 +75,12 @@ impl Delivery for HubDelivery {
         self.0.set_status(session, status)
     }
 
-    fn close_device(&self, user: UserId, device: DeviceId, code: CloseCode) {
-        self.0.close_device(user, device, code);
+    fn revoke(&self, revoked: Revoked) {
+        let Revoked { epoch, user, device, code } = revoked;
+        self.0.revoke(user, device, epoch, code);
+    }
+
+    fn confirm(&self, session: SessionId, epoch: u64) {
+        self.0.confirm(session, epoch);
     }
 }

@@ -2,23 +2,25 @@
 //! the security headers.
 
 mod api;
+mod client;
 mod headers;
 pub mod ops;
 mod origin;
 mod socket;
 mod web;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, DefaultBodyLimit};
+use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
@@ -42,8 +44,8 @@ const UNSENT_BYTES_MAX: u32 = 256 * 1024;
 /// Largest body of a request to the API.
 const BODY_BYTES_MAX: usize = 8 * 1024;
 
-/// Takes an upgraded WebSocket and its place; runs on its own.
-pub type OnSocket = Arc<dyn Fn(WebSocketLink, Ticket) + Send + Sync>;
+/// Takes an upgraded WebSocket, where it comes from, and its place; runs on its own.
+pub type OnSocket = Arc<dyn Fn(WebSocketLink, IpAddr, Ticket) + Send + Sync>;
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -76,15 +78,22 @@ pub fn routes(core: Arc<Core>, origins: &[String], on_socket: OnSocket, lifecycl
         .with_state(state)
 }
 
+/// A listener with what it needs to know of those who come.
+pub struct Door {
+    /// Where they come in.
+    pub listener: TcpListener,
+    /// How, if not in clear.
+    pub tls: Option<TlsAcceptor>,
+    /// Who speaks for others.
+    pub proxies: Arc<[IpNet]>,
+    /// How many.
+    pub gate: Arc<Gate>,
+}
+
 /// Accepts until the server drains.
-pub async fn accept(
-    listener: TcpListener,
-    tls: Option<TlsAcceptor>,
-    routes: Router,
-    gate: Arc<Gate>,
-    metrics: Metrics,
-    lifecycle: Lifecycle,
-) {
+pub async fn accept(door: Door, routes: Router, metrics: Metrics, lifecycle: Lifecycle) {
+    let Door { listener, tls, proxies, gate } = door;
+    let is_private = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
     loop {
         let accepted = tokio::select! {
             () = lifecycle.draining() => return,
@@ -99,7 +108,14 @@ pub async fn accept(
                 continue;
             }
         };
-        let ticket = match gate.admit(peer.ip()) {
+        let is_proxy = client::is_proxy(peer.ip(), &proxies);
+        // In clear to others than loopback: only proxies, who have TLS themselves.
+        if tls.is_none() && !is_private && !is_proxy {
+            metrics.connections_refused_total.with_label_values(&["not_a_proxy"]).inc();
+            continue;
+        }
+        let admitted = if is_proxy { gate.admit_proxy() } else { gate.admit(peer.ip()) };
+        let ticket = match admitted {
             Ok(ticket) => ticket,
             Err(limit) => {
                 metrics.connections_refused_total.with_label_values(&[limit]).inc();
@@ -107,7 +123,8 @@ pub async fn accept(
             }
         };
         tune(&stream);
-        lifecycle.spawn(serve(stream, peer, tls.clone(), routes.clone(), ticket, lifecycle.clone()));
+        let guest = Guest { peer, proxies: Arc::clone(&proxies), routes: routes.clone(), ticket };
+        lifecycle.spawn(serve(stream, tls.clone(), guest, lifecycle.clone()));
     }
 }
 
@@ -118,30 +135,33 @@ fn tune(stream: &TcpStream) {
     let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
 }
 
-async fn serve(
-    stream: TcpStream,
+/// Who came, and what they are given.
+struct Guest {
     peer: SocketAddr,
-    tls: Option<TlsAcceptor>,
+    proxies: Arc<[IpNet]>,
     routes: Router,
     ticket: Ticket,
-    lifecycle: Lifecycle,
-) {
+}
+
+async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, guest: Guest, lifecycle: Lifecycle) {
     match tls {
-        None => serve_stream(Stream::Plain(Arc::new(stream)), peer, routes, ticket, lifecycle).await,
+        None => serve_stream(Stream::Plain(Arc::new(stream)), guest, lifecycle).await,
         Some(tls) => {
             if let Ok(Ok(stream)) = tokio::time::timeout(TLS_TIMEOUT, tls.accept(stream)).await {
-                serve_stream(Stream::Tls(Box::new(stream)), peer, routes, ticket, lifecycle).await;
+                serve_stream(Stream::Tls(Box::new(stream)), guest, lifecycle).await;
             }
         }
     }
 }
 
-async fn serve_stream(stream: Stream, peer: SocketAddr, routes: Router, ticket: Ticket, lifecycle: Lifecycle) {
+async fn serve_stream(stream: Stream, guest: Guest, lifecycle: Lifecycle) {
+    let Guest { peer, proxies, routes, ticket } = guest;
     // The place goes over to an upgraded connection; until then it is the request's.
     let place = socket::Place::new(ticket);
     let is_tls = matches!(stream, Stream::Tls(_));
     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
+        let client = client::Client(client::find(peer.ip(), request.headers(), &proxies));
+        request.extensions_mut().insert(client);
         request.extensions_mut().insert(place.clone());
         let mut routes = routes.clone();
         async move {

@@ -5,6 +5,7 @@ mod news;
 mod outbox;
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -340,11 +341,20 @@ impl Hub {
         }
     }
 
-    /// Closes the connections of a user's device.
-    pub fn close_device(&self, user: UserId, device: DeviceId, code: CloseCode) {
+    /// Closes connections of a user, perhaps only of a device: those whose standing was last found good before this epoch.
+    pub fn revoke(&self, user: UserId, device: Option<DeviceId>, epoch: u64, code: CloseCode) {
         let outboxes = lock(&self.users).get(&user).cloned().unwrap_or_default();
-        for outbox in outboxes.iter().filter(|outbox| outbox.owner() == Some((user, device))) {
-            outbox.close(code);
+        let is_meant = |outbox: &&Arc<Outbox>| {
+            outbox.owner().is_some_and(|(_, own)| device.is_none_or(|device| device == own))
+                && outbox.good_at.load(Ordering::Acquire) < epoch
+        };
+        outboxes.iter().filter(is_meant).for_each(|outbox| outbox.close(code));
+    }
+
+    /// The standing of who is behind a connection was found good as of this epoch.
+    pub fn confirm(&self, session: SessionId, epoch: u64) {
+        if let Some(outbox) = self.outbox(session) {
+            outbox.good_at.store(epoch, Ordering::Release);
         }
     }
 

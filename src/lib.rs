@@ -33,7 +33,7 @@ pub mod telemetry;
 pub mod transport;
 
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +50,7 @@ use crate::core::limits::Limits;
 use crate::core::seal::{Opener, Vault, Words};
 use crate::core::search::index::{self, Fresh};
 use crate::core::store::Store;
+use crate::core::watch::Watch;
 use crate::delivery::HubDelivery;
 use crate::hub::Hub;
 use crate::lifecycle::Lifecycle;
@@ -72,6 +73,9 @@ const TELL_PRESENCE_EVERY: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether another process appended to rooms that are followed here; it is told after two looks.
 const COMPARE_HEADS_EVERY: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether a login ended or rights changed by another process: connections are closed within 1 s.
+const HEED_EVERY: Duration = Duration::from_millis(500);
 
 /// How often rooms are looked through for what their retention has run out for.
 const RETIRE_EVERY: Duration = Duration::from_secs(60);
@@ -172,6 +176,7 @@ impl Server {
             Some(_) => None,
             None => Some(tokio_rustls::TlsAcceptor::from(Arc::new(certificate.https()?))),
         };
+        let watch = Watch::begin(&*store).await?;
         let hub = Arc::new(Hub::new(config.limits.connections_per_user, metrics.clone()));
         let tail = Tail::new(Arc::clone(&hub), lifecycle.clone());
         let fresh = Arc::new(Fresh::default());
@@ -191,6 +196,7 @@ impl Server {
             auth,
             limits: Limits::new(&config.limits, Arc::clone(&clock), metrics.clone()),
             memberships: core::access::MembershipCache::new(),
+            watch,
             presence: core::presence::Presence::default(),
             clock: Arc::clone(&clock),
             metrics: metrics.clone(),
@@ -227,20 +233,23 @@ impl Server {
         let metrics = core.metrics.clone();
         let on_socket = {
             let connections = connections.clone();
-            Arc::new(move |link, ticket| spawn_connection(&connections, link, ticket, "websocket"))
+            Arc::new(move |link, from, ticket| spawn_connection(&connections, link, from, ticket, "websocket"))
         };
-        let on_quic = move |link, ticket| spawn_connection(&connections, link, ticket, "quic");
+        let on_quic = move |link, from, ticket| spawn_connection(&connections, link, from, ticket, "quic");
         let origins = &config.listen.allowed_origins;
         let routes = http::routes(Arc::clone(&core), origins, on_socket, lifecycle.clone(), tls.is_some());
         let ops_routes = http::ops::routes(Arc::clone(&core), lifecycle.clone());
-        let ops_gate = Gate::new(64, 64);
-        lifecycle.spawn(http::accept(http, tls, routes, Arc::clone(&gate), metrics.clone(), lifecycle.clone()));
-        lifecycle.spawn(http::accept(ops, None, ops_routes, ops_gate, metrics.clone(), lifecycle.clone()));
+        let proxies = config.listen.trusted_proxies.clone().into();
+        let door = http::Door { listener: http, tls, proxies, gate: Arc::clone(&gate) };
+        let ops_door = http::Door { listener: ops, tls: None, proxies: Arc::new([]), gate: Gate::new(64, 64) };
+        lifecycle.spawn(http::accept(door, routes, metrics.clone(), lifecycle.clone()));
+        lifecycle.spawn(http::accept(ops_door, ops_routes, metrics.clone(), lifecycle.clone()));
         lifecycle.spawn(quic::accept(quic, gate, metrics, lifecycle.clone(), on_quic));
         lifecycle.spawn(evict(Arc::clone(&core), lifecycle.clone()));
         lifecycle.spawn(index::follow(Arc::clone(&core), fresh, lifecycle.clone()));
         lifecycle.spawn(tell_presence(Arc::clone(&core), lifecycle.clone()));
         lifecycle.spawn(retire(Arc::clone(&core), lifecycle.clone()));
+        lifecycle.spawn(heed(Arc::clone(&core), lifecycle.clone()));
         lifecycle.spawn(compare_heads(Arc::clone(&core), lifecycle.clone()));
         let store = Arc::clone(&core.store);
         drop(core);
@@ -253,13 +262,14 @@ impl Server {
 fn spawn_connection<L: transport::Link>(
     connections: &Connections,
     link: L,
+    from: IpAddr,
     ticket: transport::gate::Ticket,
     transport: &'static str,
 ) {
     let task = connections.clone();
     connections.lifecycle.spawn(async move {
         let _ticket = ticket;
-        task.serve(link, transport).await;
+        task.serve(link, from, transport).await;
     });
 }
 
@@ -376,6 +386,19 @@ async fn tell_presence(core: Arc<Core>, lifecycle: Lifecycle) {
         tokio::select! {
             () = lifecycle.draining() => return,
             () = tokio::time::sleep(TELL_PRESENCE_EVERY) => core.tell_presence(),
+        }
+    }
+}
+
+async fn heed(core: Arc<Core>, lifecycle: Lifecycle) {
+    loop {
+        tokio::select! {
+            () = lifecycle.draining() => return,
+            () = tokio::time::sleep(HEED_EVERY) => {}
+        }
+        core.auth.tokens().reload_if_changed();
+        if let Err(error) = core.heed().await {
+            core.unavailable(&error);
         }
     }
 }

@@ -77,6 +77,7 @@ metrics! {
     foreign_readers_total: IntCounter = "confab_foreign_readers_total", "Readers who were fed from the store with what another process appended.";
     subscriptions: IntGauge = "confab_subscriptions", "Live interests of connections in rooms.";
     logins_total: IntCounterVec = "confab_logins_total", "Logins, by outcome.", ["outcome"];
+    emergency_level: IntGauge = "confab_emergency_level", "How much the server lets happen: 0 everything, 3 the least.";
     hashing_queue: IntGauge = "confab_password_hashing_queue", "Password checks that wait or run.";
     limited_total: IntCounterVec = "confab_limited_total", "Refusals, by limit.", ["limit"];
     store_unsafe_settings: IntGauge = "confab_store_unsafe_settings", "Settings of the database that break the promise of an acknowledgement; must be 0.";

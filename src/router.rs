@@ -1,5 +1,6 @@
 //! Every command, on one screen. Who may ask at all was checked by the session; everything else by the core.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,6 +19,8 @@ use crate::core::publish::{Admitted, Queued};
 pub struct Peer {
     /// Its name.
     pub session: SessionId,
+    /// Where it comes from.
+    pub from: IpAddr,
     /// Who is behind it, once that is known.
     pub actor: Option<Actor>,
     /// Keeps the order of what it sends.
@@ -62,14 +65,17 @@ impl Router {
     /// Whatever the core rejects.
     pub async fn handle(&self, peer: &Peer, command: Command) -> Result<Handled, Reject> {
         let core = &*self.core;
+        if let Some(actor) = &peer.actor {
+            core.check_command(actor, &command)?;
+        }
         let actor = || peer.actor.as_ref().ok_or(RejectCode::NotAuthenticated);
         let reply = match command {
             Command::Ping => Reply::Pong(core.clock.now()),
             Command::Register(_) if peer.actor.is_some() => return Err(RejectCode::Forbidden.into()),
-            Command::Register(register) => Reply::Session(core.register(register).await?),
+            Command::Register(register) => Reply::Session(core.register(peer.from, register).await?),
             // A connection may renew its identity, not change it.
             Command::Login(login) if !is_same_name(peer, &login.username) => return Err(RejectCode::Forbidden.into()),
-            Command::Login(login) => Reply::Session(core.login(login).await?),
+            Command::Login(login) => Reply::Session(core.login(peer.from, login).await?),
             Command::Authenticate(token) => Reply::Authenticated(same_user(peer, core.authenticate(&token).await?)?),
             Command::Refresh(token) => {
                 let session = core.refresh(&token).await?;
@@ -81,6 +87,16 @@ impl Router {
                 core.log_out(actor.user, actor.device).await?;
                 Reply::Ok
             }
+            Command::Sessions => core.sessions(actor()?).await?,
+            Command::EndSession(end) => core.end_session(actor()?, end).await?,
+            Command::ChangePassword { current, next } => {
+                core.change_password(actor()?, peer.from, &current, &next).await?
+            }
+            Command::ResetPassword { token, password } => core.reset_password(peer.from, &token, &password).await?,
+            Command::Restrict { user, kind, duration_ms } => core.restrict(actor()?, user, kind, duration_ms).await?,
+            Command::SetServerRole { user, role } => core.set_server_role(actor()?, user, role).await?,
+            Command::IssueReset(user) => core.issue_reset(actor()?, user).await?,
+            Command::InviteAccount { uses, duration_ms } => core.invite_account(actor()?, uses, duration_ms).await?,
             Command::CreateRoom(create) => core.create_room(actor()?, create).await?,
             Command::JoinRoom(target) => core.join_room(actor()?, target).await?,
             Command::LeaveRoom(target) => core.leave_room(actor()?, target).await?,
@@ -134,11 +150,11 @@ impl Router {
         self.core.authenticate(token).await
     }
 
-    /// Binds a connection to its user and device.
+    /// Binds a connection to its user and device, as they are now.
     ///
     /// # Errors
     /// Why it must close instead.
-    pub async fn identify(&self, session: SessionId, identity: &Identity) -> Result<(), CloseCode> {
+    pub async fn identify(&self, session: SessionId, identity: &Identity) -> Result<Actor, CloseCode> {
         self.core.identify(session, identity).await
     }
 

@@ -71,6 +71,7 @@ fn author() -> NewUser {
         self_room: RoomId::from_u128(1 << 100),
         incarnation: new_incarnation(1),
         created: NOW,
+        ticket: None,
     }
 }
 

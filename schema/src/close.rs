@@ -36,6 +36,7 @@ close_codes! {
     Idle = CLOSE_IDLE, "nothing was heard for too long";
     Internal = CLOSE_INTERNAL, "something went wrong in the server";
     FrameTimeout = CLOSE_FRAME_TIMEOUT, "the rest of a frame did not come in time: reconnect";
+    RightsChanged = CLOSE_RIGHTS_CHANGED, "the rights of this account changed: reconnect";
     MalformedFrame = CLOSE_MALFORMED_FRAME, "that frame is not of this protocol";
     FrameTooLarge = CLOSE_FRAME_TOO_LARGE, "that frame is too large";
     WrongState = CLOSE_WRONG_STATE, "that frame does not belong here: hello comes first, and once";

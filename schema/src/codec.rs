@@ -4,6 +4,7 @@
 //! protocol is a [`FrameError`], which ends the connection; a request that can be told apart but not
 //! served carries its own [`crate::reject::Reject`], which does not.
 
+mod account;
 mod amend;
 mod door;
 mod entry;

@@ -1,9 +1,11 @@
 //! What can be asked and what comes back: closed enums of plain Rust values, and the frames they travel in.
 
+mod account;
+
+pub use self::account::{EndSession, Identity, Login, Register, Session, SessionInfo};
 use crate::model::{
-    Body, CaseId, ClientId, Cursor, DeviceId, DeviceName, DisplayName, Emoji, Envelope, Incarnation, Millis, Reason,
-    RoomId, RoomKind, RoomName, RoomRole, SanctionKind, Seq, ServerRole, SessionId, Topic, UserId, Username,
-    Visibility,
+    Body, CaseId, ClientId, Cursor, DisplayName, Emoji, Envelope, Incarnation, Millis, Reason, RoomId, RoomKind,
+    RoomName, RoomRole, SanctionKind, Seq, ServerRole, SessionId, Topic, UserId, Visibility,
 };
 use crate::reject::Reject;
 pub use crate::text::Secret;
@@ -73,19 +75,6 @@ pub struct Welcome {
     pub identity: Option<Identity>,
 }
 
-/// Who is behind a connection.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs, reason = "as in the schema")]
-pub struct Identity {
-    pub user: UserId,
-    pub device: DeviceId,
-    pub self_room: RoomId,
-    pub username: Username,
-    pub display_name: DisplayName,
-    pub role: ServerRole,
-    pub token_expires: Millis,
-}
-
 /// See `GoAway` in the schema.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "as in the schema")]
@@ -136,13 +125,29 @@ pub enum Command {
     Admit(Admit),
     UpdateProfile(DisplayName),
     Notice(Notice),
+    Sessions,
+    EndSession(EndSession),
+    ChangePassword { current: Secret, next: Secret },
+    ResetPassword { token: Secret, password: Secret },
+    Restrict { user: UserId, kind: SanctionKind, duration_ms: u64 },
+    SetServerRole { user: UserId, role: ServerRole },
+    IssueReset(UserId),
+    InviteAccount { uses: u32, duration_ms: u64 },
 }
 
 impl Command {
     /// Whether a connection without identity may ask this.
     #[must_use]
     pub const fn is_public(&self) -> bool {
-        matches!(self, Self::Ping | Self::Register(_) | Self::Login(_) | Self::Authenticate(_) | Self::Refresh(_))
+        matches!(
+            self,
+            Self::Ping
+                | Self::Register(_)
+                | Self::Login(_)
+                | Self::Authenticate(_)
+                | Self::Refresh(_)
+                | Self::ResetPassword { .. }
+        )
     }
 
     /// The name, as metrics and logs spell it.
@@ -185,29 +190,16 @@ impl Command {
             Self::Admit(_) => "admit",
             Self::UpdateProfile(_) => "update_profile",
             Self::Notice(_) => "notice",
+            Self::Sessions => "sessions",
+            Self::EndSession(_) => "end_session",
+            Self::ChangePassword { .. } => "change_password",
+            Self::ResetPassword { .. } => "reset_password",
+            Self::Restrict { .. } => "restrict",
+            Self::SetServerRole { .. } => "set_server_role",
+            Self::IssueReset(_) => "issue_reset",
+            Self::InviteAccount { .. } => "invite_account",
         }
     }
-}
-
-/// A new account.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs, reason = "as in the schema")]
-pub struct Register {
-    pub username: Username,
-    pub password: Secret,
-    pub display_name: Option<DisplayName>,
-    pub device: DeviceName,
-    pub owner_token: Option<Secret>,
-}
-
-/// An existing account. The username is kept as typed: an impossible one is just a wrong one.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs, reason = "as in the schema")]
-pub struct Login {
-    pub username: String,
-    pub password: Secret,
-    pub device: DeviceName,
-    pub device_id: Option<DeviceId>,
 }
 
 /// A new named room.
@@ -447,18 +439,9 @@ pub enum Reply {
         count: u32,
         users: Vec<(UserId, PresenceStatus)>,
     },
+    Sessions(Vec<SessionInfo>),
     /// A kind that this version does not know.
     Unknown,
-}
-
-/// A login: who, and the tokens of this device.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs, reason = "as in the schema")]
-pub struct Session {
-    pub identity: Identity,
-    pub access_token: Secret,
-    pub refresh_token: Secret,
-    pub refresh_expires: Millis,
 }
 
 /// A room as one user sees it.

@@ -47,6 +47,9 @@ reject_codes! {
     Forbidden = REJECT_FORBIDDEN, "you may not do that here";
     OwnerTokenInvalid = REJECT_OWNER_TOKEN_INVALID, "the owner token is wrong or already used";
     InviteInvalid = REJECT_INVITE_INVALID, "this invitation is not good (any more): ask for another";
+    Banned = REJECT_BANNED, "this account was banned by those who run the server";
+    Muted = REJECT_MUTED, "you may read but not write on this server for now";
+    ScopeMissing = REJECT_SCOPE_MISSING, "this API key was not given the right to do that";
     UnknownRoom = REJECT_UNKNOWN_ROOM, "no such room";
     NotMember = REJECT_NOT_MEMBER, "join the room first";
     ClientIdReused = REJECT_CLIENT_ID_REUSED, "this client id was used for something else: take a new one";

@@ -40,6 +40,9 @@ pub(super) struct Args {
     /// With --register: the token that a new server printed.
     #[arg(long, value_name = "TOKEN")]
     owner_token: Option<String>,
+    /// With --register, where registration is by invitation.
+    #[arg(long, value_name = "TOKEN", requires = "register")]
+    invite: Option<String>,
     /// The room to talk in; it is made if there is none.
     #[arg(default_value = "general")]
     room: String,
@@ -174,6 +177,7 @@ async fn enter(client: &Client, args: &Args, lines: &mut Lines) -> anyhow::Resul
             display_name: None,
             device: DeviceName::parse("terminal").unwrap_or_else(|_| unreachable!("a fixed name")),
             owner_token: args.owner_token.clone().map(Secret::new),
+            invite: args.invite.clone().map(Secret::new),
         };
         client.request(Command::Register(register)).await?;
     } else {

@@ -1,4 +1,4 @@
-//! `confab token mint`: access tokens without a password, for operators, bots and tests.
+//! `confab token`: access tokens without a password, for operators and tests, and the keys that sign them.
 
 use anyhow::Context;
 use clap::Subcommand;
@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::core::auth::{Auth, mint_token};
+use crate::core::auth::{Auth, mint_token, rotate_keys};
 use crate::metrics::Metrics;
 use crate::{StartError, open_store};
 
@@ -31,10 +31,26 @@ enum Action {
         #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
         ttl: u64,
     },
+    /// The keys that sign access tokens.
+    #[command(subcommand)]
+    Keys(Keys),
+}
+
+#[derive(Subcommand)]
+enum Keys {
+    /// Sign with a new key from now on. Tokens of the key before stay good until they expire; those of older ones end.
+    Rotate,
 }
 
 pub(super) fn run(config: &Config, args: Args) -> anyhow::Result<()> {
-    let Action::Mint { users, ttl } = args.action;
+    let (users, ttl) = match args.action {
+        Action::Mint { users, ttl } => (users, ttl),
+        Action::Keys(Keys::Rotate) => {
+            let path = rotate_keys(&config.data_dir.join("keys"), SystemClock::new().now()).map_err(StartError::Key)?;
+            println!("{} signs from now on", path.display());
+            return Ok(());
+        }
+    };
     let users = if users == ["-"] {
         std::io::read_to_string(std::io::stdin())?.lines().map(str::to_owned).collect()
     } else {

@@ -58,17 +58,20 @@ enum Action {
         #[arg(long)]
         compact: bool,
     },
+    #[command(flatten)]
+    Account(super::account::Action),
 }
 
 pub(super) fn run(config: &Config, args: Args) -> anyhow::Result<()> {
     match args.action {
         Action::Import { file } => import(config, &file),
         Action::Export { name, output } => super::runtime()?.block_on(export(config, &name, output.as_deref())),
+        Action::Account(action) => super::runtime()?.block_on(super::account::run(config, action)),
         Action::Erase { name, compact, yes, .. } => super::runtime()?.block_on(erase(config, &name, yes, compact)),
     }
 }
 
-async fn find(store: &dyn Store, name: &str) -> anyhow::Result<User> {
+pub(super) async fn find(store: &dyn Store, name: &str) -> anyhow::Result<User> {
     let by_id = match name.parse::<UserId>() {
         Ok(id) => store.find_users(vec![id]).await?.pop().map(|member| member.username),
         Err(_) => None,
@@ -138,7 +141,6 @@ async fn erase(config: &Config, name: &str, is_meant: bool, compact: bool) -> an
     println!("  archives and backups that were made before; remove or renew them");
     if is_meant {
         let is_done = (compact || config.store.url.is_none()) && compact_patiently(&*store).await?;
-        println!("Who was connected may write until their token ends: run it again then, with the id.");
         println!("{}", files_told(config.store.url.is_some(), is_done));
     }
     store.close().await;
@@ -207,5 +209,6 @@ fn parse(clock: &SystemClock, line: &str) -> anyhow::Result<NewUser> {
         self_room: RoomId::new(now, clock.random()),
         incarnation: new_incarnation(clock.random()),
         created: now,
+        ticket: None,
     })
 }

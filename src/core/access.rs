@@ -52,12 +52,6 @@ pub const fn has_right(rank: u8, right: Right) -> bool {
     rank <= least.number()
 }
 
-/// May they speak in the name of the server, in any room?
-#[must_use]
-pub const fn may_notice(role: ServerRole) -> bool {
-    matches!(role, ServerRole::Owner | ServerRole::Admin)
-}
-
 /// May they do something to somebody? Nobody acts on their own rank or above, moderators sanction, admins grant roles
 /// below their own.
 #[must_use]

@@ -1,6 +1,8 @@
 //! Who somebody is: passwords in, tokens out, and back to an [`Actor`].
 
 mod accounts;
+mod keys;
+mod logins;
 mod owner;
 mod passwords;
 pub(super) mod tokens;
@@ -8,14 +10,16 @@ pub(super) mod tokens;
 use std::path::Path;
 use std::sync::Arc;
 
-use confab_protocol::command::Identity;
+use confab_protocol::command::{Identity, Secret};
 use confab_protocol::model::{DeviceId, DisplayName, Millis, RoomId, ServerRole, UserId, Username};
 
-pub use self::accounts::mint_token;
+pub(super) use self::accounts::check_length;
+pub use self::keys::{create_key, mint_token};
 pub use self::owner::OwnerToken;
-pub use self::passwords::Passwords;
-pub use self::tokens::{Claims, Holder, TokenError, Tokens};
-use super::store::User;
+pub use self::passwords::{Lane, Passwords};
+pub use self::tokens::{Claims, Holder, TokenError, Tokens, rotate_keys};
+use super::standing::Scopes;
+use super::store::{Restriction, User};
 use crate::clock::Clock;
 use crate::config::{self, Registration};
 use crate::metrics::Metrics;
@@ -31,10 +35,14 @@ pub struct Actor {
     pub display_name: DisplayName,
     pub role: ServerRole,
     pub token_expires: Millis,
+    /// What was taken from the account on the whole server, when it was looked up.
+    pub restriction: Option<Restriction>,
+    /// What the login may be used for.
+    pub scopes: Scopes,
 }
 
 impl Actor {
-    fn new(user: &User, device: DeviceId, token_expires: Millis) -> Self {
+    fn new(user: &User, device: DeviceId, token_expires: Millis, scopes: Scopes) -> Self {
         Self {
             user: user.id,
             device,
@@ -43,6 +51,8 @@ impl Actor {
             display_name: user.display_name.clone(),
             role: user.role,
             token_expires,
+            restriction: user.restriction,
+            scopes,
         }
     }
 
@@ -58,13 +68,6 @@ impl Actor {
             role: self.role,
             token_expires: self.token_expires,
         }
-    }
-}
-
-impl From<Identity> for Actor {
-    fn from(identity: Identity) -> Self {
-        let Identity { user, device, self_room, username, display_name, role, token_expires } = identity;
-        Self { user, device, self_room, username, display_name, role, token_expires }
     }
 }
 
@@ -122,6 +125,12 @@ impl KeyError {
     fn new(path: &Path, reason: impl ToString) -> Self {
         Self { path: path.display().to_string(), reason: reason.to_string() }
     }
+}
+
+/// A token that says nothing, and the hash that is kept of it.
+#[must_use]
+pub fn opaque() -> (Secret, [u8; 32]) {
+    tokens::opaque_token()
 }
 
 fn read_or_create(path: &Path, make: impl FnOnce() -> Vec<u8>) -> Result<Vec<u8>, KeyError> {

@@ -14,7 +14,7 @@ use super::auth::Actor;
 use super::hook::TextKind;
 use super::publish::{Admission, Admitted, Queueing, check_age, digest};
 use super::store::Membership;
-use super::{Core, access};
+use super::{Core, access, permissions};
 
 /// Something to append by somebody who need not be in the room.
 struct Asked {
@@ -45,7 +45,7 @@ impl Core {
     pub async fn notice(&self, actor: &Actor, order: &Arc<OrderGuard>, notice: Notice) -> Result<Admitted, Reject> {
         let Notice { write, body } = notice;
         // Before anything is looked at: nobody else is told which rooms there are.
-        if !access::may_notice(actor.role) {
+        if !permissions::may(actor.role, permissions::Stewardship::Notice) {
             return Err(RejectCode::Forbidden.into());
         }
         let digest = digest("notice", &[body.as_str().as_bytes()]);

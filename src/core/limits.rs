@@ -1,5 +1,6 @@
 //! Keyed GCRA buckets (ITU-T I.371): a key and the time in, Ok or a reject with the wait out.
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,8 @@ use governor::nanos::Nanos;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 
+use super::auth::Lane;
+use super::network::{Suspects, network};
 use crate::clock::Clock;
 use crate::config;
 use crate::metrics::Metrics;
@@ -31,6 +34,9 @@ type Buckets<K> = RateLimiter<K, DashMapStateStore<K>, Elapsed, NoOpMiddleware<N
 /// The time in which `login_tries` are allowed.
 const LOGIN_WINDOW: Duration = Duration::from_secs(15 * 60);
 
+/// Times `login_tries` that one account takes from all networks together.
+const ACCOUNT_TRIES_FACTOR: u32 = 20;
+
 /// Typing of one user, in the long run and at once: a device sends one in four seconds.
 const NEWS_PER_SECOND: NonZeroU32 = NonZeroU32::new(2).unwrap();
 const NEWS_BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();
@@ -48,7 +54,12 @@ pub struct Limits {
     news: Buckets<UserId>,
     presence: Buckets<UserId>,
     searches: Buckets<UserId>,
-    logins: Buckets<Box<str>>,
+    /// Password checks of one account from one network.
+    logins: Buckets<(IpAddr, Box<str>)>,
+    /// Of one account, from everywhere.
+    accounts: Buckets<Box<str>>,
+    strangers: Buckets<IpAddr>,
+    suspects: Suspects,
     clock: Elapsed,
     metrics: Metrics,
 }
@@ -62,8 +73,12 @@ impl Limits {
         let sends =
             Quota::per_second(at_least_one(config.sends_per_second)).allow_burst(at_least_one(config.sends_burst));
         let tries = at_least_one(config.login_tries);
-        let logins =
-            Quota::with_period(LOGIN_WINDOW / tries.get()).unwrap_or(Quota::per_minute(tries)).allow_burst(tries);
+        let tries_in = |tries: NonZeroU32| {
+            Quota::with_period(LOGIN_WINDOW / tries.get()).unwrap_or(Quota::per_minute(tries)).allow_burst(tries)
+        };
+        let (logins, accounts) =
+            (tries_in(tries), tries_in(at_least_one(tries.get().saturating_mul(ACCOUNT_TRIES_FACTOR))));
+        let strangers = Quota::per_minute(at_least_one(config.strangers_per_minute));
         Self {
             sends: RateLimiter::dashmap_with_clock(sends, clock.clone()),
             presence: RateLimiter::dashmap_with_clock(
@@ -79,6 +94,9 @@ impl Limits {
                 clock.clone(),
             ),
             logins: RateLimiter::dashmap_with_clock(logins, clock.clone()),
+            accounts: RateLimiter::dashmap_with_clock(accounts, clock.clone()),
+            strangers: RateLimiter::dashmap_with_clock(strangers, clock.clone()),
+            suspects: Suspects::default(),
             clock,
             metrics,
         }
@@ -116,12 +134,33 @@ impl Limits {
         self.check(&self.searches, &user, "searches_per_user")
     }
 
-    /// May another password of this account be tried? The name is as typed, folded.
+    /// May another password of this account be tried from there? The name is as typed, folded. Whoever guesses from
+    /// elsewhere does not keep the owner out, until many do at once.
     ///
     /// # Errors
     /// [`RejectCode::RateLimited`] with the wait.
-    pub fn check_login(&self, username: &str) -> Result<(), Reject> {
-        self.check(&self.logins, &username.to_ascii_lowercase().into(), "logins_per_account")
+    pub fn check_login(&self, from: IpAddr, username: &str) -> Result<(), Reject> {
+        let name: Box<str> = username.to_ascii_lowercase().into();
+        self.check(&self.logins, &(network(from), name.clone()), "logins_per_account")?;
+        self.check(&self.accounts, &name, "logins_per_account_everywhere")
+    }
+
+    /// May somebody from there, whom nobody knows yet, ask for anything that costs?
+    ///
+    /// # Errors
+    /// [`RejectCode::RateLimited`] with the wait.
+    pub fn check_stranger(&self, from: IpAddr) -> Result<(), Reject> {
+        self.check(&self.strangers, &network(from), "strangers_per_network")
+    }
+
+    /// A password was wrong.
+    pub fn note_wrong(&self, from: IpAddr) {
+        self.suspects.note(from, self.clock.0.elapsed());
+    }
+
+    /// Where somebody from there waits for a hash.
+    pub fn lane(&self, from: IpAddr) -> Lane {
+        if self.suspects.contains(from, self.clock.0.elapsed()) { Lane::Suspect } else { Lane::Open }
     }
 
     /// Drops the keys that are back to normal; to be called now and then.
@@ -131,6 +170,9 @@ impl Limits {
         self.presence.retain_recent();
         self.searches.retain_recent();
         self.logins.retain_recent();
+        self.accounts.retain_recent();
+        self.strangers.retain_recent();
+        self.suspects.evict(self.clock.0.elapsed());
     }
 
     fn check<K: std::hash::Hash + Eq + Clone>(&self, buckets: &Buckets<K>, key: &K, limit: &str) -> Result<(), Reject> {

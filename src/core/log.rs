@@ -5,12 +5,12 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use confab_protocol::close::CloseCode;
 use confab_protocol::command::PresenceStatus;
 use confab_protocol::model::{Cursor, DeviceId, Incarnation, RoomId, Seq, SessionId, UserId};
 use tokio::sync::oneshot;
 
 use super::append::{Decision, Item};
+use super::standing::Revoked;
 
 /// What becomes of a queued item. `Err`: the store failed; nothing was appended.
 pub type Receipt = oneshot::Receiver<Result<Decision, super::store::Error>>;
@@ -75,6 +75,8 @@ pub trait Delivery: Send + Sync {
     fn status(&self, session: SessionId) -> PresenceStatus;
     /// How a connection shows from now on; the rooms that it follows.
     fn set_status(&self, session: SessionId, status: PresenceStatus) -> Vec<RoomId>;
-    /// Closes the connections of a user's device.
-    fn close_device(&self, user: UserId, device: DeviceId, code: CloseCode);
+    /// Closes the connections that are meant.
+    fn revoke(&self, revoked: Revoked);
+    /// The standing of who is behind a connection was found good as of this epoch.
+    fn confirm(&self, session: SessionId, epoch: u64);
 }

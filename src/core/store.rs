@@ -14,6 +14,7 @@ use super::append::{Decided, InviteHash, Item};
 use super::backup::{Sink, Source};
 use super::seal::{Blinder, Resealed};
 use super::search::{Matches, Progress, Step, Wanted};
+use super::standing::{Controls, FoundKey, Level, LoginRow, NewKey, NewTicket, Standing, TicketKind};
 
 /// Why the store did not do it. Texts are for the operator's log, never for a peer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -52,6 +53,8 @@ pub struct User {
     /// Access tokens of an older version are refused.
     pub token_version: u32,
     pub created: Millis,
+    /// What was taken from the account on the whole server.
+    pub restriction: Option<Restriction>,
 }
 
 /// An account to create, with the log of its own that every user has.
@@ -67,6 +70,8 @@ pub struct NewUser {
     /// Of that log, drawn by [`new_incarnation`].
     pub incarnation: Incarnation,
     pub created: Millis,
+    /// The invitation by which it comes, which is spent with it.
+    pub ticket: Option<[u8; 32]>,
 }
 
 /// The identity of a new log's history: never 0, and a number in every store.
@@ -84,6 +89,8 @@ pub enum Created {
     NameTaken,
     /// It was to be the owner, but there is one.
     OwnerExists,
+    /// Its invitation is not good any more.
+    TicketInvalid,
 }
 
 /// A login on one device, with its first refresh token.
@@ -94,6 +101,8 @@ pub struct NewLogin {
     pub user: UserId,
     pub name: DeviceName,
     pub refresh: Option<NewRefresh>,
+    /// Of the password by which it was asked for: if that is not the account's any more, nobody is logged in.
+    pub password_hash: Option<String>,
     pub devices_max: u32,
     pub now: Millis,
 }
@@ -128,7 +137,7 @@ pub enum Refreshed {
     /// Too old.
     Expired,
     /// It was spent before: the whole family is revoked, because one of two holders is a thief.
-    Reused(UserId, DeviceId),
+    Reused,
 }
 
 /// How much is held on somebody beside the logs.
@@ -381,18 +390,52 @@ pub trait Store: Send + Sync {
     async fn find_login(&self, username: Username) -> Result<Option<(User, Option<String>)>>;
     /// Replaces the name that somebody shows who is logged in anywhere: of one whose account is locked it stays.
     async fn set_display_name(&self, user: UserId, name: DisplayName) -> Result<()>;
-    /// Replaces a password hash.
-    async fn set_password_hash(&self, user: UserId, hash: String) -> Result<()>;
-    /// The account, if this device is logged in, and which of its logins that is.
-    async fn find_identity(&self, user: UserId, device: DeviceId) -> Result<Option<(User, u32)>>;
+    /// Replaces a hash of a password by another of the same. `false`: the account has another by now.
+    async fn set_password_hash(&self, user: UserId, old: String, new: String) -> Result<bool>;
+    /// The account as it is now, if this device is logged in.
+    async fn find_identity(&self, user: UserId, device: DeviceId) -> Result<Option<Standing>>;
     /// Names of users; unknown ones are left out.
     async fn find_users(&self, users: Vec<UserId>) -> Result<Vec<Member>>;
-    /// Logs a device in. When the user has too many, the oldest login ends.
-    async fn log_in(&self, login: NewLogin) -> Result<LoggedIn>;
+    /// Logs a device in. When the user has too many, the oldest login ends. `None`: the password has changed.
+    async fn log_in(&self, login: NewLogin) -> Result<Option<LoggedIn>>;
     /// Spends a refresh token and stores the next one, whose family is that of the old one.
     async fn refresh(&self, hash: [u8; 32], next: NewRefresh, now: Millis) -> Result<Refreshed>;
-    /// Ends a device's login.
+    /// Ends a device's login, or revokes an API key.
     async fn log_out(&self, user: UserId, device: DeviceId) -> Result<()>;
+    /// Where somebody is logged in, and their keys: by device.
+    async fn logins(&self, user: UserId) -> Result<Vec<LoginRow>>;
+    /// Ends all logins of somebody but one.
+    async fn end_logins(&self, user: UserId, except: DeviceId) -> Result<()>;
+    /// Another password: all logins end but one.
+    async fn change_password(&self, user: UserId, hash: String, except: DeviceId) -> Result<()>;
+    /// Restricts an account of a rank below this role, or lifts that. A ban and a kick end all logins. `false`: there is
+    /// no such account.
+    async fn restrict(
+        &self,
+        user: UserId,
+        below: Option<ServerRole>,
+        kind: SanctionKind,
+        until: Option<Millis>,
+    ) -> Result<bool>;
+    /// Another role on the server for an account of a rank below this role. `false`: there is no such account, or it is
+    /// the owner's.
+    async fn set_server_role(&self, user: UserId, below: Option<ServerRole>, role: ServerRole) -> Result<bool>;
+    /// An account.
+    async fn find_user(&self, user: UserId) -> Result<Option<User>>;
+    /// Keeps a one-time token, and forgets those that are too old.
+    async fn create_ticket(&self, ticket: NewTicket) -> Result<()>;
+    /// Whether a token is good.
+    async fn has_ticket(&self, hash: [u8; 32], kind: TicketKind, now: Millis) -> Result<bool>;
+    /// Spends a token for another password, which ends all logins. `None`: the token is not good.
+    async fn reset_password(&self, ticket: [u8; 32], hash: String, now: Millis) -> Result<Option<UserId>>;
+    /// Keeps an API key.
+    async fn create_key(&self, key: NewKey) -> Result<()>;
+    /// Whose key it is, if that was not revoked.
+    async fn find_key(&self, hash: [u8; 32]) -> Result<Option<FoundKey>>;
+    /// What is to be heeded, and what changed since.
+    async fn controls(&self, since: u64) -> Result<Controls>;
+    /// How much the server lets happen from now on.
+    async fn set_level(&self, level: Level) -> Result<()>;
 
     // ---- rooms
     /// The id behind a name.

@@ -1,11 +1,11 @@
 //! Accounts as JSON over HTTP, through the same core functions as the protocol.
 
-use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, Request, State as Shared};
 use axum::http::header::{AUTHORIZATION, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use confab_protocol::command::{Login, Register, Secret, Session};
 use confab_protocol::limits::{PASSWORD_BYTES_MAX, USERNAME_BYTES_MAX};
 use confab_protocol::model::{DeviceName, DisplayName, Username};
@@ -13,6 +13,7 @@ use confab_protocol::reject::{Reject, RejectCode};
 use confab_protocol::text::TextError;
 use serde::{Deserialize, Serialize};
 
+use super::client::Client;
 use super::{State, origin};
 
 #[derive(Deserialize)]
@@ -26,6 +27,8 @@ pub(super) struct RegisterBody {
     device: String,
     #[serde(default)]
     owner_token: String,
+    #[serde(default)]
+    invite: String,
 }
 
 #[derive(Deserialize)]
@@ -147,6 +150,7 @@ impl<T: serde::de::DeserializeOwned> FromRequest<State> for Checked<T> {
 
 pub(super) async fn register(
     Shared(state): Shared<State>,
+    Extension(Client(from)): Extension<Client>,
     Checked(body): Checked<RegisterBody>,
 ) -> Result<Response, Failure> {
     let display_name = match body.display_name.as_str() {
@@ -159,12 +163,14 @@ pub(super) async fn register(
         display_name,
         device: DeviceName::parse(&body.device).map_err(Failure::name("device name"))?,
         owner_token: (!body.owner_token.is_empty()).then(|| Secret::new(body.owner_token)),
+        invite: (!body.invite.is_empty()).then(|| Secret::new(body.invite)),
     };
-    Ok(session(&state.core.register(register).await?))
+    Ok(session(&state.core.register(from, register).await?))
 }
 
 pub(super) async fn login(
     Shared(state): Shared<State>,
+    Extension(Client(from)): Extension<Client>,
     Checked(body): Checked<LoginBody>,
 ) -> Result<Response, Failure> {
     if body.username.len() > USERNAME_BYTES_MAX {
@@ -180,7 +186,7 @@ pub(super) async fn login(
         device: DeviceName::parse(&body.device).map_err(Failure::name("device name"))?,
         device_id,
     };
-    Ok(session(&state.core.login(login).await?))
+    Ok(session(&state.core.login(from, login).await?))
 }
 
 pub(super) async fn refresh(

@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::api::Failure;
+use super::client::Client;
 use super::{State, origin};
 use crate::transport::gate::Ticket;
 use crate::transport::stream::Stream;
@@ -47,7 +48,15 @@ pub(super) async fn upgrade(Shared(state): Shared<State>, mut request: Request) 
     let key = request.headers().get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
     let accept = key.and_then(|key| HeaderValue::try_from(key).ok());
     let place = request.extensions_mut().remove::<Place>().and_then(|place| place.take());
-    let (Some(accept), Some(ticket)) = (accept, place) else { return bad_handshake().into_response() };
+    let client = request.extensions_mut().remove::<Client>();
+    let (Some(accept), Some(mut ticket), Some(Client(from))) = (accept, place, client) else {
+        return bad_handshake().into_response();
+    };
+    // Behind a proxy it is told only now for whom the place is.
+    if let Err(limit) = ticket.count_for(from) {
+        state.metrics.connections_refused_total.with_label_values(&[limit]).inc();
+        return Failure::from(Reject::new(RejectCode::Busy, "too many connections: close one first")).into_response();
+    }
     let upgraded = hyper::upgrade::on(&mut request);
     let on_socket = Arc::clone(&state.on_socket);
     state.lifecycle.spawn(async move {
@@ -55,7 +64,7 @@ pub(super) async fn upgrade(Shared(state): Shared<State>, mut request: Request) 
             // Always so: hyper was given this type.
             && let Ok(parts) = upgraded.downcast::<TokioIo<Stream>>()
         {
-            on_socket(WebSocketLink::new(parts.io.into_inner(), parts.read_buf).await, ticket);
+            on_socket(WebSocketLink::new(parts.io.into_inner(), parts.read_buf).await, from, ticket);
         }
     });
     let mut response = Response::new(Body::empty());

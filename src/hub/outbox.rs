@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -58,6 +59,8 @@ struct Belongings {
 pub struct Outbox {
     session: SessionId,
     pub(super) status: news::Status,
+    /// The epoch in which the standing of its owner was last found good.
+    pub(super) good_at: AtomicU64,
     inner: Mutex<Inner>,
     belongings: Mutex<Belongings>,
 }
@@ -75,7 +78,13 @@ pub(super) enum Pushed {
 
 impl Outbox {
     pub(super) fn new(session: SessionId) -> Self {
-        Self { session, status: news::Status::new(), inner: Mutex::default(), belongings: Mutex::default() }
+        Self {
+            session,
+            status: news::Status::new(),
+            good_at: AtomicU64::new(0),
+            inner: Mutex::default(),
+            belongings: Mutex::default(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -13,6 +13,7 @@ mod rooms;
 mod rows;
 mod seal;
 mod search;
+mod standing;
 mod tls;
 
 use std::time::Duration;
@@ -20,7 +21,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use confab_protocol::command::{History, Member, MessageState, Room};
 use confab_protocol::model::{
-    ClientId, DeviceId, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomName, Seq, UserId, Username,
+    ClientId, DeviceId, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomName, SanctionKind, Seq, ServerRole,
+    UserId, Username,
 };
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
 use tokio::sync::Semaphore;
@@ -31,6 +33,7 @@ use crate::core::append::{Decided, InviteHash, Item};
 use crate::core::backup::{Sink, Source};
 use crate::core::seal::{Blinder, Resealed, Vault};
 use crate::core::search::{Matches, Progress, Step, Wanted};
+use crate::core::standing::{Controls, FoundKey, Level, LoginRow, NewKey, NewTicket, Standing, TicketKind};
 use crate::core::store::{
     Created, Error, Held, LogPage, LoggedIn, Membership, NewInvite, NewLogin, NewRefresh, NewUser, Pair, Recorded,
     Refreshed, Result, Scrub, Store, Unappended, User,
@@ -259,13 +262,27 @@ store! {
     plain create_user(user: NewUser) -> Created = accounts::create_user;
     plain import_users(users: Vec<NewUser>) -> usize = accounts::import_users;
     plain set_display_name(user: UserId, name: DisplayName) -> () = accounts::set_display_name;
-    plain set_password_hash(user: UserId, hash: String) -> () = accounts::set_password_hash;
-    plain log_in(login: NewLogin) -> LoggedIn = accounts::log_in;
+    plain set_password_hash(user: UserId, old: String, new: String) -> bool = accounts::set_password_hash;
+    plain log_in(login: NewLogin) -> Option<LoggedIn> = accounts::log_in;
     plain refresh(hash: [u8; 32], next: NewRefresh, now: Millis) -> Refreshed = accounts::refresh;
     plain log_out(user: UserId, device: DeviceId) -> () = accounts::log_out;
+    plain end_logins(user: UserId, except: DeviceId) -> () = standing::end_logins;
+    plain change_password(user: UserId, hash: String, except: DeviceId) -> () = standing::change_password;
+    plain restrict(user: UserId, below: Option<ServerRole>, kind: SanctionKind, until: Option<Millis>) -> bool =
+        standing::restrict;
+    plain set_server_role(user: UserId, below: Option<ServerRole>, role: ServerRole) -> bool = standing::set_server_role;
+    plain create_ticket(ticket: NewTicket) -> () = standing::create_ticket;
+    plain reset_password(ticket: [u8; 32], hash: String, now: Millis) -> Option<UserId> = standing::reset_password;
+    plain create_key(key: NewKey) -> () = standing::create_key;
+    plain set_level(level: Level) -> () = standing::set_level;
     plain has_owner() -> bool = accounts::has_owner;
     plain find_login(username: Username) -> Option<(User, Option<String>)> = accounts::find_login;
-    plain find_identity(user: UserId, device: DeviceId) -> Option<(User, u32)> = accounts::find_identity;
+    plain find_identity(user: UserId, device: DeviceId) -> Option<Standing> = standing::find_identity;
+    plain find_user(user: UserId) -> Option<User> = standing::find_user;
+    plain logins(user: UserId) -> Vec<LoginRow> = standing::logins;
+    plain has_ticket(hash: [u8; 32], kind: TicketKind, now: Millis) -> bool = standing::has_ticket;
+    plain find_key(hash: [u8; 32]) -> Option<FoundKey> = standing::find_key;
+    plain controls(since: u64) -> Controls = standing::controls;
     plain find_users(users: Vec<UserId>) -> Vec<Member> = accounts::find_users;
     plain find_room(name: RoomName) -> Option<RoomId> = rooms::find_room;
     plain find_direct(pair: Pair) -> Option<RoomId> = rooms::find_direct;

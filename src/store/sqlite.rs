@@ -12,6 +12,7 @@ mod rooms;
 mod rows;
 mod seal;
 mod search;
+mod standing;
 mod threads;
 
 use std::path::{Path, PathBuf};
@@ -20,7 +21,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use confab_protocol::command::{History, Member, MessageState, Room};
 use confab_protocol::model::{
-    ClientId, DeviceId, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomName, Seq, UserId, Username,
+    ClientId, DeviceId, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomName, SanctionKind, Seq, ServerRole,
+    UserId, Username,
 };
 use rusqlite::{Connection, OpenFlags};
 
@@ -29,6 +31,7 @@ use crate::core::append::{Decided, InviteHash, Item};
 use crate::core::backup::{Sink, Source};
 use crate::core::seal::{Blinder, Resealed, Vault};
 use crate::core::search::{Matches, Progress, Step, Wanted};
+use crate::core::standing::{Controls, FoundKey, Level, LoginRow, NewKey, NewTicket, Standing, TicketKind};
 use crate::core::store::{
     Created, Error, Held, LogPage, LoggedIn, Membership, NewInvite, NewLogin, NewRefresh, NewUser, Pair, Recorded,
     Refreshed, Result, Scrub, Store, Unappended, User,
@@ -206,10 +209,19 @@ store! {
     write create_user(user: NewUser) -> Created = accounts::create_user;
     write import_users(users: Vec<NewUser>) -> usize = accounts::import_users;
     write set_display_name(user: UserId, name: DisplayName) -> () = accounts::set_display_name;
-    write set_password_hash(user: UserId, hash: String) -> () = accounts::set_password_hash;
-    write log_in(login: NewLogin) -> LoggedIn = accounts::log_in;
+    write set_password_hash(user: UserId, old: String, new: String) -> bool = accounts::set_password_hash;
+    write log_in(login: NewLogin) -> Option<LoggedIn> = accounts::log_in;
     write refresh(hash: [u8; 32], next: NewRefresh, now: Millis) -> Refreshed = accounts::refresh;
     write log_out(user: UserId, device: DeviceId) -> () = accounts::log_out;
+    write end_logins(user: UserId, except: DeviceId) -> () = standing::end_logins;
+    write change_password(user: UserId, hash: String, except: DeviceId) -> () = standing::change_password;
+    write restrict(user: UserId, below: Option<ServerRole>, kind: SanctionKind, until: Option<Millis>) -> bool =
+        standing::restrict;
+    write set_server_role(user: UserId, below: Option<ServerRole>, role: ServerRole) -> bool = standing::set_server_role;
+    write create_ticket(ticket: NewTicket) -> () = standing::create_ticket;
+    write reset_password(ticket: [u8; 32], hash: String, now: Millis) -> Option<UserId> = standing::reset_password;
+    write create_key(key: NewKey) -> () = standing::create_key;
+    write set_level(level: Level) -> () = standing::set_level;
     write retire(now: Millis, limit: usize) -> usize = retention::retire;
     write lock_account(user: UserId, display_name: DisplayName) -> () = personal::lock_account;
     write erase_account(user: UserId, self_room: RoomId, username: Username, display_name: DisplayName) -> () =
@@ -224,7 +236,12 @@ store! {
 
     read has_owner() -> bool = accounts::has_owner;
     read find_login(username: Username) -> Option<(User, Option<String>)> = accounts::find_login;
-    read find_identity(user: UserId, device: DeviceId) -> Option<(User, u32)> = accounts::find_identity;
+    read find_identity(user: UserId, device: DeviceId) -> Option<Standing> = standing::find_identity;
+    read find_user(user: UserId) -> Option<User> = standing::find_user;
+    read logins(user: UserId) -> Vec<LoginRow> = standing::logins;
+    read has_ticket(hash: [u8; 32], kind: TicketKind, now: Millis) -> bool = standing::has_ticket;
+    read find_key(hash: [u8; 32]) -> Option<FoundKey> = standing::find_key;
+    read controls(since: u64) -> Controls = standing::controls;
     read find_users(users: Vec<UserId>) -> Vec<Member> = accounts::find_users;
     read find_room(name: RoomName) -> Option<RoomId> = rooms::find_room;
     read find_direct(pair: Pair) -> Option<RoomId> = rooms::find_direct;

@@ -20,7 +20,8 @@ pub struct Gate {
 /// A place, until it is dropped.
 pub struct Ticket {
     gate: Arc<Gate>,
-    ip: IpAddr,
+    /// The network that it is counted for; none while a proxy has not said whose it is.
+    network: Option<IpAddr>,
 }
 
 impl Gate {
@@ -35,19 +36,23 @@ impl Gate {
     /// # Errors
     /// The limit's name, for metrics.
     pub fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<Ticket, &'static str> {
-        let ip = network(ip);
+        let mut ticket = self.admit_proxy()?;
+        ticket.count_for(ip)?;
+        Ok(ticket)
+    }
+
+    /// A place for a proxy, who comes for many.
+    ///
+    /// # Errors
+    /// The limit's name, for metrics.
+    pub fn admit_proxy(self: &Arc<Self>) -> Result<Ticket, &'static str> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.all >= self.all_max {
             return Err("connections");
         }
-        let from_ip = counts.by_ip.entry(ip).or_default();
-        if *from_ip >= self.per_ip_max {
-            return Err("connections_per_ip");
-        }
-        *from_ip += 1;
         counts.all += 1;
         drop(counts);
-        Ok(Ticket { gate: Arc::clone(self), ip })
+        Ok(Ticket { gate: Arc::clone(self), network: None })
     }
 
     /// Whether more than half of the places are taken, of all or of this address.
@@ -67,16 +72,45 @@ fn network(ip: IpAddr) -> IpAddr {
     }
 }
 
+impl Ticket {
+    /// The place is this address's from now on.
+    ///
+    /// # Errors
+    /// The limit's name, for metrics; the place stays whose it was.
+    pub fn count_for(&mut self, ip: IpAddr) -> Result<(), &'static str> {
+        let network = network(ip);
+        if self.network == Some(network) {
+            return Ok(());
+        }
+        let mut counts = self.gate.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let from_ip = counts.by_ip.entry(network).or_default();
+        if *from_ip >= self.gate.per_ip_max {
+            return Err("connections_per_ip");
+        }
+        *from_ip += 1;
+        let before = self.network.replace(network);
+        counts.give_back(before);
+        Ok(())
+    }
+}
+
+impl Counts {
+    fn give_back(&mut self, network: Option<IpAddr>) {
+        let Some(network) = network else { return };
+        if let Some(from_ip) = self.by_ip.get_mut(&network) {
+            *from_ip = from_ip.saturating_sub(1);
+            if *from_ip == 0 {
+                self.by_ip.remove(&network);
+            }
+        }
+    }
+}
+
 impl Drop for Ticket {
     fn drop(&mut self) {
         let mut counts = self.gate.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.all = counts.all.saturating_sub(1);
-        if let Some(from_ip) = counts.by_ip.get_mut(&self.ip) {
-            *from_ip = from_ip.saturating_sub(1);
-            if *from_ip == 0 {
-                counts.by_ip.remove(&self.ip);
-            }
-        }
+        counts.give_back(self.network);
     }
 }
 

@@ -2,7 +2,7 @@
 //! the server. Frames carry their length; everything else about QUIC stays in this file.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -97,7 +97,7 @@ pub async fn accept(
     gate: Arc<Gate>,
     metrics: Metrics,
     lifecycle: Lifecycle,
-    on_link: impl Fn(QuicLink, Ticket) + Clone + Send + 'static,
+    on_link: impl Fn(QuicLink, IpAddr, Ticket) + Clone + Send + 'static,
 ) {
     loop {
         let incoming = tokio::select! {
@@ -122,12 +122,13 @@ pub async fn accept(
             }
         };
         let on_link = on_link.clone();
+        let from = incoming.remote_address().ip();
         lifecycle.spawn(async move {
             let Ok(Ok(connection)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, incoming).await else {
                 return refused.with_label_values(&["handshake"]).inc();
             };
             match tokio::time::timeout(HELLO_TIMEOUT, QuicLink::open(connection.clone())).await {
-                Ok(Some(link)) => on_link(link, ticket),
+                Ok(Some(link)) => on_link(link, from, ticket),
                 _ => {
                     refused.with_label_values(&["hello"]).inc();
                     let close = Close::from(CloseCode::HelloTimeout);

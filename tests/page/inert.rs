@@ -29,6 +29,7 @@ async fn register_as(server: &TestServer, name: &str, display_name: &str) -> Res
         display_name: Some(DisplayName::parse(display_name).map_err(|e| confab_client::Error::Text("name", e))?),
         device: DeviceName::parse("test").unwrap(),
         owner_token: None,
+        invite: None,
     };
     let Reply::Session(session) = client.request(Command::Register(register)).await? else { panic!() };
     Ok(Person { client, events, session })

@@ -29,6 +29,10 @@ const fn questions(command: &Command) -> u32 {
         Command::Sanction(_) | Command::Direct { .. } | Command::Invite { .. } => 0,
         // Who knocks has a name that was looked at before.
         Command::Knock(_) | Command::Admit(_) => 0,
+        // About accounts, in numbers; passwords are nobody's to read.
+        Command::Sessions | Command::EndSession(_) | Command::IssueReset(_) | Command::InviteAccount { .. } => 0,
+        Command::ChangePassword { .. } | Command::ResetPassword { .. } => 0,
+        Command::Restrict { .. } | Command::SetServerRole { .. } => 0,
         Command::JoinRoom(_) | Command::LeaveRoom(_) | Command::Unsubscribe(_) => 0,
         Command::Ping | Command::Login(_) | Command::Authenticate(_) | Command::Refresh(_) | Command::Logout => 0,
         Command::ListRooms { .. } | Command::ListMembers { .. } | Command::Profiles(_) => 0,
@@ -45,6 +49,7 @@ fn register(name: &str) -> Command {
         display_name: None,
         device: DeviceName::parse("phone").unwrap(),
         owner_token: None,
+        invite: None,
     })
 }
 

@@ -282,7 +282,7 @@ async fn what_changes_behind_a_verification_or_has_no_end_is_refused() {
     assert!(names(keys.path()).is_empty(), "nor are keys left of it");
     fs::write(&entries, good).unwrap();
     confab::backup::restore(&store, keys.path(), &folder, &checked.manifest, clock, &watch).await.unwrap();
-    assert_eq!(names(keys.path()).len(), 3);
+    assert_eq!(names(keys.path()).len(), 2);
     store.close().await;
 
     for file in ["manifest.json", "entries.rows", "keys/pepper"] {

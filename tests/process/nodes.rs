@@ -57,7 +57,7 @@ async fn servers_on_one_database_hear_each_other() {
     let _one = one.serve();
     // Keys are one for all servers: the pepper and the signature of tokens.
     fs::create_dir_all(two.data_dir.join("keys")).unwrap();
-    for key in ["pepper", "token-ed25519.pk8"] {
+    for key in ["pepper", "token-0-ed25519.pk8"] {
         fs::copy(one.data_dir.join("keys").join(key), two.data_dir.join("keys").join(key)).unwrap();
     }
     let _two = two.serve();

@@ -34,6 +34,7 @@ async fn register(place: &Place) -> (Client, UserId) {
         display_name: Some(DisplayName::parse(&format!("{CANARY} Doe")).unwrap()),
         device: DeviceName::parse(&format!("phone of {CANARY}")).unwrap(),
         owner_token: None,
+        invite: None,
     };
     let reply = client.request(Command::Register(register)).await.unwrap();
     let Reply::Session(session) = reply else { panic!("{reply:?}") };

@@ -30,6 +30,7 @@ fn register(name: &str, owner_token: Option<&str>) -> Command {
         display_name: None,
         device: DeviceName::parse("").unwrap(),
         owner_token: owner_token.map(Secret::new),
+        invite: None,
     })
 }
 

@@ -16,6 +16,7 @@ fn register(name: &str) -> Command {
         display_name: None,
         device: DeviceName::parse("").unwrap(),
         owner_token: None,
+        invite: None,
     })
 }
 

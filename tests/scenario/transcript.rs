@@ -11,6 +11,7 @@ mod log;
 mod rooms;
 mod search;
 mod stage;
+mod standing;
 mod wrong;
 
 use expect_test::Expect;

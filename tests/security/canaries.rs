@@ -124,6 +124,7 @@ async fn plant(server: &Running, transport: Transport) -> (Vec<Session>, Vec<Str
         display_name: None,
         device: device.clone(),
         owner_token,
+        invite: None,
     };
     let mut raw = Raw::greet(&target, transport, None).await.0;
     let first = session(raw.request(Command::Register(register)).await);

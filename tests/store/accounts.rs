@@ -1,5 +1,6 @@
 //! Users, devices and logins.
 
+use confab::core::standing::Standing;
 use confab::core::store::{Created, LoggedIn, NewLogin};
 use confab_protocol::model::{DeviceId, ServerRole, UserId};
 
@@ -44,10 +45,12 @@ async fn a_login_finds_its_account(scene: Scene) {
     let login = scene.login(alice.id);
     let device = login.device;
     assert!(scene.store.find_identity(alice.id, device).await.unwrap().is_none(), "not yet");
-    assert_eq!(scene.store.log_in(login).await.unwrap(), LoggedIn { login: 0, ended: None });
-    let (user, login) = scene.store.find_identity(alice.id, device).await.unwrap().unwrap();
+    assert_eq!(scene.store.log_in(login).await.unwrap(), Some(LoggedIn { login: 0, ended: None }));
+    let Standing { user, login, .. } = scene.store.find_identity(alice.id, device).await.unwrap().unwrap();
     assert_eq!((user.id, login), (alice.id, 0));
-    scene.store.set_password_hash(alice.id, "another".into()).await.unwrap();
+    assert!(!scene.store.set_password_hash(alice.id, "no".into(), "another".into()).await.unwrap(), "it is another");
+    let hash = alice.password_hash.unwrap();
+    assert!(scene.store.set_password_hash(alice.id, hash, "another".into()).await.unwrap());
     let (_, hash) = scene.store.find_login(alice.username).await.unwrap().unwrap();
     assert_eq!(hash.as_deref(), Some("another"));
 }
@@ -56,8 +59,8 @@ async fn an_ended_login_is_another_than_the_next(scene: Scene) {
     let alice = scene.user("alice").await;
     let login = scene.login(alice.id);
     for expected in 0..3 {
-        assert_eq!(scene.store.log_in(login.clone()).await.unwrap().login, expected);
-        assert_eq!(scene.store.log_in(login.clone()).await.unwrap().login, expected, "it was not ended");
+        assert_eq!(scene.store.log_in(login.clone()).await.unwrap().unwrap().login, expected);
+        assert_eq!(scene.store.log_in(login.clone()).await.unwrap().unwrap().login, expected, "it was not ended");
         scene.store.log_out(alice.id, login.device).await.unwrap();
         assert!(scene.store.find_identity(alice.id, login.device).await.unwrap().is_none());
     }
@@ -69,10 +72,10 @@ async fn the_oldest_device_makes_room(scene: Scene) {
     let logins = [(); 3].map(|()| two(scene.login(alice.id)));
     let devices: Vec<DeviceId> = logins.iter().map(|login| login.device).collect();
     for login in &logins[..2] {
-        assert_eq!(scene.store.log_in(login.clone()).await.unwrap().ended, None);
+        assert_eq!(scene.store.log_in(login.clone()).await.unwrap().unwrap().ended, None);
     }
-    assert_eq!(scene.store.log_in(logins[1].clone()).await.unwrap().ended, None, "it has its place");
-    assert_eq!(scene.store.log_in(logins[2].clone()).await.unwrap().ended, Some(devices[0]));
+    assert_eq!(scene.store.log_in(logins[1].clone()).await.unwrap().unwrap().ended, None, "it has its place");
+    assert_eq!(scene.store.log_in(logins[2].clone()).await.unwrap().unwrap().ended, Some(devices[0]));
     assert!(scene.store.find_identity(alice.id, devices[0]).await.unwrap().is_none());
     assert!(scene.store.find_identity(alice.id, devices[1]).await.unwrap().is_some());
 }

@@ -66,6 +66,7 @@ impl Scene {
             self_room: RoomId::new(START.after(self.next()), self.next().into()),
             incarnation: Incarnation(self.next() + 1),
             created: START,
+            ticket: None,
         }
     }
 
@@ -78,7 +79,15 @@ impl Scene {
     fn login(&self, user: UserId) -> NewLogin {
         let device = DeviceId::new(START.after(self.next()), self.next().into());
         let name = DeviceName::parse("phone").unwrap();
-        NewLogin { device, user, name, refresh: None, devices_max: 10, now: START.after(self.next()) }
+        NewLogin {
+            device,
+            user,
+            name,
+            refresh: None,
+            password_hash: None,
+            devices_max: 10,
+            now: START.after(self.next()),
+        }
     }
 
     fn item(&self, room: RoomId, author: UserId, change: Change) -> Item {

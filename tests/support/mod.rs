@@ -62,6 +62,7 @@ impl TestServer {
         let any_port = "127.0.0.1:0".parse().unwrap();
         (config.listen.http, config.listen.quic, config.listen.ops) = (any_port, any_port, any_port);
         config.auth.bcrypt_cost = 10;
+        config.limits.strangers_per_minute = 1_000_000;
         config.limits.sends_per_second = 100_000;
         config.limits.sends_burst = 100_000;
         change(&mut config);

@@ -28,6 +28,7 @@ impl Person {
             display_name: None,
             device: DeviceName::parse("test").unwrap(),
             owner_token: None,
+            invite: None,
         };
         let Reply::Session(session) = client.request(Command::Register(register)).await.unwrap() else { panic!() };
         Self { client, events, session }

@@ -252,6 +252,7 @@ impl Place {
             display_name: None,
             device: DeviceName::parse("test").unwrap(),
             owner_token: owner_token.map(Secret::new),
+            invite: None,
         };
         let asked = client.request(confab_client::Command::Register(register)).await;
         let Reply::Session(session) = asked.unwrap() else { panic!() };

@@ -449,6 +449,7 @@ pub async fn minted(config: &Config, names: &[&str], ttl_seconds: u64, at: Milli
         self_room: RoomId::new(now(), clock.random()),
         incarnation: Incarnation(1),
         created: now(),
+        ticket: None,
     };
     store.import_users(names.iter().map(user).collect()).await.unwrap();
     let mut tokens = Vec::new();

@@ -1,7 +1,7 @@
 //! Commands about what was said before, and about people and rooms: both ways.
 
 use super::door;
-use super::read::{body, bounded, client_id, some};
+use super::read::{body, bounded, client_id, invite_bounds, some};
 use super::request::count;
 use super::values::{
     bad_name, malformed, read_id, read_room_role, read_sanction_kind, read_visibility, room_role_to, sanction_kind_to,
@@ -9,12 +9,9 @@ use super::values::{
 };
 use crate::chat_capnp as wire;
 use crate::command::{Command, Delete, Edit, Pin, React, SanctionUser, SetRole, UpdateRoom, Write};
-use crate::limits::{DELETE_MAX, INVITE_MS_MAX, INVITE_USES_MAX, RETENTION_MS_MAX, RETENTION_MS_MIN, SLOW_MODE_MS_MAX};
+use crate::limits::{DELETE_MAX, RETENTION_MS_MAX, RETENTION_MS_MIN, SLOW_MODE_MS_MAX};
 use crate::model::{Emoji, Reason, RoomId, RoomName, RoomRole, Seq, Topic};
 use crate::reject::{Reject, RejectCode};
-
-/// An invitation that nobody gave a time, milliseconds.
-const INVITE_MS_DEFAULT: u64 = 24 * 3600 * 1000;
 
 pub(super) fn read(which: wire::request::WhichReader<'_>) -> Result<Command, Reject> {
     use wire::request::Which;
@@ -88,11 +85,7 @@ fn read_sanction(sanction: wire::sanction::Reader<'_>) -> Result<SanctionUser, R
 }
 
 fn read_invite(invite: wire::invite::Reader<'_>) -> Result<Command, Reject> {
-    let (uses, duration_ms) = (invite.get_uses().max(1), invite.get_duration_ms());
-    if uses > INVITE_USES_MAX || duration_ms > INVITE_MS_MAX {
-        return Err(Reject::new(RejectCode::Malformed, "at most 1,000 uses and 30 days"));
-    }
-    let duration_ms = if duration_ms == 0 { INVITE_MS_DEFAULT } else { duration_ms };
+    let (uses, duration_ms) = invite_bounds(invite.get_uses(), invite.get_duration_ms())?;
     Ok(Command::Invite { room: read_id(some(invite.get_room())?), uses, duration_ms })
 }
 

@@ -1,7 +1,8 @@
 //! Who is let in, what those say who run the server, and how somebody is shown: both ways.
 
+use super::account;
 use super::amend::{read_write, write_write};
-use super::read::{body, some, unsupported};
+use super::read::{body, some};
 use super::values::{bad_name, utf8};
 use crate::chat_capnp as wire;
 use crate::command::{Admit, Command, Notice};
@@ -24,7 +25,7 @@ pub(super) fn read(which: wire::request::WhichReader<'_>) -> Result<Command, Rej
             let notice = some(notice)?;
             Command::Notice(Notice { write: read_write(notice.get_write())?, body: body(notice.get_body())? })
         }
-        _ => return Err(unsupported()),
+        which => return account::read(which),
     })
 }
 

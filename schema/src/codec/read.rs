@@ -9,7 +9,8 @@ use crate::command::{
     Command, CreateRoom, History, HistoryRange, Login, Publish, Register, RoomScope, RoomTarget, Secret,
 };
 use crate::limits::{
-    INVITE_BYTES_MAX, PAGE_ITEMS_MAX, PASSWORD_BYTES_MAX, RESUME_CURSORS_MAX, TOKEN_BYTES_MAX, USERNAME_BYTES_MAX,
+    INVITE_BYTES_MAX, INVITE_MS_MAX, INVITE_USES_MAX, PAGE_ITEMS_MAX, PASSWORD_BYTES_MAX, RESUME_CURSORS_MAX,
+    TOKEN_BYTES_MAX, USERNAME_BYTES_MAX,
 };
 use crate::model::{Body, ClientId, DeviceId, DeviceName, DisplayName, RoomId, RoomName, Seq, Topic, Username};
 use crate::reject::{Reject, RejectCode};
@@ -91,6 +92,7 @@ pub(super) fn read_command(request: wire::request::Reader<'_>) -> Result<Command
 fn read_register(register: wire::register::Reader<'_>) -> Result<Register, Reject> {
     let display_name = utf8(register.get_display_name())?;
     let owner_token = secret(register.get_owner_token(), TOKEN_BYTES_MAX)?;
+    let invite = secret(register.get_invite(), INVITE_BYTES_MAX)?;
     Ok(Register {
         username: Username::parse(utf8(register.get_username())?).map_err(bad_name("user name"))?,
         password: secret(register.get_password(), PASSWORD_BYTES_MAX)?,
@@ -100,6 +102,7 @@ fn read_register(register: wire::register::Reader<'_>) -> Result<Register, Rejec
         },
         device: DeviceName::parse(utf8(register.get_device())?).map_err(bad_name("device name"))?,
         owner_token: (!owner_token.expose().is_empty()).then_some(owner_token),
+        invite: (!invite.expose().is_empty()).then_some(invite),
     })
 }
 
@@ -164,10 +167,19 @@ pub(super) fn client_id(id: capnp::Result<wire::id::Reader<'_>>) -> Result<Clien
     if id.is_none() { Err(Reject::new(RejectCode::Malformed, "a client id is missing")) } else { Ok(id) }
 }
 
-fn secret(text: capnp::Result<text::Reader<'_>>, bytes_max: usize) -> Result<Secret, Reject> {
+pub(super) fn secret(text: capnp::Result<text::Reader<'_>>, bytes_max: usize) -> Result<Secret, Reject> {
     let text = utf8(text)?;
     bounded(text.len(), bytes_max)?;
     Ok(Secret::new(text))
+}
+
+/// Uses and time of an invitation, where nobody gave them: one, and a day.
+pub(super) fn invite_bounds(uses: u32, duration_ms: u64) -> Result<(u32, u64), Reject> {
+    const MS_DEFAULT: u64 = 24 * 3600 * 1000;
+    if uses > INVITE_USES_MAX || duration_ms > INVITE_MS_MAX {
+        return Err(Reject::new(RejectCode::Malformed, "at most 1,000 uses and 30 days"));
+    }
+    Ok((uses.max(1), if duration_ms == 0 { MS_DEFAULT } else { duration_ms }))
 }
 
 pub(super) fn some<T>(value: capnp::Result<T>) -> Result<T, Reject> {

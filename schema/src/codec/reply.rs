@@ -7,7 +7,7 @@ use super::values::{
     read_id, read_room_kind, read_room_role, read_server_role, read_visibility, room_kind_to, room_role_to,
     server_role_to, server_text, visibility_to, write_id,
 };
-use super::{FrameError, encode, here, open, search};
+use super::{FrameError, account, encode, here, open, search};
 use crate::chat_capnp as wire;
 use crate::command::{
     Appended, EntriesPush, GoAway, Identity, Member, MessageState, Page, Push, ReactionCount, Reply, ResumeOutcome,
@@ -298,6 +298,12 @@ fn write_reply(mut out: wire::reply::Builder<'_>, reply: &Reply) {
                 write_states(out.init_states(count(page.states.len())), &page.states);
             }
         }
+        Reply::Sessions(sessions) => {
+            let mut list = out.init_sessions(count(sessions.len()));
+            for (index, session) in (0..).zip(sessions) {
+                account::write_session(list.reborrow().get(index), session);
+            }
+        }
         Reply::Resumed(outcomes) => {
             let mut list = out.init_resumed(count(outcomes.len()));
             for (index, resumed) in (0..).zip(outcomes) {
@@ -363,6 +369,9 @@ fn read_result(frame: &Bytes, reply: wire::reply::Reader<'_>) -> Result<Result<R
             })
         }
         Ok(Which::Resumed(list)) => Reply::Resumed(list?.iter().map(read_resumed).collect::<Result<_, FrameError>>()?),
+        Ok(Which::Sessions(list)) => {
+            Reply::Sessions(list?.iter().map(account::read_session).collect::<Result<_, FrameError>>()?)
+        }
         Err(_) => Reply::Unknown,
     }))
 }

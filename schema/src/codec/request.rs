@@ -5,13 +5,13 @@ use capnp::text;
 
 use super::read::read_command;
 use super::values::{server_text, write_cursor, write_id};
-use super::{FrameError, amend, door, encode, here, open, search};
+use super::{FrameError, account, amend, door, encode, here, open, search};
 use crate::chat_capnp as wire;
 use crate::command::{
-    ClientFrame, Command, CreateRoom, Hello, History, HistoryRange, Login, Publish, Register, RoomScope, RoomTarget,
-    Secret,
+    ClientFrame, Command, CreateRoom, Hello, History, HistoryRange, Publish, RoomScope, RoomTarget, Secret,
 };
 use crate::limits::{CLIENT_NAME_BYTES_MAX, HELLO_BYTES_MAX, TOKEN_BYTES_MAX};
+use crate::model::Cursor;
 
 /// Encodes what a client sends. A request whose command is an error cannot be sent and encodes a ping.
 #[must_use]
@@ -84,11 +84,6 @@ fn write_hello(mut out: wire::hello::Builder<'_>, hello: &Hello) {
 fn write_command(mut out: wire::request::Builder<'_>, command: &Command) {
     match command {
         Command::Ping => out.set_ping(()),
-        Command::Register(register) => write_register(out.init_register(), register),
-        Command::Login(login) => write_login(out.init_login(), login),
-        Command::Authenticate(token) => out.set_authenticate(token.expose()),
-        Command::Refresh(token) => out.set_refresh(token.expose()),
-        Command::Logout => out.set_logout(()),
         Command::CreateRoom(create) => write_create(out.init_create_room(), create),
         Command::JoinRoom(target) => write_target(out.init_join_room(), target),
         Command::LeaveRoom(target) => write_target(out.init_leave_room(), target),
@@ -129,14 +124,23 @@ fn write_command(mut out: wire::request::Builder<'_>, command: &Command) {
         Command::Knock(_) | Command::Admit(_) | Command::UpdateProfile(_) | Command::Notice(_) => {
             door::write(out, command);
         }
+        Command::Register(_)
+        | Command::Login(_)
+        | Command::Authenticate(_)
+        | Command::Refresh(_)
+        | Command::Logout
+        | Command::Sessions
+        | Command::EndSession(_)
+        | Command::ChangePassword { .. }
+        | Command::ResetPassword { .. }
+        | Command::Restrict { .. }
+        | Command::SetServerRole { .. }
+        | Command::IssueReset(_)
+        | Command::InviteAccount { .. } => account::write(out, command),
         Command::Search(search) => search::write(out.init_search(), search),
         Command::Typing { .. } | Command::SetPresence(_) | Command::WhoIsHere(_) => here::write(out, command),
         Command::History(history) => write_history(out.init_history(), history),
-        Command::Sync { cursor, limit } => {
-            let mut out = out.init_sync();
-            write_cursor(out.reborrow().init_cursor(), cursor);
-            out.set_limit(limit_to_wire(*limit));
-        }
+        Command::Sync { cursor, limit } => write_sync(out.init_sync(), cursor, *limit),
         Command::Resume(cursors) => {
             let mut list = out.init_resume(count(cursors.len()));
             for (index, cursor) in (0..).zip(cursors) {
@@ -144,6 +148,11 @@ fn write_command(mut out: wire::request::Builder<'_>, command: &Command) {
             }
         }
     }
+}
+
+fn write_sync(mut out: wire::sync::Builder<'_>, cursor: &Cursor, limit: usize) {
+    write_cursor(out.reborrow().init_cursor(), cursor);
+    out.set_limit(limit_to_wire(limit));
 }
 
 fn write_create(mut out: wire::create_room::Builder<'_>, create: &CreateRoom) {
@@ -172,27 +181,6 @@ fn write_history(mut out: wire::history::Builder<'_>, history: &History) {
     out.set_pinned(history.pinned);
     out.set_thread(history.thread.map_or(0, |seq| seq.0));
     out.set_limit(limit_to_wire(history.limit));
-}
-
-fn write_register(mut out: wire::register::Builder<'_>, register: &Register) {
-    out.set_username(register.username.as_str());
-    out.set_password(register.password.expose());
-    if let Some(name) = &register.display_name {
-        out.set_display_name(name.as_str());
-    }
-    out.set_device(register.device.as_str());
-    if let Some(token) = &register.owner_token {
-        out.set_owner_token(token.expose());
-    }
-}
-
-fn write_login(mut out: wire::login::Builder<'_>, login: &Login) {
-    out.set_username(login.username.as_str());
-    out.set_password(login.password.expose());
-    out.set_device(login.device.as_str());
-    if let Some(id) = login.device_id {
-        write_id(out.init_device_id(), id);
-    }
 }
 
 fn write_target(mut out: wire::room_target::Builder<'_>, target: &RoomTarget) {

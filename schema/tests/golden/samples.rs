@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use confab_protocol::codec::encode_entry;
 use confab_protocol::command::{
-    Admit, Appended, ClientFrame, Command, CreateRoom, Delete, Edit, EntriesPush, Ephemeral, FoundAt, GoAway, Hello,
-    History, HistoryRange, Hit, Identity, Login, Member, MessageState, News, Notice, Page, Pin, PresenceStatus,
-    Publish, Push, React, ReactionCount, Register, Reply, ResumeOutcome, Resumed, Room, RoomScope, RoomTarget,
-    SanctionUser, Search, Secret, ServerFrame, Session, SetRole, UpdateRoom, Welcome, Write,
+    Admit, Appended, ClientFrame, Command, CreateRoom, Delete, Edit, EndSession, EntriesPush, Ephemeral, FoundAt,
+    GoAway, Hello, History, HistoryRange, Hit, Identity, Login, Member, MessageState, News, Notice, Page, Pin,
+    PresenceStatus, Publish, Push, React, ReactionCount, Register, Reply, ResumeOutcome, Resumed, Room, RoomScope,
+    RoomTarget, SanctionUser, Search, Secret, ServerFrame, Session, SessionInfo, SetRole, UpdateRoom, Welcome, Write,
 };
 use confab_protocol::model::{
     Body, CaseId, ClientId, Cursor, DeviceId, DeviceName, DisplayName, Emoji, Entry, EntryContent, Envelope,
@@ -127,6 +127,28 @@ fn amendments() -> Vec<(&'static str, Command)> {
     ]
 }
 
+/// Logins, passwords, and what those may do to accounts who run the server.
+fn stewardship() -> Vec<(&'static str, Command)> {
+    let secret = |text: &str| Secret::new(text);
+    vec![
+        ("Request.sessions", Command::Sessions),
+        ("Request.endSession", Command::EndSession(EndSession::Of(DEVICE))),
+        ("Request.endSession/others", Command::EndSession(EndSession::AllOthers)),
+        ("Request.changePassword", Command::ChangePassword { current: secret("one"), next: secret("another one") }),
+        ("Request.resetPassword", Command::ResetPassword { token: secret("token"), password: secret("another one") }),
+        ("Request.restrict", Command::Restrict { user: OTHER, kind: SanctionKind::Ban, duration_ms: 60_000 }),
+        ("Request.setServerRole", Command::SetServerRole { user: OTHER, role: ServerRole::Moderator }),
+        ("Request.issueReset", Command::IssueReset(OTHER)),
+        ("Request.inviteAccount", Command::InviteAccount { uses: 5, duration_ms: 60_000 }),
+    ]
+}
+
+fn logins() -> Vec<SessionInfo> {
+    let (created, seen) = (TIME, TIME.after(5_000));
+    let phone = SessionInfo { device: DEVICE, name: "phone".into(), created, seen, current: true, is_key: false };
+    vec![SessionInfo { name: String::new(), current: false, is_key: true, ..phone.clone() }, phone]
+}
+
 fn display_name() -> DisplayName {
     DisplayName::parse("Alice \u{c4}").expect("a display name")
 }
@@ -210,7 +232,15 @@ pub(crate) fn samples() -> Vec<(&'static str, Sample)> {
     ];
     let request =
         |(name, command)| (name, Sample::Client(ClientFrame::Request { id: 0xdead_beef, command: Ok(command) }));
-    samples.extend(commands().into_iter().chain(account_commands()).chain(amendments()).chain(lookups()).map(request));
+    samples.extend(
+        commands()
+            .into_iter()
+            .chain(account_commands())
+            .chain(stewardship())
+            .chain(amendments())
+            .chain(lookups())
+            .map(request),
+    );
     let reply = |(name, result)| (name, Sample::Server(ServerFrame::Reply { id: 0xdead_beef, result }));
     samples.extend(replies().into_iter().chain(findings()).map(reply));
     samples.extend(server_frames().into_iter().map(|(name, frame)| (name, Sample::Server(frame))));
@@ -227,8 +257,10 @@ fn account_commands() -> Vec<(&'static str, Command)> {
         display_name: Some(display_name()),
         device: device_name(),
         owner_token: Some(Secret::new("owner")),
+        invite: None,
     };
     let short = Register { display_name: None, owner_token: None, ..register.clone() };
+    let invited = Register { invite: Some(Secret::new("invitation")), ..short.clone() };
     let login = Login {
         username: "alice".into(),
         password: Secret::new("correct horse"),
@@ -239,6 +271,7 @@ fn account_commands() -> Vec<(&'static str, Command)> {
     vec![
         ("Request.register", Command::Register(register)),
         ("Request.register/short", Command::Register(short)),
+        ("Request.register/invited", Command::Register(invited)),
         ("Request.login", Command::Login(login)),
         ("Request.login/again", Command::Login(again)),
         ("Request.authenticate", Command::Authenticate(Secret::new("access"))),
@@ -312,6 +345,7 @@ fn replies() -> Vec<(&'static str, Result<Reply, Reject>)> {
         ("Reply.reject/retry", Err(Reject::retry(RejectCode::RateLimited, 1_500))),
         ("Reply.ok", Ok(Reply::Ok)),
         ("Reply.pong", Ok(Reply::Pong(TIME))),
+        ("Reply.sessions", Ok(Reply::Sessions(logins()))),
         ("Reply.session", Ok(Reply::Session(session))),
         ("Reply.authenticated", Ok(Reply::Authenticated(identity()))),
         ("Reply.room", Ok(Reply::Room(room(Some(RoomRole::Banned))))),

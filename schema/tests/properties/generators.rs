@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use confab_protocol::codec::encode_entry;
 use confab_protocol::command::{
-    Admit, Appended, ClientFrame, Command, CreateRoom, Delete, Edit, EntriesPush, Ephemeral, FoundAt, GoAway, Hello,
-    History, HistoryRange, Hit, Identity, Login, Member, MessageState, News, Notice, Page, Pin, PresenceStatus,
-    Publish, Push, React, ReactionCount, Register, Reply, ResumeOutcome, Resumed, Room, RoomScope, RoomTarget,
-    SanctionUser, Search, Secret, ServerFrame, Session, SetRole, UpdateRoom, Welcome, Write,
+    Admit, Appended, ClientFrame, Command, CreateRoom, Delete, Edit, EndSession, EntriesPush, Ephemeral, FoundAt,
+    GoAway, Hello, History, HistoryRange, Hit, Identity, Login, Member, MessageState, News, Notice, Page, Pin,
+    PresenceStatus, Publish, Push, React, ReactionCount, Register, Reply, ResumeOutcome, Resumed, Room, RoomScope,
+    RoomTarget, SanctionUser, Search, Secret, ServerFrame, Session, SessionInfo, SetRole, UpdateRoom, Welcome, Write,
 };
 use confab_protocol::limits::{
     DELETE_MAX, INVITE_MS_MAX, INVITE_USES_MAX, MENTIONS_MAX, PAGE_HITS_MAX, PAGE_ITEMS_MAX, PRESENCE_CONNECTIONS_MAX,
@@ -121,15 +121,15 @@ pub(crate) fn hello() -> impl Strategy<Value = Hello> {
 }
 
 fn register() -> impl Strategy<Value = Register> {
-    (username(), secret(256), option::of(display_name()), device_name(), option::of(token())).prop_map(
-        |(username, password, display_name, device, owner_token)| Register {
+    (username(), secret(256), option::of(display_name()), device_name(), option::of(token()), option::of(secret(64)))
+        .prop_map(|(username, password, display_name, device, owner_token, invite)| Register {
             username,
             password,
             display_name,
             device,
             owner_token,
-        },
-    )
+            invite,
+        })
 }
 
 fn login() -> impl Strategy<Value = Login> {
@@ -211,6 +211,27 @@ fn lookup() -> impl Strategy<Value = Command> {
         1 => (room_id(), any::<bool>()).prop_map(|(room, stopped)| Command::Typing { room, stopped }),
         1 => presence().prop_map(Command::SetPresence),
         1 => room_id().prop_map(Command::WhoIsHere),
+    ]
+}
+
+/// Commands about logins and accounts.
+fn account() -> impl Strategy<Value = Command> {
+    let role = select(vec![ServerRole::Admin, ServerRole::Moderator, ServerRole::User]);
+    prop_oneof![
+        Just(Command::Sessions),
+        device().prop_map(|device| Command::EndSession(EndSession::Of(device))),
+        Just(Command::EndSession(EndSession::AllOthers)),
+        (secret(256), secret(256)).prop_map(|(current, next)| Command::ChangePassword { current, next }),
+        (secret(64), secret(256)).prop_map(|(token, password)| Command::ResetPassword { token, password }),
+        (user(), sanction_kind(), any::<u64>()).prop_map(|(user, kind, duration_ms)| Command::Restrict {
+            user,
+            kind,
+            duration_ms
+        }),
+        (user(), role).prop_map(|(user, role)| Command::SetServerRole { user, role }),
+        user().prop_map(Command::IssueReset),
+        (1..=INVITE_USES_MAX, 1..=INVITE_MS_MAX)
+            .prop_map(|(uses, duration_ms)| Command::InviteAccount { uses, duration_ms }),
     ]
 }
 
@@ -297,6 +318,7 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         history().prop_map(Command::History),
         amendment(),
         lookup(),
+        account(),
         (cursor(), limit()).prop_map(|(cursor, limit)| Command::Sync { cursor, limit }),
         vec(cursor(), 0..=RESUME_CURSORS_MAX).prop_map(Command::Resume),
     ]
@@ -447,6 +469,7 @@ pub(crate) fn reply() -> impl Strategy<Value = Reply> {
             .prop_map(|(rooms, next)| Reply::Rooms { rooms, next: RoomId::from_u128(next) }),
         (vec(member(), 0..30), any::<u128>())
             .prop_map(|(members, next)| Reply::Members { members, next: UserId::from_u128(next) }),
+        vec(session_info(), 0..20).prop_map(Reply::Sessions),
         appended().prop_map(Reply::Appended),
         case().prop_map(Reply::Held),
         (token(), time()).prop_map(|(token, expires)| Reply::Invited { token, expires }),
@@ -456,6 +479,12 @@ pub(crate) fn reply() -> impl Strategy<Value = Reply> {
         (any::<u32>(), vec((user(), presence()), 0..=PRESENCE_CONNECTIONS_MAX))
             .prop_map(|(count, users)| Reply::Here { count, users }),
     ]
+}
+
+fn session_info() -> impl Strategy<Value = SessionInfo> {
+    (device(), "\\PC{0,20}", time(), time(), any::<bool>(), any::<bool>()).prop_map(
+        |(device, name, created, seen, current, is_key)| SessionInfo { device, name, created, seen, current, is_key },
+    )
 }
 
 /// What is found is told as it reads now: without what it rewrites.

@@ -10,6 +10,7 @@ use confab_protocol::reject::RejectCode;
 use super::facts::{Effect, Facts, KNOCK_KIND, MemberKey, MemberState, Needs, Rewrite, RoomState, TOMBSTONE_KIND};
 use super::{Decision, Item, MESSAGE_KIND};
 use crate::core::access::{self, Right};
+use crate::core::permissions;
 use crate::core::store::Restriction;
 
 /// Between two knocks of somebody at a room, milliseconds.
@@ -286,7 +287,7 @@ impl Amend {
     fn check_notice(&self, facts: &Facts, item: &Item) -> Option<Decision> {
         let is_of_many = |it: &RoomState| matches!(it.kind, RoomKind::Channel | RoomKind::Private);
         let is_one = facts.rooms.get(&item.room).is_some_and(is_of_many);
-        let is_allowed = access::may_notice(self.server_role);
+        let is_allowed = permissions::may(self.server_role, permissions::Stewardship::Notice);
         (!(is_allowed && is_one)).then_some(Decision::Refuse(RejectCode::Forbidden))
     }
 

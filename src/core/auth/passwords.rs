@@ -28,6 +28,8 @@ pub struct Passwords {
     /// Checked for users that do not exist, so that they take as long as those that do.
     dummy: String,
     permits: Arc<Semaphore>,
+    /// Taken first by those whose network guessed wrong lately: the others find a thread free.
+    suspects: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
     waiting_max: usize,
     metrics: Metrics,
@@ -51,6 +53,7 @@ impl Passwords {
             cost: config.bcrypt_cost,
             dummy: dummy.to_string(),
             permits: Arc::new(Semaphore::new(config.hashing_threads)),
+            suspects: Arc::new(Semaphore::new((config.hashing_threads / 2).max(1))),
             waiting: Arc::default(),
             waiting_max: config.hashing_queue.saturating_add(config.hashing_threads),
             metrics: metrics.clone(),
@@ -61,12 +64,15 @@ impl Passwords {
     ///
     /// # Errors
     /// [`RejectCode::Busy`] when too many wait.
-    pub fn reserve(&self) -> Result<Place, Reject> {
-        let taken =
-            self.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < self.waiting_max).then_some(n + 1));
+    pub fn reserve(&self, lane: Lane) -> Result<Place, Reject> {
+        let max = match lane {
+            Lane::Open => self.waiting_max,
+            Lane::Suspect => self.waiting_max / 2,
+        };
+        let taken = self.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < max).then_some(n + 1));
         taken.map_err(|_| Reject::retry(RejectCode::Busy, BUSY_RETRY_MS))?;
         self.metrics.hashing_queue.inc();
-        Ok(Place(Arc::clone(&self.waiting), self.metrics.clone()))
+        Ok(Place { waiting: Arc::clone(&self.waiting), lane, metrics: self.metrics.clone() })
     }
 
     /// The hash to store.
@@ -110,22 +116,39 @@ impl Passwords {
         place: Place,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Reject> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| RejectCode::Unavailable)?;
+        let acquire = async |of: &Arc<Semaphore>| {
+            Arc::clone(of).acquire_owned().await.map_err(|_| Reject::from(RejectCode::Unavailable))
+        };
+        let turn = if place.lane == Lane::Suspect { Some(acquire(&self.suspects).await?) } else { None };
+        let permit = acquire(&self.permits).await?;
         let work = move || {
-            let _held = (place, permit);
+            let _held = (place, permit, turn);
             work()
         };
         Ok(tokio::task::spawn_blocking(work).await.map_err(|_| RejectCode::Internal)?)
     }
 }
 
+/// Who waits for a hash.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lane {
+    /// Anybody.
+    Open,
+    /// From a network that guessed wrong lately: half of the threads and of the places at most.
+    Suspect,
+}
+
 /// One of the bounded places in the queue; given back when the work is done, or was never begun.
-pub struct Place(Arc<AtomicUsize>, Metrics);
+pub struct Place {
+    waiting: Arc<AtomicUsize>,
+    lane: Lane,
+    metrics: Metrics,
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-        self.1.hashing_queue.dec();
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
+        self.metrics.hashing_queue.dec();
     }
 }
 
@@ -143,13 +166,13 @@ mod tests {
         let passwords = Passwords::open(dir.path(), &config, &clock, &Metrics::new()).unwrap();
         let secret = Secret::new("correct horse");
         for _ in 0..2 {
-            let hashing = passwords.hash(passwords.reserve().unwrap(), &secret);
+            let hashing = passwords.hash(passwords.reserve(Lane::Open).unwrap(), &secret);
             // Begun and given up at once.
             assert!(futures_util::FutureExt::now_or_never(hashing).is_none());
         }
         // The first is at work on its thread; the second never got one and is gone.
         assert_eq!(passwords.waiting.load(Ordering::Acquire), 1);
-        let _second = passwords.reserve().unwrap();
-        assert!(passwords.reserve().is_err_and(|reject| reject.is(RejectCode::Busy)));
+        let _second = passwords.reserve(Lane::Open).unwrap();
+        assert!(passwords.reserve(Lane::Open).is_err_and(|reject| reject.is(RejectCode::Busy)));
     }
 }

@@ -2,7 +2,8 @@
 //! leaves optional. Refresh tokens are opaque and live in the store, by hash.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
@@ -71,26 +72,108 @@ struct Wire {
     exp: u64,
 }
 
-/// The keys. One algorithm per key; a key is found by its id, never from the token's own header fields.
-pub struct Tokens {
+/// The keys in use, the newest of which signs. One algorithm per key; a key is found by its id, never from the token's
+/// own header fields.
+struct Ring {
+    files: Vec<PathBuf>,
     kid: String,
     encoding: EncodingKey,
     decoding: HashMap<String, DecodingKey>,
+}
+
+/// Signs access tokens and checks them.
+pub struct Tokens {
+    folder: PathBuf,
+    ring: RwLock<Arc<Ring>>,
     ttl_seconds: u64,
+}
+
+/// Before the first rotation there is this key alone; later ones carry the time in their names and so sort after it.
+const FIRST_KEY: &str = "token-0-ed25519.pk8";
+/// Keys that are kept by a rotation: the one that signs, and the one before, by which tokens were signed that are good
+/// for some minutes yet.
+const KEYS_KEPT: usize = 2;
+
+/// Key files, the oldest first.
+fn key_files(folder: &Path) -> Result<Vec<PathBuf>, KeyError> {
+    let failed = |error: std::io::Error| KeyError::new(folder, error);
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with("token-") && name.ends_with("-ed25519.pk8") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn new_key() -> Vec<u8> {
+    let made = Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8()).map(|doc| doc.as_ref().to_vec());
+    made.unwrap_or_default()
+}
+
+/// Makes a key that signs from now on, and removes those before the last; servers on this folder take it up by themselves.
+///
+/// # Errors
+/// Files that cannot be written or removed.
+pub fn rotate_keys(keys: &Path, now: Millis) -> Result<PathBuf, KeyError> {
+    let path = keys.join(format!("token-{:015}-ed25519.pk8", now.0));
+    crate::files::write_private(&path, &new_key()).map_err(|error| KeyError::new(&path, error))?;
+    let files = key_files(keys)?;
+    for old in files.iter().take(files.len().saturating_sub(KEYS_KEPT)) {
+        std::fs::remove_file(old).map_err(|error| KeyError::new(old, error))?;
+    }
+    Ok(path)
+}
+
+impl Ring {
+    fn read(folder: &Path) -> Result<Self, KeyError> {
+        let files = key_files(folder)?;
+        let mut decoding = HashMap::new();
+        let mut newest = None;
+        for path in &files {
+            let pkcs8 = std::fs::read(path).map_err(|error| KeyError::new(path, error))?;
+            let pair = Ed25519KeyPair::from_pkcs8(&pkcs8).map_err(|error| KeyError::new(path, error))?;
+            let public = pair.public_key().as_ref();
+            let digest = digest::digest(&digest::SHA256, public);
+            let kid: String = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            decoding.insert(kid.clone(), DecodingKey::from_ed_der(public));
+            newest = Some((kid, EncodingKey::from_ed_der(&pkcs8)));
+        }
+        let (kid, encoding) = newest.ok_or_else(|| KeyError::new(folder, "holds no key of tokens"))?;
+        Ok(Self { files, kid, encoding, decoding })
+    }
 }
 
 impl Tokens {
     pub(super) fn open(keys: &Path, ttl_seconds: u64) -> Result<Self, KeyError> {
-        let path = keys.join("token-ed25519.pk8");
-        let make = || Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8()).map(|doc| doc.as_ref().to_vec());
-        let pkcs8 = read_or_create(&path, || make().unwrap_or_default())?;
-        let pair = Ed25519KeyPair::from_pkcs8(&pkcs8).map_err(|error| KeyError::new(&path, error))?;
-        let public = pair.public_key().as_ref();
-        let kid =
-            digest::digest(&digest::SHA256, public).as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let decoding = HashMap::from([(kid, DecodingKey::from_ed_der(public))]);
-        let kid = decoding.keys().next().cloned().unwrap_or_default();
-        Ok(Self { kid, encoding: EncodingKey::from_ed_der(&pkcs8), decoding, ttl_seconds })
+        let path = keys.join(FIRST_KEY);
+        // The folder may not be there yet; then there is no key either.
+        if key_files(keys).unwrap_or_default().is_empty() {
+            read_or_create(&path, new_key)?;
+        }
+        Ok(Self { folder: keys.to_owned(), ring: RwLock::new(Arc::new(Ring::read(keys)?)), ttl_seconds })
+    }
+
+    fn ring(&self) -> Arc<Ring> {
+        Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes up keys that came or went; what cannot be read changes nothing.
+    pub fn reload_if_changed(&self) {
+        match key_files(&self.folder) {
+            Ok(files) if files == self.ring().files || files.is_empty() => {}
+            Ok(_) => match Ring::read(&self.folder) {
+                Ok(ring) => {
+                    tracing::info!(kid = ring.kid, keys = ring.decoding.len(), "another key signs access tokens");
+                    *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
+                }
+                Err(error) => tracing::error!(%error, "the keys of access tokens changed and cannot be read"),
+            },
+            Err(error) => tracing::error!(%error, "the keys of access tokens cannot be listed"),
+        }
     }
 
     /// A token for a device, and when it expires.
@@ -121,8 +204,9 @@ impl Tokens {
         };
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(TYPE.into());
-        header.kid = Some(self.kid.clone());
-        let token = jsonwebtoken::encode(&header, &wire, &self.encoding).map_err(|_| TokenError::Invalid)?;
+        let ring = self.ring();
+        header.kid = Some(ring.kid.clone());
+        let token = jsonwebtoken::encode(&header, &wire, &ring.encoding).map_err(|_| TokenError::Invalid)?;
         Ok((Secret::new(token), Millis(exp.saturating_mul(1000))))
     }
 
@@ -140,7 +224,8 @@ impl Tokens {
         if header.alg != Algorithm::EdDSA || !known_type || header.crit.is_some() {
             return Err(TokenError::Invalid);
         }
-        let key = header.kid.as_ref().and_then(|kid| self.decoding.get(kid)).ok_or(TokenError::Invalid)?;
+        let ring = self.ring();
+        let key = header.kid.as_ref().and_then(|kid| ring.decoding.get(kid)).ok_or(TokenError::Invalid)?;
         let wire = jsonwebtoken::decode::<Wire>(token, key, &validation()).map_err(|_| TokenError::Invalid)?.claims;
         // Time is ours to judge: the library would read the machine's clock.
         let seconds = now.0 / 1000;
@@ -202,12 +287,12 @@ mod tests {
     }
 
     fn header(tokens: &Tokens) -> Value {
-        json!({"alg": "EdDSA", "typ": "at+jwt", "kid": tokens.kid})
+        json!({"alg": "EdDSA", "typ": "at+jwt", "kid": tokens.ring().kid})
     }
 
     /// Signs whatever header and claims with the server's own key.
     fn forge(dir: &tempfile::TempDir, header: &str, claims: &str) -> Secret {
-        let pkcs8 = std::fs::read(dir.path().join("token-ed25519.pk8")).unwrap();
+        let pkcs8 = std::fs::read(dir.path().join(FIRST_KEY)).unwrap();
         let pair = Ed25519KeyPair::from_pkcs8(&pkcs8).unwrap();
         let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
         let signature = URL_SAFE_NO_PAD.encode(pair.sign(input.as_bytes()));
@@ -243,15 +328,15 @@ mod tests {
     fn headers_that_are_not_ours_are_refused() {
         let (tokens, dir) = tokens();
         let cases = [
-            json!({"alg": "none", "typ": "at+jwt", "kid": tokens.kid}),
-            json!({"alg": "HS256", "typ": "at+jwt", "kid": tokens.kid}),
-            json!({"alg": "EdDSA", "typ": "JWT", "kid": tokens.kid}),
-            json!({"alg": "EdDSA", "kid": tokens.kid}),
+            json!({"alg": "none", "typ": "at+jwt", "kid": tokens.ring().kid}),
+            json!({"alg": "HS256", "typ": "at+jwt", "kid": tokens.ring().kid}),
+            json!({"alg": "EdDSA", "typ": "JWT", "kid": tokens.ring().kid}),
+            json!({"alg": "EdDSA", "kid": tokens.ring().kid}),
             json!({"alg": "EdDSA", "typ": "at+jwt"}),
             json!({"alg": "EdDSA", "typ": "at+jwt", "kid": "../../etc/passwd"}),
             json!({"alg": "EdDSA", "typ": "at+jwt", "kid": "' OR 1=1 --"}),
             json!({"alg": "EdDSA", "typ": "at+jwt", "kid": "k".repeat(10_000)}),
-            json!({"alg": "EdDSA", "typ": "at+jwt", "kid": tokens.kid, "crit": ["x"], "x": 1}),
+            json!({"alg": "EdDSA", "typ": "at+jwt", "kid": tokens.ring().kid, "crit": ["x"], "x": 1}),
         ];
         for case in cases {
             let token = forge(&dir, &case.to_string(), &good().to_string());

@@ -229,6 +229,7 @@ mod tests {
                 let field: &[u8] = match column.kind {
                     Kind::Id => &[7; 16],
                     Kind::Flag => &[1],
+                    Kind::Small => &[1, 2],
                     Kind::Int => &[0, 0, 1, 2],
                     Kind::Long => &[0xff; 8],
                     _ => name.as_bytes(),
@@ -282,9 +283,9 @@ mod tests {
         }
         let longer = [&bytes[..], &[0]].concat();
         assert!(read(table, &longer).unwrap_err().to_string().contains("goes on"));
-        let huge = [&HEADER[..], &[0, 6], &i32::MAX.to_be_bytes()].concat();
+        let huge = [&HEADER[..], &[0, 8], &i32::MAX.to_be_bytes()].concat();
         assert!(read(table, &huge).unwrap_err().to_string().contains("too long"));
-        let null = [&HEADER[..], &[0, 6], &(-1_i32).to_be_bytes()].concat();
+        let null = [&HEADER[..], &[0, 8], &(-1_i32).to_be_bytes()].concat();
         assert!(read(table, &null).unwrap_err().to_string().contains("null"));
     }
 }

@@ -1,12 +1,15 @@
 //! Users, devices and refresh tokens. Locks are taken in one order, so that nobody waits in a circle: the user's row,
 //! the device's, its tokens.
 
+use confab_protocol::close::CloseCode;
 use confab_protocol::command::Member;
 use confab_protocol::model::{DeviceId, DisplayName, Millis, RoomKind, RoomRole, ServerRole, UserId, Username};
 use deadpool_postgres::{Client, Transaction};
 use uuid::Uuid;
 
 use super::rows::{Stored, get, get_optional, plain, user};
+use super::standing::{revoke, spend_ticket};
+use crate::core::standing::TicketKind;
 use crate::core::store::{Created, LoggedIn, NewLogin, NewRefresh, NewUser, Refreshed, Result, User};
 
 /// An identical refresh so soon after is the same client trying twice, not a thief.
@@ -20,6 +23,14 @@ pub(super) async fn has_owner(client: &Client) -> Result<bool> {
 pub(super) async fn create_user(client: &mut Client, new: NewUser) -> Result<Created> {
     let transaction = client.transaction().await?;
     let created = insert_users(&transaction, std::slice::from_ref(&new)).await?;
+    // After the account, whose name others may wait for; it goes again where the invitation is not good.
+    if let Some(ticket) = new.ticket
+        && created > 0
+        && spend_ticket(&transaction, ticket, TicketKind::Account, new.created).await?.is_none()
+    {
+        transaction.rollback().await?;
+        return Ok(Created::TicketInvalid);
+    }
     transaction.commit().await?;
     if created > 0 {
         return Ok(Created::Yes);
@@ -82,17 +93,19 @@ async fn insert_users(transaction: &Transaction<'_>, users: &[NewUser]) -> Resul
 }
 
 pub(super) async fn find_login(client: &Client, username: Username) -> Result<Option<(User, Option<String>)>> {
-    const SQL: &str = "SELECT id, username, display_name, role, self_room, token_version, created_ms, password_hash
+    const SQL: &str =
+        "SELECT id, username, display_name, role, self_room, token_version, created_ms, restriction, until_ms,
+             password_hash
          FROM users WHERE username = $1";
     let statement = client.prepare_cached(SQL).await?;
     let row = client.query_opt(&statement, &[&username.as_str()]).await?;
-    row.map(|row| Ok((user(&row)?, plain(&row, 7)?))).transpose()
+    row.map(|row| Ok((user(&row)?, plain(&row, 9)?))).transpose()
 }
 
-pub(super) async fn set_password_hash(client: &Client, user: UserId, hash: String) -> Result<()> {
-    let statement = client.prepare_cached("UPDATE users SET password_hash = $1 WHERE id = $2").await?;
-    client.execute(&statement, &[&hash, &user.sql()]).await?;
-    Ok(())
+pub(super) async fn set_password_hash(client: &Client, user: UserId, old: String, new: String) -> Result<bool> {
+    const SQL: &str = "UPDATE users SET password_hash = $1 WHERE id = $2 AND password_hash = $3";
+    let statement = client.prepare_cached(SQL).await?;
+    Ok(client.execute(&statement, &[&new, &user.sql(), &old]).await? > 0)
 }
 
 pub(super) async fn set_display_name(client: &Client, user: UserId, name: DisplayName) -> Result<()> {
@@ -101,14 +114,6 @@ pub(super) async fn set_display_name(client: &Client, user: UserId, name: Displa
     let statement = client.prepare_cached(SET).await?;
     client.execute(&statement, &[&name.as_str(), &user.sql()]).await?;
     Ok(())
-}
-
-pub(super) async fn find_identity(client: &Client, id: UserId, device: DeviceId) -> Result<Option<(User, u32)>> {
-    const SQL: &str = "SELECT u.id, username, display_name, role, self_room, token_version, u.created_ms, d.login
-         FROM users u JOIN devices d ON d.user_id = u.id WHERE u.id = $1 AND d.id = $2 AND d.active";
-    let statement = client.prepare_cached(SQL).await?;
-    let row = client.query_opt(&statement, &[&id.sql(), &device.sql()]).await?;
-    row.map(|row| Ok((user(&row)?, get(&row, 7)?))).transpose()
 }
 
 pub(super) async fn find_users(client: &Client, users: Vec<UserId>) -> Result<Vec<Member>> {
@@ -124,16 +129,22 @@ pub(super) async fn find_users(client: &Client, users: Vec<UserId>) -> Result<Ve
         .collect()
 }
 
-pub(super) async fn log_in(client: &mut Client, login: NewLogin) -> Result<LoggedIn> {
-    const UPSERT: &str = "INSERT INTO devices (id, user_id, name, active, created_ms) VALUES ($1, $2, $3, true, $4)
-         ON CONFLICT (user_id, id) DO UPDATE SET active = true, name = excluded.name,
+pub(super) async fn log_in(client: &mut Client, login: NewLogin) -> Result<Option<LoggedIn>> {
+    const UPSERT: &str = "INSERT INTO devices (id, user_id, name, active, created_ms, seen_ms)
+         VALUES ($1, $2, $3, true, $4, $4)
+         ON CONFLICT (user_id, id) DO UPDATE SET active = true, name = excluded.name, seen_ms = excluded.seen_ms,
              login = devices.login + CASE WHEN devices.active THEN 0 ELSE 1 END
          RETURNING login";
     let (user, device, now) = (login.user.sql(), login.device.sql(), login.now.sql());
     let transaction = client.transaction().await?;
     // Logins of one user count its devices one after the other.
-    let statement = transaction.prepare_cached("SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE").await?;
-    transaction.query_opt(&statement, &[&user]).await?;
+    const LOCK: &str = "SELECT password_hash FROM users WHERE id = $1 FOR NO KEY UPDATE";
+    let statement = transaction.prepare_cached(LOCK).await?;
+    let row = transaction.query_opt(&statement, &[&user]).await?;
+    let current: Option<String> = row.as_ref().map(|row| plain(row, 0)).transpose()?.flatten();
+    if login.password_hash.is_some() && login.password_hash != current {
+        return Ok(None);
+    }
     let oldest = oldest_in_excess(&transaction, &login).await?;
     if let Some(oldest) = oldest {
         end_login(&transaction, login.user, oldest).await?;
@@ -147,7 +158,7 @@ pub(super) async fn log_in(client: &mut Client, login: NewLogin) -> Result<Logge
     }
     delete_expired(&transaction, login.now).await?;
     transaction.commit().await?;
-    Ok(LoggedIn { login: logins, ended: oldest })
+    Ok(Some(LoggedIn { login: logins, ended: oldest }))
 }
 
 /// The oldest of the other devices, if there are too many for one more.
@@ -228,7 +239,7 @@ async fn spend(transaction: &Transaction<'_>, hash: &[u8], next: NewRefresh, now
         let statement = transaction.prepare_cached("DELETE FROM refresh_tokens WHERE family = $1").await?;
         transaction.execute(&statement, &[&token.family]).await?;
         end_device(transaction, user, device).await?;
-        return Ok(Refreshed::Reused(user, device));
+        return Ok(Refreshed::Reused);
     }
     if now >= token.idle || now >= token.absolute {
         return Ok(Refreshed::Expired);
@@ -237,6 +248,9 @@ async fn spend(transaction: &Transaction<'_>, hash: &[u8], next: NewRefresh, now
     transaction.execute(&statement, &[&now.sql(), &hash]).await?;
     let next = NewRefresh { absolute_until: token.absolute, ..next };
     insert_refresh(transaction, &next, token.family, user, device).await?;
+    let statement =
+        transaction.prepare_cached("UPDATE devices SET seen_ms = $1 WHERE user_id = $2 AND id = $3").await?;
+    transaction.execute(&statement, &[&now.sql(), &user.sql(), &device.sql()]).await?;
     Ok(Refreshed::Yes(user, device))
 }
 
@@ -269,13 +283,15 @@ pub(super) async fn log_out(client: &mut Client, user: UserId, device: DeviceId)
 }
 
 async fn end_login(transaction: &Transaction<'_>, user: UserId, device: DeviceId) -> Result<()> {
-    end_device(transaction, user, device).await?;
-    delete_tokens(transaction, user, device).await
+    delete_tokens(transaction, user, device).await?;
+    let statement = transaction.prepare_cached("DELETE FROM api_keys WHERE user_id = $1 AND device = $2").await?;
+    transaction.execute(&statement, &[&user.sql(), &device.sql()]).await?;
+    end_device(transaction, user, device).await
 }
 
 async fn end_device(transaction: &Transaction<'_>, user: UserId, device: DeviceId) -> Result<()> {
     let statement =
         transaction.prepare_cached("UPDATE devices SET active = false WHERE user_id = $1 AND id = $2").await?;
     transaction.execute(&statement, &[&user.sql(), &device.sql()]).await?;
-    Ok(())
+    revoke(transaction, user, Some(device), CloseCode::LoggedOut).await
 }

@@ -1,5 +1,6 @@
 //! What is held on a person, and how it goes.
 
+use confab_protocol::close::CloseCode;
 use confab_protocol::model::{DisplayName, Envelope, RoomId, UserId, Username};
 use deadpool_postgres::Client;
 use serde_json::{Value, json};
@@ -7,6 +8,7 @@ use tokio_postgres::types::ToSql;
 
 use super::rows::{Stored, get, plain};
 use super::seal;
+use super::standing::end_all;
 use crate::core::personal::unappended;
 use crate::core::seal::{Place, Vault};
 use crate::core::store::{Held, Result, Scrub};
@@ -59,10 +61,9 @@ pub(super) async fn count_held(client: &mut Client, user: UserId) -> Result<Held
     })
 }
 
-const LOCK: [&str; 3] = [
+const LOCK: [&str; 2] = [
     "UPDATE users SET password_hash = NULL, token_version = token_version + 1 WHERE id = $1",
-    "UPDATE devices SET active = false WHERE user_id = $1",
-    "DELETE FROM refresh_tokens WHERE user_id = $1",
+    "DELETE FROM tickets WHERE user_id = $1",
 ];
 
 const SHOW: &str = "UPDATE users SET display_name = $2 WHERE id = $1";
@@ -75,6 +76,7 @@ pub(super) async fn lock_account(client: &mut Client, user: UserId, display_name
         let statement = transaction.prepare_cached(sql).await?;
         transaction.execute(&statement, &[&user.sql()]).await?;
     }
+    end_all(&transaction, user, None, CloseCode::LoggedOut).await?;
     Ok(transaction.commit().await?)
 }
 
@@ -137,5 +139,6 @@ pub(super) async fn erase_account(
     run("UPDATE rooms SET first_seq = head + 1 WHERE id = $1", &[&self_room.sql()]).await?;
     let names: [&(dyn ToSql + Sync); 3] = [&user.sql(), &username.as_str(), &display_name.as_str()];
     run("UPDATE users SET username = $2, display_name = $3, role = 4 WHERE id = $1", &names).await?;
+    end_all(&transaction, user, None, CloseCode::LoggedOut).await?;
     Ok(transaction.commit().await?)
 }

@@ -8,7 +8,7 @@ use tokio_postgres::types::{FromSql, FromSqlOwned};
 use tokio_postgres::{Column, Row};
 use uuid::Uuid;
 
-use crate::core::store::{Error, Result, User};
+use crate::core::store::{Error, Restriction, Result, User};
 
 /// A value that a column holds as another type: ids as `uuid`, positions and times as `bigint`, counts as
 /// `integer`, roles and kinds as `smallint`.
@@ -86,7 +86,8 @@ pub(super) fn plain<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T
     row.try_get(column).map_err(|error| corrupt(row, column, &error.to_string()))
 }
 
-/// `id, username, display_name, role, self_room, token_version, created_ms`, from the first column on.
+/// `id, username, display_name, role, self_room, token_version, created_ms, restriction, until_ms`, from the first column
+/// on.
 pub(super) fn user(row: &Row) -> Result<User> {
     Ok(User {
         id: get(row, 0)?,
@@ -96,6 +97,10 @@ pub(super) fn user(row: &Row) -> Result<User> {
         self_room: get(row, 4)?,
         token_version: get(row, 5)?,
         created: get(row, 6)?,
+        restriction: Restriction::from_numbers(
+            u8::try_from(plain::<i16>(row, 7)?).unwrap_or(u8::MAX),
+            plain::<i64>(row, 8)?.cast_unsigned(),
+        ),
     })
 }
 

@@ -1,10 +1,13 @@
 //! Users, devices and refresh tokens.
 
+use confab_protocol::close::CloseCode;
 use confab_protocol::command::Member;
 use confab_protocol::model::{DeviceId, DisplayName, Millis, RoomKind, RoomRole, UserId, Username};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::{Sql, get, user};
+use super::standing::{has_ticket, revoke, spend_ticket};
+use crate::core::standing::TicketKind;
 use crate::core::store::{Created, LoggedIn, NewLogin, NewRefresh, NewUser, Refreshed, Result, User};
 
 /// An identical refresh so soon after is the same client trying twice, not a thief.
@@ -16,10 +19,22 @@ pub(super) fn has_owner(connection: &Connection) -> Result<bool> {
 }
 
 pub(super) fn create_user(connection: &Connection, new: NewUser) -> Result<Created> {
+    if let Some(ticket) = new.ticket
+        && !has_ticket(connection, ticket, TicketKind::Account, new.created)?
+    {
+        return Ok(Created::TicketInvalid);
+    }
     if new.role.number() == 1 && has_owner(connection)? {
         return Ok(Created::OwnerExists);
     }
-    Ok(if insert_user(connection, &new)? { Created::Yes } else { Created::NameTaken })
+    if !insert_user(connection, &new)? {
+        return Ok(Created::NameTaken);
+    }
+    if let Some(ticket) = new.ticket {
+        // It is good: nobody else writes in between.
+        spend_ticket(connection, ticket, TicketKind::Account, new.created)?;
+    }
+    Ok(Created::Yes)
 }
 
 pub(super) fn import_users(connection: &Connection, users: Vec<NewUser>) -> Result<usize> {
@@ -52,15 +67,17 @@ fn insert_user(connection: &Connection, new: &NewUser) -> Result<bool> {
 
 pub(super) fn find_login(connection: &Connection, username: Username) -> Result<Option<(User, Option<String>)>> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, username, display_name, role, self_room, token_version, created_ms, password_hash
+        "SELECT id, username, display_name, role, self_room, token_version, created_ms, restriction, until_ms,
+                password_hash
          FROM users WHERE username = ?",
     )?;
-    Ok(statement.query_row([username.as_str()], |row| Ok((user(row)?, row.get(7)?))).optional()?)
+    Ok(statement.query_row([username.as_str()], |row| Ok((user(row)?, row.get(9)?))).optional()?)
 }
 
-pub(super) fn set_password_hash(connection: &Connection, user: UserId, hash: String) -> Result<()> {
-    connection.prepare_cached("UPDATE users SET password_hash = ? WHERE id = ?")?.execute(params![hash, Sql(user)])?;
-    Ok(())
+pub(super) fn set_password_hash(connection: &Connection, user: UserId, old: String, new: String) -> Result<bool> {
+    let mut statement =
+        connection.prepare_cached("UPDATE users SET password_hash = ? WHERE id = ? AND password_hash = ?")?;
+    Ok(statement.execute(params![new, Sql(user), old])? > 0)
 }
 
 pub(super) fn set_display_name(connection: &Connection, user: UserId, name: DisplayName) -> Result<()> {
@@ -70,14 +87,6 @@ pub(super) fn set_display_name(connection: &Connection, user: UserId, name: Disp
     )?;
     statement.execute(params![name.as_str(), Sql(user)])?;
     Ok(())
-}
-
-pub(super) fn find_identity(connection: &Connection, id: UserId, device: DeviceId) -> Result<Option<(User, u32)>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT u.id, username, display_name, role, self_room, token_version, u.created_ms, d.login
-         FROM users u JOIN devices d ON d.user = u.id WHERE u.id = ? AND d.id = ? AND d.active",
-    )?;
-    Ok(statement.query_row(params![Sql(id), Sql(device)], |row| Ok((user(row)?, row.get(7)?))).optional()?)
 }
 
 pub(super) fn find_users(connection: &Connection, users: Vec<UserId>) -> Result<Vec<Member>> {
@@ -91,8 +100,14 @@ pub(super) fn find_users(connection: &Connection, users: Vec<UserId>) -> Result<
     Ok(found)
 }
 
-pub(super) fn log_in(connection: &Connection, login: NewLogin) -> Result<LoggedIn> {
+pub(super) fn log_in(connection: &Connection, login: NewLogin) -> Result<Option<LoggedIn>> {
     let (user, device) = (Sql(login.user), Sql(login.device));
+    if let Some(hash) = &login.password_hash {
+        let mut is_current = connection.prepare_cached("SELECT 1 FROM users WHERE id = ? AND password_hash = ?")?;
+        if !is_current.exists(params![user, hash])? {
+            return Ok(None);
+        }
+    }
     let mut statement = connection.prepare_cached(
         "SELECT id, count(*) OVER () FROM devices WHERE user = ? AND active AND id <> ? ORDER BY created_ms, id LIMIT 1",
     )?;
@@ -103,8 +118,8 @@ pub(super) fn log_in(connection: &Connection, login: NewLogin) -> Result<LoggedI
         log_out(connection, login.user, oldest)?;
     }
     let mut statement = connection.prepare_cached(
-        "INSERT INTO devices (id, user, name, active, created_ms) VALUES (?, ?, ?, 1, ?)
-         ON CONFLICT (user, id) DO UPDATE SET active = 1, name = excluded.name, login = login + (active = 0)
+        "INSERT INTO devices (id, user, name, active, created_ms, seen_ms) VALUES (?1, ?2, ?3, 1, ?4, ?4)
+         ON CONFLICT (user, id) DO UPDATE SET active = 1, name = excluded.name, seen_ms = excluded.seen_ms, login = login + (active = 0)
          RETURNING login",
     )?;
     let number = statement.query_row(params![device, user, login.name.as_str(), Sql(login.now)], |row| row.get(0))?;
@@ -116,7 +131,7 @@ pub(super) fn log_in(connection: &Connection, login: NewLogin) -> Result<LoggedI
             .execute(params![user, device])?;
         insert_refresh(connection, &refresh, refresh.family.to_be_bytes(), login.user, login.device)?;
     }
-    Ok(LoggedIn { login: number, ended: oldest })
+    Ok(Some(LoggedIn { login: number, ended: oldest }))
 }
 
 fn insert_refresh(
@@ -153,7 +168,7 @@ pub(super) fn refresh(connection: &Connection, hash: [u8; 32], next: NewRefresh,
     if is_stolen {
         connection.prepare_cached("DELETE FROM refresh_tokens WHERE family = ?")?.execute([family])?;
         end_device(connection, user, device)?;
-        return Ok(Refreshed::Reused(user, device));
+        return Ok(Refreshed::Reused);
     }
     if now >= idle || now >= absolute {
         return Ok(Refreshed::Expired);
@@ -163,6 +178,11 @@ pub(super) fn refresh(connection: &Connection, hash: [u8; 32], next: NewRefresh,
         .execute(params![Sql(now), hash])?;
     let next = NewRefresh { absolute_until: absolute, ..next };
     insert_refresh(connection, &next, family, user, device)?;
+    connection.prepare_cached("UPDATE devices SET seen_ms = ? WHERE user = ? AND id = ?")?.execute(params![
+        Sql(now),
+        Sql(user),
+        Sql(device)
+    ])?;
     Ok(Refreshed::Yes(user, device))
 }
 
@@ -172,9 +192,12 @@ fn is_spent_after(connection: &Connection, family: [u8; 16], spent: Millis) -> R
 }
 
 pub(super) fn log_out(connection: &Connection, user: UserId, device: DeviceId) -> Result<()> {
-    connection
-        .prepare_cached("DELETE FROM refresh_tokens WHERE user = ? AND device = ?")?
-        .execute(params![Sql(user), Sql(device)])?;
+    for sql in [
+        "DELETE FROM refresh_tokens WHERE user = ? AND device = ?",
+        "DELETE FROM api_keys WHERE user = ? AND device = ?",
+    ] {
+        connection.prepare_cached(sql)?.execute(params![Sql(user), Sql(device)])?;
+    }
     end_device(connection, user, device)
 }
 
@@ -182,5 +205,5 @@ fn end_device(connection: &Connection, user: UserId, device: DeviceId) -> Result
     connection
         .prepare_cached("UPDATE devices SET active = 0 WHERE user = ? AND id = ?")?
         .execute(params![Sql(user), Sql(device)])?;
-    Ok(())
+    revoke(connection, user, Some(device), CloseCode::LoggedOut)
 }

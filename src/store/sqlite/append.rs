@@ -99,7 +99,7 @@ fn read_facts(connection: &Connection, vault: &Vault, facts: &mut Facts, needs: 
 
 fn read_member(connection: &Connection, facts: &mut Facts, key: MemberKey) -> Result<()> {
     let mut statement = connection.prepare_cached(
-        "SELECT m.role, join_seq, leave_seq, restriction, until_ms, last_post_ms, read_seq, read_number, u.role,
+        "SELECT m.role, join_seq, leave_seq, m.restriction, m.until_ms, last_post_ms, read_seq, read_number, u.role,
              knocked_ms
          FROM members m JOIN users u ON u.id = m.user WHERE room = ? AND user = ?",
     )?;

@@ -1,5 +1,6 @@
 //! What is held on a person, and how it goes.
 
+use confab_protocol::close::CloseCode;
 use confab_protocol::model::{DisplayName, Envelope, RoomId, Seq, UserId, Username};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::{Value, json};
@@ -63,12 +64,11 @@ pub(super) fn lock_account(connection: &Connection, user: UserId, display_name: 
         .execute(params![display_name.as_str(), Sql(user)])?;
     for sql in [
         "UPDATE users SET password_hash = NULL, token_version = token_version + 1 WHERE id = ?",
-        "UPDATE devices SET active = 0 WHERE user = ?",
-        "DELETE FROM refresh_tokens WHERE user = ?",
+        "DELETE FROM tickets WHERE user = ?",
     ] {
         connection.prepare_cached(sql)?.execute([Sql(user)])?;
     }
-    Ok(())
+    super::standing::end_all(connection, user, None, CloseCode::LoggedOut)
 }
 
 pub(super) fn scrub(connection: &Connection, vault: &Vault, room: RoomId, scrub: Scrub) -> Result<()> {

@@ -6,7 +6,7 @@ use confab_protocol::model::{
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 use rusqlite::{Row, ToSql};
 
-use crate::core::store::User;
+use crate::core::store::{Restriction, User};
 
 /// A value as a column: ids as 16-byte blobs, numbers as 64-bit integers.
 pub(super) struct Sql<T>(pub(super) T);
@@ -70,7 +70,8 @@ where
     row.get::<_, Sql<T>>(column).map(|sql| sql.0)
 }
 
-/// `id, username, display_name, role, self_room, token_version, created_ms`, from the first column on.
+/// `id, username, display_name, role, self_room, token_version, created_ms, restriction, until_ms`, from the first column
+/// on.
 pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<User> {
     let text = |column: usize| row.get_ref(column)?.as_str().map_err(|_| bad(column));
     Ok(User {
@@ -81,6 +82,7 @@ pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<User> {
         self_room: get(row, 4)?,
         token_version: row.get(5)?,
         created: get(row, 6)?,
+        restriction: Restriction::from_numbers(row.get(7)?, row.get::<_, i64>(8)?.cast_unsigned()),
     })
 }
 

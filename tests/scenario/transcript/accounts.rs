@@ -198,6 +198,7 @@ async fn the_owner_token_makes_one_owner() {
                 display_name: None,
                 device: DeviceName::parse("").unwrap(),
                 owner_token: Some(token.clone()),
+                invite: None,
             })
         };
         stage.connect("mallory", None).await;

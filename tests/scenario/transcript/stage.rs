@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use confab_protocol::codec::decode_entry;
 use confab_protocol::command::{
-    Command, CreateRoom, Ephemeral, History, HistoryRange, Identity, Login, News, Pin, React, Register, Reply, Resumed,
-    Room, RoomTarget, SanctionUser, Search, Secret, ServerFrame, Session, SetRole, UpdateRoom, Write,
+    Command, CreateRoom, EndSession, Ephemeral, History, HistoryRange, Identity, Login, News, Pin, React, Register,
+    Reply, Resumed, Room, RoomTarget, SanctionUser, Search, Secret, ServerFrame, Session, SetRole, UpdateRoom, Write,
 };
 use confab_protocol::model::{
     ClientId, Cursor, DeviceId, DeviceName, DisplayName, EntryContent, Envelope, Incarnation, Message, RoomId,
@@ -169,6 +169,7 @@ pub(super) fn register(name: &str, password: &str) -> Command {
         display_name: Some(DisplayName::parse(&format!("{name} Doe")).unwrap()),
         device: DeviceName::parse("phone").unwrap(),
         owner_token: None,
+        invite: None,
     })
 }
 
@@ -255,14 +256,31 @@ impl Names {
 
     fn command(&mut self, command: &Command) -> String {
         match command {
-            Command::Ping | Command::Logout => command.name().to_owned(),
+            Command::Ping | Command::Logout | Command::Sessions => command.name().to_owned(),
+            Command::ChangePassword { .. } | Command::ResetPassword { .. } => command.name().to_owned(),
+            Command::EndSession(EndSession::Of(device)) => {
+                format!("end_session {}", self.id("device", device.as_u128()))
+            }
+            Command::EndSession(EndSession::AllOthers) => "end_session of all others".into(),
+            Command::Restrict { user, kind, duration_ms } => {
+                format!("restrict {kind:?} {} for {duration_ms}", self.id("user", user.as_u128()))
+            }
+            Command::SetServerRole { user, role } => {
+                format!("set_server_role {} {role:?}", self.id("user", user.as_u128()))
+            }
+            Command::IssueReset(user) => format!("issue_reset {}", self.id("user", user.as_u128())),
+            Command::InviteAccount { uses, duration_ms } => format!("invite_account uses {uses} for {duration_ms}"),
             Command::Authenticate(_) => "authenticate with a token".into(),
             Command::Refresh(_) => "refresh with a token".into(),
             Command::Register(register) => {
                 format!(
                     "register {}{}",
                     register.username,
-                    if register.owner_token.is_some() { " as owner" } else { "" }
+                    match (&register.owner_token, &register.invite) {
+                        (Some(_), _) => " as owner",
+                        (None, Some(_)) => " by invitation",
+                        (None, None) => "",
+                    }
                 )
             }
             Command::Login(login) => {
@@ -375,6 +393,18 @@ impl Names {
     fn reply(&mut self, reply: &Reply) -> String {
         match reply {
             Reply::Ok => "ok".into(),
+            Reply::Sessions(sessions) => {
+                let sessions: Vec<_> = sessions
+                    .iter()
+                    .map(|it| {
+                        assert!(it.created.0 > 0 && it.seen >= it.created);
+                        let kind = if it.is_key { "key" } else { "device" };
+                        let current = if it.current { ", this one" } else { "" };
+                        format!("\n    {kind} {} {:?}{current}", self.id("device", it.device.as_u128()), it.name)
+                    })
+                    .collect();
+                format!("sessions{}", sessions.concat())
+            }
             Reply::Here { count, users } => {
                 let users: Vec<_> = users
                     .iter()

@@ -77,8 +77,7 @@ async fn commands_that_nobody_serves() {
     let script = async |stage: &mut Stage| {
         stage.register("alice").await;
         type Build = fn(Builder<'_>);
-        let reserved: [(&str, Build); 9] = [
-            ("sessions", |mut out| out.set_sessions(())),
+        let reserved: [(&str, Build); 8] = [
             ("report", |mut out| out.set_report(())),
             ("cases", |mut out| out.set_cases(())),
             ("appeal", |mut out| out.set_appeal(())),
@@ -101,8 +100,6 @@ async fn commands_that_nobody_serves() {
         alice < welcome version 1: nobody
         alice > register alice
         alice < session user-1 alice "alice Doe" User on device-1 with room-1
-        alice > sessions
-        alice < reject 1002 this server does not serve that command
         alice > report
         alice < reject 1002 this server does not serve that command
         alice > cases

@@ -8,7 +8,9 @@ CREATE TABLE users (
     password_hash text,                      -- null: cannot log in by password
     self_room     uuid NOT NULL,
     token_version integer NOT NULL DEFAULT 0,
-    created_ms    bigint NOT NULL
+    created_ms    bigint NOT NULL,
+    restriction   smallint NOT NULL DEFAULT 0, -- on the whole server: 0 none, 1 muted, 2 banned ...
+    until_ms      bigint NOT NULL DEFAULT 0  -- ... until then; 0: until it is lifted
 );
 
 CREATE UNIQUE INDEX users_owner ON users (role) WHERE role = 1;
@@ -20,6 +22,8 @@ CREATE TABLE devices (
     active     boolean NOT NULL,             -- false after logout
     login      integer NOT NULL DEFAULT 0,   -- counts logins after a logout; access tokens carry it
     created_ms bigint NOT NULL,
+    seen_ms    bigint NOT NULL DEFAULT 0,    -- the last login or refresh
+    scopes     smallint NOT NULL DEFAULT 15, -- what it may be used for; see core::standing
     PRIMARY KEY (user_id, id)
 );
 
@@ -36,6 +40,45 @@ CREATE TABLE refresh_tokens (
 CREATE INDEX refresh_tokens_family ON refresh_tokens (family);
 CREATE INDEX refresh_tokens_device ON refresh_tokens (user_id, device);
 CREATE INDEX refresh_tokens_absolute ON refresh_tokens (absolute_ms);
+
+-- API keys: each is the login of a device of its own.
+CREATE TABLE api_keys (
+    hash       bytea PRIMARY KEY,            -- SHA-256
+    user_id    uuid NOT NULL,
+    device     uuid NOT NULL,
+    expires_ms bigint NOT NULL,              -- not after
+    UNIQUE (user_id, device)
+);
+
+-- Tokens that are good a few times: for a new password, or for a new account.
+CREATE TABLE tickets (
+    hash       bytea PRIMARY KEY,            -- SHA-256
+    kind       smallint NOT NULL,            -- TicketKind
+    user_id    uuid NOT NULL,                -- whose password, or who invites
+    uses_left  integer NOT NULL,
+    expires_ms bigint NOT NULL
+);
+
+CREATE INDEX tickets_expires ON tickets (expires_ms);
+CREATE INDEX tickets_user ON tickets (user_id);
+
+-- One row: what every server on this database heeds. Whoever changes anything of it holds its lock to the end of the
+-- transaction, so that epochs become visible in order.
+CREATE TABLE controls (
+    one   smallint PRIMARY KEY CHECK (one = 1),
+    epoch bigint NOT NULL,                   -- counts the changes
+    level smallint NOT NULL                  -- Level
+) WITH (fillfactor = 10);
+
+INSERT INTO controls (one, epoch, level) VALUES (1, 0, 0);
+
+-- Whose connections are to be closed, by the epoch in which that was said.
+CREATE TABLE revocations (
+    epoch   bigint PRIMARY KEY,
+    user_id uuid NOT NULL,
+    device  uuid,                            -- null: all of theirs
+    code    smallint NOT NULL                -- CloseCode
+);
 
 -- Every append moves its room's row on; room for the next version keeps that within the page.
 CREATE TABLE rooms (

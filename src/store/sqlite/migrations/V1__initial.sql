@@ -8,7 +8,9 @@ CREATE TABLE users (
     password_hash TEXT,                      -- null: cannot log in by password
     self_room     BLOB NOT NULL,
     token_version INTEGER NOT NULL DEFAULT 0,
-    created_ms    INTEGER NOT NULL
+    created_ms    INTEGER NOT NULL,
+    restriction   INTEGER NOT NULL DEFAULT 0, -- on the whole server: 0 none, 1 muted, 2 banned ...
+    until_ms      INTEGER NOT NULL DEFAULT 0 -- ... until then; 0: until it is lifted
 ) WITHOUT ROWID, STRICT;
 
 CREATE UNIQUE INDEX users_owner ON users (role) WHERE role = 1;
@@ -20,6 +22,8 @@ CREATE TABLE devices (
     active     INTEGER NOT NULL,             -- 0 after logout
     login      INTEGER NOT NULL DEFAULT 0,   -- counts logins after a logout; access tokens carry it
     created_ms INTEGER NOT NULL,
+    seen_ms    INTEGER NOT NULL DEFAULT 0,   -- the last login or refresh
+    scopes     INTEGER NOT NULL DEFAULT 15,  -- what it may be used for; see core::standing
     PRIMARY KEY (user, id)
 ) WITHOUT ROWID, STRICT;
 
@@ -36,6 +40,44 @@ CREATE TABLE refresh_tokens (
 CREATE INDEX refresh_tokens_family ON refresh_tokens (family);
 CREATE INDEX refresh_tokens_device ON refresh_tokens (user, device);
 CREATE INDEX refresh_tokens_absolute ON refresh_tokens (absolute_ms);
+
+-- API keys: each is the login of a device of its own.
+CREATE TABLE api_keys (
+    hash       BLOB PRIMARY KEY,             -- SHA-256
+    user       BLOB NOT NULL,
+    device     BLOB NOT NULL,
+    expires_ms INTEGER NOT NULL,             -- not after
+    UNIQUE (user, device)
+) WITHOUT ROWID, STRICT;
+
+-- Tokens that are good a few times: for a new password, or for a new account.
+CREATE TABLE tickets (
+    hash       BLOB PRIMARY KEY,             -- SHA-256
+    kind       INTEGER NOT NULL,             -- TicketKind
+    user       BLOB NOT NULL,                -- whose password, or who invites
+    uses_left  INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL
+) WITHOUT ROWID, STRICT;
+
+CREATE INDEX tickets_expires ON tickets (expires_ms);
+CREATE INDEX tickets_user ON tickets (user);
+
+-- One row: what every server on this store heeds.
+CREATE TABLE controls (
+    one   INTEGER PRIMARY KEY CHECK (one = 1),
+    epoch INTEGER NOT NULL,                  -- counts the changes
+    level INTEGER NOT NULL                   -- Level
+) STRICT;
+
+INSERT INTO controls (one, epoch, level) VALUES (1, 0, 0);
+
+-- Whose connections are to be closed, by the epoch in which that was said.
+CREATE TABLE revocations (
+    epoch  INTEGER PRIMARY KEY,
+    user   BLOB NOT NULL,
+    device BLOB,                             -- null: all of theirs
+    code   INTEGER NOT NULL                  -- CloseCode
+) STRICT;
 
 CREATE TABLE rooms (
     id          BLOB PRIMARY KEY,

@@ -1,0 +1,175 @@
+//! `confab user role | ban | mute | kick | lift | sessions | reset-password | invite`: what those do to accounts who run the
+//! server. A running server hears of it within half a second.
+
+use anyhow::{Context, bail};
+use clap::{Subcommand, ValueEnum};
+use confab_protocol::model::{Millis, SanctionKind, ServerRole, UserId};
+
+use super::duration;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::core::auth;
+use crate::core::standing::{NewTicket, TicketKind};
+use crate::core::steward::RESET_MS;
+use crate::core::store::{Store, User};
+use crate::open_existing_store;
+
+/// A role on the server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(super) enum Role {
+    Admin,
+    Moderator,
+    User,
+}
+
+impl From<Role> for ServerRole {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Admin => Self::Admin,
+            Role::Moderator => Self::Moderator,
+            Role::User => Self::User,
+        }
+    }
+}
+
+#[derive(Subcommand)]
+pub(super) enum Action {
+    /// Give an account another role on the server.
+    Role {
+        /// User name or id.
+        name: String,
+        /// Which.
+        role: Role,
+    },
+    /// End all sessions of an account, and let none begin.
+    Ban {
+        /// User name or id.
+        name: String,
+        /// For how long, as 30m, 12h or 7d; until it is lifted otherwise.
+        #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+        time: Option<u64>,
+    },
+    /// Let an account read, and write nothing.
+    Mute {
+        /// User name or id.
+        name: String,
+        /// For how long, as 30m, 12h or 7d; until it is lifted otherwise.
+        #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+        time: Option<u64>,
+    },
+    /// End all sessions of an account.
+    Kick {
+        /// User name or id.
+        name: String,
+    },
+    /// End a mute or ban of an account.
+    Lift {
+        /// User name or id.
+        name: String,
+    },
+    /// Print where an account is logged in, and its API keys.
+    Sessions {
+        /// User name or id.
+        name: String,
+        /// End this one.
+        #[arg(long, value_name = "ID")]
+        end: Option<String>,
+    },
+    /// Print a token with which the owner of an account chooses a new password within the hour.
+    ResetPassword {
+        /// User name or id.
+        name: String,
+    },
+    /// Print a token to register with.
+    Invite {
+        /// How many may register with it.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+        uses: u32,
+        /// How long it is good, as 30m, 12h or 7d.
+        #[arg(long = "for", value_name = "TIME", default_value = "1d", value_parser = duration)]
+        time: u64,
+    },
+}
+
+pub(super) async fn run(config: &Config, action: Action) -> anyhow::Result<()> {
+    let store = open_existing_store(config).await?;
+    let done = act(&*store, action).await;
+    store.close().await;
+    done
+}
+
+async fn act(store: &dyn Store, action: Action) -> anyhow::Result<()> {
+    let clock = SystemClock::new();
+    match action {
+        Action::Role { name, role } => {
+            let user = super::user::find(store, &name).await?;
+            if !store.set_server_role(user.id, None, role.into()).await? {
+                bail!("{name} owns this server: the owner's role stays");
+            }
+            println!("{} is {} of this server now", user.username, format!("{role:?}").to_lowercase());
+        }
+        Action::Ban { name, time } => restrict(store, &clock, &name, SanctionKind::Ban, time).await?,
+        Action::Mute { name, time } => restrict(store, &clock, &name, SanctionKind::Mute, time).await?,
+        Action::Kick { name } => restrict(store, &clock, &name, SanctionKind::Kick, None).await?,
+        Action::Lift { name } => restrict(store, &clock, &name, SanctionKind::Lift, None).await?,
+        Action::Sessions { name, end } => sessions(store, &name, end).await?,
+        Action::ResetPassword { name } => {
+            let user = super::user::find(store, &name).await?;
+            ticket(store, &clock, TicketKind::Reset, user.id, 1, RESET_MS).await?;
+        }
+        Action::Invite { uses, time } => ticket(store, &clock, TicketKind::Account, UserId::NONE, uses, time).await?,
+    }
+    Ok(())
+}
+
+async fn restrict(
+    store: &dyn Store,
+    clock: &SystemClock,
+    name: &str,
+    kind: SanctionKind,
+    time: Option<u64>,
+) -> anyhow::Result<()> {
+    let User { id, username, .. } = super::user::find(store, name).await?;
+    let until = time.map(|ms| clock.now().after(ms));
+    if !store.restrict(id, None, kind, until).await? {
+        bail!("there is no user {name}");
+    }
+    let what = match kind {
+        SanctionKind::Mute => "is muted",
+        SanctionKind::Ban => "is banned",
+        SanctionKind::Kick => "was logged out everywhere",
+        SanctionKind::Lift => "is restricted no more",
+    };
+    println!("{username} {what}");
+    Ok(())
+}
+
+async fn sessions(store: &dyn Store, name: &str, end: Option<String>) -> anyhow::Result<()> {
+    let user = super::user::find(store, name).await?;
+    if let Some(id) = end {
+        let device = id.parse().ok().with_context(|| format!("{id:?} is no id of a session"))?;
+        store.log_out(user.id, device).await?;
+    }
+    let day = |time: Millis| time.0 / 1000;
+    for login in store.logins(user.id).await? {
+        let kind = if login.is_key { "key" } else { "login" };
+        // Times as `date -d @` takes them.
+        println!("{}\t{kind}\t@{}\t@{}\t{}", login.device, day(login.created), day(login.seen), login.name);
+    }
+    Ok(())
+}
+
+async fn ticket(
+    store: &dyn Store,
+    clock: &SystemClock,
+    kind: TicketKind,
+    user: UserId,
+    uses: u32,
+    ms: u64,
+) -> anyhow::Result<()> {
+    let (token, hash) = auth::opaque();
+    let now = clock.now();
+    store.create_ticket(NewTicket { hash, kind, user, uses, expires: now.after(ms), now }).await?;
+    println!("{}", token.expose());
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! `confab bot`: accounts of programs, and the keys by which they come.
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use confab_protocol::model::{DeviceId, DisplayName, RoomId, ServerRole, UserId, Username};
+
+use super::duration;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::core::auth::create_key;
+use crate::core::standing::Scopes;
+use crate::core::store::{Created, NewUser, Store, new_incarnation};
+use crate::open_store;
+
+/// A key that nobody gave a time.
+const KEY_TIME: &str = "365d";
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Create the account of a program. It has no password.
+    Create {
+        /// User name.
+        name: String,
+        /// The name that it shows.
+        #[arg(long, value_name = "NAME")]
+        display_name: Option<String>,
+    },
+    /// Print a new API key of a bot, once. `confab user sessions` lists and ends them.
+    Key {
+        /// User name or id.
+        name: String,
+        /// What it is for.
+        #[arg(long, default_value = "key")]
+        label: String,
+        /// What it may be used for.
+        #[arg(long, value_delimiter = ',', default_value = "read,write", value_parser = scope)]
+        scopes: Vec<Scopes>,
+        /// How long it is good, as 12h or 90d.
+        #[arg(long = "for", value_name = "TIME", default_value = KEY_TIME, value_parser = duration)]
+        time: u64,
+    },
+}
+
+fn scope(name: &str) -> Result<Scopes, String> {
+    let found = Scopes::NAMED.iter().find(|(known, _)| *known == name).map(|(_, scope)| *scope);
+    found.ok_or_else(|| format!("one of {}", Scopes::NAMED.map(|(name, _)| name).join(", ")))
+}
+
+pub(super) fn run(config: &Config, args: Args) -> anyhow::Result<()> {
+    super::runtime()?.block_on(async {
+        let store = open_store(config).await?;
+        let done = act(&*store, args.action).await;
+        store.close().await;
+        done
+    })
+}
+
+async fn act(store: &dyn Store, action: Action) -> anyhow::Result<()> {
+    let clock = SystemClock::new();
+    let now = clock.now();
+    match action {
+        Action::Create { name, display_name } => {
+            let username = Username::parse(&name).ok().with_context(|| format!("{name:?} cannot be a user name"))?;
+            let shown = display_name.unwrap_or(name);
+            let display_name =
+                DisplayName::parse(&shown).ok().with_context(|| format!("{shown:?} cannot be a display name"))?;
+            let id = UserId::new(now, clock.random());
+            let user = NewUser {
+                id,
+                username,
+                display_name,
+                role: ServerRole::Bot,
+                password_hash: None,
+                self_room: RoomId::new(now, clock.random()),
+                incarnation: new_incarnation(clock.random()),
+                created: now,
+                ticket: None,
+            };
+            match store.create_user(user).await? {
+                Created::Yes => println!("{id}"),
+                _ => bail!("that user name is taken"),
+            }
+        }
+        Action::Key { name, label, scopes, time } => {
+            let user = super::user::find(store, &name).await?;
+            if user.role != ServerRole::Bot {
+                bail!("{name} is no bot: people log in by password");
+            }
+            let scopes = scopes.into_iter().fold(Scopes::NONE, Scopes::and);
+            let device = DeviceId::new(now, clock.random());
+            let key = create_key(store, user.id, device, label, scopes, now, now.after(time)).await?;
+            println!("{}", key.expose());
+        }
+    }
+    Ok(())
+}
