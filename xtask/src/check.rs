@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use crate::shell::{self, Cmd};
-use crate::{assets, codegen, tidy};
+use crate::{advisories, assets, codegen, tidy, unit};
 
 const DENY_VERSION: &str = "0.20.2";
 
@@ -27,14 +27,16 @@ pub(crate) fn run() -> Result<()> {
         "--document-private-items",
     ]);
     doc.args(["--package", "confab-protocol", "--package", "confab-plugin", "--package", "confab-client"]).run()?;
+    unit::check()?;
     deny()
 }
 
-/// Licences, sources, bans. Advisories need a database that is not everywhere; `cargo deny check` asks for it.
-fn deny() -> Result<()> {
+/// Licences, sources, bans, and known vulnerabilities where there is a database of them.
+pub(crate) fn deny() -> Result<()> {
     let home = tools_home()?;
     let program = home.join("bin/cargo-deny");
-    let version = Cmd::new(program.to_str().context("paths are UTF-8")?).arg("--version").read().unwrap_or_default();
+    let program = program.to_str().context("paths are UTF-8")?;
+    let version = Cmd::new(program).arg("--version").read().unwrap_or_default();
     if !version.contains(DENY_VERSION) {
         eprintln!("xtask: building cargo-deny {DENY_VERSION} once, into {}", home.display());
         let install = Cmd::cargo().args(["install", "cargo-deny", "--quiet", "--locked", "--version", DENY_VERSION]);
@@ -42,9 +44,13 @@ fn deny() -> Result<()> {
     }
     // It reads the sources of every platform's crates, of which a build fetched only ours.
     Cmd::cargo().args(["fetch", "--quiet", "--locked"]).run()?;
-    let deny =
-        Cmd::new(program.to_str().context("paths are UTF-8")?).args(["--log-level", "error", "--offline", "check"]);
-    deny.args(["--hide-inclusion-graph", "licenses", "bans", "sources"]).run()
+    // The whole workspace: the page and the plugins are in what is shipped, and this tool makes it.
+    let deny = Cmd::new(program).args(["--log-level", "error", "--offline", "--workspace", "check"]);
+    let deny = deny.args(["--hide-inclusion-graph", "licenses", "bans", "sources"]);
+    match advisories::database(program)? {
+        Some(folder) => advisories::apart(deny).arg("advisories").env("CONFAB_ADVISORIES", folder).run(),
+        None => deny.run(),
+    }
 }
 
 /// Outside `target`, so that it is built once for a machine and not once for a clone.

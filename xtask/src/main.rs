@@ -1,25 +1,36 @@
 //! The project's own tool. One file per subject; this one only reads the command line.
 
+mod advisories;
 mod assets;
 mod check;
 mod codegen;
+mod elf;
+mod image;
+mod image_test;
+mod jail;
+mod sbom;
 mod shell;
 mod tasks;
 mod tidy;
+mod unit;
 
 use anyhow::{Result, bail};
 
 const HELP: &str = "cargo xtask <task>
 
   run [ARGS]        build the page, the stock plugins and the server, and run it
-  test [LAYER]      everything, beginning with check; or one of check, protocol, server
-  check             format, habits, generated code, clippy, wasm32, documents, licences
+  test [LAYER]      everything, beginning with check; or one of check, protocol, server, image
+  check             format, habits, generated code, clippy, wasm32, documents, the systemd unit, licences and
+                    known vulnerabilities; of these alone: tidy, unit, deny
   bench [NAME]      fanout, publish, resume, slow, plugins, idle
   simulate [--seed N]
                     faults at length: kill -9, a dying database, lost answers; prints the table
   codegen [--check] generated protocol code from schema/chat.capnp
   plugins           stock plugins as components into target/assets
   page              the web page into target/assets
+  image [DIR]       the root file system of the container, with a static server, into target/image
+  image --try FILE  run a static server that is built already as in a container
+  sbom [FILE]       what is inside the server, as CycloneDX; without a file on standard output
   fuzz TARGET [--secs N]";
 
 fn main() {
@@ -37,6 +48,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["test"] => tasks::test(None),
         ["test", layer] => tasks::test(Some(layer)),
         ["check"] => check::run(),
+        ["unit"] => unit::check(),
         ["tidy"] => tidy::run(),
         ["bench"] => tasks::bench(None),
         ["bench", name] => tasks::bench(Some(name)),
@@ -46,6 +58,12 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["codegen", "--check"] => codegen::run(true),
         ["plugins"] => assets::plugins(),
         ["test-plugins"] => assets::test_plugins(),
+        ["deny"] => check::deny(),
+        ["sbom"] => sbom::run(None),
+        ["sbom", file] => sbom::run(Some(file)),
+        ["image"] => image::run(None),
+        ["image", "--try", program] => image_test::run_with(program),
+        ["image", folder] => image::run(Some(folder)),
         ["page"] => assets::page(),
         ["fuzz", target] => tasks::fuzz(target, "60"),
         ["fuzz", target, "--secs", seconds] => tasks::fuzz(target, seconds),

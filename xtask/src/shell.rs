@@ -50,6 +50,11 @@ impl Cmd {
         self
     }
 
+    pub(crate) fn env_remove(mut self, name: &str) -> Self {
+        self.inner.env_remove(name);
+        self
+    }
+
     pub(crate) fn dir(mut self, dir: &Path) -> Self {
         self.inner.current_dir(dir);
         self
@@ -69,6 +74,12 @@ impl Cmd {
     pub(crate) fn succeeds(mut self) -> bool {
         self.inner.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null());
         self.inner.status().is_ok_and(|status| status.success())
+    }
+
+    /// Everything that it prints, whatever it exits with.
+    pub(crate) fn read_all(mut self) -> Result<String> {
+        let output = self.inner.output().with_context(|| format!("cannot start {}", self.shown))?;
+        Ok([output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat())
     }
 
     /// Its standard output as text.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::shell::{self, Cmd};
-use crate::{assets, check};
+use crate::{assets, check, image_test};
 
 /// Builds the page, the stock plugins and the server, and runs it. Needs nothing but cargo and a C compiler.
 pub(crate) fn run(args: &[&str]) -> Result<()> {
@@ -33,8 +33,8 @@ pub(crate) fn test(layer: Option<&str>) -> Result<()> {
         Ok(())
     };
     let is_wanted = |name: &str| layer.is_none_or(|layer| layer == name);
-    if !["check", "protocol", "server"].iter().any(|name| is_wanted(name)) {
-        bail!("layers: check, protocol, server");
+    if !["check", "protocol", "server", "image"].iter().any(|name| is_wanted(name)) {
+        bail!("layers: check, protocol, server, image");
     }
     if is_wanted("check") {
         timed("check", &check::run)?;
@@ -62,6 +62,9 @@ pub(crate) fn test(layer: Option<&str>) -> Result<()> {
             ])?;
             Cmd::cargo().args(["test", "--package", "confab"]).run()
         })?;
+    }
+    if is_wanted("image") {
+        timed("image", &image_test::run)?;
     }
     for (name, seconds) in &times {
         eprintln!("xtask: {name}: {seconds} s");
