@@ -10,7 +10,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use confab_protocol::close::{Close, CloseCode};
-use confab_protocol::command::{Command, GoAway, Identity, Reply, RequestId, Secret, Welcome};
+use confab_protocol::codec::encode_server_frame;
+use confab_protocol::command::{Command, GoAway, Identity, Push, Reply, RequestId, Secret, ServerFrame, Welcome};
 use confab_protocol::model::{Cursor, Millis, RoomId, SessionId};
 use confab_protocol::reject::{Reject, RejectCode};
 use confab_protocol::session::VERSION;
@@ -442,6 +443,14 @@ impl<L: Link> Connection<'_, L> {
                 Ok(())
             }
             Ok(None) => Ok(()),
+            // What is damaged stays so: the room is let go and told of, the others go on.
+            Err(reject) if reject.is(RejectCode::Internal) => {
+                let room = room.room();
+                self.shared.hub.detach(self.peer.session, room);
+                let text = format!("room {room} cannot be read on: {}", reject.detail);
+                self.link.feed(Lane::Control, encode_server_frame(&ServerFrame::Push(Push::Notice(text))));
+                Ok(())
+            }
             // It cannot be caught up now; the client comes back with its cursors.
             Err(_) => Err(End::Close(CloseCode::Internal.into())),
         }

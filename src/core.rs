@@ -13,6 +13,7 @@ pub mod hook;
 pub mod limits;
 pub mod log;
 mod mentions;
+pub mod names;
 pub mod network;
 pub mod permissions;
 pub mod personal;

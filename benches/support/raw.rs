@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use confab::core::append::{Change, Item, Order, Said};
+use confab::core::names::user_key;
 use confab::core::seal::Vault;
 use confab::core::store::{NewRoom, NewUser, RoomShape, Store, new_incarnation};
 use confab::sequencer::BATCH_ENTRIES_MAX;
@@ -65,6 +66,7 @@ fn author() -> NewUser {
     NewUser {
         id: AUTHOR,
         username: Username::parse("raw").expect("a name"),
+        username_key: user_key(&Username::parse("raw").expect("a name")),
         display_name: DisplayName::parse("raw").expect("a name"),
         role: ServerRole::User,
         password_hash: None,
@@ -78,7 +80,7 @@ fn author() -> NewUser {
 fn room(n: u128) -> Item {
     let name = RoomName::parse(&format!("raw {n}")).expect("a name");
     let topic = Topic::parse("").expect("may be empty");
-    let shape = RoomShape::Named { name, topic, private: false };
+    let shape = RoomShape::named(name, topic, false);
     let new = NewRoom { shape, incarnation: new_incarnation(n), created: NOW };
     item(u128::MAX - n, n, Change::CreateRoom(Box::new(new)))
 }

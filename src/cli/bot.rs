@@ -8,6 +8,7 @@ use super::duration;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::core::auth::create_key;
+use crate::core::names::user_key;
 use crate::core::standing::Scopes;
 use crate::core::store::{Created, NewUser, Store, new_incarnation};
 use crate::open_store;
@@ -73,6 +74,7 @@ async fn act(store: &dyn Store, action: Action) -> anyhow::Result<()> {
             let id = UserId::new(now, clock.random());
             let user = NewUser {
                 id,
+                username_key: user_key(&username),
                 username,
                 display_name,
                 role: ServerRole::Bot,

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::core::auth::{Auth, mint_token, rotate_keys};
+use crate::core::auth::{Auth, LIFE_SECONDS_MAX, mint_token, rotate_keys};
 use crate::metrics::Metrics;
 use crate::{StartError, open_store};
 
@@ -28,7 +28,8 @@ enum Action {
         #[arg(required = true)]
         users: Vec<String>,
         /// How long they are good.
-        #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
+        #[arg(long, default_value_t = 3600, value_name = "SECONDS",
+            value_parser = clap::value_parser!(u64).range(1..=LIFE_SECONDS_MAX))]
         ttl: u64,
     },
     /// The keys that sign access tokens.

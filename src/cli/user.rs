@@ -12,6 +12,7 @@ use confab_protocol::model::{DisplayName, RoomId, ServerRole, UserId, Username};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::core::names::{self, user_key};
 use crate::core::personal::{self, Erased};
 use crate::core::store::{Error, NewUser, Store, User, new_incarnation};
 use crate::{files, open_store};
@@ -29,7 +30,8 @@ pub(super) struct Args {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Create an account for each line `username<TAB>display name`; names that are taken are skipped.
+    /// Create an account for each line `username<TAB>display name`; names that are taken, or look like one that is, are
+    /// skipped.
     Import {
         /// The file; `-` reads standard input.
         file: PathBuf,
@@ -199,9 +201,13 @@ fn parse(clock: &SystemClock, line: &str) -> anyhow::Result<NewUser> {
     let (username, display_name) = line.split_once('\t').unwrap_or((line, line));
     let Ok(username) = Username::parse(username) else { bail!("{username:?} cannot be a user name") };
     let Ok(display_name) = DisplayName::parse(display_name) else { bail!("{display_name:?} cannot be a display name") };
+    if let Err(error) = names::check(display_name.as_str()) {
+        bail!("the display name {:?} {error}", display_name.as_str());
+    }
     let now = clock.now();
     Ok(NewUser {
         id: UserId::new(now, clock.random()),
+        username_key: user_key(&username),
         username,
         display_name,
         role: ServerRole::User,

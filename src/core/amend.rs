@@ -17,7 +17,7 @@ use super::auth::Actor;
 use super::hook::{TextKind, Verdict};
 use super::publish::{Admission, Admitted, Applied, Queueing, digest};
 use super::store::Membership;
-use super::{Core, access};
+use super::{Core, access, names};
 
 /// Something to append, once it is admitted.
 struct Amendment {
@@ -129,7 +129,7 @@ impl Core {
     /// Changes a room's settings; what is not given stays.
     ///
     /// # Errors
-    /// Not an admin, a taken name, what the plugins refuse.
+    /// Not an admin, a name as [`Core::create_room`] refuses it, what the plugins refuse.
     pub async fn update_room(
         &self,
         actor: &Actor,
@@ -166,7 +166,11 @@ impl Core {
             knocks: knocks.unwrap_or(base.knocks),
         };
         let altered = self.check_room_text(actor, write.room, &mut settings).await?;
-        let (content, act) = (EntryContent::Settings(settings.clone()), Act::Settings { base, settings });
+        // A name that it has may have been given under other rules.
+        if settings.name != base.name {
+            names::check(settings.name.as_str()).map_err(|error| error.reject("room name"))?;
+        }
+        let (content, act) = (EntryContent::Settings(settings.clone()), Act::settings(base, settings));
         Ok(self.amend(actor, order, write, Amendment { digest, membership, altered, content, act }).await)
     }
 
@@ -246,7 +250,10 @@ impl Core {
     pub async fn revisions(&self, actor: &Actor, room: RoomId, seq: Seq) -> Result<Reply, Reject> {
         let membership = self.store.membership(room, actor.user).await.map_err(|error| self.unavailable(&error))?;
         let membership = membership.ok_or(RejectCode::NotMember)?;
-        if !access::has_right(access::rank(membership.role, actor.role), access::Right::Moderate) {
+        let found = self.store.room(room, actor.user).await.map_err(|error| self.unavailable(&error))?;
+        // Two people have no ranks.
+        let is_of_many = found.is_some_and(|room| matches!(room.kind, RoomKind::Channel | RoomKind::Private));
+        if !is_of_many || !access::has_right(access::rank(membership.role, actor.role), access::Right::Moderate) {
             return Err(RejectCode::Forbidden.into());
         }
         let page = self.store.read(room, actor.user, Seq(u64::MAX >> 1), 1).await;

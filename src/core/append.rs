@@ -249,7 +249,7 @@ fn decide_one(facts: &mut Facts, item: &Item, now: Millis) -> (Decision, Option<
         room.acl_version += 1;
     }
     let RoomState { incarnation, head: seq, last_time: time, acl_version, .. } = *room;
-    let rewritten = facts.apply(item, seq, time);
+    let rewritten = facts.apply(item, seq, time, now);
     // The same client id may stand in this batch again.
     let appended = Appended { seq, time, altered: item.altered, duplicate: false };
     facts.recorded.insert(item.key(), Recorded { digest: item.digest, outcome: Outcome::Appended(appended) });
@@ -264,7 +264,7 @@ fn check(facts: &Facts, item: &Item, now: Millis) -> Option<Decision> {
         // Its id is a client id: somebody used it before, for something else.
         (Change::CreateRoom(_), Some(_)) => refuse(RejectCode::ClientIdReused),
         (Change::CreateRoom(new), None) => match &new.shape {
-            RoomShape::Named { name, private: false, .. } if facts.names.contains(name) => {
+            RoomShape::Named { key, private: false, .. } if facts.names.contains(key) => {
                 refuse(RejectCode::RoomNameTaken)
             }
             RoomShape::Direct { pair, .. } if facts.pairs.contains(pair) => Some(Decision::Unchanged),
@@ -295,7 +295,7 @@ fn check_message(facts: &Facts, item: &Item, said: &Said, room: &RoomState, now:
         return Some(Decision::Refuse(RejectCode::UnknownMessage));
     }
     let member = facts.members.get(&(item.room, item.author)).filter(|_| room.slow_mode_ms > 0)?;
-    let waited = now.since(member.last_post);
+    let waited = amend::waited(member.last_post, now);
     let rank = access::rank(member.role, member.server_role.unwrap_or(ServerRole::User));
     let is_bound = !access::has_right(rank, access::Right::Moderate);
     let wait = u64::from(room.slow_mode_ms).saturating_sub(waited);
@@ -345,8 +345,8 @@ fn create_room(facts: &mut Facts, id: RoomId, new: &NewRoom) {
         slow_mode_ms: 0,
     };
     match &new.shape {
-        RoomShape::Named { name, private: false, .. } => {
-            facts.names.insert(name.clone());
+        RoomShape::Named { key, private: false, .. } => {
+            facts.names.insert(key.clone());
         }
         RoomShape::Named { .. } => {}
         RoomShape::Direct { pair, .. } => {

@@ -17,7 +17,7 @@ pub(super) use self::accounts::check_length;
 pub use self::keys::{create_key, mint_token};
 pub use self::owner::OwnerToken;
 pub use self::passwords::{Lane, Passwords};
-pub use self::tokens::{Claims, Holder, TokenError, Tokens, rotate_keys};
+pub use self::tokens::{Claims, Holder, LIFE_SECONDS_MAX, TokenError, Tokens, rotate_keys};
 use super::standing::Scopes;
 use super::store::{Restriction, User};
 use crate::clock::Clock;

@@ -104,16 +104,16 @@ macro_rules! tables {
 tables! {
     seal_keys(1) { id: Int, fingerprint: Text }
     users(1) {
-        id: Id, username: Text, display_name: Text, role: Small, password_hash: Text | null, self_room: Id,
-        token_version: Int, created_ms: Long, restriction: Small, until_ms: Long,
+        id: Id, username: Text, username_key: Text, display_name: Text, role: Small, password_hash: Text | null,
+        self_room: Id, token_version: Int, created_ms: Long, restriction: Small, until_ms: Long,
     }
     devices(2) {
         user_id: Id, id: Id, name: Text, active: Flag, login: Int, created_ms: Long, seen_ms: Long, scopes: Small,
     }
     rooms(1) {
-        id: Id, kind: Small, name: Text | null, pair: Bytes | null, topic: Text, incarnation: Long, first_seq: Long,
-        head: Long, last_ms: Long, acl_version: Long, members: Int, messages: Long, slow_mode_ms: Int,
-        retention_ms: Long, since_join: Flag, knocks: Flag, created_ms: Long,
+        id: Id, kind: Small, name: Text | null, name_key: Text | null, pair: Bytes | null, topic: Text, incarnation: Long,
+        first_seq: Long, head: Long, last_ms: Long, acl_version: Long, members: Int, messages: Long,
+        slow_mode_ms: Int, retention_ms: Long, since_join: Flag, knocks: Flag, created_ms: Long,
     }
     members(2) {
         room: Id, user_id: Id, role: Small, join_seq: Long, leave_seq: Long | null, restriction: Small, until_ms: Long,

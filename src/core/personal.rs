@@ -11,6 +11,7 @@ use confab_protocol::model::{
 use serde_json::{Value, json};
 
 use super::append::{Act, Amend, Change, Decision, Item, Order};
+use super::names;
 use super::search::index::Follower;
 use super::store::{Error, Held, Result, Scrub, Store, User};
 use crate::clock::Clock;
@@ -241,7 +242,8 @@ pub async fn erase(store: &dyn Store, clock: &dyn Clock, user: &User, tell: &mut
             "they go on writing: run it again when their connections have ended".to_owned(),
         ));
     }
-    store.erase_account(user.id, user.self_room, username, display_name).await?;
+    let username_key = names::user_key(&username);
+    store.erase_account(user.id, user.self_room, (username, username_key), display_name).await?;
     Ok(erased)
 }
 

@@ -166,7 +166,7 @@ impl Core {
         self.limits.check_presence(actor.user)?;
         let before = self.delivery.status(session);
         let rooms = self.delivery.set_status(session, status);
-        self.presence.note(&rooms, actor.user, Some(before), self.clock.now());
+        self.presence.note(&rooms, actor.user, Some(before), self.presence_now());
         Ok(Reply::Ok)
     }
 
@@ -188,17 +188,22 @@ impl Core {
 
     /// A connection follows a room from now on.
     pub(super) fn note_here(&self, room: RoomId, user: UserId) {
-        self.presence.note(&[room], user, None, self.clock.now());
+        self.presence.note(&[room], user, None, self.presence_now());
     }
 
     /// A connection does not follow these rooms any more.
     pub fn note_gone(&self, user: UserId, shown: PresenceStatus, rooms: &[RoomId]) {
-        self.presence.note(rooms, user, Some(shown), self.clock.now().after(GRACE_MS));
+        self.presence.note(rooms, user, Some(shown), self.presence_now().after(GRACE_MS));
+    }
+
+    /// A time that no step of the wall clock moves.
+    fn presence_now(&self) -> Millis {
+        Millis(u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
     /// Tells what is due; to be called every second.
     pub fn tell_presence(&self) {
-        let now = self.clock.now();
+        let now = self.presence_now();
         self.presence.forget_counted(now);
         for (room, changes) in self.presence.take_due(now) {
             let news = if self.delivery.count_followers(room) > PRESENCE_CONNECTIONS_MAX {

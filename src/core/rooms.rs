@@ -15,6 +15,7 @@ use super::access;
 use super::append::{Change, Decision, Item, Order};
 use super::auth::Actor;
 use super::auth::tokens::{opaque_hash, opaque_token};
+use super::names;
 use super::publish::check_age;
 use super::store::{NewInvite, NewRoom, Outcome, RoomShape, new_incarnation, pair};
 
@@ -22,11 +23,16 @@ impl Core {
     /// Creates a named room; its author owns it. The room's id is the client id, so a resend finds it.
     ///
     /// # Errors
-    /// A taken name, too many rooms.
+    /// A name that is taken, looks like one that is, or may not be given; too many rooms.
     pub async fn create_room(&self, actor: &Actor, create: CreateRoom) -> Result<Reply, Reject> {
         check_age(create.client_id, self.clock.now())?;
         self.limits.check_send(actor.user)?;
         let id = RoomId::from_u128(create.client_id.as_u128());
+        // Also when it was handed over or left since.
+        let made = self.store.find_recorded(id, actor.user, create.client_id).await;
+        if create.resend && made.map_err(|error| self.unavailable(&error))?.is_some() {
+            return self.room_reply(actor, id).await;
+        }
         if let Some(room) = self.store.room(id, actor.user).await.map_err(|error| self.unavailable(&error))? {
             // A plugin may have changed the name that was asked for.
             let same_name = create.resend || room.name == create.name.as_str();
@@ -48,8 +54,9 @@ impl Core {
         };
         self.check_room_text(actor, RoomId::NONE, &mut settings).await?;
         let RoomSettings { name, topic, .. } = settings;
+        names::check(name.as_str()).map_err(|error| error.reject("room name"))?;
         let content = EntryContent::RoomCreated { name: name.clone(), topic: topic.clone() };
-        let change = self.creation(RoomShape::Named { name, topic, private: create.private });
+        let change = self.creation(RoomShape::named(name, topic, create.private));
         let note = self.note_item(actor, SelfNote::Joined(id));
         self.append_own(own_item(actor, id, create.client_id, content, change, vec![note])).await?;
         self.room_reply(actor, id).await
@@ -106,7 +113,10 @@ impl Core {
         let (token, hash) = opaque_token();
         let expires = now.after(duration_ms);
         let invite = NewInvite { hash, room, author: actor.user, uses, expires, now };
-        self.store.create_invite(invite).await.map_err(|error| self.unavailable(&error))?;
+        // They may have been put out since they were looked at.
+        if !self.store.create_invite(invite).await.map_err(|error| self.unavailable(&error))? {
+            return Err(RejectCode::Forbidden.into());
+        }
         Ok(Reply::Invited { token, expires })
     }
 

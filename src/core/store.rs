@@ -12,6 +12,7 @@ use confab_protocol::model::{
 
 use super::append::{Decided, InviteHash, Item};
 use super::backup::{Sink, Source};
+use super::names::{Key, room_key};
 use super::seal::{Blinder, Resealed};
 use super::search::{Matches, Progress, Step, Wanted};
 use super::standing::{Controls, FoundKey, Level, LoginRow, NewKey, NewTicket, Standing, TicketKind};
@@ -63,6 +64,8 @@ pub struct User {
 pub struct NewUser {
     pub id: UserId,
     pub username: Username,
+    /// Unique on the server, as the name is: [`super::names::user_key`].
+    pub username_key: Key,
     pub display_name: DisplayName,
     pub role: ServerRole,
     pub password_hash: Option<String>,
@@ -85,7 +88,7 @@ pub fn new_incarnation(random: u128) -> Incarnation {
 pub enum Created {
     /// It exists now.
     Yes,
-    /// The username is taken.
+    /// The username is taken, or one that looks like it.
     NameTaken,
     /// It was to be the owner, but there is one.
     OwnerExists,
@@ -217,8 +220,10 @@ pub type Pair = [UserId; 2];
 pub enum RoomShape {
     /// With a name, and open or entered by invitation.
     Named {
-        /// Unique on the server.
+        /// How it is written.
         name: RoomName,
+        /// How it looks: unique among open rooms.
+        key: Key,
         /// May be empty.
         topic: Topic,
         /// Unknown to whoever is not in it.
@@ -234,6 +239,12 @@ pub enum RoomShape {
 }
 
 impl RoomShape {
+    /// A room with a name.
+    #[must_use]
+    pub fn named(name: RoomName, topic: Topic, private: bool) -> Self {
+        Self::Named { key: room_key(&name), name, topic, private }
+    }
+
     /// The kind of such a room.
     #[must_use]
     pub const fn kind(&self) -> RoomKind {
@@ -384,7 +395,8 @@ pub trait Store: Send + Sync {
     async fn has_owner(&self) -> Result<bool>;
     /// Creates an account and its self log.
     async fn create_user(&self, user: NewUser) -> Result<Created>;
-    /// Creates many; those whose username is taken are skipped. Returns how many are new.
+    /// Creates many; those whose username, or one that looks like it, is taken are skipped, be it by one before them.
+    /// Returns how many are new.
     async fn import_users(&self, users: Vec<NewUser>) -> Result<usize>;
     /// The account and its password hash.
     async fn find_login(&self, username: Username) -> Result<Option<(User, Option<String>)>>;
@@ -438,14 +450,14 @@ pub trait Store: Send + Sync {
     async fn set_level(&self, level: Level) -> Result<()>;
 
     // ---- rooms
-    /// The id behind a name.
+    /// The id behind a name, of an open room that is called exactly so.
     async fn find_room(&self, name: RoomName) -> Result<Option<RoomId>>;
     /// The room of two people.
     async fn find_direct(&self, pair: Pair) -> Result<Option<RoomId>>;
     /// The log of a user's own, if there is such a user.
     async fn find_self_room(&self, user: UserId) -> Result<Option<RoomId>>;
-    /// Keeps an invitation, and forgets those that are too old.
-    async fn create_invite(&self, invite: NewInvite) -> Result<()>;
+    /// Keeps an invitation, and forgets those that are too old. `false`: its author is no moderator there, or muted.
+    async fn create_invite(&self, invite: NewInvite) -> Result<bool>;
     /// The room of an invitation, good or not.
     async fn find_invite(&self, hash: InviteHash) -> Result<Option<RoomId>>;
     /// A room as this user sees it.
@@ -505,12 +517,13 @@ pub trait Store: Send + Sync {
     async fn lock_account(&self, user: UserId, display_name: DisplayName) -> Result<()>;
     /// Takes somebody's traces out of a room, after their messages became tombstones.
     async fn scrub(&self, room: RoomId, scrub: Scrub) -> Result<()>;
-    /// Takes away everything beside the logs, and their own log; the account keeps its id and these names.
+    /// Takes away everything beside the logs, and their own log; the account keeps its id and these names, the
+    /// first with its key.
     async fn erase_account(
         &self,
         user: UserId,
         self_room: RoomId,
-        username: Username,
+        username: (Username, Key),
         display_name: DisplayName,
     ) -> Result<()>;
     /// Makes what was taken away unreadable in the files too, as far as it can. `false`: others are at work, and it is

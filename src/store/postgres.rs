@@ -31,6 +31,7 @@ use tokio_postgres::error::SqlState;
 pub use self::options::Options;
 use crate::core::append::{Decided, InviteHash, Item};
 use crate::core::backup::{Sink, Source};
+use crate::core::names::Key;
 use crate::core::seal::{Blinder, Resealed, Vault};
 use crate::core::search::{Matches, Progress, Step, Wanted};
 use crate::core::standing::{Controls, FoundKey, Level, LoginRow, NewKey, NewTicket, Standing, TicketKind};
@@ -289,7 +290,7 @@ store! {
     plain find_self_room(user: UserId) -> Option<RoomId> = rooms::find_self_room;
     plain find_invite(hash: InviteHash) -> Option<RoomId> = effects::find_invite;
     plain retire(now: Millis, limit: usize) -> usize = retention::retire;
-    plain create_invite(invite: NewInvite) -> () = effects::create_invite;
+    plain create_invite(invite: NewInvite) -> bool = effects::create_invite;
     plain room(room: RoomId, user: UserId) -> Option<Room> = rooms::room;
     plain list_rooms(user: UserId, joined_only: bool, after: RoomId, limit: usize) -> Vec<Room> = rooms::list_rooms;
     plain list_members(room: RoomId, after: UserId, limit: usize) -> Vec<Member> = rooms::list_members;
@@ -300,7 +301,7 @@ store! {
     plain rooms_ever(user: UserId) -> Vec<RoomId> = personal::rooms_ever;
     plain count_held(user: UserId) -> Held = personal::count_held;
     plain lock_account(user: UserId, display_name: DisplayName) -> () = personal::lock_account;
-    plain erase_account(user: UserId, self_room: RoomId, username: Username, display_name: DisplayName) -> () =
+    plain erase_account(user: UserId, self_room: RoomId, username: (Username, Key), display_name: DisplayName) -> () =
         personal::erase_account;
     plain heads(rooms: Vec<RoomId>) -> Vec<(RoomId, Incarnation, Seq)> = rooms::heads;
     plain index_behind(rooms: Option<Vec<RoomId>>) -> Vec<Progress> = search::behind;

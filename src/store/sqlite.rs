@@ -29,6 +29,7 @@ use rusqlite::{Connection, OpenFlags};
 use self::threads::{Readers, Searcher, Writer};
 use crate::core::append::{Decided, InviteHash, Item};
 use crate::core::backup::{Sink, Source};
+use crate::core::names::Key;
 use crate::core::seal::{Blinder, Resealed, Vault};
 use crate::core::search::{Matches, Progress, Step, Wanted};
 use crate::core::standing::{Controls, FoundKey, Level, LoginRow, NewKey, NewTicket, Standing, TicketKind};
@@ -224,9 +225,9 @@ store! {
     write set_level(level: Level) -> () = standing::set_level;
     write retire(now: Millis, limit: usize) -> usize = retention::retire;
     write lock_account(user: UserId, display_name: DisplayName) -> () = personal::lock_account;
-    write erase_account(user: UserId, self_room: RoomId, username: Username, display_name: DisplayName) -> () =
+    write erase_account(user: UserId, self_room: RoomId, username: (Username, Key), display_name: DisplayName) -> () =
         personal::erase_account;
-    write create_invite(invite: NewInvite) -> () = effects::create_invite;
+    write create_invite(invite: NewInvite) -> bool = effects::create_invite;
 
     seal scrub(room: RoomId, scrub: Scrub) -> () = personal::scrub;
     seal append(batch: Vec<Item>, now: Millis) -> Vec<Decided> = append::append;

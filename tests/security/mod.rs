@@ -3,3 +3,4 @@
 mod canaries;
 mod frames;
 mod http;
+mod tokens;

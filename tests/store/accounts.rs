@@ -8,6 +8,7 @@ use super::Scene;
 
 super::cases![
     a_name_is_taken_once,
+    a_name_that_looks_like_another_is_taken,
     there_is_one_owner,
     an_import_skips_names_that_are_taken,
     a_login_finds_its_account,
@@ -23,6 +24,24 @@ async fn a_name_is_taken_once(scene: Scene) {
     let (found, hash) = scene.store.find_login(alice.username.clone()).await.unwrap().unwrap();
     assert_eq!((found.id, found.self_room, hash), (alice.id, alice.self_room, alice.password_hash));
     assert_eq!(scene.head(alice.self_room, alice.id).await.0, 0, "with a log of their own");
+}
+
+async fn a_name_that_looks_like_another_is_taken(scene: Scene) {
+    let paypal = scene.user("paypal").await;
+    let create = |name| scene.store.create_user(scene.new_user(name, ServerRole::User));
+    assert_eq!(create("paypa1").await.unwrap(), Created::NameTaken);
+    assert_eq!(create("paypal1").await.unwrap(), Created::Yes);
+    let fake = scene.new_user("paypa1", ServerRole::User).username;
+    assert!(scene.store.find_login(fake).await.unwrap().is_none(), "a login is by the very name");
+    let users = ["paypa1", "modern", "modem", "user10", "user11"].map(|name| scene.new_user(name, ServerRole::User));
+    assert_eq!(scene.store.import_users(users.to_vec()).await.unwrap(), 3, "also of one list the first");
+    assert!(scene.store.find_login(users[1].username.clone()).await.unwrap().is_some());
+    // Who is erased leaves the look of their name, too.
+    let erased = scene.new_user("erased-1", ServerRole::User);
+    let (names, shown) = ((erased.username, erased.username_key), erased.display_name);
+    scene.store.erase_account(paypal.id, paypal.self_room, names, shown).await.unwrap();
+    assert_eq!(create("paypa1").await.unwrap(), Created::Yes);
+    assert_eq!(create("erased-l").await.unwrap(), Created::NameTaken);
 }
 
 async fn there_is_one_owner(scene: Scene) {

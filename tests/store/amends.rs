@@ -21,6 +21,7 @@ super::cases![
     reactions_are_counted_once_each,
     pins_and_answers_are_told,
     settings_take_rank_and_a_free_name,
+    a_room_is_not_called_what_looks_like_another,
     nobody_acts_on_their_own_rank,
     a_mute_ends_by_itself,
     a_ban_puts_out_and_keeps_out,
@@ -229,7 +230,7 @@ async fn settings_take_rank_and_a_free_name(scene: Scene) {
     let (room, [owner, moderator, _]) = scene.company().await;
     let other = scene.room(owner, "two").await;
     let new = |name: &str| settings(name, 5_000);
-    let renamed = |name| Act::Settings { base: settings("one", 0), settings: new(name) };
+    let renamed = |name| Act::settings(settings("one", 0), new(name));
     assert_eq!(scene.act(room, moderator, renamed("three")).await, refused(RejectCode::Forbidden));
     assert_eq!(scene.act(room, owner, renamed("two")).await, refused(RejectCode::RoomNameTaken));
     assert!(seq(&scene.act(room, owner, renamed("three")).await).is_some());
@@ -238,10 +239,31 @@ async fn settings_take_rank_and_a_free_name(scene: Scene) {
     assert_eq!(scene.store.find_room(new("three").name).await.unwrap(), Some(room));
     assert_eq!(scene.store.find_room(new("one").name).await.unwrap(), None);
     assert_eq!(scene.act(room, owner, renamed("four")).await, refused(RejectCode::ChangedMeanwhile));
-    let back = Act::Settings { base: settings("two", 0), settings: new("one") };
+    let back = Act::settings(settings("two", 0), new("one"));
     assert!(seq(&scene.act(other, owner, back.clone()).await).is_some(), "a name that was left is free");
-    let same = Act::Settings { base: new("one"), settings: new("one") };
+    let same = Act::settings(new("one"), new("one"));
     assert_eq!(scene.act(other, owner, same).await, Decision::Unchanged);
+}
+
+async fn a_room_is_not_called_what_looks_like_another(scene: Scene) {
+    let (room, [owner, ..]) = scene.company().await;
+    let other = scene.room(owner, "GeneraI").await;
+    let renamed = |name: &str| Act::settings(settings("one", 0), settings(name, 0));
+    assert_eq!(scene.act(room, owner, renamed("general")).await, refused(RejectCode::RoomNameTaken));
+    let id = RoomId::from_u128(scene.client_id().as_u128());
+    let create = |name| scene.item(id, owner, Change::CreateRoom(Box::new(scene.new_room(name))));
+    assert_eq!(scene.append_one(create("General")).await, refused(RejectCode::RoomNameTaken));
+    assert_eq!(scene.append_one(create("0ne")).await, refused(RejectCode::RoomNameTaken));
+    // A room is found by how it is written, and may be written anew.
+    let name = |text| RoomName::parse(text).unwrap();
+    assert_eq!(scene.store.find_room(name("General")).await.unwrap(), None);
+    assert_eq!(scene.store.find_room(name("GeneraI")).await.unwrap(), Some(other));
+    assert!(seq(&scene.act(room, owner, renamed("One")).await).is_some(), "one's own name is in nobody's way");
+    assert_eq!(scene.store.find_room(name("One")).await.unwrap(), Some(room));
+    // A private room takes no name away.
+    let topic = Topic::parse("").unwrap();
+    let private = NewRoom { shape: RoomShape::named(name("general"), topic, true), ..scene.new_room("x") };
+    assert!(seq(&scene.append_one(scene.item(id, owner, Change::CreateRoom(Box::new(private)))).await).is_some());
 }
 
 async fn nobody_acts_on_their_own_rank(scene: Scene) {
@@ -314,7 +336,7 @@ async fn nothing_of_the_banned_follows_the_ban(scene: Scene) {
 
 async fn a_slow_room_asks_for_time(scene: Scene) {
     let (room, [owner, moderator, member]) = scene.company().await;
-    scene.act(room, owner, Act::Settings { base: settings("one", 0), settings: settings("one", 5_000) }).await;
+    scene.act(room, owner, Act::settings(settings("one", 0), settings("one", 5_000))).await;
     let version = scene.store.membership(room, member).await.unwrap().unwrap().acl_version;
     let post = |author| Item { acl_version: version, ..scene.item(room, author, Change::Message(Said::default())) };
     let start = START.after(100_000);
@@ -389,7 +411,7 @@ async fn a_private_room_is_entered_by_invitation(scene: Scene) {
     }
     let room = RoomId::from_u128(scene.client_id().as_u128());
     let (name, topic) = (RoomName::parse("den").unwrap(), Topic::parse("").unwrap());
-    let new = NewRoom { shape: RoomShape::Named { name, topic, private: true }, ..scene.new_room("den") };
+    let new = NewRoom { shape: RoomShape::named(name, topic, true), ..scene.new_room("den") };
     scene.append_one(scene.item(room, alice.id, Change::CreateRoom(Box::new(new)))).await;
     assert_eq!(scene.store.room(room, alice.id).await.unwrap().unwrap().kind, RoomKind::Private);
     assert!(scene.store.list_rooms(bob.id, false, RoomId::NONE, 10).await.unwrap().is_empty());
@@ -494,7 +516,7 @@ async fn what_is_too_old_is_retired_from_the_front(scene: Scene) {
     let now = START.after(day * 10);
     assert_eq!(scene.store.retire(now, 100).await.unwrap(), 0, "nobody asked for it");
     let keep = RoomSettings { retention_ms: 5 * day, ..settings("one", 0) };
-    scene.at(now, act(&scene, room, owner, Act::Settings { base: settings("one", 0), settings: keep })).await;
+    scene.at(now, act(&scene, room, owner, Act::settings(settings("one", 0), keep))).await;
     assert_eq!(scene.store.room(room, owner).await.unwrap().unwrap().retention_ms, 5 * day);
     let head = scene.head(room, owner).await;
     let mut gone = Vec::new();

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use confab::core::append::{Change, Decided, Decision, Item, Order};
+use confab::core::names::user_key;
 use confab::core::seal::Vault;
 use confab::core::store::{NewLogin, NewRoom, NewUser, RoomShape, Store};
 use confab::store::postgres::Postgres;
@@ -60,6 +61,7 @@ impl Scene {
         NewUser {
             id: UserId::new(START.after(self.next()), self.next().into()),
             username: Username::parse(name).unwrap(),
+            username_key: user_key(&Username::parse(name).unwrap()),
             display_name: DisplayName::parse(name).unwrap(),
             role,
             password_hash: Some(format!("hash of {name}")),
@@ -125,7 +127,7 @@ impl Scene {
 
     fn new_room(&self, name: &str) -> NewRoom {
         let (name, topic) = (RoomName::parse(name).unwrap(), Topic::parse("talk").unwrap());
-        let shape = RoomShape::Named { name, topic, private: false };
+        let shape = RoomShape::named(name, topic, false);
         NewRoom { shape, incarnation: Incarnation(self.next() + 1), created: START }
     }
 

@@ -81,7 +81,7 @@ async fn a_resend_is_never_decided_again(scene: Scene) {
         let told = scene.store.append(vec![first.clone()], now).await.unwrap();
         let place = Seq(seq(&told[0].decision).unwrap());
         let against = match round % 3 {
-            0 => Act::Settings { base: settings(0), settings: settings(5_000_000) },
+            0 => Act::settings(settings(0), settings(5_000_000)),
             1 => Act::Sanction(member, SanctionKind::Mute, None),
             _ => Act::Sanction(member, SanctionKind::Ban, None),
         };
@@ -100,9 +100,7 @@ async fn a_resend_is_never_decided_again(scene: Scene) {
         }
         let refused = scene.store.append(vec![refused], now).await.unwrap().remove(0).decision;
         assert!(seq(&refused).is_none(), "something new is refused: {refused:?}");
-        scene
-            .append_one(act(&scene, room, owner, Act::Settings { base: settings(5_000_000), settings: settings(0) }))
-            .await;
+        scene.append_one(act(&scene, room, owner, Act::settings(settings(5_000_000), settings(0)))).await;
         scene.append_one(act(&scene, room, owner, Act::Sanction(member, SanctionKind::Lift, None))).await;
         scene.join(room, member).await;
     }

@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use confab::clock::{Clock, SystemClock};
 use confab::config::Config;
 use confab::core::auth::{Auth, mint_token};
+use confab::core::names::user_key;
 use confab::core::store::NewUser;
 use confab::metrics::Metrics;
 use confab_protocol::chat_capnp as wire;
@@ -443,6 +444,7 @@ pub async fn minted(config: &Config, names: &[&str], ttl_seconds: u64, at: Milli
     let user = |name: &&str| NewUser {
         id: UserId::new(now(), clock.random()),
         username: Username::parse(name).unwrap(),
+        username_key: user_key(&Username::parse(name).unwrap()),
         display_name: DisplayName::parse(name).unwrap(),
         role: ServerRole::User,
         password_hash: None,

@@ -10,6 +10,7 @@ use confab_protocol::reject::RejectCode;
 use super::facts::{Effect, Facts, KNOCK_KIND, MemberKey, MemberState, Needs, Rewrite, RoomState, TOMBSTONE_KIND};
 use super::{Decision, Item, MESSAGE_KIND};
 use crate::core::access::{self, Right};
+use crate::core::names::{Key, room_key};
 use crate::core::permissions;
 use crate::core::store::Restriction;
 
@@ -44,6 +45,8 @@ pub enum Act {
         base: RoomSettings,
         /// What they are to be.
         settings: RoomSettings,
+        /// Of their name.
+        key: Key,
     },
     /// Somebody gets a role.
     SetRole(UserId, RoomRole),
@@ -58,6 +61,12 @@ pub enum Act {
 }
 
 impl Act {
+    /// Settings instead of others.
+    #[must_use]
+    pub fn settings(base: RoomSettings, settings: RoomSettings) -> Self {
+        Self::Settings { key: room_key(&settings.name), base, settings }
+    }
+
     pub(super) const fn kind(&self) -> u8 {
         match self {
             Self::Edit(..) => 5,
@@ -123,16 +132,23 @@ impl Act {
             Self::Delete(seqs) | Self::Erase(seqs) => {
                 needs.targets.extend(seqs.iter().map(|(seq, _)| (item.room, *seq)));
             }
-            Self::Settings { settings, .. } => {
+            Self::Settings { key, .. } => {
                 needs.settings.insert(item.room);
-                needs.names.push(settings.name.clone());
+                needs.names.push(key.clone());
             }
             Self::SetRole(..) | Self::Sanction(..) | Self::Notice => {}
         }
     }
 
     /// Writes it into the rows; an edit gives the message as it reads now.
-    pub(super) fn apply(&self, facts: &mut Facts, item: &Item, seq: Seq, time: Millis) -> Option<Envelope> {
+    pub(super) fn apply(
+        &self,
+        facts: &mut Facts,
+        item: &Item,
+        seq: Seq,
+        time: Millis,
+        now: Millis,
+    ) -> Option<Envelope> {
         let key = |seq: Seq| (item.room, seq);
         match self {
             Self::Edit(target, payload, mentions) => {
@@ -161,14 +177,14 @@ impl Act {
                 }
                 facts.effects.push(Effect::Pin(key(*target), *pinned));
             }
-            Self::Settings { settings, .. } => {
+            Self::Settings { settings, key, .. } => {
                 // The name that is left is free for the next batch: rooms are created before settings are written.
-                facts.names.insert(settings.name.clone());
+                facts.names.insert(key.clone());
                 facts.settings.insert(item.room, settings.clone());
                 if let Some(room) = facts.rooms.get_mut(&item.room) {
                     room.slow_mode_ms = settings.slow_mode_ms;
                 }
-                facts.effects.push(Effect::Settings(item.room, settings.clone()));
+                facts.effects.push(Effect::Settings(item.room, settings.clone(), key.clone()));
             }
             Self::SetRole(user, role) => {
                 if *role == RoomRole::Owner {
@@ -184,7 +200,7 @@ impl Act {
                 }
             }
             Self::Sanction(user, kind, until) => apply_sanction(facts, item, *user, *kind, *until, seq),
-            Self::Knock => facts.note_knock((item.room, item.author), seq, time),
+            Self::Knock => facts.note_knock((item.room, item.author), seq, now),
             Self::Admit(knock, user) => {
                 if let Some(state) = facts.targets.get_mut(&key(*knock)) {
                     state.pinned = true;
@@ -225,12 +241,20 @@ fn apply_sanction(facts: &mut Facts, item: &Item, user: UserId, kind: SanctionKi
         }
         facts.changed_members.insert(key);
     }
-    if matches!(kind, SanctionKind::Kick | SanctionKind::Ban) {
-        facts.put_out(key, seq);
+    match kind {
+        SanctionKind::Kick | SanctionKind::Ban => facts.put_out(key, seq),
+        // Who may not invite any more has not invited.
+        SanctionKind::Mute => facts.forget_invites(key),
+        SanctionKind::Lift => {}
     }
 }
 
 /// Who may not ask is told no more than of a room that is not there.
+/// How long ago that was. What a clock that was ahead left is not waited for.
+pub(super) fn waited(since: Millis, now: Millis) -> u64 {
+    if since > now { u64::MAX } else { now.since(since) }
+}
+
 fn check_knock(facts: &Facts, item: &Item, now: Millis) -> Option<Decision> {
     let member = facts.members.get(&(item.room, item.author));
     if member.is_some_and(|it| it.leave_seq.is_none()) {
@@ -242,7 +266,7 @@ fn check_knock(facts: &Facts, item: &Item, now: Millis) -> Option<Decision> {
     if member.is_some_and(|it| it.is_banned(now)) {
         return Some(Decision::Refuse(RejectCode::Forbidden));
     }
-    let wait = KNOCK_EVERY_MS.saturating_sub(member.map_or(KNOCK_EVERY_MS, |it| now.since(it.knocked)));
+    let wait = KNOCK_EVERY_MS.saturating_sub(member.map_or(KNOCK_EVERY_MS, |it| waited(it.knocked, now)));
     (wait > 0).then_some(Decision::TooSoon { retry_after_ms: wait })
 }
 
@@ -265,18 +289,18 @@ fn check_admit(facts: &Facts, item: &Item, who: (Seq, UserId), rank: u8, now: Mi
 fn check_settings(
     facts: &Facts,
     item: &Item,
-    base: &RoomSettings,
-    settings: &RoomSettings,
+    (base, settings, key): (&RoomSettings, &RoomSettings, &Key),
     rank: u8,
 ) -> Option<Decision> {
     let refuse = |code| Some(Decision::Refuse(code));
-    let is_other = settings.name != base.name;
+    // Another spelling of one's own name is in nobody's way.
+    let is_other = *key != room_key(&base.name);
     let is_channel = facts.rooms.get(&item.room).is_some_and(|it| it.kind == RoomKind::Channel);
     if !access::has_right(rank, Right::Configure) {
         refuse(RejectCode::Forbidden)
     } else if facts.settings.get(&item.room) != Some(base) {
         refuse(RejectCode::ChangedMeanwhile)
-    } else if is_other && is_channel && facts.names.contains(&settings.name) {
+    } else if is_other && is_channel && facts.names.contains(key) {
         refuse(RejectCode::RoomNameTaken)
     } else {
         (settings == base).then_some(Decision::Unchanged)
@@ -314,7 +338,10 @@ impl Amend {
         if !is_of_many && matches!(self.act, Act::Settings { .. } | Act::SetRole(..) | Act::Sanction(..)) {
             return refuse(RejectCode::Forbidden);
         }
-        let rank = membership.map_or(u8::MAX, |membership| access::rank(membership.role, self.server_role));
+        let rank = match membership {
+            Some(membership) if is_of_many => access::rank(membership.role, self.server_role),
+            _ => u8::MAX,
+        };
         match &self.act {
             Act::Edit(seq, ..) => match target(seq) {
                 None => refuse(RejectCode::UnknownMessage),
@@ -350,7 +377,7 @@ impl Amend {
                 None => refuse(RejectCode::UnknownMessage),
                 Some(target) => (target.pinned == *pinned).then_some(Decision::Unchanged),
             },
-            Act::Settings { base, settings } => check_settings(facts, item, base, settings, rank),
+            Act::Settings { base, settings, key } => check_settings(facts, item, (base, settings, key), rank),
             Act::SetRole(user, role) => self.check_other(facts, item, *user, rank, Some(*role)),
             Act::Sanction(user, ..) => self.check_other(facts, item, *user, rank, None),
         }

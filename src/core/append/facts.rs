@@ -5,11 +5,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use confab_protocol::model::{
-    ClientId, Emoji, Envelope, Incarnation, Millis, RoomId, RoomKind, RoomName, RoomRole, RoomSettings, SanctionKind,
-    Seq, ServerRole, UserId,
+    ClientId, Emoji, Envelope, Incarnation, Millis, RoomId, RoomKind, RoomRole, RoomSettings, SanctionKind, Seq,
+    ServerRole, UserId,
 };
 
 use super::{Change, Decided, Decision, InviteHash, Item, MESSAGE_KIND, Order};
+use crate::core::names::Key;
 use crate::core::store::{Membership, NewRoom, Pair, Recorded, Restriction, RoomShape};
 
 /// A room inside the transaction.
@@ -119,8 +120,8 @@ pub enum Effect {
     React(TargetKey, Emoji, UserId, bool),
     /// A message is pinned, or not.
     Pin(TargetKey, bool),
-    /// A room's settings.
-    Settings(RoomId, RoomSettings),
+    /// A room's settings, and the key of its name.
+    Settings(RoomId, RoomSettings, Key),
     /// Somebody was mentioned.
     Mention(TargetKey, UserId),
     /// A read marker moved on.
@@ -147,8 +148,8 @@ pub struct Needs {
     pub keys: Vec<ItemKey>,
     /// Rows of members.
     pub members: BTreeSet<MemberKey>,
-    /// Names that rooms are to have.
-    pub names: Vec<RoomName>,
+    /// Keys of names that rooms are to have.
+    pub names: Vec<Key>,
     /// Rooms whose settings are to change.
     pub settings: BTreeSet<RoomId>,
     /// Pairs of people that are to have a room.
@@ -171,7 +172,7 @@ impl Needs {
             needs.keys.push(item.key());
             match &item.change {
                 Change::CreateRoom(new) => match &new.shape {
-                    RoomShape::Named { name, .. } => needs.names.push(name.clone()),
+                    RoomShape::Named { key, .. } => needs.names.push(key.clone()),
                     RoomShape::Direct { pair, .. } => needs.pairs.push(*pair),
                 },
                 // Doors are rare: always on fresh rows.
@@ -213,8 +214,8 @@ pub struct Facts {
     pub recorded: HashMap<ItemKey, Recorded>,
     /// Rows of members that exist.
     pub members: HashMap<MemberKey, MemberState>,
-    /// Of the names asked for, those that are taken.
-    pub names: HashSet<RoomName>,
+    /// Of the keys asked for, those of open rooms.
+    pub names: HashSet<Key>,
     /// The settings of rooms where they are to change.
     pub settings: HashMap<RoomId, RoomSettings>,
     /// Of the pairs asked for, those that have a room.
@@ -266,7 +267,8 @@ impl Facts {
     }
 
     /// Writes a change into the rows.
-    pub(super) fn apply(&mut self, item: &Item, seq: Seq, time: Millis) -> Option<Envelope> {
+    /// `time` is the entry's, which never goes back; `now` is the clock's, by which is waited.
+    pub(super) fn apply(&mut self, item: &Item, seq: Seq, time: Millis, now: Millis) -> Option<Envelope> {
         let key = (item.room, item.author);
         let room = self.rooms.get_mut(&item.room)?;
         match &item.change {
@@ -275,7 +277,7 @@ impl Facts {
                 if room.slow_mode_ms > 0
                     && let Some(member) = self.members.get_mut(&key)
                 {
-                    member.last_post = time;
+                    member.last_post = now;
                     self.changed_members.insert(key);
                 }
                 let target = (item.room, seq);
@@ -287,7 +289,7 @@ impl Facts {
             }
             Change::SelfNote => {}
             Change::Read { room, seq, number } => self.move_marker((*room, item.author), *seq, *number),
-            Change::Amend(amend) => return amend.act.apply(self, item, seq, time),
+            Change::Amend(amend) => return amend.act.apply(self, item, seq, time, now),
             Change::CreateRoom(new) => {
                 let others: &[UserId] = match &new.shape {
                     RoomShape::Named { .. } => &[],
@@ -358,10 +360,10 @@ impl Facts {
     }
 
     /// Somebody outside asked to be let in, and is remembered for when they may ask again.
-    pub(super) fn note_knock(&mut self, key: MemberKey, seq: Seq, time: Millis) {
+    pub(super) fn note_knock(&mut self, key: MemberKey, seq: Seq, now: Millis) {
         self.note_outside(key, seq);
         if let Some(member) = self.members.get_mut(&key) {
-            member.knocked = time;
+            member.knocked = now;
         }
         self.changed_members.insert(key);
     }

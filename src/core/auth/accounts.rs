@@ -12,6 +12,7 @@ use crate::config::Registration;
 use crate::core::Core;
 use crate::core::amend::short_text;
 use crate::core::hook::{MessageEvent, TextKind};
+use crate::core::names::{self, user_key};
 use crate::core::standing::{Level, Scopes, TicketKind};
 use crate::core::store::{Created, NewUser, User, new_incarnation};
 
@@ -19,7 +20,7 @@ impl Core {
     /// Creates an account and logs its first device in.
     ///
     /// # Errors
-    /// Closed registration, a wrong owner token, a taken name, a short password.
+    /// Closed registration, a wrong owner token, a name that is taken or looks like one that is, a short password.
     pub async fn register(&self, from: IpAddr, register: Register) -> Result<Session, Reject> {
         self.limits.check_stranger(from)?;
         let role = self.registration_role(register.owner_token.as_ref()).await?;
@@ -42,6 +43,7 @@ impl Core {
         let display_name = self.check_display_name(id, &register.username, role, display_name).await?;
         let user = NewUser {
             id,
+            username_key: user_key(&register.username),
             username: register.username,
             display_name,
             role,
@@ -79,7 +81,7 @@ impl Core {
         Ok(Reply::Ok)
     }
 
-    /// Asks the plugins about the name that a person shows, which they may replace.
+    /// Asks the plugins about the name that a person shows, which they may replace, and whether it may be shown.
     async fn check_display_name(
         &self,
         id: UserId,
@@ -98,10 +100,12 @@ impl Core {
             now,
             body: name.as_str(),
         };
-        match short_text(self.moderator.decide_message(event).await)? {
-            None => Ok(name),
-            Some(text) => Ok(DisplayName::parse(&text).map_err(|_| RejectCode::NameInvalid)?),
-        }
+        let name = match short_text(self.moderator.decide_message(event).await)? {
+            None => name,
+            Some(text) => DisplayName::parse(&text).map_err(|_| RejectCode::NameInvalid)?,
+        };
+        names::check(name.as_str()).map_err(|error| error.reject("display name"))?;
+        Ok(name)
     }
 
     async fn registration_role(&self, owner_token: Option<&Secret>) -> Result<ServerRole, Reject> {

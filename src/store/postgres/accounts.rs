@@ -49,24 +49,26 @@ pub(super) async fn import_users(client: &mut Client, users: Vec<NewUser>) -> Re
 
 /// Inserts those that nothing is in the way of, each with a log of their own; how many.
 async fn insert_users(transaction: &Transaction<'_>, users: &[NewUser]) -> Result<usize> {
-    // By name, so that two lists with the same names in different orders do not wait for each other.
+    // By key, so that two lists with the same names in different orders do not wait for each other.
     const SQL: &str = "WITH listed AS (
-             SELECT DISTINCT ON (username) *
+             SELECT DISTINCT ON (username_key) *
              FROM unnest($1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::text[], $6::uuid[], $7::bigint[],
-                         $8::bigint[])
+                         $8::bigint[], $9::text[])
                  WITH ORDINALITY
-                 AS l (id, username, display_name, role, password_hash, self_room, incarnation, created_ms, place)
-             ORDER BY username, place
+                 AS l (id, username, display_name, role, password_hash, self_room, incarnation, created_ms, username_key,
+                       place)
+             ORDER BY username_key, place
          ), added AS (
-             INSERT INTO users (id, username, display_name, role, password_hash, self_room, created_ms)
-             SELECT id, username, display_name, role, password_hash, self_room, created_ms FROM listed ORDER BY username
+             INSERT INTO users (id, username, username_key, display_name, role, password_hash, self_room, created_ms)
+             SELECT id, username, username_key, display_name, role, password_hash, self_room, created_ms
+             FROM listed ORDER BY username_key
              ON CONFLICT DO NOTHING RETURNING id
          ), logs AS (
              INSERT INTO rooms (id, kind, incarnation, created_ms, members)
-             SELECT self_room, $9::smallint, incarnation, created_ms, 1 FROM listed JOIN added USING (id)
+             SELECT self_room, $10::smallint, incarnation, created_ms, 1 FROM listed JOIN added USING (id)
          )
          INSERT INTO members (room, user_id, role, join_seq)
-         SELECT self_room, id, $10::smallint, 0 FROM listed JOIN added USING (id)";
+         SELECT self_room, id, $11::smallint, 0 FROM listed JOIN added USING (id)";
     fn each<'a, T>(users: &'a [NewUser], of: impl Fn(&'a NewUser) -> T) -> Vec<T> {
         users.iter().map(of).collect()
     }
@@ -83,6 +85,7 @@ async fn insert_users(transaction: &Transaction<'_>, users: &[NewUser]) -> Resul
                 &each(users, |new| new.self_room.sql()),
                 &each(users, |new| new.incarnation.sql()),
                 &each(users, |new| new.created.sql()),
+                &each(users, |new| new.username_key.as_str()),
                 &RoomKind::SelfLog.sql(),
                 // One's own log is the server's to write and one's own to read.
                 &RoomRole::Guest.sql(),

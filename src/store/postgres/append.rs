@@ -2,7 +2,7 @@
 //! their ids and reads what the decisions need in statements behind the locks; then pure code decides; the second
 //! writes everything and commits.
 
-use confab_protocol::model::{Millis, RoomName};
+use confab_protocol::model::Millis;
 use deadpool_postgres::{Client, Pool};
 use futures_util::future::{join, join3, join4, join5};
 use tokio_postgres::error::{DbError, Severity};
@@ -14,6 +14,7 @@ use super::columns::{Columns, RoomColumns};
 use super::rows::{Stored, get, get_optional, plain};
 use super::{effects, is_retryable, logs, rooms, seal};
 use crate::core::append::{Decided, Decision, Facts, Item, MemberKey, MemberState, Needs, RoomState, decide};
+use crate::core::names::Key;
 use crate::core::seal::Vault;
 use crate::core::store::{Error, Restriction, Result, RoomShape, pair_bytes};
 
@@ -36,10 +37,11 @@ const MEMBERS: &str = "SELECT m.room, m.user_id, m.role, m.join_seq, m.leave_seq
      FROM unnest($1::uuid[], $2::uuid[]) AS k (room, user_id)
      JOIN members m ON m.room = k.room AND m.user_id = k.user_id JOIN users u ON u.id = m.user_id
      ORDER BY m.room, m.user_id FOR NO KEY UPDATE OF m";
-const NAMES: &str = "SELECT name FROM rooms WHERE name = ANY($1) AND kind = 1";
+const NAMES: &str = "SELECT name_key FROM rooms WHERE name_key = ANY($1) AND kind = 1";
 
-const INSERT_ROOMS: &str = "INSERT INTO rooms (id, kind, name, topic, pair, incarnation, created_ms)
-     SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::bytea[], $6::bigint[], $7::bigint[])";
+const INSERT_ROOMS: &str = "INSERT INTO rooms (id, kind, name, name_key, topic, pair, incarnation, created_ms)
+     SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::bigint[],
+         $8::bigint[])";
 const INSERT_ENTRIES: &str =
     "INSERT INTO entries (room, seq, time_ms, kind, author, client_id, digest, altered, payload, number, target)
      SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::smallint[], $5::uuid[], $6::uuid[],
@@ -211,11 +213,11 @@ async fn read_facts(
     }
     add_members(facts, members?)?;
     if !needs.names.is_empty() {
-        let wanted: Vec<&str> = needs.names.iter().map(RoomName::as_str).collect();
+        let wanted: Vec<&str> = needs.names.iter().map(Key::as_str).collect();
         let statement = client.prepare_cached(NAMES).await?;
         for row in client.query(&statement, &[&wanted]).await? {
             let taken: &str = plain(&row, 0)?;
-            facts.names.extend(needs.names.iter().find(|name| name.as_str() == taken).cloned());
+            facts.names.extend(needs.names.iter().find(|key| key.as_str() == taken).cloned());
         }
     }
     for room in &needs.settings {
@@ -330,19 +332,22 @@ async fn write_created(
     let each = || facts.created.iter();
     let ids: Vec<Uuid> = each().map(|(room, _)| room.sql()).collect();
     let kinds: Vec<i16> = each().map(|(_, new)| new.shape.kind().sql()).collect();
-    let (mut names, mut topics, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut names, mut keys, mut topics, mut pairs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (_, new) in each() {
-        let (name, topic, pair) = match &new.shape {
-            RoomShape::Named { name, topic, .. } => (Some(name.as_str()), topic.as_str(), None),
-            RoomShape::Direct { pair, .. } => (None, "", Some(pair_bytes(*pair).to_vec())),
+        let (name, key, topic, pair) = match &new.shape {
+            RoomShape::Named { name, key, topic, .. } => {
+                (Some(name.as_str()), Some(key.as_str()), topic.as_str(), None)
+            }
+            RoomShape::Direct { pair, .. } => (None, None, "", Some(pair_bytes(*pair).to_vec())),
         };
         names.push(name);
+        keys.push(key);
         topics.push(topic);
         pairs.push(pair);
     }
     let incarnations: Vec<i64> = each().map(|(_, new)| new.incarnation.sql()).collect();
     let created: Vec<i64> = each().map(|(_, new)| new.created.sql()).collect();
-    client.execute(statement, &[&ids, &kinds, &names, &topics, &pairs, &incarnations, &created]).await?;
+    client.execute(statement, &[&ids, &kinds, &names, &keys, &topics, &pairs, &incarnations, &created]).await?;
     Ok(())
 }
 

@@ -28,8 +28,8 @@ const CLEAR_MENTIONS: &str = "DELETE FROM mentions WHERE room = $1 AND seq = $2"
 const REACT: &str = "INSERT INTO reactions (room, seq, emoji, user_id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
 const UNREACT: &str = "DELETE FROM reactions WHERE room = $1 AND seq = $2 AND emoji = $3 AND user_id = $4";
 const PIN: &str = "UPDATE entries SET pinned = $3 WHERE room = $1 AND seq = $2";
-const SETTINGS: &str = "UPDATE rooms SET name = $2, topic = $3, slow_mode_ms = $4, retention_ms = $5,
-         since_join = $6, knocks = $7 WHERE id = $1";
+const SETTINGS: &str = "UPDATE rooms SET name = $2, name_key = $3, topic = $4, slow_mode_ms = $5, retention_ms = $6,
+         since_join = $7, knocks = $8 WHERE id = $1";
 const MENTION: &str = "INSERT INTO mentions (room, seq, user_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
 const READ: &str = "UPDATE members SET read_seq = $3, read_number = $4
      WHERE room = $1 AND user_id = $2 AND read_seq < $3";
@@ -81,9 +81,10 @@ fn statements(vault: &Vault, effect: &Effect) -> Vec<(&'static str, Params)> {
             vec![(if *comes { REACT } else { UNREACT }, with(key(target), more))]
         }
         Effect::Pin(target, pinned) => vec![(PIN, with(key(target), vec![Box::new(*pinned)]))],
-        Effect::Settings(room, settings) => {
+        Effect::Settings(room, settings, key) => {
             let (name, topic) = (settings.name.as_str().to_owned(), settings.topic.as_str().to_owned());
-            let mut params: Params = vec![Box::new(room.sql()), Box::new(name), Box::new(topic)];
+            let key = key.as_str().to_owned();
+            let mut params: Params = vec![Box::new(room.sql()), Box::new(name), Box::new(key), Box::new(topic)];
             params.push(Box::new(settings.slow_mode_ms.sql()));
             params.push(Box::new(Millis(settings.retention_ms).sql()));
             params.push(Box::new(settings.visibility == Visibility::SinceJoin));
@@ -183,17 +184,24 @@ pub(super) async fn find_invite(client: &Client, hash: InviteHash) -> Result<Opt
     Ok(invite(client, hash).await?.map(|invite| invite.room))
 }
 
-pub(super) async fn create_invite(client: &Client, new: NewInvite) -> Result<()> {
+pub(super) async fn create_invite(client: &mut Client, new: NewInvite) -> Result<bool> {
+    const LOCK: &str = "SELECT 1 FROM rooms WHERE id = $1 FOR NO KEY UPDATE";
+    const INSERT: &str = "INSERT INTO invites (hash, room, author, uses_left, expires_ms, created_ms)
+         SELECT $1, $2, $3, $4, $5, $6 FROM members m JOIN users u ON u.id = m.user_id
+         WHERE m.room = $2 AND m.user_id = $3 AND m.leave_seq IS NULL AND least(m.role, u.role) <= 3
+             AND (m.restriction = 0 OR (m.until_ms > 0 AND m.until_ms <= $6))";
     let forget = client.prepare_cached("DELETE FROM invites WHERE expires_ms < $1").await?;
     client.execute(&forget, &[&new.now.sql()]).await?;
-    let insert = client
-        .prepare_cached(
-            "INSERT INTO invites (hash, room, author, uses_left, expires_ms, created_ms) VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .await?;
+    // Whoever is put out of the room is put out before or after, and with what they invited.
+    let transaction = client.transaction().await?;
+    let lock = transaction.prepare_cached(LOCK).await?;
+    transaction.query_opt(&lock, &[&new.room.sql()]).await?;
+    let insert = transaction.prepare_cached(INSERT).await?;
     let (room, author, uses, expires) = (new.room.sql(), new.author.sql(), new.uses.sql(), new.expires.sql());
-    client.execute(&insert, &[&new.hash.as_slice(), &room, &author, &uses, &expires, &new.now.sql()]).await?;
-    Ok(())
+    let params: [&(dyn ToSql + Sync); 6] = [&new.hash.as_slice(), &room, &author, &uses, &expires, &new.now.sql()];
+    let inserted = transaction.execute(&insert, &params).await?;
+    transaction.commit().await?;
+    Ok(inserted > 0)
 }
 
 pub(super) async fn find_entries(

@@ -9,6 +9,7 @@ use tokio_postgres::types::ToSql;
 use super::rows::{Stored, get, plain};
 use super::seal;
 use super::standing::end_all;
+use crate::core::names::Key;
 use crate::core::personal::unappended;
 use crate::core::seal::{Place, Vault};
 use crate::core::store::{Held, Result, Scrub};
@@ -115,7 +116,7 @@ pub(super) async fn erase_account(
     client: &mut Client,
     user: UserId,
     self_room: RoomId,
-    username: Username,
+    (username, key): (Username, Key),
     display_name: DisplayName,
 ) -> Result<()> {
     let transaction = client.transaction().await?;
@@ -137,8 +138,9 @@ pub(super) async fn erase_account(
     }
     run("DELETE FROM entries WHERE room = $1", &[&self_room.sql()]).await?;
     run("UPDATE rooms SET first_seq = head + 1 WHERE id = $1", &[&self_room.sql()]).await?;
-    let names: [&(dyn ToSql + Sync); 3] = [&user.sql(), &username.as_str(), &display_name.as_str()];
-    run("UPDATE users SET username = $2, display_name = $3, role = 4 WHERE id = $1", &names).await?;
+    const RENAME: &str = "UPDATE users SET username = $2, username_key = $3, display_name = $4, role = 4 WHERE id = $1";
+    let names: [&(dyn ToSql + Sync); 4] = [&user.sql(), &username.as_str(), &key.as_str(), &display_name.as_str()];
+    run(RENAME, &names).await?;
     end_all(&transaction, user, None, CloseCode::LoggedOut).await?;
     Ok(transaction.commit().await?)
 }

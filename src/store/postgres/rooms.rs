@@ -7,6 +7,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::rows::{Stored, get, get_optional, plain};
+use crate::core::names::room_key;
 use crate::core::store::{Error, Membership, Pair, Restriction, Result, pair_bytes};
 
 pub(super) async fn ping(client: &Client) -> Result<()> {
@@ -19,8 +20,10 @@ pub(super) async fn ping(client: &Client) -> Result<()> {
 }
 
 pub(super) async fn find_room(client: &Client, name: RoomName) -> Result<Option<RoomId>> {
-    let statement = client.prepare_cached("SELECT id FROM rooms WHERE name = $1 AND kind = 1").await?;
-    let row = client.query_opt(&statement, &[&name.as_str()]).await?;
+    // By the index of keys, of which there is one: a plan made while the table is empty has no other to choose.
+    const SQL: &str = "SELECT id FROM rooms WHERE name_key = $1 AND name = $2 AND kind = 1";
+    let statement = client.prepare_cached(SQL).await?;
+    let row = client.query_opt(&statement, &[&room_key(&name).as_str(), &name.as_str()]).await?;
     row.map(|row| get(&row, 0)).transpose()
 }
 

@@ -47,12 +47,12 @@ pub(super) fn import_users(connection: &Connection, users: Vec<NewUser>) -> Resu
 
 fn insert_user(connection: &Connection, new: &NewUser) -> Result<bool> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO users (id, username, display_name, role, password_hash, self_room, created_ms)
-         VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (username) DO NOTHING",
+        "INSERT INTO users (id, username, username_key, display_name, role, password_hash, self_room, created_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (username) DO NOTHING ON CONFLICT (username_key) DO NOTHING",
     )?;
-    let (username, display_name) = (new.username.as_str(), new.display_name.as_str());
+    let (username, key, display_name) = (new.username.as_str(), new.username_key.as_str(), new.display_name.as_str());
     let (id, role, room, created) = (Sql(new.id), Sql(new.role), Sql(new.self_room), Sql(new.created));
-    if statement.execute(params![id, username, display_name, role, new.password_hash, room, created])? == 0 {
+    if statement.execute(params![id, username, key, display_name, role, new.password_hash, room, created])? == 0 {
         return Ok(false);
     }
     let mut statement = connection

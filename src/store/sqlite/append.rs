@@ -71,10 +71,10 @@ fn read_facts(connection: &Connection, vault: &Vault, facts: &mut Facts, needs: 
             .recorded
             .extend(find_recorded(connection, vault, room, author, client_id)?.map(|recorded| (*key, recorded)));
     }
-    for name in &needs.names {
-        let mut statement = connection.prepare_cached("SELECT 1 FROM rooms WHERE name = ? AND kind = 1")?;
-        if statement.exists([name.as_str()])? {
-            facts.names.insert(name.clone());
+    for key in &needs.names {
+        let mut statement = connection.prepare_cached("SELECT 1 FROM rooms WHERE name_key = ? AND kind = 1")?;
+        if statement.exists([key.as_str()])? {
+            facts.names.insert(key.clone());
         }
     }
     for room in &needs.settings {
@@ -162,14 +162,15 @@ fn write_room(connection: &Connection, facts: &Facts, room: RoomId) -> Result<()
 
 fn create_room(connection: &Connection, room: RoomId, new: &NewRoom) -> Result<()> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO rooms (id, kind, name, topic, pair, incarnation, created_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO rooms (id, kind, name, name_key, topic, pair, incarnation, created_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
-    let (name, topic, pair) = match &new.shape {
-        RoomShape::Named { name, topic, .. } => (Some(name.as_str()), topic.as_str(), None),
-        RoomShape::Direct { pair, .. } => (None, "", Some(pair_bytes(*pair))),
+    let (name, key, topic, pair) = match &new.shape {
+        RoomShape::Named { name, key, topic, .. } => (Some(name.as_str()), Some(key.as_str()), topic.as_str(), None),
+        RoomShape::Direct { pair, .. } => (None, None, "", Some(pair_bytes(*pair))),
     };
     let (id, kind, incarnation, created) = (Sql(room), Sql(new.shape.kind()), Sql(new.incarnation), Sql(new.created));
-    statement.execute(params![id, kind, name, topic, pair, incarnation, created])?;
+    statement.execute(params![id, kind, name, key, topic, pair, incarnation, created])?;
     Ok(())
 }
 

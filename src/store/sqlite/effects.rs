@@ -29,14 +29,16 @@ pub(super) fn write(connection: &Connection, vault: &Vault, effect: &Effect) -> 
                 connection.prepare_cached("UPDATE entries SET pinned = ? WHERE room = ? AND seq = ?")?;
             statement.execute(params![pinned, Sql(*room), Sql(*seq)])?;
         }
-        Effect::Settings(room, settings) => {
+        Effect::Settings(room, settings, key) => {
             let mut statement = connection.prepare_cached(
-                "UPDATE rooms SET name = ?, topic = ?, slow_mode_ms = ?, retention_ms = ?, since_join = ?, knocks = ?
+                "UPDATE rooms SET name = ?, name_key = ?, topic = ?, slow_mode_ms = ?, retention_ms = ?, since_join = ?,
+                     knocks = ?
                  WHERE id = ?",
             )?;
             let (name, topic) = (settings.name.as_str(), settings.topic.as_str());
             statement.execute(params![
                 name,
+                key.as_str(),
                 topic,
                 settings.slow_mode_ms,
                 Sql(Millis(settings.retention_ms)),
@@ -116,14 +118,16 @@ pub(super) fn find_invite(connection: &Connection, hash: InviteHash) -> Result<O
     Ok(invite(connection, hash)?.map(|invite| invite.room))
 }
 
-pub(super) fn create_invite(connection: &Connection, new: NewInvite) -> Result<()> {
+pub(super) fn create_invite(connection: &Connection, new: NewInvite) -> Result<bool> {
     connection.prepare_cached("DELETE FROM invites WHERE expires_ms < ?")?.execute([Sql(new.now)])?;
     let mut statement = connection.prepare_cached(
-        "INSERT INTO invites (hash, room, author, uses_left, expires_ms, created_ms) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO invites (hash, room, author, uses_left, expires_ms, created_ms)
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6 FROM members m JOIN users u ON u.id = m.user
+         WHERE m.room = ?2 AND m.user = ?3 AND m.leave_seq IS NULL AND min(m.role, u.role) <= 3
+             AND (m.restriction = 0 OR (m.until_ms > 0 AND m.until_ms <= ?6))",
     )?;
     let (room, author, expires, now) = (Sql(new.room), Sql(new.author), Sql(new.expires), Sql(new.now));
-    statement.execute(params![new.hash, room, author, new.uses, expires, now])?;
-    Ok(())
+    Ok(statement.execute(params![new.hash, room, author, new.uses, expires, now])? > 0)
 }
 
 pub(super) fn read_reactions(

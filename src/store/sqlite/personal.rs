@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::logs::checksum;
 use super::rows::{Sql, get};
+use crate::core::names::Key;
 use crate::core::seal::{Place as SealedAt, Vault};
 use crate::core::store::{Held, Result, Scrub};
 
@@ -105,7 +106,7 @@ pub(super) fn erase_account(
     connection: &Connection,
     user: UserId,
     self_room: RoomId,
-    username: Username,
+    (username, key): (Username, Key),
     display_name: DisplayName,
 ) -> Result<()> {
     lock_account(connection, user, display_name)?;
@@ -121,7 +122,7 @@ pub(super) fn erase_account(
     connection.prepare_cached("DELETE FROM entries WHERE room = ?")?.execute([Sql(self_room)])?;
     connection.prepare_cached("UPDATE rooms SET first_seq = head + 1 WHERE id = ?")?.execute([Sql(self_room)])?;
     connection
-        .prepare_cached("UPDATE users SET username = ?2, role = 4 WHERE id = ?1")?
-        .execute(params![Sql(user), username.as_str()])?;
+        .prepare_cached("UPDATE users SET username = ?2, username_key = ?3, role = 4 WHERE id = ?1")?
+        .execute(params![Sql(user), username.as_str(), key.as_str()])?;
     Ok(())
 }

@@ -5,6 +5,7 @@ use confab_protocol::model::{Incarnation, Millis, RoomId, RoomName, RoomRole, Se
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::rows::{Sql, get};
+use crate::core::names::room_key;
 use crate::core::store::{Membership, Pair, Restriction, Result, pair_bytes};
 
 pub(super) fn ping(connection: &Connection) -> Result<()> {
@@ -12,8 +13,9 @@ pub(super) fn ping(connection: &Connection) -> Result<()> {
 }
 
 pub(super) fn find_room(connection: &Connection, name: RoomName) -> Result<Option<RoomId>> {
-    let mut statement = connection.prepare_cached("SELECT id FROM rooms WHERE name = ? AND kind = 1")?;
-    Ok(statement.query_row([name.as_str()], |row| get(row, 0)).optional()?)
+    let mut statement =
+        connection.prepare_cached("SELECT id FROM rooms WHERE name_key = ? AND name = ? AND kind = 1")?;
+    Ok(statement.query_row([room_key(&name).as_str(), name.as_str()], |row| get(row, 0)).optional()?)
 }
 
 pub(super) fn find_direct(connection: &Connection, pair: Pair) -> Result<Option<RoomId>> {

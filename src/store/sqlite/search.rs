@@ -244,7 +244,13 @@ pub(super) fn search(connection: &Connection, vault: &Vault, reader: UserId, wan
     }
     let tokens: Vec<String> = rooms.keys().map(|room| format!("\"{}\"", token(*room))).collect();
     let query = format!("room : ({}) AND words : ({})", tokens.join(" OR "), wanted.query.to_fts5());
-    let before = wanted.before.map_or(Ok(i64::MAX), |at| id_of(connection, at))?;
+    // Where a message stands is told to those alone who may see it.
+    let is_theirs = |at: &FoundAt| rooms.get(&at.room).is_some_and(|first| at.seq >= *first);
+    let before = match wanted.before {
+        None => i64::MAX,
+        Some(at) if is_theirs(&at) => id_of(connection, at)?,
+        Some(at) => place(at),
+    };
     let mut statement = connection.prepare_cached(
         "SELECT t.rowid, p.room, p.seq FROM words.texts t JOIN words.places p ON p.id = t.rowid
          WHERE t.texts MATCH ? AND t.rowid < ? ORDER BY t.rowid DESC",

@@ -45,7 +45,7 @@ async fn rooms_are_made_once() {
         bob > create_room room-4 "den"
         bob < reject 3005 a room of that name exists: join it or choose another name
         bob > create_room room-5 "Den"
-        bob < room-5 Channel "Den" about "talk" history-2 1..1 role Some(Owner) members 1
+        bob < reject 3005 a room of that name exists: join it or choose another name
         alice > sync room-3 history-1 after 0 limit 0
         alice < page room-3 history-1 head 1 next 0
             1 user-1: created "den" about "talk"

@@ -3,6 +3,7 @@
 CREATE TABLE users (
     id            uuid PRIMARY KEY,
     username      text NOT NULL UNIQUE,      -- folded by the core
+    username_key  text COLLATE "C" NOT NULL UNIQUE, -- what it looks like; core::names
     display_name  text NOT NULL,
     role          smallint NOT NULL,         -- ServerRole
     password_hash text,                      -- null: cannot log in by password
@@ -85,6 +86,7 @@ CREATE TABLE rooms (
     id           uuid PRIMARY KEY,
     kind         smallint NOT NULL,          -- RoomKind
     name         text,                       -- null for self logs and rooms of two
+    name_key     text COLLATE "C",           -- what it looks like; core::names
     pair         bytea UNIQUE,               -- of a room of two: both ids, the smaller first
     topic        text NOT NULL DEFAULT '',
     incarnation  bigint NOT NULL,
@@ -102,7 +104,7 @@ CREATE TABLE rooms (
 ) WITH (fillfactor = 50);
 
 -- A name that is taken by a private room would tell that there is one.
-CREATE UNIQUE INDEX rooms_name ON rooms (name) WHERE kind = 1;
+CREATE UNIQUE INDEX rooms_name ON rooms (name_key) WHERE kind = 1;
 
 CREATE INDEX rooms_retention ON rooms (id) WHERE retention_ms > 0;
 
@@ -238,10 +240,10 @@ CREATE TABLE search_mode (
 
 -- The planner keeps the most common values of a column in a table of its own: words and names of people are not to be
 -- left there when they are erased.
-ALTER TABLE users ALTER username SET STATISTICS 0, ALTER display_name SET STATISTICS 0, ALTER password_hash SET STATISTICS 0;
+ALTER TABLE users ALTER username SET STATISTICS 0, ALTER username_key SET STATISTICS 0, ALTER display_name SET STATISTICS 0, ALTER password_hash SET STATISTICS 0;
 ALTER TABLE devices ALTER name SET STATISTICS 0;
 ALTER TABLE entries ALTER payload SET STATISTICS 0, ALTER digest SET STATISTICS 0;
-ALTER TABLE rooms ALTER name SET STATISTICS 0, ALTER topic SET STATISTICS 0;
+ALTER TABLE rooms ALTER name SET STATISTICS 0, ALTER name_key SET STATISTICS 0, ALTER topic SET STATISTICS 0;
 ALTER TABLE reactions ALTER emoji SET STATISTICS 0;
 ALTER TABLE entry_revisions ALTER payload SET STATISTICS 0;
 ALTER TABLE unappended ALTER digest SET STATISTICS 0, ALTER detail SET STATISTICS 0, ALTER note SET STATISTICS 0, ALTER payload SET STATISTICS 0;

@@ -3,6 +3,7 @@
 CREATE TABLE users (
     id            BLOB PRIMARY KEY,
     username      TEXT NOT NULL UNIQUE,      -- folded by the core
+    username_key  TEXT NOT NULL UNIQUE,      -- what it looks like; core::names
     display_name  TEXT NOT NULL,
     role          INTEGER NOT NULL,          -- ServerRole
     password_hash TEXT,                      -- null: cannot log in by password
@@ -83,6 +84,7 @@ CREATE TABLE rooms (
     id          BLOB PRIMARY KEY,
     kind        INTEGER NOT NULL,            -- RoomKind
     name        TEXT,                        -- null for self logs and rooms of two
+    name_key    TEXT,                        -- what it looks like; core::names
     pair        BLOB UNIQUE,                 -- of a room of two: both ids, the smaller first
     topic       TEXT NOT NULL DEFAULT '',
     incarnation INTEGER NOT NULL,
@@ -100,7 +102,7 @@ CREATE TABLE rooms (
 ) WITHOUT ROWID, STRICT;
 
 -- A name that is taken by a private room would tell that there is one.
-CREATE UNIQUE INDEX rooms_name ON rooms (name) WHERE kind = 1;
+CREATE UNIQUE INDEX rooms_name ON rooms (name_key) WHERE kind = 1;
 
 CREATE INDEX rooms_retention ON rooms (id) WHERE retention_ms > 0;
 

@@ -1,0 +1,83 @@
+//! What of a name is the same to the eye: two names with one key are taken for each other. Keys are stored and
+//! compared, never shown.
+//!
+//! A key is the skeleton of UTS 39 section 4, of the name without its case (UTS 39 leaves case to the caller). Where
+//! only the capital of a letter looks like a Latin one, as Greek Β does, the letter counts as that in both cases. All
+//! of it is done again until nothing changes, so that a key is its own key.
+//!
+//! Stores hold keys: whoever changes what they are made of, be it by newer tables of Unicode, makes them anew in a
+//! migration.
+
+use std::fmt;
+
+use confab_protocol::model::{RoomName, Username};
+use unicode_normalization::UnicodeNormalization;
+
+/// Two to three settle every name; the bound is for what no table should hold.
+const ROUNDS_MAX: usize = 8;
+
+/// What two names have in common that are taken for each other.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Key(Box<str>);
+
+impl Key {
+    /// As stores keep it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The key of a login name, which is shown in small letters.
+#[must_use]
+pub fn user_key(name: &Username) -> Key {
+    skeleton(name.as_str())
+}
+
+/// The key of a room's name, which is shown as it was given: so a capital I may stand for a small l, and an i for
+/// either.
+#[must_use]
+pub fn room_key(name: &RoomName) -> Key {
+    let key = skeleton(name.as_str());
+    Key(key.0.nfd().map(|c| if c == 'i' { 'l' } else { c }).nfc().collect::<String>().into())
+}
+
+/// The key of any text.
+#[must_use]
+pub fn skeleton(name: &str) -> Key {
+    let mut key = name.to_owned();
+    for _ in 0..ROUNDS_MAX {
+        let next = once(&key);
+        if next == key {
+            break;
+        }
+        key = next;
+    }
+    Key(key.into())
+}
+
+fn once(name: &str) -> String {
+    // Composed at first: what a letter looks like is known of it as a whole.
+    let alike: String = name.nfkc().flat_map(|c| alike(c).chars().collect::<Vec<_>>()).collect();
+    // A wide gap is read as a gap.
+    let words: Vec<&str> = alike.split_whitespace().collect();
+    words.join(" ").nfc().collect()
+}
+
+/// What a letter looks like, in the case that looks more like a Latin one.
+fn alike(c: char) -> String {
+    let small: String = c.to_uppercase().flat_map(char::to_lowercase).collect();
+    let as_small: String = unicode_security::skeleton(&small).collect();
+    if as_small.is_ascii() {
+        return as_small.to_ascii_lowercase();
+    }
+    let capital: String = small.chars().flat_map(char::to_uppercase).collect();
+    let as_capital: String = unicode_security::skeleton(&capital).collect();
+    if as_capital.is_ascii() { as_capital.to_ascii_lowercase() } else { as_small }
+}
