@@ -347,7 +347,7 @@ impl Config {
             return invalid("plugins: call_budget_ms at least 1, chain_budget_ms at least that");
         }
         if let Err(error) = EnvFilter::try_new(&self.log.filter) {
-            return Err(ConfigError::Invalid(format!("log.filter: {error}")));
+            return Err(ConfigError::Invalid(format!("log.filter: {}", one_line(&error.to_string()))));
         }
         Ok(())
     }
@@ -356,9 +356,12 @@ impl Config {
 /// One line, however many the parser draws, and in the operator's words.
 fn explain(error: figment::Error, file: Option<&Path>) -> String {
     let texts: Vec<String> = error.into_iter().map(|error| error.to_string()).collect();
-    let line = texts.join("; ").split_whitespace().collect::<Vec<_>>().join(" ");
-    let line = line.replace("default.", "").replace(" in TOML source string", "");
+    let line = one_line(&texts.join("; ")).replace("default.", "").replace(" in TOML source string", "");
     file.map_or_else(|| line.clone(), |path| format!("{}: {line}", path.display()))
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

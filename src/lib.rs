@@ -176,7 +176,7 @@ impl Server {
             Some(_) => None,
             None => Some(tokio_rustls::TlsAcceptor::from(Arc::new(certificate.https()?))),
         };
-        let watch = Watch::begin(&*store).await?;
+        let watch = Watch::begin(&*store, &metrics).await?;
         let hub = Arc::new(Hub::new(config.limits.connections_per_user, metrics.clone()));
         let tail = Tail::new(Arc::clone(&hub), lifecycle.clone());
         let fresh = Arc::new(Fresh::default());

@@ -40,6 +40,14 @@ pub struct LoadError {
     reason: String,
 }
 
+/// Checks a manifest without its component, as loading would.
+///
+/// # Errors
+/// What is wrong with it, in one line.
+pub fn check_manifest(id: &str, bytes: &[u8]) -> Result<(), String> {
+    Manifest::parse(id, bytes).map(drop).map_err(|reason| one_line(&reason))
+}
+
 /// One plugin of the chain, with the counters that each call moves: looking them up by label costs more than a
 /// small plugin does.
 struct Plugin {

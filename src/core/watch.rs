@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use super::Core;
 use super::standing::{Controls, Level};
 use super::store::{Result, Store};
+use crate::metrics::Metrics;
 
 /// How far it was heard.
 pub struct Watch {
@@ -20,8 +21,9 @@ impl Watch {
     ///
     /// # Errors
     /// The store's.
-    pub async fn begin(store: &dyn Store) -> Result<Self> {
+    pub async fn begin(store: &dyn Store, metrics: &Metrics) -> Result<Self> {
         let Controls { epoch, level, .. } = store.controls(i64::MAX.cast_unsigned()).await?;
+        metrics.emergency_level.set(i64::from(level as u8));
         Ok(Self { epoch: Mutex::new(epoch), level: AtomicU8::new(level as u8) })
     }
 

@@ -9,4 +9,5 @@ mod operate;
 mod personal;
 mod schema;
 mod seal;
+mod standing;
 mod start;

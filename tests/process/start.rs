@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::support::Transport;
 use crate::support::process::{Place, confab, run};
 
-fn owner_token(out: &str) -> Option<String> {
+pub(super) fn owner_token(out: &str) -> Option<String> {
     let (_, rest) = out.split_once("No owner yet.")?;
     rest.split_whitespace().find(|word| word.len() == 24).map(str::to_owned)
 }

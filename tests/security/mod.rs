@@ -2,5 +2,6 @@
 
 mod canaries;
 mod frames;
+mod fuzz;
 mod http;
 mod tokens;

@@ -9,6 +9,7 @@ mod races;
 mod refresh;
 mod seal;
 mod search;
+mod standing;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -152,7 +153,13 @@ fn seq(decision: &Decision) -> Option<u64> {
 }
 
 fn all_cases() -> impl Iterator<Item = &'static Named> {
-    accounts::CASES.iter().chain(refresh::CASES).chain(logs::CASES).chain(amends::CASES).chain(search::CASES)
+    accounts::CASES
+        .iter()
+        .chain(refresh::CASES)
+        .chain(logs::CASES)
+        .chain(amends::CASES)
+        .chain(search::CASES)
+        .chain(standing::CASES)
 }
 
 #[tokio::test(flavor = "multi_thread")]

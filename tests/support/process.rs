@@ -168,7 +168,7 @@ impl Place {
         let (http, quic, ops) = (local(free_port()), local(free_port()), local(free_port()));
         let config = format!(
             "data_dir = {data_dir:?}\nlisten.http = \"{http}\"\nlisten.quic = \"{quic}\"\nlisten.ops = \"{ops}\"\n\
-             auth.bcrypt_cost = 10\nlimits.sends_per_second = 100000\nlimits.sends_burst = 100000\n\
+             auth.bcrypt_cost = 10\nlimits.strangers_per_minute = 100000\nlimits.sends_per_second = 100000\nlimits.sends_burst = 100000\n\
              log.filter = \"warn\"\n{keys}\n"
         );
         std::fs::write(folder.path().join("confab.toml"), config).unwrap();

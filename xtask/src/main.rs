@@ -2,9 +2,11 @@
 
 mod advisories;
 mod assets;
+mod attack;
 mod check;
 mod codegen;
 mod elf;
+mod fuzz;
 mod image;
 mod image_test;
 mod jail;
@@ -31,7 +33,18 @@ const HELP: &str = "cargo xtask <task>
   image [DIR]       the root file system of the container, with a static server, into target/image
   image --try FILE  run a static server that is built already as in a container
   sbom [FILE]       what is inside the server, as CycloneDX; without a file on standard output
-  fuzz TARGET [--secs N]";
+  fuzz TARGET [--secs N]
+                    one target, 60 s: frame, client_frame, server_frame, entry, server_session, client_session,
+                    config, manifest, token, http_body
+  fuzz --smoke      all of them, some seconds each
+  fuzz --frames [N] hostile frames through codec and sessions, 10 million: rate, outcomes, panics, memory
+  fuzz --replay TARGET FILE
+                    one input again
+  fuzz --seeds      the generated part of fuzz/corpus
+  attack slow|tls [PROGRAM]
+                    slowhttptest, testssl.sh against a server that is started for it
+  attack autobahn PROGRAM [CASES...]
+                    Autobahn's WebSocket cases, without those named, against an echo server that prints its ws:// address";
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -65,8 +78,8 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["image", "--try", program] => image_test::run_with(program),
         ["image", folder] => image::run(Some(folder)),
         ["page"] => assets::page(),
-        ["fuzz", target] => tasks::fuzz(target, "60"),
-        ["fuzz", target, "--secs", seconds] => tasks::fuzz(target, seconds),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
+        ["attack", rest @ ..] => attack::run(rest),
         _ => {
             println!("{HELP}");
             if args.is_empty() || args == ["help"] { Ok(()) } else { bail!("unknown task: {}", args.join(" ")) }

@@ -1,4 +1,4 @@
-//! `run`, `test`, `bench`, `fuzz`: what people type.
+//! `run`, `test`, `bench`, `simulate`: what people type.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::shell::{self, Cmd};
-use crate::{assets, check, image_test};
+use crate::{assets, check, fuzz, image_test};
 
 /// Builds the page, the stock plugins and the server, and runs it. Needs nothing but cargo and a C compiler.
 pub(crate) fn run(args: &[&str]) -> Result<()> {
@@ -41,9 +41,11 @@ pub(crate) fn test(layer: Option<&str>) -> Result<()> {
     }
     if is_wanted("protocol") {
         timed("protocol", &|| {
-            let packages = ["confab-protocol", "confab-plugin", "confab-client", "confab-sanitize", "xtask"];
+            let packages =
+                ["confab-protocol", "confab-plugin", "confab-client", "confab-sanitize", "confab-fuzz", "xtask"];
             let cargo = Cmd::cargo().args(["test", "--quiet"]);
-            packages.iter().fold(cargo, |cargo, package| cargo.args(["--package", package])).run()
+            packages.iter().fold(cargo, |cargo, package| cargo.args(["--package", package])).run()?;
+            fuzz::smoke_of_protocol()
         })?;
     }
     if is_wanted("server") {
@@ -89,17 +91,6 @@ pub(crate) fn bench(name: Option<&str>) -> Result<()> {
         Cmd::cargo().args(["bench", "--quiet", "--package", "confab", "--bench", bench]).run()?;
     }
     Ok(())
-}
-
-/// One fuzz target for a while; the only task that wants a nightly compiler and cargo-fuzz.
-pub(crate) fn fuzz(target: &str, seconds: &str) -> Result<()> {
-    if !Cmd::cargo().args(["+nightly", "fuzz", "--version"]).succeeds() {
-        bail!(
-            "this task needs a nightly compiler and cargo-fuzz:\n\n    rustup toolchain add nightly && cargo install cargo-fuzz\n"
-        );
-    }
-    let limit = format!("-max_total_time={seconds}");
-    Cmd::cargo().args(["+nightly", "fuzz", "run", target, "--", &limit]).dir(&shell::root().join("fuzz")).run()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a tool tells how long it took")]

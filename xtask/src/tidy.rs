@@ -81,6 +81,7 @@ pub(crate) fn run() -> Result<()> {
         "benches",
         "tests",
         "schema/tests",
+        "fuzz",
     ] {
         for file in rust_files(&root.join(folder)) {
             let name = file.strip_prefix(&root)?.to_string_lossy().into_owned();

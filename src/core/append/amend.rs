@@ -179,26 +179,17 @@ impl Act {
             }
             Self::Settings { settings, key, .. } => {
                 // The name that is left is free for the next batch: rooms are created before settings are written.
-                facts.names.insert(key.clone());
                 facts.settings.insert(item.room, settings.clone());
                 if let Some(room) = facts.rooms.get_mut(&item.room) {
+                    // Of private rooms nobody else is told by what is taken.
+                    if room.kind == RoomKind::Channel {
+                        facts.names.insert(key.clone());
+                    }
                     room.slow_mode_ms = settings.slow_mode_ms;
                 }
                 facts.effects.push(Effect::Settings(item.room, settings.clone(), key.clone()));
             }
-            Self::SetRole(user, role) => {
-                if *role == RoomRole::Owner {
-                    set_role(facts, (item.room, item.author), RoomRole::Admin);
-                    // Nobody could lift it any more.
-                    if let Some(member) = facts.members.get_mut(&(item.room, *user)) {
-                        member.restriction = None;
-                    }
-                }
-                let is_there = set_role(facts, (item.room, *user), *role);
-                if is_there && !access::has_right(role.number(), Right::Moderate) {
-                    facts.forget_invites((item.room, *user));
-                }
-            }
+            Self::SetRole(user, role) => give_role(facts, item, *user, *role),
             Self::Sanction(user, kind, until) => apply_sanction(facts, item, *user, *kind, *until, seq),
             Self::Knock => facts.note_knock((item.room, item.author), seq, now),
             Self::Admit(knock, user) => {
@@ -211,6 +202,20 @@ impl Act {
             Self::Notice => facts.note_outside((item.room, item.author), seq),
         }
         None
+    }
+}
+
+fn give_role(facts: &mut Facts, item: &Item, user: UserId, role: RoomRole) {
+    if role == RoomRole::Owner {
+        set_role(facts, (item.room, item.author), RoomRole::Admin);
+        // Nobody could lift it any more.
+        if let Some(member) = facts.members.get_mut(&(item.room, user)) {
+            member.restriction = None;
+        }
+    }
+    let is_there = set_role(facts, (item.room, user), role);
+    if is_there && !access::has_right(role.number(), Right::Moderate) {
+        facts.forget_invites((item.room, user));
     }
 }
 

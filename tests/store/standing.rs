@@ -1,0 +1,186 @@
+//! Restrictions, roles, tickets, keys, and what every server on the store heeds.
+
+use confab::core::standing::{FoundKey, Level, NewKey, NewTicket, Revoked, Scopes, TicketKind};
+use confab::core::store::{Created, NewUser, Restriction};
+use confab_protocol::close::CloseCode;
+use confab_protocol::model::{DeviceId, Millis, SanctionKind, ServerRole, UserId};
+
+use super::{START, Scene};
+
+super::cases![
+    restrictions_are_of_those_of_lower_rank,
+    who_is_banned_is_logged_in_nowhere,
+    what_is_revoked_is_told_in_order,
+    roles_change_below_ones_own,
+    a_ticket_is_spent_once,
+    an_account_and_its_ticket_are_one,
+    a_password_that_changed_logs_nobody_in,
+    a_key_is_a_login_of_its_own,
+    the_level_is_told,
+];
+
+const LATER: Millis = Millis(START.0 + 60_000);
+
+impl Scene {
+    async fn someone(&self, name: &str, role: ServerRole) -> NewUser {
+        let user = self.new_user(name, role);
+        assert_eq!(self.store.create_user(user.clone()).await.unwrap(), Created::Yes);
+        user
+    }
+
+    async fn logged_in(&self, user: UserId) -> DeviceId {
+        let login = self.login(user);
+        let device = login.device;
+        self.store.log_in(login).await.unwrap().unwrap();
+        device
+    }
+
+    async fn is_in(&self, user: UserId, device: DeviceId) -> bool {
+        self.store.find_identity(user, device).await.unwrap().is_some()
+    }
+
+    async fn epoch(&self) -> u64 {
+        self.store.controls(u64::MAX >> 1).await.unwrap().epoch
+    }
+
+    async fn revoked_since(&self, epoch: u64) -> Vec<Revoked> {
+        let controls = self.store.controls(epoch).await.unwrap();
+        assert_eq!(controls.revoked.last().map_or(epoch, |it| it.epoch), controls.epoch, "nothing is told late");
+        controls.revoked
+    }
+}
+
+async fn restrictions_are_of_those_of_lower_rank(scene: Scene) {
+    let moderator = scene.someone("moderator", ServerRole::Moderator).await.id;
+    let alice = scene.someone("alice", ServerRole::User).await.id;
+    let mute = |user, below| scene.store.restrict(user, below, SanctionKind::Mute, Some(LATER));
+    assert!(!mute(moderator, Some(ServerRole::Moderator)).await.unwrap(), "not on one's own rank");
+    assert!(!mute(UserId::from_u128(7), None).await.unwrap(), "there is nobody");
+    assert!(mute(alice, Some(ServerRole::Moderator)).await.unwrap());
+    let restriction = async |user| scene.store.find_user(user).await.unwrap().unwrap().restriction;
+    assert_eq!(restriction(alice).await, Some(Restriction { kind: SanctionKind::Mute, until: Some(LATER) }));
+    assert!(scene.store.restrict(alice, None, SanctionKind::Kick, None).await.unwrap());
+    assert!(restriction(alice).await.is_some(), "who is put out is as restricted as before");
+    assert!(scene.store.restrict(alice, None, SanctionKind::Lift, None).await.unwrap());
+    assert_eq!(restriction(alice).await, None);
+    assert_eq!(restriction(moderator).await, None);
+}
+
+async fn who_is_banned_is_logged_in_nowhere(scene: Scene) {
+    let alice = scene.someone("alice", ServerRole::User).await;
+    let bob = scene.someone("bob", ServerRole::User).await.id;
+    let (one, two) = (scene.logged_in(alice.id).await, scene.logged_in(alice.id).await);
+    let other = scene.logged_in(bob).await;
+    assert!(scene.store.restrict(alice.id, None, SanctionKind::Ban, None).await.unwrap());
+    assert!(!scene.is_in(alice.id, one).await && !scene.is_in(alice.id, two).await);
+    assert!(scene.is_in(bob, other).await, "others stay");
+    let (found, _) = scene.store.find_login(alice.username).await.unwrap().unwrap();
+    assert_eq!(found.restriction, Some(Restriction { kind: SanctionKind::Ban, until: None }));
+}
+
+async fn what_is_revoked_is_told_in_order(scene: Scene) {
+    let alice = scene.someone("alice", ServerRole::User).await.id;
+    let devices = [scene.logged_in(alice).await, scene.logged_in(alice).await, scene.logged_in(alice).await];
+    let start = scene.epoch().await;
+    scene.store.log_out(alice, devices[0]).await.unwrap();
+    scene.store.end_logins(alice, devices[1]).await.unwrap();
+    scene.store.restrict(alice, None, SanctionKind::Kick, None).await.unwrap();
+    let told = scene.revoked_since(start).await;
+    let told: Vec<_> = told.iter().map(|it| (it.user, it.device, it.code)).collect();
+    let ended = |device| (alice, Some(device), CloseCode::LoggedOut);
+    assert_eq!(told, [ended(devices[0]), ended(devices[2]), (alice, None, CloseCode::LoggedOut)]);
+    assert_eq!(scene.revoked_since(scene.epoch().await).await, []);
+    // Who is found in good standing afterwards is not meant.
+    let next = scene.logged_in(alice).await;
+    let standing = scene.store.find_identity(alice, next).await.unwrap().unwrap();
+    assert_eq!(standing.epoch, scene.epoch().await);
+}
+
+async fn roles_change_below_ones_own(scene: Scene) {
+    let owner = scene.someone("owner", ServerRole::Owner).await.id;
+    let admin = scene.someone("admin", ServerRole::Admin).await.id;
+    let alice = scene.someone("alice", ServerRole::User).await.id;
+    let set = |user, below| scene.store.set_server_role(user, below, ServerRole::Moderator);
+    assert!(!set(admin, Some(ServerRole::Admin)).await.unwrap());
+    assert!(!set(owner, None).await.unwrap(), "the owner stays");
+    let start = scene.epoch().await;
+    assert!(set(alice, Some(ServerRole::Admin)).await.unwrap());
+    assert_eq!(scene.store.find_user(alice).await.unwrap().unwrap().role, ServerRole::Moderator);
+    let told = scene.revoked_since(start).await;
+    assert_eq!((told.len(), told[0].code), (1, CloseCode::RightsChanged));
+}
+
+fn ticket(hash: u8, kind: TicketKind, user: UserId, uses: u32) -> NewTicket {
+    NewTicket { hash: [hash; 32], kind, user, uses, expires: LATER, now: START }
+}
+
+async fn a_ticket_is_spent_once(scene: Scene) {
+    let alice = scene.someone("alice", ServerRole::User).await;
+    let device = scene.logged_in(alice.id).await;
+    for hash in [1, 2] {
+        scene.store.create_ticket(ticket(hash, TicketKind::Reset, alice.id, 1)).await.unwrap();
+    }
+    let has = |hash: u8, kind, now| scene.store.has_ticket([hash; 32], kind, now);
+    assert!(has(1, TicketKind::Reset, LATER).await.unwrap());
+    assert!(!has(1, TicketKind::Reset, LATER.after(1)).await.unwrap(), "too old");
+    assert!(!has(1, TicketKind::Account, START).await.unwrap(), "of another kind");
+    let reset = |hash: u8| scene.store.reset_password([hash; 32], "new".into(), START);
+    assert_eq!(reset(3).await.unwrap(), None);
+    assert!(scene.is_in(alice.id, device).await);
+    assert_eq!(reset(1).await.unwrap(), Some(alice.id));
+    assert!(!scene.is_in(alice.id, device).await);
+    let (user, hash) = scene.store.find_login(alice.username).await.unwrap().unwrap();
+    assert_eq!((user.token_version, hash.as_deref()), (1, Some("new")));
+    assert_eq!((reset(1).await.unwrap(), reset(2).await.unwrap()), (None, None), "nor is any other of the account");
+}
+
+async fn an_account_and_its_ticket_are_one(scene: Scene) {
+    let owner = scene.someone("owner", ServerRole::Owner).await.id;
+    scene.store.create_ticket(ticket(1, TicketKind::Account, owner, 1)).await.unwrap();
+    let newcomer =
+        |name: &str, hash: u8| NewUser { ticket: Some([hash; 32]), ..scene.new_user(name, ServerRole::User) };
+    assert_eq!(scene.store.create_user(newcomer("alice", 2)).await.unwrap(), Created::TicketInvalid);
+    assert_eq!(scene.store.create_user(newcomer("owner", 1)).await.unwrap(), Created::NameTaken);
+    assert_eq!(scene.store.create_user(newcomer("alice", 1)).await.unwrap(), Created::Yes, "it was not spent");
+    assert_eq!(scene.store.create_user(newcomer("bob", 1)).await.unwrap(), Created::TicketInvalid);
+    assert!(scene.store.find_login(newcomer("bob", 1).username).await.unwrap().is_none());
+}
+
+async fn a_password_that_changed_logs_nobody_in(scene: Scene) {
+    let alice = scene.someone("alice", ServerRole::User).await;
+    let first = scene.logged_in(alice.id).await;
+    let mut login = scene.login(alice.id);
+    login.password_hash = alice.password_hash.clone();
+    scene.store.change_password(alice.id, "new".into(), first).await.unwrap();
+    assert!(scene.store.log_in(login.clone()).await.unwrap().is_none());
+    assert!(!scene.is_in(alice.id, login.device).await && scene.is_in(alice.id, first).await);
+    login.password_hash = Some("new".into());
+    assert!(scene.store.log_in(login).await.unwrap().is_some());
+}
+
+async fn a_key_is_a_login_of_its_own(scene: Scene) {
+    let bot = scene.someone("bot", ServerRole::Bot).await.id;
+    let device = DeviceId::from_u128(77);
+    let (hash, scopes) = ([5; 32], Scopes::READ);
+    let key = NewKey { hash, user: bot, device, name: "deploy".into(), scopes, expires: LATER, now: START };
+    scene.store.create_key(key).await.unwrap();
+    let found = scene.store.find_key(hash).await.unwrap();
+    assert_eq!(found, Some(FoundKey { user: bot, device, expires: LATER }));
+    assert_eq!(scene.store.find_identity(bot, device).await.unwrap().unwrap().scopes, Scopes::READ);
+    let login = scene.logged_in(bot).await;
+    assert_eq!(scene.store.find_identity(bot, login).await.unwrap().unwrap().scopes, Scopes::ALL);
+    let logins = scene.store.logins(bot).await.unwrap();
+    let of_key = logins.iter().find(|login| login.device == device).unwrap();
+    assert!((logins.len(), of_key.is_key, of_key.name.as_str(), of_key.created) == (2, true, "deploy", START));
+    scene.store.log_out(bot, device).await.unwrap();
+    assert_eq!(scene.store.find_key(hash).await.unwrap(), None);
+    assert!(!scene.is_in(bot, device).await && scene.is_in(bot, login).await);
+}
+
+async fn the_level_is_told(scene: Scene) {
+    let start = scene.store.controls(0).await.unwrap();
+    assert_eq!(start.level, Level::Normal);
+    scene.store.set_level(Level::StaffOnly).await.unwrap();
+    let now = scene.store.controls(0).await.unwrap();
+    assert!(now.level == Level::StaffOnly && now.epoch > start.epoch && now.revoked.is_empty());
+}
