@@ -71,7 +71,7 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let file = cli.config.as_deref();
     let result = match cli.command {
-        Command::Serve => load(file).and_then(serve::run),
+        Command::Serve => load(file).and_then(|config| serve::run(file, config)),
         Command::Chat(args) => load(file).and_then(|config| chat::run(&config, args)),
         Command::Health => load(file).and_then(|config| health::run(&config)),
         Command::Migrate => load(file).and_then(|config| migrate::run(&config)),

@@ -25,6 +25,7 @@ pub mod hub;
 pub mod lifecycle;
 pub mod metrics;
 pub mod plugin;
+pub mod reload;
 pub mod router;
 pub mod sequencer;
 pub mod store;
@@ -56,6 +57,7 @@ use crate::hub::Hub;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::plugin::{LoadError, PluginSet};
+use crate::reload::Reloader;
 use crate::router::Router;
 use crate::sequencer::Sequencer;
 use crate::store::postgres::{self, Postgres};
@@ -63,7 +65,7 @@ use crate::store::sqlite::{self, Sqlite};
 use crate::tail::Tail;
 use crate::transport::gate::Gate;
 use crate::transport::quic;
-use crate::transport::tls::{Certificate, TlsError};
+use crate::transport::tls::{Certificate, Current, TlsError};
 
 /// How often the keys of limits that are back to normal are dropped.
 const EVICT_EVERY: Duration = Duration::from_secs(60);
@@ -116,6 +118,7 @@ pub struct Addresses {
 /// A server, ready to run.
 pub struct Server {
     core: Arc<Core>,
+    reloader: Reloader,
     fresh: Arc<Fresh>,
     connections: Connections,
     lifecycle: Lifecycle,
@@ -156,6 +159,7 @@ impl Server {
     ) -> Result<Self, StartError> {
         let lifecycle = Lifecycle::default();
         let certificate = Certificate::load(&config)?;
+        let current = certificate.current();
         let fingerprint = certificate.is_development.then(|| certificate.fingerprint());
         let auth = Auth::open(&config, &clock, &metrics)?;
         if store.has_owner().await? {
@@ -165,16 +169,10 @@ impl Server {
         }
         let http = listen(config.listen.http, "listen.http").await?;
         let ops = listen(config.listen.ops, "listen.ops").await?;
-        let quic =
-            quic::bind(config.listen.quic, &certificate, config.listen.quic_gso).map_err(|error| match error {
-                quic::TlsOrIo::Tls(error) => StartError::Tls(error),
-                quic::TlsOrIo::Io(source) => {
-                    StartError::Listen { address: config.listen.quic, key: "listen.quic", source }
-                }
-            })?;
+        let quic = bind_quic(&config.listen, &certificate, &current)?;
         let tls = match &fingerprint {
             Some(_) => None,
-            None => Some(tokio_rustls::TlsAcceptor::from(Arc::new(certificate.https()?))),
+            None => Some(tokio_rustls::TlsAcceptor::from(Arc::new(Certificate::https(Arc::clone(&current))?))),
         };
         let watch = Watch::begin(&*store, &metrics).await?;
         let hub = Arc::new(Hub::new(config.limits.connections_per_user, metrics.clone()));
@@ -203,8 +201,29 @@ impl Server {
         });
         let connections =
             Connections { router: Router::new(Arc::clone(&core)), hub, clock, metrics, lifecycle: lifecycle.clone() };
+        let reloader = Reloader::new(Arc::clone(&core), current, fingerprint.is_some());
         let gate = Gate::new(config.limits.connections, config.limits.connections_per_ip);
-        Ok(Self { core, fresh, connections, lifecycle, gate, http, ops, quic, tls, config, fingerprint, _lock: lock })
+        Ok(Self {
+            core,
+            reloader,
+            fresh,
+            connections,
+            lifecycle,
+            gate,
+            http,
+            ops,
+            quic,
+            tls,
+            config,
+            fingerprint,
+            _lock: lock,
+        })
+    }
+
+    /// Changes it while it runs.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
     }
 
     /// Where it listens; ports of 0 are resolved.
@@ -366,6 +385,17 @@ fn lock(config: &Config) -> Result<File, StartError> {
             Err(failed(std::io::Error::other("another server runs on this data directory; stop it first")))
         }
     }
+}
+
+fn bind_quic(
+    listen: &config::Listen,
+    certificate: &Certificate,
+    current: &Arc<Current>,
+) -> Result<quinn::Endpoint, StartError> {
+    quic::bind(listen.quic, certificate, Arc::clone(current), listen.quic_gso).map_err(|error| match error {
+        quic::TlsOrIo::Tls(error) => StartError::Tls(error),
+        quic::TlsOrIo::Io(source) => StartError::Listen { address: listen.quic, key: "listen.quic", source },
+    })
 }
 
 async fn listen(address: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {

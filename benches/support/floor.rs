@@ -144,7 +144,8 @@ fn serve_tcp(control: SocketAddr, readers: usize) {
 async fn serve_quic(control: SocketAddr, readers: usize, data: &Path) {
     let config = Config { data_dir: data.to_owned(), ..Config::default() };
     let certificate = Certificate::load(&config).expect("a development certificate");
-    let endpoint = quic::bind((Ipv4Addr::LOCALHOST, 0).into(), &certificate, true).expect("a free port");
+    let endpoint =
+        quic::bind((Ipv4Addr::LOCALHOST, 0).into(), &certificate, certificate.current(), true).expect("a free port");
     let port = endpoint.local_addr().expect("a bound socket has an address").port();
     let mut control = TcpStream::connect(control).await.expect("the parent listens");
     control.write_u16(port).await.expect("the parent lives");

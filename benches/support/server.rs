@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
+use confab_protocol::model::UserId;
 use tempfile::TempDir;
 
 use super::elapsed;
@@ -35,10 +36,14 @@ impl Server {
 
     /// The same, with more configuration: whole tables.
     pub(crate) fn start_on(cores: Cores, tables: &str) -> Self {
+        Self::start_with(cores, |config| config + tables)
+    }
+
+    fn start_with(cores: Cores, change: impl FnOnce(String) -> String) -> Self {
         let data = data_dir();
         let (http, ops, quic) = free_addresses();
         let path = data.path().join("confab.toml");
-        std::fs::write(&path, config(data.path(), http, ops, quic) + tables).expect("the target folder can be written");
+        std::fs::write(&path, change(config(data.path(), http, ops, quic))).expect("the target folder can be written");
         let args: [OsString; 3] = ["serve".into(), "--config".into(), path.into_os_string()];
         let mut process = Process::start(cores.server, env!("CARGO_BIN_EXE_confab"), &args);
         let give_up = elapsed() + START_TIMEOUT;
@@ -47,8 +52,38 @@ impl Server {
             assert!(elapsed() < give_up, "the server is not ready after {START_TIMEOUT:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
-        let token = register(http);
+        let session = register(http, "bench");
+        let token = session.get("accessToken").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
         Self { process, http, quic, token, ops, data }
+    }
+
+    /// With the limits of the default configuration on those whom nobody knows, and its cost of a password check.
+    pub(crate) fn start_guarded(cores: Cores) -> Self {
+        Self::start_with(cores, |config| {
+            let strict = config.replace("strangers_per_minute = 1000000\nlogin_tries = 1000000\n", "");
+            strict.replace("bcrypt_cost = 10", "bcrypt_cost = 12")
+        })
+    }
+
+    /// Runs a command of the operator's beside it.
+    pub(crate) fn command(&self, arguments: &[&str]) -> String {
+        let config = self.data.path().join("confab.toml");
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_confab"));
+        let output = command.args(arguments).arg("--config").arg(config).output().expect("the program starts");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Another account: its id, and an access token.
+    pub(crate) fn register(&self, name: &str) -> (UserId, String) {
+        let session = register(self.http, name);
+        let field = |name: &str| session.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+        (field("userId").parse().expect("an id"), field("accessToken"))
+    }
+
+    /// An access token of an account.
+    pub(crate) fn mint(&self, name: &str) -> String {
+        self.command(&["token", "mint", name]).split('\t').nth(1).unwrap_or_default().to_owned()
     }
 
     /// The development certificate, DER.
@@ -97,6 +132,8 @@ ops = "{ops}"
 access_ttl_seconds = 86400
 bcrypt_cost = 10
 [limits]
+strangers_per_minute = 1000000
+login_tries = 1000000
 sends_per_second = 1000000
 sends_burst = 1000000
 connections_per_user = 20000
@@ -111,8 +148,9 @@ filter = "warn"
     )
 }
 
-fn register(address: SocketAddr) -> String {
-    let body = r#"{"username":"bench","password":"a password of a bench"}"#;
+/// The session that an account begins with.
+fn register(address: SocketAddr, name: &str) -> serde_json::Value {
+    let body = format!(r#"{{"username":"{name}","password":"a password of a bench"}}"#);
     let length = body.len();
     let answer = exchange(
         address,
@@ -124,8 +162,8 @@ fn register(address: SocketAddr) -> String {
     let answer = answer.expect("the server answers");
     let json = answer.find('{').zip(answer.rfind('}')).map(|(first, last)| &answer[first..=last]);
     let session: serde_json::Value = json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
-    let token = session.get("accessToken").and_then(serde_json::Value::as_str);
-    token.unwrap_or_else(|| panic!("the account was refused: {answer}")).to_owned()
+    assert!(session.get("accessToken").is_some(), "the account was refused: {answer}");
+    session
 }
 
 fn get(address: SocketAddr, path: &str) -> Option<String> {

@@ -1,11 +1,14 @@
-//! `confab serve`: run the server, say where it is, drain on SIGTERM.
+//! `confab serve`: run the server, say where it is, reload on SIGHUP, drain on SIGTERM.
+
+use std::path::Path;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Config, Registration};
+use crate::reload::Reloader;
 use crate::{Server, telemetry};
 
-pub(super) fn run(config: Config) -> anyhow::Result<()> {
+pub(super) fn run(file: Option<&Path>, config: Config) -> anyhow::Result<()> {
     telemetry::init(&config.log);
     super::runtime()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
@@ -13,10 +16,14 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
         let registration = config.auth.registration;
         let server = Server::build(config).await?;
         announce(&server, registration)?;
+        let (mut hangup, reloader) = (signal(SignalKind::hangup())?, server.reloader());
         let shutdown = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => break,
+                    _ = interrupt.recv() => break,
+                    _ = hangup.recv() => reload(file, &reloader),
+                }
             }
             tracing::info!("draining; a second signal stops at once");
             #[expect(clippy::disallowed_methods, reason = "it ends the process")]
@@ -32,6 +39,15 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
         tracing::info!("stopped");
         Ok(())
     })
+}
+
+/// What cannot be taken up leaves everything as it is.
+fn reload(file: Option<&Path>, reloader: &Reloader) {
+    let done = Config::load(file).map_err(anyhow::Error::from).and_then(|config| Ok(reloader.reload(&config)?));
+    match done {
+        Ok(()) => tracing::info!("limits and certificate were read again"),
+        Err(error) => tracing::error!("nothing was reloaded: {error:#}"),
+    }
 }
 
 /// The first lines that an operator reads; the only place where the owner token is shown.

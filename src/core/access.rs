@@ -42,20 +42,32 @@ pub enum Right {
     Configure,
 }
 
+/// The least role in a room that has it, with the words of docs/PERMISSIONS.md. A server's owner, admins and moderators
+/// have the rank of the same name in every room that they are in.
+pub const RIGHTS: [(Right, RoomRole, &str); 2] = [
+    (
+        Right::Moderate,
+        RoomRole::Moderator,
+        "delete what others said, pin, read earlier texts, mute, kick and ban those of lower rank, invite, let in who knocks, \
+         post without regard to slow mode",
+    ),
+    (
+        Right::Configure,
+        RoomRole::Admin,
+        "change name, topic, slow mode, retention, visibility and knocks; give roles below one's own",
+    ),
+];
+
 /// Does somebody of this rank have it?
 #[must_use]
-pub const fn has_right(rank: u8, right: Right) -> bool {
-    let least = match right {
-        Right::Moderate => RoomRole::Moderator,
-        Right::Configure => RoomRole::Admin,
-    };
-    rank <= least.number()
+pub fn has_right(rank: u8, right: Right) -> bool {
+    RIGHTS.iter().any(|(it, least, _)| *it == right && rank <= least.number())
 }
 
 /// May they do something to somebody? Nobody acts on their own rank or above, moderators sanction, admins grant roles
 /// below their own.
 #[must_use]
-pub const fn may_act_on(rank: u8, other: u8, granted: Option<RoomRole>) -> bool {
+pub fn may_act_on(rank: u8, other: u8, granted: Option<RoomRole>) -> bool {
     let is_granted_below = match granted {
         Some(role) => rank < role.number() && has_right(rank, Right::Configure),
         None => true,

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use confab_protocol::model::UserId;
@@ -48,58 +48,77 @@ const PRESENCE_BURST: NonZeroU32 = NonZeroU32::new(200).unwrap();
 const SEARCHES_PER_SECOND: NonZeroU32 = NonZeroU32::new(1).unwrap();
 const SEARCHES_BURST: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
-/// The bounds on what users do.
-pub struct Limits {
+/// The bounds that the operator sets.
+struct Rates {
     sends: Buckets<UserId>,
-    news: Buckets<UserId>,
-    presence: Buckets<UserId>,
-    searches: Buckets<UserId>,
     /// Password checks of one account from one network.
     logins: Buckets<(IpAddr, Box<str>)>,
     /// Of one account, from everywhere.
     accounts: Buckets<Box<str>>,
     strangers: Buckets<IpAddr>,
+}
+
+/// Zero counts as one.
+fn at_least_one(value: u32) -> NonZeroU32 {
+    NonZeroU32::new(value).unwrap_or(NonZeroU32::MIN)
+}
+
+impl Rates {
+    fn new(config: &config::Limits, clock: &Elapsed) -> Self {
+        let sends =
+            Quota::per_second(at_least_one(config.sends_per_second)).allow_burst(at_least_one(config.sends_burst));
+        let tries_in = |tries: u32| {
+            let tries = at_least_one(tries);
+            Quota::with_period(LOGIN_WINDOW / tries.get()).unwrap_or(Quota::per_minute(tries)).allow_burst(tries)
+        };
+        let everywhere = config.login_tries.saturating_mul(ACCOUNT_TRIES_FACTOR);
+        let strangers = Quota::per_minute(at_least_one(config.strangers_per_minute));
+        Self {
+            sends: RateLimiter::dashmap_with_clock(sends, clock.clone()),
+            logins: RateLimiter::dashmap_with_clock(tries_in(config.login_tries), clock.clone()),
+            accounts: RateLimiter::dashmap_with_clock(tries_in(everywhere), clock.clone()),
+            strangers: RateLimiter::dashmap_with_clock(strangers, clock.clone()),
+        }
+    }
+}
+
+/// The bounds on what users do.
+pub struct Limits {
+    rates: RwLock<Arc<Rates>>,
+    news: Buckets<UserId>,
+    presence: Buckets<UserId>,
+    searches: Buckets<UserId>,
     suspects: Suspects,
     clock: Elapsed,
     metrics: Metrics,
 }
 
 impl Limits {
-    /// Buckets as configured; zero counts as one.
+    /// Buckets as configured.
     #[must_use]
     pub fn new(config: &config::Limits, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
-        let at_least_one = |value| NonZeroU32::new(value).unwrap_or(NonZeroU32::MIN);
         let clock = Elapsed(clock);
-        let sends =
-            Quota::per_second(at_least_one(config.sends_per_second)).allow_burst(at_least_one(config.sends_burst));
-        let tries = at_least_one(config.login_tries);
-        let tries_in = |tries: NonZeroU32| {
-            Quota::with_period(LOGIN_WINDOW / tries.get()).unwrap_or(Quota::per_minute(tries)).allow_burst(tries)
+        let of_users = |per_second, burst| {
+            RateLimiter::dashmap_with_clock(Quota::per_second(per_second).allow_burst(burst), clock.clone())
         };
-        let (logins, accounts) =
-            (tries_in(tries), tries_in(at_least_one(tries.get().saturating_mul(ACCOUNT_TRIES_FACTOR))));
-        let strangers = Quota::per_minute(at_least_one(config.strangers_per_minute));
         Self {
-            sends: RateLimiter::dashmap_with_clock(sends, clock.clone()),
-            presence: RateLimiter::dashmap_with_clock(
-                Quota::per_second(PRESENCE_PER_SECOND).allow_burst(PRESENCE_BURST),
-                clock.clone(),
-            ),
-            searches: RateLimiter::dashmap_with_clock(
-                Quota::per_second(SEARCHES_PER_SECOND).allow_burst(SEARCHES_BURST),
-                clock.clone(),
-            ),
-            news: RateLimiter::dashmap_with_clock(
-                Quota::per_second(NEWS_PER_SECOND).allow_burst(NEWS_BURST),
-                clock.clone(),
-            ),
-            logins: RateLimiter::dashmap_with_clock(logins, clock.clone()),
-            accounts: RateLimiter::dashmap_with_clock(accounts, clock.clone()),
-            strangers: RateLimiter::dashmap_with_clock(strangers, clock.clone()),
+            rates: RwLock::new(Arc::new(Rates::new(config, &clock))),
+            news: of_users(NEWS_PER_SECOND, NEWS_BURST),
+            presence: of_users(PRESENCE_PER_SECOND, PRESENCE_BURST),
+            searches: of_users(SEARCHES_PER_SECOND, SEARCHES_BURST),
             suspects: Suspects::default(),
             clock,
             metrics,
         }
+    }
+
+    /// Other bounds from now on; everybody begins anew.
+    pub fn replace(&self, config: &config::Limits) {
+        *self.rates.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Rates::new(config, &self.clock));
+    }
+
+    fn rates(&self) -> Arc<Rates> {
+        Arc::clone(&self.rates.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// May this user send another message?
@@ -107,7 +126,7 @@ impl Limits {
     /// # Errors
     /// [`RejectCode::RateLimited`] with the wait.
     pub fn check_send(&self, user: UserId) -> Result<(), Reject> {
-        self.check(&self.sends, &user, "sends_per_user")
+        self.check(&self.rates().sends, &user, "sends_per_user")
     }
 
     /// May this user say once more that they type?
@@ -140,9 +159,10 @@ impl Limits {
     /// # Errors
     /// [`RejectCode::RateLimited`] with the wait.
     pub fn check_login(&self, from: IpAddr, username: &str) -> Result<(), Reject> {
+        let rates = self.rates();
         let name: Box<str> = username.to_ascii_lowercase().into();
-        self.check(&self.logins, &(network(from), name.clone()), "logins_per_account")?;
-        self.check(&self.accounts, &name, "logins_per_account_everywhere")
+        self.check(&rates.logins, &(network(from), name.clone()), "logins_per_account")?;
+        self.check(&rates.accounts, &name, "logins_per_account_everywhere")
     }
 
     /// May somebody from there, whom nobody knows yet, ask for anything that costs?
@@ -150,7 +170,7 @@ impl Limits {
     /// # Errors
     /// [`RejectCode::RateLimited`] with the wait.
     pub fn check_stranger(&self, from: IpAddr) -> Result<(), Reject> {
-        self.check(&self.strangers, &network(from), "strangers_per_network")
+        self.check(&self.rates().strangers, &network(from), "strangers_per_network")
     }
 
     /// A password was wrong.
@@ -165,13 +185,14 @@ impl Limits {
 
     /// Drops the keys that are back to normal; to be called now and then.
     pub fn evict(&self) {
-        self.sends.retain_recent();
+        let rates = self.rates();
+        rates.sends.retain_recent();
         self.news.retain_recent();
         self.presence.retain_recent();
         self.searches.retain_recent();
-        self.logins.retain_recent();
-        self.accounts.retain_recent();
-        self.strangers.retain_recent();
+        rates.logins.retain_recent();
+        rates.accounts.retain_recent();
+        rates.strangers.retain_recent();
         self.suspects.evict(self.clock.0.elapsed());
     }
 
@@ -221,6 +242,8 @@ mod tests {
         assert!(limits.check_send(alice).is_ok(), "the wait that was told is enough");
         clock.0.store(10_000, Ordering::Relaxed);
         limits.evict();
-        assert_eq!(limits.sends.len(), 0);
+        assert_eq!(limits.rates().sends.len(), 0);
+        limits.replace(&config::Limits { sends_burst: 1, ..config });
+        assert!(limits.check_send(alice).is_ok() && limits.check_send(alice).is_err(), "another bound holds at once");
     }
 }

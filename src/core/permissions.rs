@@ -61,48 +61,66 @@ pub fn may(role: ServerRole, what: Stewardship) -> bool {
     STEWARDS.iter().any(|(it, least, _)| *it == what && role.number() <= least.number())
 }
 
-/// What each command takes. A command that is missing here does not compile.
-#[must_use]
-pub const fn demand(command: &Command) -> Demand {
-    use Command as C;
-    let (scopes, effect) = match command {
-        C::Ping | C::Register(_) | C::Login(_) | C::ResetPassword { .. } => (Scopes::NONE, Effect::Reads),
-        C::Authenticate(_) | C::Refresh(_) | C::Logout => (Scopes::NONE, Effect::Reads),
-        C::ListRooms { .. }
-        | C::ListMembers { .. }
-        | C::Profiles(_)
-        | C::History(_)
-        | C::Sync { .. }
-        | C::Resume(_)
-        | C::Unsubscribe(_)
-        | C::Search(_)
-        | C::WhoIsHere(_)
-        | C::SetPresence(_)
-        | C::MarkRead { .. } => (Scopes::READ, Effect::Reads),
-        C::LeaveRoom(_) | C::Delete(_) => (Scopes::WRITE, Effect::Reads),
-        C::JoinRoom(_) => (Scopes::READ, Effect::Enters),
-        C::Publish(_)
-        | C::Edit(_)
-        | C::React(_)
-        | C::Typing { .. }
-        | C::CreateRoom(_)
-        | C::Direct { .. }
-        | C::Knock(_)
-        | C::UpdateProfile(_) => (Scopes::WRITE, Effect::Writes),
-        C::Pin(_)
-        | C::UpdateRoom(_)
-        | C::Invite { .. }
-        | C::SetRole(_)
-        | C::Sanction(_)
-        | C::Admit(_)
-        | C::Notice(_) => (Scopes::MODERATE, Effect::Writes),
-        C::Revisions { .. } => (Scopes::MODERATE, Effect::Reads),
-        C::Sessions | C::EndSession(_) | C::ChangePassword { .. } => (Scopes::ACCOUNT, Effect::Reads),
-        C::Restrict { .. } | C::SetServerRole { .. } | C::IssueReset(_) | C::InviteAccount { .. } => {
-            (Scopes::ACCOUNT, Effect::Reads)
+macro_rules! commands {
+    ($($name:ident: $command:pat => $scopes:expr, $effect:expr;)+) => {
+        /// What each command takes, by name.
+        pub const COMMANDS: &[(&str, Demand)] =
+            &[$((stringify!($name), Demand { scopes: $scopes, effect: $effect })),+];
+
+        /// What each command takes. A command that is missing in the table does not compile.
+        #[must_use]
+        pub const fn demand(command: &Command) -> Demand {
+            use Command as C;
+            match command { $($command => Demand { scopes: $scopes, effect: $effect }),+ }
         }
     };
-    Demand { scopes, effect }
+}
+
+commands! {
+    ping: C::Ping => Scopes::NONE, Effect::Reads;
+    register: C::Register(_) => Scopes::NONE, Effect::Reads;
+    login: C::Login(_) => Scopes::NONE, Effect::Reads;
+    reset_password: C::ResetPassword { .. } => Scopes::NONE, Effect::Reads;
+    authenticate: C::Authenticate(_) => Scopes::NONE, Effect::Reads;
+    refresh: C::Refresh(_) => Scopes::NONE, Effect::Reads;
+    logout: C::Logout => Scopes::NONE, Effect::Reads;
+    list_rooms: C::ListRooms { .. } => Scopes::READ, Effect::Reads;
+    list_members: C::ListMembers { .. } => Scopes::READ, Effect::Reads;
+    profiles: C::Profiles(_) => Scopes::READ, Effect::Reads;
+    history: C::History(_) => Scopes::READ, Effect::Reads;
+    sync: C::Sync { .. } => Scopes::READ, Effect::Reads;
+    resume: C::Resume(_) => Scopes::READ, Effect::Reads;
+    unsubscribe: C::Unsubscribe(_) => Scopes::READ, Effect::Reads;
+    search: C::Search(_) => Scopes::READ, Effect::Reads;
+    who_is_here: C::WhoIsHere(_) => Scopes::READ, Effect::Reads;
+    presence: C::SetPresence(_) => Scopes::READ, Effect::Reads;
+    mark_read: C::MarkRead { .. } => Scopes::READ, Effect::Reads;
+    leave_room: C::LeaveRoom(_) => Scopes::WRITE, Effect::Reads;
+    delete: C::Delete(_) => Scopes::WRITE, Effect::Reads;
+    join_room: C::JoinRoom(_) => Scopes::READ, Effect::Enters;
+    publish: C::Publish(_) => Scopes::WRITE, Effect::Writes;
+    edit: C::Edit(_) => Scopes::WRITE, Effect::Writes;
+    react: C::React(_) => Scopes::WRITE, Effect::Writes;
+    typing: C::Typing { .. } => Scopes::WRITE, Effect::Writes;
+    create_room: C::CreateRoom(_) => Scopes::WRITE, Effect::Writes;
+    direct: C::Direct { .. } => Scopes::WRITE, Effect::Writes;
+    knock: C::Knock(_) => Scopes::WRITE, Effect::Writes;
+    update_profile: C::UpdateProfile(_) => Scopes::WRITE, Effect::Writes;
+    pin: C::Pin(_) => Scopes::MODERATE, Effect::Writes;
+    update_room: C::UpdateRoom(_) => Scopes::MODERATE, Effect::Writes;
+    invite: C::Invite { .. } => Scopes::MODERATE, Effect::Writes;
+    set_role: C::SetRole(_) => Scopes::MODERATE, Effect::Writes;
+    sanction: C::Sanction(_) => Scopes::MODERATE, Effect::Writes;
+    admit: C::Admit(_) => Scopes::MODERATE, Effect::Writes;
+    notice: C::Notice(_) => Scopes::MODERATE, Effect::Writes;
+    revisions: C::Revisions { .. } => Scopes::MODERATE, Effect::Reads;
+    sessions: C::Sessions => Scopes::ACCOUNT, Effect::Reads;
+    end_session: C::EndSession(_) => Scopes::ACCOUNT, Effect::Reads;
+    change_password: C::ChangePassword { .. } => Scopes::ACCOUNT, Effect::Reads;
+    restrict: C::Restrict { .. } => Scopes::ACCOUNT, Effect::Reads;
+    set_server_role: C::SetServerRole { .. } => Scopes::ACCOUNT, Effect::Reads;
+    issue_reset: C::IssueReset(_) => Scopes::ACCOUNT, Effect::Reads;
+    invite_account: C::InviteAccount { .. } => Scopes::ACCOUNT, Effect::Reads;
 }
 
 /// May this actor ask for that, as the server is now?

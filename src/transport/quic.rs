@@ -19,7 +19,7 @@ use quinn_proto::HashedConnectionIdGenerator;
 
 use super::gate::{Gate, Ticket};
 use super::queue::{FrameQueue, HEADER_BYTES_MAX};
-use super::tls::{Certificate, TlsError};
+use super::tls::{Certificate, Current, TlsError};
 use super::{Lane, Link, LinkError, Received, TryWriter};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -48,8 +48,13 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// A taken port, a certificate that does not fit.
-pub fn bind(address: SocketAddr, certificate: &Certificate, gso: bool) -> Result<Endpoint, TlsOrIo> {
-    let crypto = QuicServerConfig::try_from(certificate.quic(ALPN)?)
+pub fn bind(
+    address: SocketAddr,
+    certificate: &Certificate,
+    current: Arc<Current>,
+    gso: bool,
+) -> Result<Endpoint, TlsOrIo> {
+    let crypto = QuicServerConfig::try_from(Certificate::quic(current, ALPN)?)
         .map_err(|error| TlsOrIo::Io(std::io::Error::other(error)))?;
     let mut transport = quinn::TransportConfig::default();
     transport

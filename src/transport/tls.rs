@@ -1,8 +1,10 @@
 //! Certificates and TLS settings, for HTTPS, WSS and QUIC alike; one crypto provider, passed explicitly.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use sha2::{Digest, Sha256};
@@ -15,7 +17,7 @@ const RESET_KEY_BYTES: usize = 32;
 /// A certificate chain with its key.
 pub struct Certificate {
     chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+    key: Arc<CertifiedKey>,
     reset_key: Vec<u8>,
     /// Whether it is the self-signed one of development.
     pub is_development: bool,
@@ -40,7 +42,8 @@ impl Certificate {
         if let (Some(cert), Some(key)) = (&config.tls.cert_file, &config.tls.key_file) {
             let chain = CertificateDer::pem_file_iter(cert).map_err(|error| tls_error(cert, error))?;
             let chain = chain.collect::<Result<Vec<_>, _>>().map_err(|error| tls_error(cert, error))?;
-            let key = PrivateKeyDer::from_pem_file(key).map_err(|error| tls_error(key, error))?;
+            let private = PrivateKeyDer::from_pem_file(key).map_err(|error| tls_error(key, error))?;
+            let key = certified(&chain, private).map_err(|error| tls_error(key, error))?;
             return Ok(Self { chain, key, reset_key, is_development: false });
         }
         Self::development(&config.data_dir.join("dev-cert"), reset_key)
@@ -57,12 +60,9 @@ impl Certificate {
         }
         let cert = std::fs::read(&cert_path).map_err(|error| tls_error(&cert_path, error))?;
         let key = std::fs::read(&key_path).map_err(|error| tls_error(&key_path, error))?;
-        let certificate = Self {
-            chain: vec![cert.into()],
-            key: PrivatePkcs8KeyDer::from(key).into(),
-            reset_key,
-            is_development: true,
-        };
+        let chain = vec![cert.into()];
+        let key = certified(&chain, PrivatePkcs8KeyDer::from(key).into()).map_err(|error| tls_error(dir, error))?;
+        let certificate = Self { chain, key, reset_key, is_development: true };
         // Local clients read this instead of asking a person to compare.
         let path = dir.join("fingerprint");
         std::fs::write(&path, certificate.fingerprint()).map_err(|error| tls_error(&path, error))?;
@@ -82,38 +82,69 @@ impl Certificate {
         Sha256::digest(leaf).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// What handshakes are answered with, until it is replaced.
+    #[must_use]
+    pub fn current(&self) -> Arc<Current> {
+        Arc::new(Current(RwLock::new(Arc::clone(&self.key))))
+    }
+
     /// Settings for QUIC: TLS 1.3, no early data (a replay of it would be a replay of commands).
     ///
     /// # Errors
-    /// A certificate and key that do not belong together.
-    pub fn quic(&self, alpn: &[u8]) -> Result<rustls::ServerConfig, TlsError> {
-        self.server_config(&[&rustls::version::TLS13], alpn)
+    /// A provider that lacks these versions of TLS.
+    pub fn quic(current: Arc<Current>, alpn: &[u8]) -> Result<rustls::ServerConfig, TlsError> {
+        server_config(current, &[&rustls::version::TLS13], alpn)
     }
 
     /// Settings for HTTPS and WSS.
     ///
     /// # Errors
-    /// A certificate and key that do not belong together.
-    pub fn https(&self) -> Result<rustls::ServerConfig, TlsError> {
-        self.server_config(&[&rustls::version::TLS13, &rustls::version::TLS12], b"http/1.1")
+    /// A provider that lacks these versions of TLS.
+    pub fn https(current: Arc<Current>) -> Result<rustls::ServerConfig, TlsError> {
+        server_config(current, &[&rustls::version::TLS13, &rustls::version::TLS12], b"http/1.1")
     }
+}
 
-    fn server_config(
-        &self,
-        versions: &[&'static rustls::SupportedProtocolVersion],
-        alpn: &[u8],
-    ) -> Result<rustls::ServerConfig, TlsError> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)
-            .and_then(|builder| {
-                builder.with_no_client_auth().with_single_cert(self.chain.clone(), self.key.clone_key())
-            })
-            .map_err(|error| TlsError(error.to_string()))?;
-        config.alpn_protocols = vec![alpn.to_vec()];
-        config.max_early_data_size = 0;
-        Ok(config)
+/// The certificate in use, which can be replaced; connections keep the one that they began with.
+#[derive(Debug)]
+pub struct Current(RwLock<Arc<CertifiedKey>>);
+
+impl Current {
+    /// Another one from now on.
+    pub fn replace(&self, certificate: &Certificate) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&certificate.key);
     }
+}
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+/// A chain and its key, if they belong together.
+fn certified(
+    chain: &[CertificateDer<'static>],
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<CertifiedKey>, rustls::Error> {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    CertifiedKey::from_der(chain.to_vec(), key, &provider).map(Arc::new)
+}
+
+fn server_config(
+    current: Arc<Current>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    alpn: &[u8],
+) -> Result<rustls::ServerConfig, TlsError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .map_err(|error| TlsError(error.to_string()))?
+        .with_no_client_auth()
+        .with_cert_resolver(current);
+    config.alpn_protocols = vec![alpn.to_vec()];
+    config.max_early_data_size = 0;
+    Ok(config)
 }
 
 fn load_reset_key(dir: &Path) -> Result<Vec<u8>, TlsError> {

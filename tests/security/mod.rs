@@ -4,4 +4,5 @@ mod canaries;
 mod frames;
 mod fuzz;
 mod http;
+mod tls;
 mod tokens;

@@ -86,7 +86,7 @@ pub(crate) fn simulate(seed: Option<&str>) -> Result<()> {
 /// All benches, or one by name.
 pub(crate) fn bench(name: Option<&str>) -> Result<()> {
     assets::plugins()?;
-    let benches = ["fanout", "publish", "resume", "slow", "plugins", "idle"];
+    let benches = ["fanout", "publish", "resume", "slow", "logins", "plugins", "idle"];
     for bench in benches.iter().filter(|bench| name.is_none_or(|name| name == **bench)) {
         Cmd::cargo().args(["bench", "--quiet", "--package", "confab", "--bench", bench]).run()?;
     }
