@@ -15,6 +15,7 @@ use crate::{assets, elf};
 pub(crate) const UID: u32 = 65532;
 pub(crate) const PROGRAM: &str = "confab";
 pub(crate) const DATA: &str = "data";
+pub(crate) const DEVICES: &str = "dev";
 /// What the image sets. There is no /tmp: SQLite's temporary files lie with the data, which is private.
 pub(crate) const ENVIRONMENT: &[(&str, &str)] = &[("CONFAB__DATA_DIR", "/data"), ("TMPDIR", "/data")];
 
@@ -87,6 +88,8 @@ pub(crate) fn assemble(program: &Path, folder: &Path) -> Result<Files> {
     let data = folder.join(DATA);
     fs::create_dir(&data)?;
     fs::set_permissions(&data, Permissions::from_mode(0o700))?;
+    // Where an engine puts the devices that every container has.
+    fs::create_dir(folder.join(DEVICES))?;
     fs::set_permissions(folder, Permissions::from_mode(0o755))?;
     if chown(&data, Some(UID), Some(UID)).is_err() {
         eprintln!("xtask: not root: /{DATA} belongs to you and not to {UID}");

@@ -62,8 +62,9 @@ fn check(place: Place, root: &Path, files: &Files) -> Result<()> {
 
     // Seen through the server's eyes, everything outside its data is what the image holds.
     let seen = image::files(&jail.root())?;
-    let (written, rest): (Files, Files) =
-        seen.into_iter().partition(|(name, _)| Path::new(name).starts_with(image::DATA));
+    let is_device = |name: &str| Path::new(name).starts_with(image::DEVICES);
+    let seen = seen.into_iter().filter(|(name, _)| !is_device(name));
+    let (written, rest): (Files, Files) = seen.partition(|(name, _)| Path::new(name).starts_with(image::DATA));
     ensure!(rest == *files, "there is more than in the image: {rest:?}");
     ensure!(!written.is_empty(), "it stored nothing");
 

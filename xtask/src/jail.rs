@@ -1,5 +1,5 @@
 //! A program in a root file system of its own, by the tools of util-linux: namespaces for mounts and processes, a
-//! read-only root, an empty /data. Root becomes the server's user; somebody else maps themselves to it, where the
+//! read-only root, an empty /data, and of the devices those that every container has and the server asks for. Root becomes the server's user; somebody else maps themselves to it, where the
 //! machine lets them. Nothing is mounted outside, and killing one process ends everything in there.
 
 use std::collections::BTreeMap;
@@ -22,6 +22,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const PREPARE: &str = r#"set -eu
 root=$1 owner=$2; shift 2
 mount --bind "$root" "$root"
+mount -t tmpfs -o size=64k,mode=755,nosuid,noexec tmpfs "$root/dev"
+for name in null random urandom; do
+    : > "$root/dev/$name"
+    mount --bind "/dev/$name" "$root/dev/$name"
+done
+mount -o remount,ro "$root/dev"
 mount -o remount,bind,ro,nosuid,nodev "$root"
 mount -t tmpfs -o size=512m,mode=700,nosuid,nodev,noexec"$owner" tmpfs "$root/data"
 exec "$@""#;
@@ -228,7 +234,9 @@ impl Jail {
             let at = fields.next()?.to_owned();
             Some((at, fields.next()?.split(',').any(|option| option == "rw")))
         };
-        let mut mounts: Vec<_> = text.lines().filter_map(mount).collect();
+        // The devices are the engine's.
+        let is_device = |at: &str| Path::new(at).starts_with("/dev");
+        let mut mounts: Vec<_> = text.lines().filter_map(mount).filter(|(at, _)| !is_device(at)).collect();
         mounts.sort();
         Ok(mounts)
     }
