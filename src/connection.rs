@@ -35,6 +35,8 @@ use crate::transport::{Lane, Link, LinkError, Received};
 const PENDING_BYTES_MAX: usize = 64 * 1024;
 /// A reader that takes nothing for so long is closed as slow.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// While something is written slowly it is looked this often whether the connection is to close.
+const CLOSE_LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Clients spread their return over this time when the server drains, milliseconds.
 const DRAIN_JITTER_MS: u32 = 5_000;
 /// A drained client has so long to leave by itself.
@@ -206,7 +208,7 @@ impl<L: Link> Connection<'_, L> {
         let mut timers = Timers { sleep, drain: Some(drain), leave_by: None, armed: Millis(0) };
         loop {
             let deadline = self.drain_session().await?;
-            flush(&mut self.link).await?;
+            flush(&mut self.link, &self.outbox).await?;
             // Also for a peer that talks so much that no timer is ever looked at.
             let now = self.now();
             if timers.drained_long_enough() {
@@ -307,7 +309,7 @@ impl<L: Link> Connection<'_, L> {
                 Output::Transmit(frame) => {
                     self.link.feed(Lane::Control, frame);
                     if self.link.pending_bytes() >= PENDING_BYTES_MAX {
-                        Box::pin(flush(&mut self.link)).await?;
+                        Box::pin(flush(&mut self.link, &self.outbox)).await?;
                     }
                 }
                 Output::Probe => self.link.probe(),
@@ -315,7 +317,7 @@ impl<L: Link> Connection<'_, L> {
                 Output::Event(Event::Request { id, command }) => self.handle_request(id, command).await,
                 Output::Close(close) => {
                     // What was said before the close is worth reading; a peer that cannot is cut off.
-                    let _ = Box::pin(flush(&mut self.link)).await;
+                    let _ = Box::pin(flush(&mut self.link, &self.outbox)).await;
                     return Err(End::Close(close));
                 }
                 Output::Timeout(deadline) => return Ok(deadline),
@@ -457,23 +459,31 @@ impl<L: Link> Connection<'_, L> {
     }
 }
 
-async fn flush<L: Link>(link: &mut L) -> Result<(), End> {
+async fn flush<L: Link>(link: &mut L, outbox: &Outbox) -> Result<(), End> {
     // Most flushes are done at once: no timer for them.
     let flushed = poll_fn(|cx| Poll::Ready(link.poll_flush(cx))).await;
     match flushed {
         Poll::Ready(flushed) => flushed.map_err(|_| End::Gone),
-        Poll::Pending => Box::pin(flush_slowly(link)).await,
+        Poll::Pending => Box::pin(flush_slowly(link, outbox)).await,
     }
 }
 
-async fn flush_slowly<L: Link>(link: &mut L) -> Result<(), End> {
+async fn flush_slowly<L: Link>(link: &mut L, outbox: &Outbox) -> Result<(), End> {
+    let mut progress = (link.pending_bytes(), Instant::now());
     loop {
-        let before = link.pending_bytes();
-        match tokio::time::timeout(WRITE_TIMEOUT, poll_fn(|cx| link.poll_flush(cx))).await {
-            Ok(flushed) => return flushed.map_err(|_| End::Gone),
+        if let Ok(flushed) = tokio::time::timeout(CLOSE_LOOK_EVERY, poll_fn(|cx| link.poll_flush(cx))).await {
+            return flushed.map_err(|_| End::Gone);
+        }
+        // Whoever reads slowly is not waited for when their login has ended.
+        if let Some(code) = outbox.asked_to_close() {
+            return Err(End::Close(code.into()));
+        }
+        let pending = link.pending_bytes();
+        if pending < progress.0 {
             // Slow is not stuck: the bound of the outbox is for those who never catch up.
-            Err(_) if link.pending_bytes() < before => {}
-            Err(_) => return Err(End::Close(CloseCode::SlowConsumer.into())),
+            progress = (pending, Instant::now());
+        } else if progress.1.elapsed() >= WRITE_TIMEOUT {
+            return Err(End::Close(CloseCode::SlowConsumer.into()));
         }
     }
 }

@@ -78,7 +78,7 @@ impl Router {
             Command::Login(login) => Reply::Session(core.login(peer.from, login).await?),
             Command::Authenticate(token) => Reply::Authenticated(same_user(peer, core.authenticate(&token).await?)?),
             Command::Refresh(token) => {
-                let session = core.refresh(&token).await?;
+                let session = core.refresh(peer.from, &token).await?;
                 same_user(peer, session.identity.clone())?;
                 Reply::Session(session)
             }

@@ -131,8 +131,8 @@ async fn restrict(
 ) -> anyhow::Result<()> {
     let User { id, username, .. } = super::user::find(store, name).await?;
     let until = time.map(|ms| clock.now().after(ms));
-    if !store.restrict(id, None, kind, until).await? {
-        bail!("there is no user {name}");
+    if !store.restrict(id, None, kind, until, clock.now()).await? {
+        bail!("{name} is banned: lift that first");
     }
     let what = match kind {
         SanctionKind::Mute => "is muted",
@@ -169,7 +169,9 @@ async fn ticket(
 ) -> anyhow::Result<()> {
     let (token, hash) = auth::opaque();
     let now = clock.now();
-    store.create_ticket(NewTicket { hash, kind, user, uses, expires: now.after(ms), now }).await?;
+    store
+        .create_ticket(NewTicket { hash, kind, user, author: UserId::NONE, uses, expires: now.after(ms), now })
+        .await?;
     println!("{}", token.expose());
     Ok(())
 }

@@ -78,6 +78,9 @@ impl Core {
         };
         let before = self.find_messages(write.room, &seqs).await?;
         let by_moderator = before.iter().any(|(_, entry)| entry.author != actor.user);
+        if by_moderator {
+            self.check_moderating(actor)?;
+        }
         let tombstone = |(seq, entry): (Seq, Entry)| {
             let by_moderator = entry.author != actor.user;
             (seq, encode_entry(&Entry { content: EntryContent::Tombstone { by_moderator }, ..entry }))

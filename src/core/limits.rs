@@ -37,6 +37,11 @@ const LOGIN_WINDOW: Duration = Duration::from_secs(15 * 60);
 /// Times `login_tries` that one account takes from all networks together.
 const ACCOUNT_TRIES_FACTOR: u32 = 20;
 
+/// Times `strangers_per_minute` that logins of one network are carried on.
+const REFRESH_FACTOR: u32 = 10;
+/// Passwords that somebody who is logged in may be asked for.
+const PASSWORDS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(5).unwrap();
+
 /// Typing of one user, in the long run and at once: a device sends one in four seconds.
 const NEWS_PER_SECOND: NonZeroU32 = NonZeroU32::new(2).unwrap();
 const NEWS_BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();
@@ -56,6 +61,7 @@ struct Rates {
     /// Of one account, from everywhere.
     accounts: Buckets<Box<str>>,
     strangers: Buckets<IpAddr>,
+    refreshes: Buckets<IpAddr>,
 }
 
 /// Zero counts as one.
@@ -73,8 +79,10 @@ impl Rates {
         };
         let everywhere = config.login_tries.saturating_mul(ACCOUNT_TRIES_FACTOR);
         let strangers = Quota::per_minute(at_least_one(config.strangers_per_minute));
+        let refreshes = Quota::per_minute(at_least_one(config.strangers_per_minute.saturating_mul(REFRESH_FACTOR)));
         Self {
             sends: RateLimiter::dashmap_with_clock(sends, clock.clone()),
+            refreshes: RateLimiter::dashmap_with_clock(refreshes, clock.clone()),
             logins: RateLimiter::dashmap_with_clock(tries_in(config.login_tries), clock.clone()),
             accounts: RateLimiter::dashmap_with_clock(tries_in(everywhere), clock.clone()),
             strangers: RateLimiter::dashmap_with_clock(strangers, clock.clone()),
@@ -88,6 +96,7 @@ pub struct Limits {
     news: Buckets<UserId>,
     presence: Buckets<UserId>,
     searches: Buckets<UserId>,
+    passwords: Buckets<UserId>,
     suspects: Suspects,
     clock: Elapsed,
     metrics: Metrics,
@@ -106,6 +115,7 @@ impl Limits {
             news: of_users(NEWS_PER_SECOND, NEWS_BURST),
             presence: of_users(PRESENCE_PER_SECOND, PRESENCE_BURST),
             searches: of_users(SEARCHES_PER_SECOND, SEARCHES_BURST),
+            passwords: RateLimiter::dashmap_with_clock(Quota::per_minute(PASSWORDS_PER_MINUTE), clock.clone()),
             suspects: Suspects::default(),
             clock,
             metrics,
@@ -165,6 +175,22 @@ impl Limits {
         self.check(&rates.accounts, &name, "logins_per_account_everywhere")
     }
 
+    /// May this user be asked for their password once more?
+    ///
+    /// # Errors
+    /// [`RejectCode::RateLimited`] with the wait.
+    pub fn check_own_password(&self, user: UserId) -> Result<(), Reject> {
+        self.check(&self.passwords, &user, "own_password_per_user")
+    }
+
+    /// May a login from there be carried on once more? They are known, so they may ten times as often.
+    ///
+    /// # Errors
+    /// [`RejectCode::RateLimited`] with the wait.
+    pub fn check_refresh(&self, from: IpAddr) -> Result<(), Reject> {
+        self.check(&self.rates().refreshes, &network(from), "refreshes_per_network")
+    }
+
     /// May somebody from there, whom nobody knows yet, ask for anything that costs?
     ///
     /// # Errors
@@ -193,6 +219,8 @@ impl Limits {
         rates.logins.retain_recent();
         rates.accounts.retain_recent();
         rates.strangers.retain_recent();
+        rates.refreshes.retain_recent();
+        self.passwords.retain_recent();
         self.suspects.evict(self.clock.0.elapsed());
     }
 

@@ -79,7 +79,9 @@ pub fn check(name: &str) -> Result<(), NameError> {
         before = Some(c);
     }
     check_marks(&name)?;
-    check_scripts(&name)
+    // Word by word: `QA команда` is honest, and `раypal` is not.
+    let is_of_a_word = |c: char| c.is_alphanumeric() || is_mark(c) || is_unseen(c);
+    name.split(|c| !is_of_a_word(c)).try_for_each(check_scripts)
 }
 
 fn check_char(before: Option<char>, c: char, after: Option<char>) -> Result<(), NameError> {

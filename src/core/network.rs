@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// The network that limits count by: a /24 of IPv4, a /64 of IPv6.
+/// The network that limits count by: a /24 of IPv4, a /48 of IPv6, which one customer may have to themselves.
 #[must_use]
 pub fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !(u128::MAX >> 48)).into()),
         IpAddr::V4(v4) => IpAddr::V4((u32::from(v4) & !0xff).into()),
     }
 }
@@ -55,7 +55,8 @@ mod tests {
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         assert_eq!(network(ip("10.1.2.3")), network(ip("::ffff:10.1.2.99")));
         assert_ne!(network(ip("10.1.2.3")), network(ip("10.1.3.3")));
-        assert_eq!(network(ip("2001:db8::1")), network(ip("2001:db8::ffff:1")));
+        assert_eq!(network(ip("2001:db8::1")), network(ip("2001:db8:0:7::1")));
+        assert_ne!(network(ip("2001:db8::1")), network(ip("2001:db8:1::1")));
         let (suspects, start) = (Suspects::default(), Duration::from_secs(5));
         suspects.note(ip("10.1.2.3"), start);
         assert!(suspects.contains(ip("10.1.2.4"), start) && !suspects.contains(ip("10.1.3.4"), start));

@@ -128,7 +128,11 @@ commands! {
 /// # Errors
 /// [`RejectCode::ScopeMissing`], [`RejectCode::Muted`].
 pub fn check(actor: &Actor, command: &Command, level: Level, now: Millis) -> Result<(), RejectCode> {
-    let Demand { scopes, effect } = demand(command);
+    check_demand(actor, demand(command), level, now)
+}
+
+fn check_demand(actor: &Actor, demand: Demand, level: Level, now: Millis) -> Result<(), RejectCode> {
+    let Demand { scopes, effect } = demand;
     if !actor.scopes.allow(scopes) {
         return Err(RejectCode::ScopeMissing);
     }
@@ -152,6 +156,15 @@ const fn is_staff(role: ServerRole) -> bool {
 }
 
 impl Core {
+    /// Deleting what others said is more than taking back one's own.
+    ///
+    /// # Errors
+    /// As [`check`], of what moderators do.
+    pub(super) fn check_moderating(&self, actor: &Actor) -> Result<(), RejectCode> {
+        let demand = Demand { scopes: Scopes::MODERATE, effect: Effect::Writes };
+        check_demand(actor, demand, self.watch.level(), self.clock.now())
+    }
+
     /// As [`check`].
     ///
     /// # Errors

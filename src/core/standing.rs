@@ -83,6 +83,8 @@ pub struct NewTicket {
     pub kind: TicketKind,
     /// Whose password, or who invites.
     pub user: UserId,
+    /// Who gave it: it is good while they may do so. [`UserId::NONE`]: the operator.
+    pub author: UserId,
     pub uses: u32,
     pub expires: Millis,
     pub now: Millis,

@@ -30,17 +30,21 @@ impl Core {
     ) -> Result<Reply, Reject> {
         check_length(next)?;
         let place = self.auth.passwords.reserve(self.limits.lane(from))?;
-        self.limits.check_login(from, actor.username.as_str())?;
+        self.limits.check_own_password(actor.user)?;
         let found = self.store.find_login(actor.username.clone()).await.map_err(|error| self.unavailable(&error))?;
-        let hash = found.and_then(|(_, hash)| hash);
-        if !self.auth.passwords.verify(place, current, hash.as_deref()).await? {
+        let old = found.and_then(|(_, hash)| hash);
+        let is_right = self.auth.passwords.verify(place, current, old.as_deref()).await?;
+        let Some(old) = old.filter(|_| is_right) else {
             self.limits.note_wrong(from);
             return Err(RejectCode::BadCredentials.into());
-        }
+        };
         let place = self.auth.passwords.reserve(Lane::Open)?;
-        let hash = self.auth.passwords.hash(place, next).await?;
-        let changed = self.store.change_password(actor.user, hash, actor.device).await;
-        changed.map_err(|error| self.unavailable(&error))?;
+        let new = self.auth.passwords.hash(place, next).await?;
+        // It may have been reset, or this login ended, while it was looked at.
+        let changed = self.store.change_password(actor.user, old, new, actor.device).await;
+        if !changed.map_err(|error| self.unavailable(&error))? {
+            return Err(RejectCode::BadCredentials.into());
+        }
         self.heed_now().await;
         Ok(Reply::Ok)
     }
@@ -84,8 +88,9 @@ impl Core {
         duration_ms: u64,
     ) -> Result<Reply, Reject> {
         let role = self.steward(actor, Stewardship::Restrict).await?;
-        let until = (duration_ms != 0).then(|| self.clock.now().after(duration_ms));
-        let done = self.store.restrict(user, Some(role), kind, until).await;
+        let now = self.clock.now();
+        let until = (duration_ms != 0).then(|| now.after(duration_ms));
+        let done = self.store.restrict(user, Some(role), kind, until, now).await;
         self.told(done).await
     }
 
@@ -120,7 +125,7 @@ impl Core {
         if other.is_none_or(|other| other.role.number() <= role.number()) {
             return Err(RejectCode::Forbidden.into());
         }
-        self.ticket(TicketKind::Reset, user, 1, RESET_MS).await
+        self.ticket(actor, TicketKind::Reset, user, 1, RESET_MS).await
     }
 
     /// A token to register with.
@@ -129,14 +134,21 @@ impl Core {
     /// [`RejectCode::Forbidden`]: no moderator of the server.
     pub async fn invite_account(&self, actor: &Actor, uses: u32, duration_ms: u64) -> Result<Reply, Reject> {
         self.steward(actor, Stewardship::Invite).await?;
-        self.ticket(TicketKind::Account, actor.user, uses, duration_ms).await
+        self.ticket(actor, TicketKind::Account, actor.user, uses, duration_ms).await
     }
 
-    async fn ticket(&self, kind: TicketKind, user: UserId, uses: u32, duration_ms: u64) -> Result<Reply, Reject> {
+    async fn ticket(
+        &self,
+        actor: &Actor,
+        kind: TicketKind,
+        user: UserId,
+        uses: u32,
+        duration_ms: u64,
+    ) -> Result<Reply, Reject> {
         let (token, hash) = opaque_token();
         let now = self.clock.now();
         let expires = now.after(duration_ms);
-        let ticket = NewTicket { hash, kind, user, uses, expires, now };
+        let ticket = NewTicket { hash, kind, user, author: actor.user, uses, expires, now };
         self.store.create_ticket(ticket).await.map_err(|error| self.unavailable(&error))?;
         Ok(Reply::Invited { token, expires })
     }

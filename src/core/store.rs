@@ -418,16 +418,18 @@ pub trait Store: Send + Sync {
     async fn logins(&self, user: UserId) -> Result<Vec<LoginRow>>;
     /// Ends all logins of somebody but one.
     async fn end_logins(&self, user: UserId, except: DeviceId) -> Result<()>;
-    /// Another password: all logins end but one.
-    async fn change_password(&self, user: UserId, hash: String, except: DeviceId) -> Result<()>;
+    /// Another password in the place of the one of this hash, asked for by a device that is logged in; all other logins end.
+    /// `false`: the password or the login is over.
+    async fn change_password(&self, user: UserId, old: String, new: String, device: DeviceId) -> Result<bool>;
     /// Restricts an account of a rank below this role, or lifts that. A ban and a kick end all logins. `false`: there is
-    /// no such account.
+    /// no such account, or it is to be muted while it is banned.
     async fn restrict(
         &self,
         user: UserId,
         below: Option<ServerRole>,
         kind: SanctionKind,
         until: Option<Millis>,
+        now: Millis,
     ) -> Result<bool>;
     /// Another role on the server for an account of a rank below this role. `false`: there is no such account, or it is
     /// the owner's.

@@ -191,9 +191,10 @@ pub(super) async fn login(
 
 pub(super) async fn refresh(
     Shared(state): Shared<State>,
+    Extension(Client(from)): Extension<Client>,
     Checked(body): Checked<RefreshBody>,
 ) -> Result<Response, Failure> {
-    Ok(session(&state.core.refresh(&Secret::new(body.refresh_token)).await?))
+    Ok(session(&state.core.refresh(from, &Secret::new(body.refresh_token)).await?))
 }
 
 pub(super) async fn logout(Shared(state): Shared<State>, headers: HeaderMap) -> Result<StatusCode, Failure> {

@@ -1,5 +1,6 @@
 //! The WebSocket handshake (RFC 6455 section 4.2), by hand, so that the buffers of the connection are ours.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,8 +37,14 @@ impl Place {
         Self(Arc::new(Mutex::new(Some(ticket))))
     }
 
-    fn take(&self) -> Option<Ticket> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// For a client of this address, which behind a proxy is told only now. Where there is no room for it, the place stays
+    /// the connection's.
+    fn take_for(&self, client: IpAddr) -> Result<Option<Ticket>, &'static str> {
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ticket) = place.as_mut() {
+            ticket.count_for(client)?;
+        }
+        Ok(place.take())
     }
 }
 
@@ -47,16 +54,20 @@ pub(super) async fn upgrade(Shared(state): Shared<State>, mut request: Request) 
     }
     let key = request.headers().get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
     let accept = key.and_then(|key| HeaderValue::try_from(key).ok());
-    let place = request.extensions_mut().remove::<Place>().and_then(|place| place.take());
+    let place = request.extensions_mut().remove::<Place>();
     let client = request.extensions_mut().remove::<Client>();
-    let (Some(accept), Some(mut ticket), Some(Client(from))) = (accept, place, client) else {
+    let (Some(accept), Some(place), Some(Client(from))) = (accept, place, client) else {
         return bad_handshake().into_response();
     };
-    // Behind a proxy it is told only now for whom the place is.
-    if let Err(limit) = ticket.count_for(from) {
-        state.metrics.connections_refused_total.with_label_values(&[limit]).inc();
-        return Failure::from(Reject::new(RejectCode::Busy, "too many connections: close one first")).into_response();
-    }
+    let ticket = match place.take_for(from) {
+        Ok(Some(ticket)) => ticket,
+        Ok(None) => return bad_handshake().into_response(),
+        Err(limit) => {
+            state.metrics.connections_refused_total.with_label_values(&[limit]).inc();
+            let full = Reject::new(RejectCode::Busy, "too many connections: close one first");
+            return Failure::from(full).into_response();
+        }
+    };
     let upgraded = hyper::upgrade::on(&mut request);
     let on_socket = Arc::clone(&state.on_socket);
     state.lifecycle.spawn(async move {

@@ -180,6 +180,11 @@ impl Outbox {
         wake(inner);
     }
 
+    /// Whether it was asked to, and why.
+    pub fn asked_to_close(&self) -> Option<CloseCode> {
+        self.lock().close
+    }
+
     /// Waits until something is there and swaps it into the empty batch; rooms that lag behind it are added to
     /// `lagging`. An error asks to close. After `Pending` others may write to the link until [`Self::end_wait`].
     ///

@@ -268,8 +268,9 @@ store! {
     plain refresh(hash: [u8; 32], next: NewRefresh, now: Millis) -> Refreshed = accounts::refresh;
     plain log_out(user: UserId, device: DeviceId) -> () = accounts::log_out;
     plain end_logins(user: UserId, except: DeviceId) -> () = standing::end_logins;
-    plain change_password(user: UserId, hash: String, except: DeviceId) -> () = standing::change_password;
-    plain restrict(user: UserId, below: Option<ServerRole>, kind: SanctionKind, until: Option<Millis>) -> bool =
+    plain change_password(user: UserId, old: String, new: String, device: DeviceId) -> bool =
+        standing::change_password;
+    plain restrict(user: UserId, below: Option<ServerRole>, kind: SanctionKind, until: Option<Millis>, now: Millis) -> bool =
         standing::restrict;
     plain set_server_role(user: UserId, below: Option<ServerRole>, role: ServerRole) -> bool = standing::set_server_role;
     plain create_ticket(ticket: NewTicket) -> () = standing::create_ticket;

@@ -215,8 +215,9 @@ store! {
     write refresh(hash: [u8; 32], next: NewRefresh, now: Millis) -> Refreshed = accounts::refresh;
     write log_out(user: UserId, device: DeviceId) -> () = accounts::log_out;
     write end_logins(user: UserId, except: DeviceId) -> () = standing::end_logins;
-    write change_password(user: UserId, hash: String, except: DeviceId) -> () = standing::change_password;
-    write restrict(user: UserId, below: Option<ServerRole>, kind: SanctionKind, until: Option<Millis>) -> bool =
+    write change_password(user: UserId, old: String, new: String, device: DeviceId) -> bool =
+        standing::change_password;
+    write restrict(user: UserId, below: Option<ServerRole>, kind: SanctionKind, until: Option<Millis>, now: Millis) -> bool =
         standing::restrict;
     write set_server_role(user: UserId, below: Option<ServerRole>, role: ServerRole) -> bool = standing::set_server_role;
     write create_ticket(ticket: NewTicket) -> () = standing::create_ticket;

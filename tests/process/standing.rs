@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use confab_protocol::command::{Command, Secret};
+use confab_protocol::command::{Command, Delete, Secret, SetRole, Write};
+use confab_protocol::model::RoomRole;
 use confab_protocol::reject::RejectCode;
 
 use crate::support::process::{Place, eventually, run};
@@ -56,7 +57,7 @@ async fn a_bot_may_what_its_key_was_given() {
     let _server = place.serve();
     let alice = place.register(Transport::Quic, "alice").await;
     let room = alice.enter("plaza").await.id;
-    operator(&place, &["bot", "create", "echo", "--display-name", "The Echo"]);
+    let echo = operator(&place, &["bot", "create", "echo", "--display-name", "The Echo"]).parse().unwrap();
     run(&mut place.command(&["bot", "key", "alice"]), "").assert_refused(1, &["no bot"]);
     let odd = run(&mut place.command(&["bot", "key", "echo", "--scopes", "root"]), "");
     assert!(odd.code == Some(2) && odd.err.contains("one of read, write, moderate"), "{odd:?}");
@@ -73,6 +74,17 @@ async fn a_bot_may_what_its_key_was_given() {
         // No key becomes another by the way of a request.
         assert_eq!(raw.refusal(Command::Revisions { room, seq: confab_protocol::model::Seq(1) }).await, missing);
     }
+    // A moderator's account does not make a moderator's key.
+    let said = alice.client.say(room, "of alice").await.unwrap();
+    let client = alice.client.clone();
+    let write = move || Write { room, client_id: client.new_client_id(), resend: false };
+    let role = SetRole { write: write(), user: echo, role: RoomRole::Moderator };
+    alice.client.request(Command::SetRole(role)).await.unwrap();
+    let mut raw = Raw::enter(&target(&place), Transport::Quic, &writer).await;
+    let delete = |seqs| Command::Delete(Delete { write: write(), seqs });
+    assert_eq!(raw.refusal(delete(vec![said.seq])).await, RejectCode::ScopeMissing.number());
+    let own = raw.say(room, "of the bot").await;
+    raw.request(delete(vec![own.seq])).await.unwrap();
     let listed = operator(&place, &["user", "sessions", "echo"]);
     let id = listed.lines().find(|line| line.ends_with("deploys")).unwrap().split('\t').next().unwrap();
     let mut raw = Raw::enter(&target(&place), Transport::WebSocket, &writer).await;

@@ -13,6 +13,7 @@ super::cases![
     what_is_revoked_is_told_in_order,
     roles_change_below_ones_own,
     a_ticket_is_spent_once,
+    a_ticket_is_as_good_as_who_gave_it,
     an_account_and_its_ticket_are_one,
     a_password_that_changed_logs_nobody_in,
     a_key_is_a_login_of_its_own,
@@ -53,15 +54,15 @@ impl Scene {
 async fn restrictions_are_of_those_of_lower_rank(scene: Scene) {
     let moderator = scene.someone("moderator", ServerRole::Moderator).await.id;
     let alice = scene.someone("alice", ServerRole::User).await.id;
-    let mute = |user, below| scene.store.restrict(user, below, SanctionKind::Mute, Some(LATER));
+    let mute = |user, below| scene.store.restrict(user, below, SanctionKind::Mute, Some(LATER), START);
     assert!(!mute(moderator, Some(ServerRole::Moderator)).await.unwrap(), "not on one's own rank");
     assert!(!mute(UserId::from_u128(7), None).await.unwrap(), "there is nobody");
     assert!(mute(alice, Some(ServerRole::Moderator)).await.unwrap());
     let restriction = async |user| scene.store.find_user(user).await.unwrap().unwrap().restriction;
     assert_eq!(restriction(alice).await, Some(Restriction { kind: SanctionKind::Mute, until: Some(LATER) }));
-    assert!(scene.store.restrict(alice, None, SanctionKind::Kick, None).await.unwrap());
+    assert!(scene.store.restrict(alice, None, SanctionKind::Kick, None, START).await.unwrap());
     assert!(restriction(alice).await.is_some(), "who is put out is as restricted as before");
-    assert!(scene.store.restrict(alice, None, SanctionKind::Lift, None).await.unwrap());
+    assert!(scene.store.restrict(alice, None, SanctionKind::Lift, None, START).await.unwrap());
     assert_eq!(restriction(alice).await, None);
     assert_eq!(restriction(moderator).await, None);
 }
@@ -71,9 +72,11 @@ async fn who_is_banned_is_logged_in_nowhere(scene: Scene) {
     let bob = scene.someone("bob", ServerRole::User).await.id;
     let (one, two) = (scene.logged_in(alice.id).await, scene.logged_in(alice.id).await);
     let other = scene.logged_in(bob).await;
-    assert!(scene.store.restrict(alice.id, None, SanctionKind::Ban, None).await.unwrap());
+    assert!(scene.store.restrict(alice.id, None, SanctionKind::Ban, None, START).await.unwrap());
     assert!(!scene.is_in(alice.id, one).await && !scene.is_in(alice.id, two).await);
     assert!(scene.is_in(bob, other).await, "others stay");
+    // To be muted does not bring them back.
+    assert!(!scene.store.restrict(alice.id, None, SanctionKind::Mute, None, START).await.unwrap());
     let (found, _) = scene.store.find_login(alice.username).await.unwrap().unwrap();
     assert_eq!(found.restriction, Some(Restriction { kind: SanctionKind::Ban, until: None }));
 }
@@ -84,7 +87,7 @@ async fn what_is_revoked_is_told_in_order(scene: Scene) {
     let start = scene.epoch().await;
     scene.store.log_out(alice, devices[0]).await.unwrap();
     scene.store.end_logins(alice, devices[1]).await.unwrap();
-    scene.store.restrict(alice, None, SanctionKind::Kick, None).await.unwrap();
+    scene.store.restrict(alice, None, SanctionKind::Kick, None, START).await.unwrap();
     let told = scene.revoked_since(start).await;
     let told: Vec<_> = told.iter().map(|it| (it.user, it.device, it.code)).collect();
     let ended = |device| (alice, Some(device), CloseCode::LoggedOut);
@@ -111,7 +114,7 @@ async fn roles_change_below_ones_own(scene: Scene) {
 }
 
 fn ticket(hash: u8, kind: TicketKind, user: UserId, uses: u32) -> NewTicket {
-    NewTicket { hash: [hash; 32], kind, user, uses, expires: LATER, now: START }
+    NewTicket { hash: [hash; 32], kind, user, author: UserId::NONE, uses, expires: LATER, now: START }
 }
 
 async fn a_ticket_is_spent_once(scene: Scene) {
@@ -134,6 +137,33 @@ async fn a_ticket_is_spent_once(scene: Scene) {
     assert_eq!((reset(1).await.unwrap(), reset(2).await.unwrap()), (None, None), "nor is any other of the account");
 }
 
+/// A token of somebody who may not give it any more is good for nothing.
+async fn a_ticket_is_as_good_as_who_gave_it(scene: Scene) {
+    let admin = scene.someone("admin", ServerRole::Admin).await.id;
+    let alice = scene.someone("alice", ServerRole::User).await.id;
+    let give = async |hash: u8, kind, user| {
+        let ticket = NewTicket { author: admin, ..ticket(hash, kind, user, 9) };
+        scene.store.create_ticket(ticket).await.unwrap();
+    };
+    give(1, TicketKind::Reset, alice).await;
+    give(2, TicketKind::Account, admin).await;
+    let has = async || {
+        let has = |hash: u8, kind| scene.store.has_ticket([hash; 32], kind, START);
+        (has(1, TicketKind::Reset).await.unwrap(), has(2, TicketKind::Account).await.unwrap())
+    };
+    assert_eq!(has().await, (true, true));
+    assert!(scene.store.set_server_role(alice, None, ServerRole::Admin).await.unwrap());
+    assert_eq!(has().await, (false, true), "they are equals now");
+    assert_eq!(scene.store.reset_password([1; 32], "x".into(), START).await.unwrap(), None);
+    assert!(scene.store.set_server_role(alice, None, ServerRole::User).await.unwrap());
+    assert!(scene.store.set_server_role(admin, None, ServerRole::Moderator).await.unwrap());
+    assert_eq!(has().await, (false, true), "moderators invite");
+    assert!(scene.store.restrict(admin, None, SanctionKind::Ban, None, START).await.unwrap());
+    assert_eq!(has().await, (false, false));
+    let newcomer = NewUser { ticket: Some([2; 32]), ..scene.new_user("bob", ServerRole::User) };
+    assert_eq!(scene.store.create_user(newcomer).await.unwrap(), Created::TicketInvalid);
+}
+
 async fn an_account_and_its_ticket_are_one(scene: Scene) {
     let owner = scene.someone("owner", ServerRole::Owner).await.id;
     scene.store.create_ticket(ticket(1, TicketKind::Account, owner, 1)).await.unwrap();
@@ -151,7 +181,11 @@ async fn a_password_that_changed_logs_nobody_in(scene: Scene) {
     let first = scene.logged_in(alice.id).await;
     let mut login = scene.login(alice.id);
     login.password_hash = alice.password_hash.clone();
-    scene.store.change_password(alice.id, "new".into(), first).await.unwrap();
+    let change = |old: &str, device| scene.store.change_password(alice.id, old.into(), "new".into(), device);
+    assert!(!change("another", first).await.unwrap(), "it was reset meanwhile");
+    let old = alice.password_hash.clone().unwrap();
+    assert!(!change(&old, DeviceId::from_u128(9)).await.unwrap(), "that login is over");
+    assert!(change(&old, first).await.unwrap());
     assert!(scene.store.log_in(login.clone()).await.unwrap().is_none());
     assert!(!scene.is_in(alice.id, login.device).await && scene.is_in(alice.id, first).await);
     login.password_hash = Some("new".into());

@@ -1,5 +1,7 @@
 //! Logins: begun, carried on, checked and ended; and the keys of programs, which are logins without a password.
 
+use std::net::IpAddr;
+
 use confab_protocol::close::CloseCode;
 use confab_protocol::command::{EndSession, Identity, Reply, Secret, Session, SessionInfo};
 use confab_protocol::model::{DeviceId, DeviceName, Millis, SanctionKind, SessionId, UserId};
@@ -39,7 +41,8 @@ impl Core {
     ///
     /// # Errors
     /// [`RejectCode::TokenInvalid`], [`RejectCode::TokenExpired`]. Reuse ends the login on that device.
-    pub async fn refresh(&self, token: &Secret) -> Result<Session, Reject> {
+    pub async fn refresh(&self, from: IpAddr, token: &Secret) -> Result<Session, Reject> {
+        self.limits.check_refresh(from)?;
         let now = self.clock.now();
         let (next_token, hash) = opaque_token();
         let next = self.new_refresh(hash, now);

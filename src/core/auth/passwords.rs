@@ -96,10 +96,10 @@ impl Passwords {
         Ok(right.unwrap_or(false) && known)
     }
 
-    /// Whether a stored hash is weaker than what is configured now.
+    /// Whether a stored hash costs something else than is configured now: others would take another time than unknown users.
     #[must_use]
     pub fn is_outdated(&self, hash: &str) -> bool {
-        hash.split('$').nth(2).and_then(|cost| cost.parse::<u32>().ok()).is_none_or(|cost| cost < self.cost)
+        hash.split('$').nth(2).and_then(|cost| cost.parse::<u32>().ok()).is_none_or(|cost| cost != self.cost)
     }
 
     /// base64(HMAC-SHA256(pepper, password)): 43 bytes whatever the password, so bcrypt cuts nothing.

@@ -67,7 +67,9 @@ fn once(name: &str) -> String {
     let alike: String = name.nfkc().flat_map(|c| alike(c).chars().collect::<Vec<_>>()).collect();
     // A wide gap is read as a gap.
     let words: Vec<&str> = alike.split_whitespace().collect();
-    words.join(" ").nfc().collect()
+    // A dot above takes the place of the letter's own.
+    let dotted: String = words.join(" ").nfd().collect();
+    dotted.replace("i\u{307}", "i").replace("j\u{307}", "j").nfc().collect()
 }
 
 /// What a letter looks like, in the case that looks more like a Latin one.

@@ -90,11 +90,24 @@ pub(super) async fn end_logins(client: &mut Client, user: UserId, except: Device
     Ok(transaction.commit().await?)
 }
 
-pub(super) async fn change_password(client: &mut Client, user: UserId, hash: String, except: DeviceId) -> Result<()> {
+pub(super) async fn change_password(
+    client: &mut Client,
+    user: UserId,
+    old: String,
+    new: String,
+    device: DeviceId,
+) -> Result<bool> {
+    const SQL: &str = "UPDATE users SET password_hash = $1 WHERE id = $2 AND password_hash = $3
+             AND EXISTS (SELECT 1 FROM devices d WHERE d.user_id = $2 AND d.id = $4 AND d.active)";
     let transaction = client.transaction().await?;
-    run(&transaction, "UPDATE users SET password_hash = $2 WHERE id = $1", &[&user.sql(), &hash]).await?;
-    end_all(&transaction, user, Some(except), CloseCode::LoggedOut).await?;
-    Ok(transaction.commit().await?)
+    // Whoever ends the login meanwhile holds this: it is seen by the statement that follows.
+    run(&transaction, "SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE", &[&user.sql()]).await?;
+    if run(&transaction, SQL, &[&new, &user.sql(), &old, &device.sql()]).await? == 0 {
+        return Ok(false);
+    }
+    end_all(&transaction, user, Some(device), CloseCode::LoggedOut).await?;
+    transaction.commit().await?;
+    Ok(true)
 }
 
 pub(super) async fn restrict(
@@ -103,6 +116,7 @@ pub(super) async fn restrict(
     below: Option<ServerRole>,
     kind: SanctionKind,
     until: Option<Millis>,
+    now: Millis,
 ) -> Result<bool> {
     let restriction = match kind {
         SanctionKind::Mute | SanctionKind::Ban => Some(Restriction { kind, until }),
@@ -118,8 +132,10 @@ pub(super) async fn restrict(
             run(&transaction, sql, &[&id, &rank]).await?
         }
         _ => {
-            let sql = "UPDATE users SET restriction = $3, until_ms = $4 WHERE id = $1 AND role > $2";
-            run(&transaction, sql, &[&id, &rank, &number, &until]).await?
+            // To mute somebody who is banned would let them come back.
+            let sql = "UPDATE users SET restriction = $3::smallint, until_ms = $4 WHERE id = $1 AND role > $2
+                 AND NOT ($3::smallint = 1 AND restriction = 2 AND (until_ms = 0 OR until_ms > $5))";
+            run(&transaction, sql, &[&id, &rank, &number, &until, &now.sql()]).await?
         }
     };
     if found == 0 {
@@ -157,12 +173,24 @@ pub(super) async fn set_server_role(
     Ok(true)
 }
 
+/// A ticket that is good: also, whoever gave it may still do so. Role 2 is an admin, 3 a moderator.
+macro_rules! good_ticket {
+    () => {
+        "hash = $1 AND kind = $2 AND uses_left > 0 AND expires_ms >= $3
+             AND (author = '00000000-0000-0000-0000-000000000000' OR EXISTS (
+                 SELECT 1 FROM users a WHERE a.id = author AND a.restriction = 0
+                     AND (kind = 2 AND a.role <= 3
+                         OR kind = 1 AND a.role <= 2 AND a.role < (SELECT u.role FROM users u WHERE u.id = tickets.user_id))))"
+    };
+}
+
 pub(super) async fn create_ticket(client: &mut Client, ticket: NewTicket) -> Result<()> {
-    const INSERT: &str = "INSERT INTO tickets (hash, kind, user_id, uses_left, expires_ms) VALUES ($1, $2, $3, $4, $5)";
-    let NewTicket { hash, kind, user, uses, expires, now } = ticket;
+    const INSERT: &str =
+        "INSERT INTO tickets (hash, kind, user_id, author, uses_left, expires_ms) VALUES ($1, $2, $3, $4, $5, $6)";
+    let NewTicket { hash, kind, user, author, uses, expires, now } = ticket;
     let transaction = client.transaction().await?;
     let (hash, kind) = (hash.as_slice(), kind as i16);
-    run(&transaction, INSERT, &[&hash, &kind, &user.sql(), &uses.sql(), &expires.sql()]).await?;
+    run(&transaction, INSERT, &[&hash, &kind, &user.sql(), &author.sql(), &uses.sql(), &expires.sql()]).await?;
     let old =
         "DELETE FROM tickets WHERE hash IN (SELECT hash FROM tickets WHERE expires_ms < $1 FOR UPDATE SKIP LOCKED)";
     run(&transaction, old, &[&now.sql()]).await?;
@@ -170,7 +198,7 @@ pub(super) async fn create_ticket(client: &mut Client, ticket: NewTicket) -> Res
 }
 
 pub(super) async fn has_ticket(client: &Client, hash: [u8; 32], kind: TicketKind, now: Millis) -> Result<bool> {
-    const SQL: &str = "SELECT 1 FROM tickets WHERE hash = $1 AND kind = $2 AND uses_left > 0 AND expires_ms >= $3";
+    const SQL: &str = concat!("SELECT 1 FROM tickets WHERE ", good_ticket!());
     let statement = client.prepare_cached(SQL).await?;
     Ok(client.query_opt(&statement, &[&hash.as_slice(), &(kind as i16), &now.sql()]).await?.is_some())
 }
@@ -182,8 +210,8 @@ pub(super) async fn spend_ticket(
     kind: TicketKind,
     now: Millis,
 ) -> Result<Option<UserId>> {
-    const SQL: &str = "UPDATE tickets SET uses_left = uses_left - 1
-         WHERE hash = $1 AND kind = $2 AND uses_left > 0 AND expires_ms >= $3 RETURNING user_id";
+    const SQL: &str =
+        concat!("UPDATE tickets SET uses_left = uses_left - 1 WHERE ", good_ticket!(), " RETURNING user_id");
     let statement = transaction.prepare_cached(SQL).await?;
     let row = transaction.query_opt(&statement, &[&hash.as_slice(), &(kind as i16), &now.sql()]).await?;
     row.map(|row| get(&row, 0)).transpose()

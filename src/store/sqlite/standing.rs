@@ -73,9 +73,22 @@ pub(super) fn end_logins(connection: &Connection, user: UserId, except: DeviceId
     end_all(connection, user, Some(except), CloseCode::LoggedOut)
 }
 
-pub(super) fn change_password(connection: &Connection, user: UserId, hash: String, except: DeviceId) -> Result<()> {
-    connection.prepare_cached("UPDATE users SET password_hash = ? WHERE id = ?")?.execute(params![hash, Sql(user)])?;
-    end_logins(connection, user, except)
+pub(super) fn change_password(
+    connection: &Connection,
+    user: UserId,
+    old: String,
+    new: String,
+    device: DeviceId,
+) -> Result<bool> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE users SET password_hash = ?1 WHERE id = ?2 AND password_hash = ?3
+             AND EXISTS (SELECT 1 FROM devices d WHERE d.user = ?2 AND d.id = ?4 AND d.active)",
+    )?;
+    if statement.execute(params![new, Sql(user), old, Sql(device)])? == 0 {
+        return Ok(false);
+    }
+    end_logins(connection, user, device)?;
+    Ok(true)
 }
 
 pub(super) fn restrict(
@@ -84,9 +97,14 @@ pub(super) fn restrict(
     below: Option<ServerRole>,
     kind: SanctionKind,
     until: Option<Millis>,
+    now: Millis,
 ) -> Result<bool> {
-    let mut found = connection.prepare_cached("SELECT 1 FROM users WHERE id = ? AND role > ?")?;
-    if !found.exists(params![Sql(user), number(below)])? {
+    // To mute somebody who is banned would let them come back.
+    let mut found = connection.prepare_cached(
+        "SELECT 1 FROM users WHERE id = ?1 AND role > ?2
+             AND NOT (?3 AND restriction = 2 AND (until_ms = 0 OR until_ms > ?4))",
+    )?;
+    if !found.exists(params![Sql(user), number(below), kind == SanctionKind::Mute, Sql(now)])? {
         return Ok(false);
     }
     let restriction = match kind {
@@ -131,18 +149,30 @@ pub(super) fn set_server_role(
     Ok(true)
 }
 
+/// A ticket that is good: also, whoever gave it may still do so. Role 2 is an admin, 3 a moderator.
+macro_rules! good_ticket {
+    () => {
+        "hash = ?1 AND kind = ?2 AND uses_left > 0 AND expires_ms >= ?3
+             AND (author = zeroblob(16) OR EXISTS (
+                 SELECT 1 FROM users a WHERE a.id = author AND a.restriction = 0
+                     AND (kind = 2 AND a.role <= 3
+                         OR kind = 1 AND a.role <= 2 AND a.role < (SELECT u.role FROM users u WHERE u.id = tickets.user))))"
+    };
+}
+
 pub(super) fn create_ticket(connection: &Connection, ticket: NewTicket) -> Result<()> {
-    let NewTicket { hash, kind, user, uses, expires, now } = ticket;
+    let NewTicket { hash, kind, user, author, uses, expires, now } = ticket;
     connection.prepare_cached("DELETE FROM tickets WHERE expires_ms < ?")?.execute([Sql(now)])?;
     connection
-        .prepare_cached("INSERT INTO tickets (hash, kind, user, uses_left, expires_ms) VALUES (?, ?, ?, ?, ?)")?
-        .execute(params![hash, kind as u8, Sql(user), uses, Sql(expires)])?;
+        .prepare_cached(
+            "INSERT INTO tickets (hash, kind, user, author, uses_left, expires_ms) VALUES (?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![hash, kind as u8, Sql(user), Sql(author), uses, Sql(expires)])?;
     Ok(())
 }
 
 pub(super) fn has_ticket(connection: &Connection, hash: [u8; 32], kind: TicketKind, now: Millis) -> Result<bool> {
-    let mut statement = connection
-        .prepare_cached("SELECT 1 FROM tickets WHERE hash = ? AND kind = ? AND uses_left > 0 AND expires_ms >= ?")?;
+    let mut statement = connection.prepare_cached(concat!("SELECT 1 FROM tickets WHERE ", good_ticket!()))?;
     Ok(statement.exists(params![hash, kind as u8, Sql(now)])?)
 }
 
@@ -153,10 +183,11 @@ pub(super) fn spend_ticket(
     kind: TicketKind,
     now: Millis,
 ) -> Result<Option<UserId>> {
-    let mut statement = connection.prepare_cached(
-        "UPDATE tickets SET uses_left = uses_left - 1
-         WHERE hash = ? AND kind = ? AND uses_left > 0 AND expires_ms >= ? RETURNING user",
-    )?;
+    let mut statement = connection.prepare_cached(concat!(
+        "UPDATE tickets SET uses_left = uses_left - 1 WHERE ",
+        good_ticket!(),
+        " RETURNING user"
+    ))?;
     Ok(statement.query_row(params![hash, kind as u8, Sql(now)], |row| get(row, 0)).optional()?)
 }
 

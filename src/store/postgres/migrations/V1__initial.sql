@@ -56,6 +56,7 @@ CREATE TABLE tickets (
     hash       bytea PRIMARY KEY,            -- SHA-256
     kind       smallint NOT NULL,            -- TicketKind
     user_id    uuid NOT NULL,                -- whose password, or who invites
+    author     uuid NOT NULL,                -- who gave it, and must still be allowed to; zeros: the operator
     uses_left  integer NOT NULL,
     expires_ms bigint NOT NULL
 );

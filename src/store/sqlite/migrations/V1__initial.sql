@@ -56,6 +56,7 @@ CREATE TABLE tickets (
     hash       BLOB PRIMARY KEY,             -- SHA-256
     kind       INTEGER NOT NULL,             -- TicketKind
     user       BLOB NOT NULL,                -- whose password, or who invites
+    author     BLOB NOT NULL,                -- who gave it, and must still be allowed to; zeros: the operator
     uses_left  INTEGER NOT NULL,
     expires_ms INTEGER NOT NULL
 ) WITHOUT ROWID, STRICT;
