@@ -106,7 +106,7 @@ pub struct Limits {
     pub sends_burst: u32,
     /// Password checks of one account that one network may cause, per 15 minutes.
     pub login_tries: u32,
-    /// Registrations, logins and resets of one network (/24, /64), per minute.
+    /// Registrations, logins and resets of one network (/24, /48), per minute.
     pub strangers_per_minute: u32,
     /// Open connections of one user.
     pub connections_per_user: usize,
