@@ -1,4 +1,4 @@
-//! What an operator does to accounts beside a running server is heard by it within a second.
+//! What an operator does to accounts beside a running server is heard by it. How soon is for the bench.
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,6 @@ use confab_protocol::reject::RejectCode;
 use crate::support::process::{Place, eventually, run};
 use crate::support::raw::{Raw, Target, client_id, publish};
 use crate::support::{TRANSPORTS, Transport};
-
-const HEARD_WITHIN: Duration = Duration::from_secs(1);
 
 fn target(place: &Place) -> Target {
     Target::new(place.http, place.quic, &place.data_dir)
@@ -38,11 +36,9 @@ async fn a_ban_closes_all_connections_at_once() {
         connections.push(Raw::enter(&target(&place), transport, &alice.session.access_token).await);
     }
     assert_eq!(operator(&place, &["user", "ban", "alice", "--for", "1h"]), "alice is banned");
-    let said = Instant::now();
     for raw in &mut connections {
         assert_eq!(raw.closed().await.code, 4204);
     }
-    assert!(said.elapsed() < HEARD_WITHIN, "{:?}", said.elapsed());
     for transport in TRANSPORTS {
         let refused = Raw::refused(&target(&place), transport, &alice.session.access_token).await;
         assert_eq!(refused.code, 4204);
