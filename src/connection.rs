@@ -16,7 +16,7 @@ use confab_protocol::model::{Cursor, Millis, RoomId, SessionId};
 use confab_protocol::reject::{Reject, RejectCode};
 use confab_protocol::session::VERSION;
 use confab_protocol::session::server::{Event, Input, Output, ServerSession};
-use futures_util::Stream;
+use futures_util::{FutureExt, Stream, StreamExt};
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFuture;
@@ -229,7 +229,13 @@ impl<L: Link> Connection<'_, L> {
                     batch.drain(..).for_each(|push| self.link.feed(Lane::Entries, push));
                     self.catch_up_lagging();
                 }
-                Wake::Settled(settled) => self.handle_settled(settled),
+                Wake::Settled(settled) => {
+                    self.handle_settled(settled);
+                    // Those of one commit are ready together, and go out together.
+                    while let Some(Some(settled)) = self.settling.next().now_or_never() {
+                        self.handle_settled(settled);
+                    }
+                }
                 Wake::Draining => {
                     timers.leave_by = Some(Instant::now() + DRAIN_GRACE);
                     timers.armed = Millis::NEVER;

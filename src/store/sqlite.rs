@@ -138,6 +138,8 @@ fn configure(connection: &Connection) -> Result<()> {
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
     connection.pragma_update(None, "cache_size", -16_000)?;
+    // What a savepoint keeps of changed pages goes into no file: it is for one transaction.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(())
 }
 

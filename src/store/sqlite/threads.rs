@@ -1,5 +1,6 @@
 //! The threads that own the connections. Jobs of the writer that wait together share one transaction and
-//! one sync; each runs in a savepoint of its own, so that one that fails takes nothing else with it.
+//! one sync; each runs in a savepoint of its own, so that one that fails takes nothing else with it. A job that is alone,
+//! as a batch of messages mostly is, needs none: a savepoint copies every page before it is changed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -132,12 +133,20 @@ fn merge(connection: &Connection) -> Result<bool> {
 }
 
 /// All of it is durable, or none of it, and every caller is told the first reason.
-fn commit(connection: &mut Connection, jobs: Vec<WriteJob>, done: &mut Vec<Tell>) -> Result<()> {
+fn commit(connection: &mut Connection, mut jobs: Vec<WriteJob>, done: &mut Vec<Tell>) -> Result<()> {
     let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate);
     let (mut transaction, mut broken) = match begun {
         Ok(transaction) => (Some(transaction), None),
         Err(error) => (None, Some(Error::from(error))),
     };
+    if jobs.len() == 1
+        && let Some(transaction) = transaction.take()
+        && let Some(job) = jobs.pop()
+    {
+        let (failed, tell) = job(Ok(&transaction));
+        done.push(tell);
+        return finish(transaction, failed);
+    }
     for job in jobs {
         let tell = match (&broken, &mut transaction) {
             (None, Some(transaction)) => {
@@ -158,6 +167,16 @@ fn commit(connection: &mut Connection, jobs: Vec<WriteJob>, done: &mut Vec<Tell>
         }
         (None, None) => Err(gone()),
     }
+}
+
+/// A job that failed knows why by itself, and nobody else is concerned.
+fn finish(transaction: Transaction<'_>, failed: Option<Error>) -> Result<()> {
+    let Some(failed) = failed else { return Ok(transaction.commit()?) };
+    // SQLite rolls back by itself on some errors, which are worth knowing.
+    if transaction.rollback().is_err() {
+        tracing::error!(error = %failed, jobs = 1, "a transaction of the store failed");
+    }
+    Ok(())
 }
 
 /// Why the whole transaction is broken, if it is, and what tells the job's caller.
