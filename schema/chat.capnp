@@ -324,6 +324,16 @@ struct UpdateRoom {
   visibility @7 :Visibility; # unspecified: stays
   knocks @8 :Bool;          # whether others may ask to be let in
   hasKnocks @9 :Bool;       # the above is meant
+  rights @10 :RoomRights;
+}
+
+struct RoomRights {
+  # The least role that may; unspecified: the default. Who runs the server has the rank of the same name. Muted and banned are
+  # no ranks.
+  post @0 :RoomRole;        # and edit; by default members
+  react @1 :RoomRole;       # by default members
+  invite @2 :RoomRole;      # down to members; by default moderators
+  pin @3 :RoomRole;         # down to members; by default moderators
 }
 
 enum Visibility {
@@ -523,6 +533,7 @@ struct Room {
   retentionMs @14 :UInt64;     # entries older than this are retired; 0: never
   visibility @15 :Visibility;
   knocks @16 :Bool;
+  rights @17 :RoomRights;
 }
 
 struct Rooms {
@@ -692,6 +703,7 @@ struct RoomSettings {
   retentionMs @3 :UInt64;
   visibility @4 :Visibility;
   knocks @5 :Bool;
+  rights @6 :RoomRights;
 }
 
 struct Sanctioned {

@@ -31,6 +31,8 @@ pub struct Config {
     pub plugins: Plugins,
     /// Where everything durable is.
     pub store: Store,
+    /// How long is kept what stands beside the logs.
+    pub retention: Retention,
     /// Logging.
     pub log: Log,
 }
@@ -169,6 +171,16 @@ pub enum SealedSearch {
     Hashed,
 }
 
+/// How long is kept what stands beside the rooms' logs. What is in a log is kept as long as its room says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// What messages said before they were edited or deleted, days; 0: as long as the message.
+    pub earlier_texts_days: u32,
+    /// What plugins held or refused, days, at least 2; 0: as long as what the room says.
+    pub refused_days: u32,
+}
+
 /// Logging.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -239,6 +251,7 @@ impl Default for Config {
                 seal_keys: None,
                 sealed_search: SealedSearch::Off,
             },
+            retention: Retention { earlier_texts_days: 90, refused_days: 90 },
             log: Log { format: LogFormat::Auto, filter: "info,refinery_core=warn".into() },
         }
     }
@@ -325,6 +338,9 @@ impl Config {
             return invalid(
                 "limits: sends_per_second, sends_burst, login_tries and strangers_per_minute are at least 1",
             );
+        }
+        if self.retention.refused_days == 1 {
+            return invalid("retention.refused_days: 0 or at least 2, because resent messages are answered from it");
         }
         if !(1..=THREADS_MAX).contains(&self.store.writers) || !(1..=THREADS_MAX).contains(&self.store.connections) {
             return invalid("store.writers and store.connections: 1 to 256");

@@ -16,8 +16,8 @@ use confab_protocol::model::{Cursor, Millis, RoomId, SessionId};
 use confab_protocol::reject::{Reject, RejectCode};
 use confab_protocol::session::VERSION;
 use confab_protocol::session::server::{Event, Input, Output, ServerSession};
-use futures_util::{FutureExt, Stream, StreamExt};
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFuture;
 

@@ -19,6 +19,7 @@ pub mod permissions;
 pub mod personal;
 pub mod presence;
 pub mod publish;
+pub mod retention;
 pub mod rooms;
 pub mod seal;
 pub mod search;

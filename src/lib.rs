@@ -48,6 +48,7 @@ use crate::core::auth::{Auth, KeyError};
 use crate::core::heads::Heads;
 use crate::core::hook::Moderator;
 use crate::core::limits::Limits;
+use crate::core::retention::Ages;
 use crate::core::seal::{Opener, Vault, Words};
 use crate::core::search::index::{self, Fresh};
 use crate::core::store::Store;
@@ -267,7 +268,7 @@ impl Server {
         lifecycle.spawn(evict(Arc::clone(&core), lifecycle.clone()));
         lifecycle.spawn(index::follow(Arc::clone(&core), fresh, lifecycle.clone()));
         lifecycle.spawn(tell_presence(Arc::clone(&core), lifecycle.clone()));
-        lifecycle.spawn(retire(Arc::clone(&core), lifecycle.clone()));
+        lifecycle.spawn(retire(Arc::clone(&core), Ages::from(&config.retention), lifecycle.clone()));
         lifecycle.spawn(heed(Arc::clone(&core), lifecycle.clone()));
         lifecycle.spawn(compare_heads(Arc::clone(&core), lifecycle.clone()));
         let store = Arc::clone(&core.store);
@@ -446,16 +447,16 @@ async fn compare_heads(core: Arc<Core>, lifecycle: Lifecycle) {
     }
 }
 
-async fn retire(core: Arc<Core>, lifecycle: Lifecycle) {
+async fn retire(core: Arc<Core>, ages: Ages, lifecycle: Lifecycle) {
     loop {
         tokio::select! {
             () = lifecycle.draining() => return,
             () = tokio::time::sleep(RETIRE_EVERY) => {}
         }
         while !lifecycle.is_draining() {
-            match core.store.retire(core.clock.now(), RETIRE_ENTRIES).await {
+            match core.retire_some(ages, RETIRE_ENTRIES).await {
                 Ok(0) => break,
-                Ok(count) => core.metrics.entries_retired_total.inc_by(count as u64),
+                Ok(_) => {}
                 Err(error) => {
                     core.unavailable(&error);
                     break;

@@ -8,6 +8,7 @@ use crate::model::{
     RoomName, RoomRole, SanctionKind, Seq, ServerRole, SessionId, Topic, UserId, Visibility,
 };
 use crate::reject::Reject;
+use crate::rights::RoomRights;
 pub use crate::text::Secret;
 
 /// A number chosen by the client, unique among its requests in flight.
@@ -298,6 +299,7 @@ pub struct UpdateRoom {
     pub retention_ms: Option<u64>,
     pub visibility: Option<Visibility>,
     pub knocks: Option<bool>,
+    pub rights: Option<RoomRights>,
 }
 
 /// Somebody to let in, by their knock.
@@ -462,6 +464,7 @@ pub struct Room {
     pub retention_ms: u64,
     pub visibility: Visibility,
     pub knocks: bool,
+    pub rights: RoomRights,
     pub read_seq: Seq,
     pub unread: u32,
     pub mentions: u32,

@@ -16,6 +16,7 @@ pub mod frame;
 pub mod limits;
 pub mod model;
 pub mod reject;
+pub mod rights;
 pub mod session;
 pub mod text;
 

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 
+use crate::rights::RoomRights;
+
 pub use crate::text::{Body, DeviceName, DisplayName, Emoji, Reason, RoomName, TextError, Topic, Username};
 
 macro_rules! id {
@@ -273,6 +275,8 @@ pub struct RoomSettings {
     pub visibility: Visibility,
     /// Whether others may ask to be let in.
     pub knocks: bool,
+    /// What one has to be for what.
+    pub rights: RoomRights,
 }
 
 /// How much of a room's history its members see.

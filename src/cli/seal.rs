@@ -7,7 +7,6 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 
 use super::backup::teller;
-use super::user::compact_patiently;
 use crate::clock::random_bytes;
 use crate::config::Config;
 use crate::core::seal::{Opener, Resealed, ResealedTo, Vault};
@@ -91,7 +90,7 @@ async fn rotate(config: &Config, compact: bool) -> anyhow::Result<()> {
     println!(
         "Everything is sealed with key {newest}: older ones may be taken out of the file, when no server was started with them."
     );
-    let is_tidy = compact && compact_patiently(&*store).await?;
+    let is_tidy = compact && store.compact().await?;
     println!(
         "{}",
         match (compact, is_tidy) {

@@ -4,7 +4,6 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
@@ -17,8 +16,6 @@ use crate::core::personal::{self, Erased};
 use crate::core::store::{Error, NewUser, Store, User, new_incarnation};
 use crate::{files, open_store};
 
-/// How often files are written anew, if somebody reads the old ones.
-const COMPACT_TRIES: u32 = 5;
 /// Accounts of one transaction.
 const CHUNK: usize = 1_000;
 
@@ -142,22 +139,15 @@ async fn erase(config: &Config, name: &str, is_meant: bool, compact: bool) -> an
     println!("  names and topics that they gave to rooms, and what others wrote about them in messages");
     println!("  archives and backups that were made before; remove or renew them");
     if is_meant {
-        let is_done = (compact || config.store.url.is_none()) && compact_patiently(&*store).await?;
+        let is_wanted = compact || config.store.url.is_none();
+        if is_wanted {
+            eprintln!("Writing the files anew. What is sent to a running server meanwhile waits, or is sent again.");
+        }
+        let is_done = is_wanted && store.compact().await?;
         println!("{}", files_told(config.store.url.is_some(), is_done));
     }
     store.close().await;
     Ok(())
-}
-
-/// Whoever reads at the moment is soon done.
-pub(super) async fn compact_patiently(store: &dyn Store) -> anyhow::Result<bool> {
-    for _ in 0..COMPACT_TRIES {
-        if store.compact().await? {
-            return Ok(true);
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    Ok(false)
 }
 
 fn files_told(is_postgres: bool, is_done: bool) -> &'static str {

@@ -5,22 +5,70 @@ use std::sync::{Mutex, PoisonError};
 
 use confab_protocol::model::{Millis, RoomId, RoomRole, Seq, ServerRole, UserId};
 use confab_protocol::reject::RejectCode;
+use confab_protocol::rights::RoomRights;
 
 use super::store::{Membership, Place};
 
-/// May they post?
+/// May they do anything at all that others see?
 ///
 /// # Errors
 /// The code that says why not.
-pub fn check_post(membership: Option<Membership>, now: Millis) -> Result<(), RejectCode> {
+pub fn check_active(membership: Option<Membership>, now: Millis) -> Result<(), RejectCode> {
     let Some(Membership { role, restriction, .. }) = membership else { return Err(RejectCode::NotMember) };
     if restriction.is_some_and(|restriction| restriction.holds(now)) {
         return Err(RejectCode::Forbidden);
     }
     match role {
-        RoomRole::Owner | RoomRole::Admin | RoomRole::Moderator | RoomRole::Member => Ok(()),
-        RoomRole::Guest | RoomRole::Muted | RoomRole::Banned => Err(RejectCode::Forbidden),
+        RoomRole::Owner | RoomRole::Admin | RoomRole::Moderator | RoomRole::Member | RoomRole::Guest => Ok(()),
+        RoomRole::Muted | RoomRole::Banned => Err(RejectCode::Forbidden),
     }
+}
+
+/// What each room has its own rule for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Saying something, also instead of what was said.
+    Post,
+    /// Giving a reaction or taking it back.
+    React,
+    /// Making invitations.
+    Invite,
+    /// Pinning a message, or not any more.
+    Pin,
+}
+
+/// The rules of a room that says nothing else, with the words of docs/PERMISSIONS.md.
+pub const ACTIONS: [(Action, &str); 4] = [
+    (Action::Post, "post and edit what they said"),
+    (Action::React, "react"),
+    (Action::Invite, "invite"),
+    (Action::Pin, "pin"),
+];
+
+/// The least role that may.
+#[must_use]
+pub const fn least(rights: RoomRights, action: Action) -> RoomRole {
+    match action {
+        Action::Post => rights.post,
+        Action::React => rights.react,
+        Action::Invite => rights.invite,
+        Action::Pin => rights.pin,
+    }
+}
+
+/// May they do that in this room?
+///
+/// # Errors
+/// The code that says why not.
+pub fn check_action(
+    membership: Option<Membership>,
+    server_role: ServerRole,
+    action: Action,
+    now: Millis,
+) -> Result<(), RejectCode> {
+    check_active(membership, now)?;
+    let Membership { role, rights, .. } = membership.ok_or(RejectCode::NotMember)?;
+    if rank(role, server_role) <= least(rights, action).number() { Ok(()) } else { Err(RejectCode::Forbidden) }
 }
 
 /// Rank in a room, 1 the highest: of the room's role and the server's, the higher one.
@@ -36,9 +84,9 @@ pub fn rank(role: RoomRole, server_role: ServerRole) -> u8 {
 /// What takes a rank.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Right {
-    /// Deleting what others said, pinning, reading earlier texts, posting without regard to slow mode.
+    /// Deleting what others said, reading earlier texts, posting without regard to slow mode.
     Moderate,
-    /// Name, topic, slow mode.
+    /// Name, topic, slow mode, and who may do what.
     Configure,
 }
 
@@ -48,13 +96,13 @@ pub const RIGHTS: [(Right, RoomRole, &str); 2] = [
     (
         Right::Moderate,
         RoomRole::Moderator,
-        "delete what others said, pin, read earlier texts, mute, kick and ban those of lower rank, invite, let in who knocks, \
-         post without regard to slow mode",
+        "delete what others said, read earlier texts, mute, kick and ban those of lower rank, let in who knocks, post without \
+         regard to slow mode",
     ),
     (
         Right::Configure,
         RoomRole::Admin,
-        "change name, topic, slow mode, retention, visibility and knocks; give roles below one's own",
+        "change name, topic, slow mode, retention, visibility, knocks and who may do what; give roles below one's own",
     ),
 ];
 
@@ -172,13 +220,47 @@ mod tests {
             (Some(Admin), Ok(()), Ok(())),
             (Some(Moderator), Ok(()), Ok(())),
             (Some(Member), Ok(()), Ok(())),
-            (Some(Guest), Err(RejectCode::Forbidden), Ok(())),
+            // They take back what they said; to say something takes more, unless the room has it otherwise.
+            (Some(Guest), Ok(()), Ok(())),
             (Some(Muted), Err(RejectCode::Forbidden), Ok(())),
             (Some(Banned), Err(RejectCode::Forbidden), Err(RejectCode::NotMember)),
         ];
-        for (role, post, read) in table {
-            let membership = role.map(|role| Membership { role, restriction: None, acl_version: 0 });
-            assert_eq!((check_post(membership, Millis(5)), check_read(membership)), (post, read), "{role:?}");
+        for (role, active, read) in table {
+            let membership = role.map(|role| Membership { role, ..membership(Owner) });
+            assert_eq!((check_active(membership, Millis(5)), check_read(membership)), (active, read), "{role:?}");
+        }
+    }
+
+    fn membership(role: RoomRole) -> Membership {
+        Membership { role, restriction: None, rights: RoomRights::default(), acl_version: 0 }
+    }
+
+    /// A room of announcements, and one where guests speak.
+    #[test]
+    fn a_room_has_rules_of_its_own() {
+        use RoomRole::{Admin, Guest, Member, Moderator, Muted, Owner};
+        let may = |rights, action, role, server_role| {
+            let membership = Membership { rights, ..membership(role) };
+            check_action(Some(membership), server_role, action, Millis(5)).is_ok()
+        };
+        let usual = RoomRights::default();
+        let rooms = [
+            (usual, Action::Post, Member),
+            (usual, Action::React, Member),
+            (usual, Action::Invite, Moderator),
+            (usual, Action::Pin, Moderator),
+            (RoomRights { post: Admin, ..usual }, Action::Post, Admin),
+            (RoomRights { post: Guest, ..usual }, Action::Post, Guest),
+            (RoomRights { post: Owner, ..usual }, Action::React, Member),
+            (RoomRights { invite: Member, ..usual }, Action::Invite, Member),
+        ];
+        for (rights, action, least) in rooms {
+            for role in [Owner, Admin, Moderator, Member, Guest] {
+                let expected = role.number() <= least.number();
+                assert_eq!(may(rights, action, role, ServerRole::User), expected, "{action:?} {least:?} {role:?}");
+            }
+            assert!(!may(rights, action, Muted, ServerRole::User));
+            assert!(may(rights, action, Member, ServerRole::Owner), "who runs the server");
         }
     }
 
@@ -191,8 +273,8 @@ mod tests {
             (until(Some(Millis(6))), Err(RejectCode::Forbidden)),
             (until(Some(Millis(5))), Ok(())),
         ] {
-            let membership = Membership { role: RoomRole::Owner, restriction, acl_version: 0 };
-            assert_eq!(check_post(Some(membership), Millis(5)), expected, "{restriction:?}");
+            let membership = Membership { restriction, ..membership(RoomRole::Owner) };
+            assert_eq!(check_active(Some(membership), Millis(5)), expected, "{restriction:?}");
         }
     }
 

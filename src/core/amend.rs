@@ -12,6 +12,7 @@ use confab_protocol::model::{
 };
 use confab_protocol::reject::{Reject, RejectCode};
 
+use super::access::Action;
 use super::append::{Act, Amend, Change, OrderGuard};
 use super::auth::Actor;
 use super::hook::{TextKind, Verdict};
@@ -36,7 +37,7 @@ impl Core {
     pub async fn edit(&self, actor: &Actor, order: &Arc<OrderGuard>, edit: Edit) -> Result<Admitted, Reject> {
         let Edit { write, seq, body } = edit;
         let digest = digest("edit", &[&seq.0.to_le_bytes(), body.as_str().as_bytes()]);
-        let membership = match self.admit(actor, write, digest).await? {
+        let membership = match self.admit(actor, write, digest, Some(Action::Post)).await? {
             Admission::Granted(membership) => membership,
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
         };
@@ -72,7 +73,7 @@ impl Core {
         seqs.dedup();
         let asked: Vec<u8> = seqs.iter().flat_map(|seq| seq.0.to_le_bytes()).collect();
         let digest = digest("delete", &[&asked]);
-        let membership = match self.admit(actor, write, digest).await? {
+        let membership = match self.admit(actor, write, digest, None).await? {
             Admission::Granted(membership) => membership,
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
         };
@@ -97,7 +98,7 @@ impl Core {
     pub async fn react(&self, actor: &Actor, order: &Arc<OrderGuard>, react: React) -> Result<Admitted, Reject> {
         let React { write, seq, emoji, remove } = react;
         let digest = digest("react", &[&seq.0.to_le_bytes(), &[u8::from(remove)], emoji.as_str().as_bytes()]);
-        let membership = match self.admit(actor, write, digest).await? {
+        let membership = match self.admit(actor, write, digest, Some(Action::React)).await? {
             Admission::Granted(membership) => membership,
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
         };
@@ -121,7 +122,7 @@ impl Core {
     pub async fn pin(&self, actor: &Actor, order: &Arc<OrderGuard>, pin: Pin) -> Result<Admitted, Reject> {
         let Pin { write, seq, remove } = pin;
         let digest = digest("pin", &[&seq.0.to_le_bytes(), &[u8::from(remove)]]);
-        let membership = match self.admit(actor, write, digest).await? {
+        let membership = match self.admit(actor, write, digest, Some(Action::Pin)).await? {
             Admission::Granted(membership) => membership,
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
         };
@@ -139,10 +140,11 @@ impl Core {
         order: &Arc<OrderGuard>,
         update: UpdateRoom,
     ) -> Result<Admitted, Reject> {
-        let UpdateRoom { write, name, topic, slow_mode_ms, retention_ms, visibility, knocks } = update;
-        let asked = format!("{name:?} {topic:?} {slow_mode_ms:?} {retention_ms:?} {visibility:?} {knocks:?}");
+        let UpdateRoom { write, name, topic, slow_mode_ms, retention_ms, visibility, knocks, rights } = update;
+        let asked =
+            format!("{name:?} {topic:?} {slow_mode_ms:?} {retention_ms:?} {visibility:?} {knocks:?} {rights:?}");
         let digest = digest("update", &[asked.as_bytes()]);
-        let membership = match self.admit(actor, write, digest).await? {
+        let membership = match self.admit(actor, write, digest, None).await? {
             Admission::Granted(membership) => membership,
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
         };
@@ -159,6 +161,7 @@ impl Core {
             retention_ms: room.retention_ms,
             visibility: room.visibility,
             knocks: room.knocks,
+            rights: room.rights,
         };
         let mut settings = RoomSettings {
             name: name.unwrap_or_else(|| base.name.clone()),
@@ -167,6 +170,7 @@ impl Core {
             retention_ms: retention_ms.unwrap_or(base.retention_ms),
             visibility: visibility.unwrap_or(base.visibility),
             knocks: knocks.unwrap_or(base.knocks),
+            rights: rights.unwrap_or(base.rights),
         };
         let altered = self.check_room_text(actor, write.room, &mut settings).await?;
         // A name that it has may have been given under other rules.
@@ -201,7 +205,7 @@ impl Core {
     pub async fn set_role(&self, actor: &Actor, order: &Arc<OrderGuard>, set: SetRole) -> Result<Admitted, Reject> {
         let SetRole { write, user, role } = set;
         let digest = digest("role", &[&user.to_bytes(), &[role.number()]]);
-        let membership = match self.admit(actor, write, digest).await? {
+        let membership = match self.admit(actor, write, digest, None).await? {
             Admission::Granted(membership) => membership,
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
         };
@@ -225,7 +229,7 @@ impl Core {
         let SanctionUser { write, user, kind, duration_ms, reason } = sanction;
         let digest =
             digest("sanction", &[format!("{user} {kind:?} {duration_ms}").as_bytes(), reason.as_str().as_bytes()]);
-        let membership = match self.admit(actor, write, digest).await? {
+        let membership = match self.admit(actor, write, digest, None).await? {
             Admission::Granted(membership) => membership,
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
         };

@@ -11,6 +11,7 @@ use confab_protocol::model::{
     ClientId, Envelope, Incarnation, Millis, RoomId, RoomKind, RoomRole, Seq, ServerRole, UserId,
 };
 use confab_protocol::reject::RejectCode;
+use confab_protocol::rights::RoomRights;
 
 pub use self::amend::{Act, Amend};
 pub use self::facts::{
@@ -284,8 +285,14 @@ fn check(facts: &Facts, item: &Item, now: Millis) -> Option<Decision> {
 }
 
 fn check_message(facts: &Facts, item: &Item, said: &Said, room: &RoomState, now: Millis) -> Option<Decision> {
+    let server_role = || facts.members.get(&(item.room, item.author)).and_then(|it| it.server_role);
     if item.acl_version != room.acl_version
-        && let Err(code) = access::check_post(facts.membership(item.room, item.author), now)
+        && let Err(code) = access::check_action(
+            facts.membership(item.room, item.author),
+            server_role().unwrap_or(ServerRole::User),
+            access::Action::Post,
+            now,
+        )
     {
         return Some(Decision::Refuse(code));
     }
@@ -343,6 +350,7 @@ fn create_room(facts: &mut Facts, id: RoomId, new: &NewRoom) {
         members: 0,
         messages: 0,
         slow_mode_ms: 0,
+        rights: RoomRights::default(),
     };
     match &new.shape {
         RoomShape::Named { key, private: false, .. } => {
@@ -436,6 +444,7 @@ mod tests {
             members: 1,
             messages: 3,
             slow_mode_ms: 0,
+            rights: RoomRights::default(),
         };
         let member = role.map(|role| ((ROOM, AUTHOR), member(role)));
         Facts { rooms: [(ROOM, state)].into(), members: member.into_iter().collect(), ..Facts::default() }

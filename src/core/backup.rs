@@ -113,7 +113,7 @@ tables! {
     rooms(1) {
         id: Id, kind: Small, name: Text | null, name_key: Text | null, pair: Bytes | null, topic: Text, incarnation: Long,
         first_seq: Long, head: Long, last_ms: Long, acl_version: Long, members: Int, messages: Long,
-        slow_mode_ms: Int, retention_ms: Long, since_join: Flag, knocks: Flag, created_ms: Long,
+        slow_mode_ms: Int, retention_ms: Long, since_join: Flag, knocks: Flag, rights: Small, created_ms: Long,
     }
     members(2) {
         room: Id, user_id: Id, role: Small, join_seq: Long, leave_seq: Long | null, restriction: Small, until_ms: Long,

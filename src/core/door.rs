@@ -7,6 +7,7 @@ use confab_protocol::codec::decode_entry;
 use confab_protocol::command::{Admit, Notice, Reply, Write};
 use confab_protocol::model::{Body, EntryContent, MembershipChange, RoomId, RoomRole, SelfNote};
 use confab_protocol::reject::{Reject, RejectCode};
+use confab_protocol::rights::RoomRights;
 
 use super::amend::short_text;
 use super::append::{Act, Amend, Change, OrderGuard};
@@ -78,7 +79,8 @@ impl Core {
         let Asked { digest, altered, content, act } = asked;
         let change = Change::Amend(Box::new(Amend { server_role: actor.role, act }));
         // Their rights are looked at in the transaction alone.
-        let membership = Membership { role: RoomRole::Guest, restriction: None, acl_version: 0 };
+        let membership =
+            Membership { role: RoomRole::Guest, restriction: None, rights: RoomRights::default(), acl_version: 0 };
         let queueing = Queueing { digest, altered, membership, content, change, then: Vec::new() };
         self.queue(actor, order, write, queueing).await
     }
@@ -95,7 +97,7 @@ impl Core {
     ) -> Result<Admitted, Reject> {
         let Admit { write, seq } = admit;
         let digest = digest("admit", &[&seq.0.to_le_bytes()]);
-        let membership = match self.admit(actor, write, digest).await? {
+        let membership = match self.admit(actor, write, digest, None).await? {
             Admission::Granted(membership) => membership,
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
         };

@@ -145,7 +145,7 @@ impl Core {
     ) -> Result<Reply, Reject> {
         self.limits.check_news(actor.user)?;
         let membership = self.store.membership(room, actor.user).await.map_err(|error| self.unavailable(&error))?;
-        access::check_post(membership, self.clock.now())?;
+        access::check_action(membership, actor.role, access::Action::Post, self.clock.now())?;
         // Who was just put out does not follow it any more.
         if !self.delivery.is_here(session, room) {
             return Err(RejectCode::NotMember.into());

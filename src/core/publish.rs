@@ -11,12 +11,13 @@ use confab_protocol::model::{Body, CaseId, ClientId, Entry, EntryContent, Messag
 use confab_protocol::reject::{Reject, RejectCode};
 use confab_protocol::text::TextError;
 
+use super::Core;
+use super::access::{self, Action};
 use super::append::{Change, Decision, Item, OrderGuard, Said, recorded_decision};
 use super::auth::Actor;
 use super::hook::{MessageEvent, TextKind, Verdict};
 use super::log::Receipt;
 use super::store::{Membership, Outcome, Recorded, Unappended};
-use super::{Core, access};
 
 /// Client ids older than this are not told apart from new ones by a client that lost its memory.
 pub const DEDUPE_WINDOW_MS: u64 = 24 * 3600 * 1000;
@@ -64,7 +65,7 @@ impl Core {
         let write = Write { room, client_id, resend };
         let replied = reply_to.map_or(0, |seq| seq.0).to_le_bytes();
         let digest = digest("publish", &[&replied, body.as_str().as_bytes()]);
-        let membership = match self.admit(actor, write, digest).await? {
+        let membership = match self.admit(actor, write, digest, Some(Action::Post)).await? {
             Admission::Granted(membership) => membership,
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
         };
@@ -83,8 +84,14 @@ impl Core {
             .await)
     }
 
-    /// What every write begins with: is it a resend, is its author a writer here, are they too fast?
-    pub(super) async fn admit(&self, actor: &Actor, write: Write, digest: [u8; 16]) -> Result<Admission, Reject> {
+    /// What every write begins with: is it a resend, may its author do that here, are they too fast?
+    pub(super) async fn admit(
+        &self,
+        actor: &Actor,
+        write: Write,
+        digest: [u8; 16],
+        action: Option<Action>,
+    ) -> Result<Admission, Reject> {
         if write.resend
             && let Some(reply) = self.recorded(actor, write.room, write.client_id, digest).await?
         {
@@ -93,11 +100,15 @@ impl Core {
         let now = self.clock.now();
         check_age(write.client_id, now)?;
         let mut membership = self.membership(actor, write.room).await?;
-        if access::check_post(Some(membership), now).is_err() {
+        let check = |membership| match action {
+            Some(action) => access::check_action(Some(membership), actor.role, action, now),
+            None => access::check_active(Some(membership), now),
+        };
+        if check(membership).is_err() {
             // What is remembered may be older than a lifted mute or a new role; only a grant is checked again.
             self.memberships.remove(write.room, actor.user);
             membership = self.membership(actor, write.room).await?;
-            access::check_post(Some(membership), now)?;
+            check(membership)?;
         }
         self.limits.check_send(actor.user)?;
         Ok(Admission::Granted(membership))

@@ -9,6 +9,7 @@ use confab_protocol::model::{
     Visibility,
 };
 use confab_protocol::reject::{Reject, RejectCode};
+use confab_protocol::rights::RoomRights;
 
 use super::Core;
 use super::access;
@@ -51,6 +52,7 @@ impl Core {
             retention_ms: 0,
             visibility: Visibility::All,
             knocks: false,
+            rights: RoomRights::default(),
         };
         self.check_room_text(actor, RoomId::NONE, &mut settings).await?;
         let RoomSettings { name, topic, .. } = settings;
@@ -103,13 +105,13 @@ impl Core {
         self.limits.check_send(actor.user)?;
         let found = self.store.room(room, actor.user).await.map_err(|error| self.unavailable(&error))?;
         let membership = self.store.membership(room, actor.user).await.map_err(|error| self.unavailable(&error))?;
-        access::check_post(membership, self.clock.now())?;
-        let role = membership.ok_or(RejectCode::NotMember)?.role;
+        access::check_active(membership, self.clock.now())?;
         let is_invited_to = found.is_some_and(|room| matches!(room.kind, RoomKind::Channel | RoomKind::Private));
-        if !is_invited_to || !access::has_right(access::rank(role, actor.role), access::Right::Moderate) {
+        if !is_invited_to {
             return Err(RejectCode::Forbidden.into());
         }
         let now = self.clock.now();
+        access::check_action(membership, actor.role, access::Action::Invite, now)?;
         let (token, hash) = opaque_token();
         let expires = now.after(duration_ms);
         let invite = NewInvite { hash, room, author: actor.user, uses, expires, now };

@@ -9,6 +9,7 @@ use confab_protocol::model::{
     CaseId, ClientId, DeviceId, DeviceName, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomKind, RoomName,
     RoomRole, SanctionKind, Seq, ServerRole, Topic, UserId, Username,
 };
+use confab_protocol::rights::RoomRights;
 
 use super::append::{Decided, InviteHash, Item};
 use super::backup::{Sink, Source};
@@ -170,6 +171,8 @@ pub struct Scrub {
 pub struct Membership {
     pub role: RoomRole,
     pub restriction: Option<Restriction>,
+    /// What one has to be in the room for what.
+    pub rights: RoomRights,
     /// The room's rights as of this reading.
     pub acl_version: u64,
 }
@@ -379,6 +382,15 @@ pub struct Unappended {
 }
 
 /// Durable state.
+/// What is older is forgotten.
+#[derive(Clone, Copy, Debug)]
+pub struct Before {
+    /// Earlier texts of messages, by when they were replaced.
+    pub replaced: Millis,
+    /// What was held or refused.
+    pub unappended: Millis,
+}
+
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Whether it reads and writes; for readiness.
@@ -491,6 +503,8 @@ pub trait Store: Send + Sync {
     /// Retires what a room's retention has run out for: entries from the oldest on, and what stands beside them, in one
     /// transaction of at most so many. Returns how many went; 0 when nothing is left to retire.
     async fn retire(&self, now: Millis, limit: usize) -> Result<usize>;
+    /// Forgets some of what was kept beside the logs for its time: at most so many of each kind. Returns how many went.
+    async fn forget(&self, before: Before, limit: usize) -> Result<usize>;
     /// Entries of these seqs, ascending; those that are not there are left out.
     async fn find_entries(&self, room: RoomId, seqs: Vec<Seq>) -> Result<Vec<Envelope>>;
     /// What a message said before, ascending by rev.

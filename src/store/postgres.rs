@@ -36,8 +36,8 @@ use crate::core::seal::{Blinder, Resealed, Vault};
 use crate::core::search::{Matches, Progress, Step, Wanted};
 use crate::core::standing::{Controls, FoundKey, Level, LoginRow, NewKey, NewTicket, Standing, TicketKind};
 use crate::core::store::{
-    Created, Error, Held, LogPage, LoggedIn, Membership, NewInvite, NewLogin, NewRefresh, NewUser, Pair, Recorded,
-    Refreshed, Result, Scrub, Store, Unappended, User,
+    Before, Created, Error, Held, LogPage, LoggedIn, Membership, NewInvite, NewLogin, NewRefresh, NewUser, Pair,
+    Recorded, Refreshed, Result, Scrub, Store, Unappended, User,
 };
 
 mod migrations {
@@ -291,6 +291,7 @@ store! {
     plain find_self_room(user: UserId) -> Option<RoomId> = rooms::find_self_room;
     plain find_invite(hash: InviteHash) -> Option<RoomId> = effects::find_invite;
     plain retire(now: Millis, limit: usize) -> usize = retention::retire;
+    plain forget(before: Before, limit: usize) -> usize = retention::forget;
     plain create_invite(invite: NewInvite) -> bool = effects::create_invite;
     plain room(room: RoomId, user: UserId) -> Option<Room> = rooms::room;
     plain list_rooms(user: UserId, joined_only: bool, after: RoomId, limit: usize) -> Vec<Room> = rooms::list_rooms;

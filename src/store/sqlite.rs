@@ -34,8 +34,8 @@ use crate::core::seal::{Blinder, Resealed, Vault};
 use crate::core::search::{Matches, Progress, Step, Wanted};
 use crate::core::standing::{Controls, FoundKey, Level, LoginRow, NewKey, NewTicket, Standing, TicketKind};
 use crate::core::store::{
-    Created, Error, Held, LogPage, LoggedIn, Membership, NewInvite, NewLogin, NewRefresh, NewUser, Pair, Recorded,
-    Refreshed, Result, Scrub, Store, Unappended, User,
+    Before, Created, Error, Held, LogPage, LoggedIn, Membership, NewInvite, NewLogin, NewRefresh, NewUser, Pair,
+    Recorded, Refreshed, Result, Scrub, Store, Unappended, User,
 };
 
 mod migrations {
@@ -227,6 +227,7 @@ store! {
     write create_key(key: NewKey) -> () = standing::create_key;
     write set_level(level: Level) -> () = standing::set_level;
     write retire(now: Millis, limit: usize) -> usize = retention::retire;
+    write forget(before: Before, limit: usize) -> usize = retention::forget;
     write lock_account(user: UserId, display_name: DisplayName) -> () = personal::lock_account;
     write erase_account(user: UserId, self_room: RoomId, username: (Username, Key), display_name: DisplayName) -> () =
         personal::erase_account;

@@ -4,12 +4,13 @@ use std::fmt::Write;
 use std::path::Path;
 
 use confab::config::Config;
-use confab::core::access::RIGHTS;
+use confab::core::access::{ACTIONS, RIGHTS, least};
 use confab::core::permissions::{COMMANDS, STEWARDS};
 use confab::core::standing::Scopes;
 use confab::metrics::Metrics;
 use confab_protocol::close::{Close, CloseCode, Comeback};
 use confab_protocol::reject::RejectCode;
+use confab_protocol::rights::RoomRights;
 use expect_test::expect_file;
 
 #[test]
@@ -82,7 +83,11 @@ fn permissions() {
     for (_, role, what) in RIGHTS {
         writeln!(text, "| {role:?} | {what} |").unwrap();
     }
-    text.push_str("| Member | post, edit and delete what they said, react |\n| Guest | read |\n");
+    text.push_str("| Guest | read, delete what they said |\n");
+    text.push_str("\nFor these a room may have another least role (`updateRoom`); without:\n\n| role, and those above | may |\n|---|---|\n");
+    for (action, what) in ACTIONS {
+        writeln!(text, "| {:?} | {what} |", least(RoomRights::default(), action)).unwrap();
+    }
     text.push_str(
         "\n## Commands\n\nAn API key must have been given the scope; `account` is for people alone. Who is muted on the server \
          does nothing that writes; at level 2 newcomers, and at level 3 all but those who run the server, do nothing that \

@@ -115,6 +115,7 @@ async fn each_asks_the_plugins_once() {
                     retention_ms: None,
                     visibility: None,
                     knocks: None,
+                    rights: None,
                 }),
                 publish(room, client_id(), "said"),
                 Command::JoinRoom(RoomTarget::Id(room)),
@@ -138,6 +139,7 @@ async fn each_asks_the_plugins_once() {
         retention_ms: None,
         visibility: None,
         knocks: Some(true),
+        rights: None,
     };
     raw.request(Command::UpdateRoom(knocks)).await.unwrap();
     let before = calls().await;

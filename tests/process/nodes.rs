@@ -110,6 +110,7 @@ async fn an_erasure_beside_the_server_is_heard() {
         retention_ms: None,
         visibility: None,
         knocks: Some(true),
+        rights: None,
     };
     reader.client.request(Command::UpdateRoom(knocks)).await.unwrap();
     let knock = victim.client.request(Command::Knock(write(den.id))).await.unwrap();

@@ -8,6 +8,7 @@ mod amend;
 mod door;
 mod here;
 mod log;
+mod rights;
 mod rooms;
 mod search;
 mod stage;

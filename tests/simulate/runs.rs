@@ -207,7 +207,6 @@ fn simulate() {
             let outcome = twins::run(rng.next(), kind, count, last).await;
             outcome.print(&format!("one client id on two connections, {kind:?}"));
         }
-        eprintln!("clock jumps: not run, they need libfaketime in front of the server");
         damage::judge(&damage::run(rng.next(), 70, last).await);
     });
 }

@@ -9,6 +9,7 @@ use confab_protocol::model::{
     Millis, RoomId, RoomName, RoomSettings, SanctionKind, Seq, ServerRole, Topic, UserId, Visibility,
 };
 use confab_protocol::reject::RejectCode;
+use confab_protocol::rights::RoomRights;
 
 use super::{START, Scene, seq};
 
@@ -73,6 +74,7 @@ async fn a_resend_is_never_decided_again(scene: Scene) {
         retention_ms: 0,
         visibility: Visibility::All,
         knocks: false,
+        rights: RoomRights::default(),
     };
     for round in 0..ROUNDS {
         let now = START.after(round * 10_000_000);

@@ -4,8 +4,8 @@ use super::door;
 use super::read::{body, bounded, client_id, invite_bounds, some};
 use super::request::count;
 use super::values::{
-    bad_name, malformed, read_id, read_room_role, read_sanction_kind, read_visibility, room_role_to, sanction_kind_to,
-    utf8, visibility_to, write_id,
+    bad_name, malformed, read_id, read_rights, read_room_role, read_sanction_kind, read_visibility, room_role_to,
+    sanction_kind_to, utf8, visibility_to, write_id, write_rights,
 };
 use crate::chat_capnp as wire;
 use crate::command::{Command, Delete, Edit, Pin, React, SanctionUser, SetRole, UpdateRoom, Write};
@@ -108,6 +108,10 @@ fn read_update(update: wire::update_room::Reader<'_>) -> Result<UpdateRoom, Reje
     {
         return Err(Reject::new(RejectCode::Malformed, "the retention is two days to a hundred years, or 0 for ever"));
     }
+    let rights = if update.has_rights() { Some(read_rights(some(update.get_rights())?)) } else { None };
+    if rights.is_some_and(|rights| !rights.is_valid()) {
+        return Err(Reject::new(RejectCode::Malformed, "no room can give that right to that role"));
+    }
     Ok(UpdateRoom {
         write: read_write(update.get_write())?,
         name: name.map(|name| RoomName::parse(name).map_err(bad_name("room name"))).transpose()?,
@@ -116,6 +120,7 @@ fn read_update(update: wire::update_room::Reader<'_>) -> Result<UpdateRoom, Reje
         retention_ms,
         visibility: read_visibility(update.get_visibility()),
         knocks: update.get_has_knocks().then(|| update.get_knocks()),
+        rights,
     })
 }
 
@@ -216,5 +221,8 @@ fn write_update(mut out: wire::update_room::Builder<'_>, update: &UpdateRoom) {
     if let Some(knocks) = update.knocks {
         out.set_knocks(knocks);
         out.set_has_knocks(true);
+    }
+    if let Some(rights) = update.rights {
+        write_rights(out.init_rights(), rights);
     }
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::request::count;
 use super::values::{
-    change_to, optional_seq, read_change, read_id, read_room_role, read_sanction_kind, read_visibility, room_role_to,
-    sanction_kind_to, server_text, visibility_to, write_id,
+    change_to, optional_seq, read_change, read_id, read_rights, read_room_role, read_sanction_kind, read_visibility,
+    room_role_to, sanction_kind_to, server_text, visibility_to, write_id, write_rights,
 };
 use super::{FrameError, encode, open};
 use crate::chat_capnp as wire;
@@ -13,6 +13,7 @@ use crate::model::{
     Body, DisplayName, Emoji, Entry, EntryContent, Message, Millis, Reason, RoomName, RoomRole, RoomSettings, Sanction,
     SelfNote, Seq, Topic,
 };
+use crate::rights::RoomRights;
 
 /// The bytes of an entry: made once, then stored and sent as they are.
 #[must_use]
@@ -53,6 +54,9 @@ pub fn encode_entry(entry: &Entry) -> Bytes {
                 out.set_retention_ms(settings.retention_ms);
                 out.set_visibility(visibility_to(settings.visibility));
                 out.set_knocks(settings.knocks);
+                if settings.rights != RoomRights::default() {
+                    write_rights(out.init_rights(), settings.rights);
+                }
             }
             EntryContent::Sanction(sanction) => write_sanction(root.init_sanction(), sanction),
             EntryContent::RoomCreated { name, topic } => {
@@ -113,6 +117,7 @@ pub fn decode_entry(payload: &[u8]) -> Result<Entry, FrameError> {
                 retention_ms: settings.get_retention_ms(),
                 visibility: read_visibility(settings.get_visibility()).unwrap_or_default(),
                 knocks: settings.get_knocks(),
+                rights: read_rights(settings.get_rights()?),
             })
         }
         Ok(Which::Sanction(sanction)) => read_sanction(sanction?)?,

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::request::count;
 use super::values::{
-    read_id, read_room_kind, read_room_role, read_server_role, read_visibility, room_kind_to, room_role_to,
-    server_role_to, server_text, visibility_to, write_id,
+    read_id, read_rights, read_room_kind, read_room_role, read_server_role, read_visibility, room_kind_to,
+    room_role_to, server_role_to, server_text, visibility_to, write_id, write_rights,
 };
 use super::{FrameError, account, encode, here, open, search};
 use crate::chat_capnp as wire;
@@ -16,6 +16,7 @@ use crate::command::{
 use crate::limits;
 use crate::model::{DisplayName, Envelope, Incarnation, Millis, RoomId, RoomKind, Seq, ServerRole, Username};
 use crate::reject::Reject;
+use crate::rights::RoomRights;
 
 type Entries<'a> = capnp::struct_list::Reader<'a, wire::envelope::Owned>;
 
@@ -402,6 +403,9 @@ fn write_room(mut out: wire::room::Builder<'_>, room: &Room) {
     out.set_retention_ms(room.retention_ms);
     out.set_visibility(visibility_to(room.visibility));
     out.set_knocks(room.knocks);
+    if room.rights != RoomRights::default() {
+        write_rights(out.reborrow().init_rights(), room.rights);
+    }
     out.set_read_seq(room.read_seq.0);
     out.set_unread(room.unread);
     out.set_mentions(room.mentions);
@@ -423,6 +427,7 @@ fn read_room(room: wire::room::Reader<'_>) -> Result<Room, FrameError> {
         retention_ms: room.get_retention_ms(),
         visibility: read_visibility(room.get_visibility()).unwrap_or_default(),
         knocks: room.get_knocks(),
+        rights: read_rights(room.get_rights()?),
         read_seq: Seq(room.get_read_seq()),
         unread: room.get_unread(),
         mentions: room.get_mentions(),

@@ -10,6 +10,7 @@ use crate::model::{
     ServerRole, UserId, Visibility,
 };
 use crate::reject::{Reject, RejectCode};
+use crate::rights::RoomRights;
 use crate::text::TextError;
 
 /// Ids share one wire form.
@@ -80,6 +81,24 @@ pub(super) fn malformed() -> Reject {
 /// A text type refused; names share one code.
 pub(super) fn bad_name(what: &'static str) -> impl Fn(TextError) -> Reject {
     move |error| Reject::new(RejectCode::NameInvalid, format!("the {what} {error}"))
+}
+
+pub(super) fn write_rights(mut out: wire::room_rights::Builder<'_>, rights: RoomRights) {
+    out.set_post(room_role_to(rights.post));
+    out.set_react(room_role_to(rights.react));
+    out.set_invite(room_role_to(rights.invite));
+    out.set_pin(room_role_to(rights.pin));
+}
+
+/// What is not said is the default.
+pub(super) fn read_rights(rights: wire::room_rights::Reader<'_>) -> RoomRights {
+    let default = RoomRights::default();
+    RoomRights {
+        post: read_room_role(rights.get_post()).unwrap_or(default.post),
+        react: read_room_role(rights.get_react()).unwrap_or(default.react),
+        invite: read_room_role(rights.get_invite()).unwrap_or(default.invite),
+        pin: read_room_role(rights.get_pin()).unwrap_or(default.pin),
+    }
 }
 
 macro_rules! enums {

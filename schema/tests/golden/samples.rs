@@ -14,6 +14,7 @@ use confab_protocol::model::{
     Sanction, SanctionKind, SelfNote, Seq, ServerRole, SessionId, Topic, UserId, Username, Visibility,
 };
 use confab_protocol::reject::{Reject, RejectCode};
+use confab_protocol::rights::RoomRights;
 
 #[derive(Debug)]
 pub(crate) enum Sample {
@@ -84,6 +85,9 @@ fn lookups() -> Vec<(&'static str, Command)> {
     ]
 }
 
+const RIGHTS: RoomRights =
+    RoomRights { post: RoomRole::Admin, react: RoomRole::Guest, invite: RoomRole::Member, pin: RoomRole::Owner };
+
 /// Commands about what was said before, and about people and rooms.
 fn amendments() -> Vec<(&'static str, Command)> {
     let write = Write { room: ROOM, client_id: CLIENT, resend: true };
@@ -96,6 +100,7 @@ fn amendments() -> Vec<(&'static str, Command)> {
         retention_ms: Some(864_000_000),
         visibility: Some(Visibility::SinceJoin),
         knocks: Some(true),
+        rights: Some(RIGHTS),
     };
     let nothing = UpdateRoom {
         write,
@@ -105,6 +110,7 @@ fn amendments() -> Vec<(&'static str, Command)> {
         retention_ms: None,
         visibility: None,
         knocks: None,
+        rights: None,
     };
     let sanction = SanctionUser { write, user: OTHER, kind: SanctionKind::Mute, duration_ms: 60_000, reason: reason() };
     vec![
@@ -193,6 +199,7 @@ fn room(role: Option<RoomRole>) -> Room {
         retention_ms: 864_000_000,
         visibility: Visibility::SinceJoin,
         knocks: true,
+        rights: RIGHTS,
         read_seq: Seq(69_000),
         unread: 900,
         mentions: 2,
@@ -424,6 +431,7 @@ fn entries() -> Vec<(&'static str, EntryContent)> {
         retention_ms: 864_000_000,
         visibility: Visibility::SinceJoin,
         knocks: true,
+        rights: RIGHTS,
     };
     let sanction = Sanction { user: OTHER, kind: SanctionKind::Ban, until: Some(TIME.after(60_000)), reason: reason() };
     let membership =

@@ -18,6 +18,7 @@ use confab_protocol::model::{
     Sanction, SanctionKind, SelfNote, Seq, ServerRole, SessionId, Topic, UserId, Username, Visibility,
 };
 use confab_protocol::reject::Reject;
+use confab_protocol::rights::RoomRights;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -96,6 +97,11 @@ fn token() -> impl Strategy<Value = Secret> {
 
 pub(crate) fn cursor() -> impl Strategy<Value = Cursor> {
     (room_id(), incarnation(), seq()).prop_map(|(room, incarnation, seq)| Cursor { room, incarnation, seq })
+}
+
+fn rights() -> impl Strategy<Value = RoomRights> {
+    let role = |least: u8| (1..=least).prop_map(|number| RoomRole::from_number(number).expect("a role"));
+    (role(5), role(5), role(4), role(4)).prop_map(|(post, react, invite, pin)| RoomRights { post, react, invite, pin })
 }
 
 fn room_role() -> impl Strategy<Value = RoomRole> {
@@ -259,10 +265,12 @@ fn amendment() -> impl Strategy<Value = Command> {
             slow,
             retention,
             option::of(visibility()),
-            option::of(any::<bool>())
+            option::of(any::<bool>()),
+            option::of(rights())
         )
-            .prop_map(|(write, name, topic, slow_mode_ms, retention_ms, visibility, knocks)| {
-                Command::UpdateRoom(UpdateRoom { write, name, topic, slow_mode_ms, retention_ms, visibility, knocks })
+            .prop_map(|(write, name, topic, slow_mode_ms, retention_ms, visibility, knocks, rights)| {
+                let update = UpdateRoom { write, name, topic, slow_mode_ms, retention_ms, visibility, knocks, rights };
+                Command::UpdateRoom(update)
             }),
         write().prop_map(Command::Knock),
         (write(), seq()).prop_map(|(write, seq)| Command::Admit(Admit { write, seq })),
@@ -361,7 +369,7 @@ fn session() -> impl Strategy<Value = Session> {
 fn room() -> impl Strategy<Value = Room> {
     let kind = select(vec![RoomKind::Channel, RoomKind::Direct, RoomKind::SelfLog, RoomKind::Private]);
     let texts = ("\\PC{0,20}", "\\PC{0,60}");
-    let marks = (any::<u32>(), seq(), any::<u32>(), any::<u32>(), any::<u64>());
+    let marks = (any::<u32>(), seq(), any::<u32>(), any::<u32>(), any::<u64>(), rights());
     (room_id(), kind, texts, incarnation(), seq(), seq(), option::of(room_role()), any::<u32>(), time(), marks)
         .prop_map(|(id, kind, (name, topic), incarnation, first_seq, head, role, members, created, marks)| Room {
             id,
@@ -378,6 +386,7 @@ fn room() -> impl Strategy<Value = Room> {
             retention_ms: marks.4,
             visibility: if marks.4 % 2 == 0 { Visibility::All } else { Visibility::SinceJoin },
             knocks: marks.0 % 2 == 0,
+            rights: marks.5,
             read_seq: marks.1,
             unread: marks.2,
             mentions: marks.3,
@@ -532,9 +541,9 @@ pub(crate) fn server_frame() -> impl Strategy<Value = ServerFrame> {
 fn amended() -> impl Strategy<Value = EntryContent> {
     let sanction = (user(), sanction_kind(), option::of((1..=u64::MAX).prop_map(Millis)), reason())
         .prop_map(|(user, kind, until, reason)| EntryContent::Sanction(Sanction { user, kind, until, reason }));
-    let settings = (room_name(), topic(), any::<u32>(), any::<u64>(), visibility(), any::<bool>()).prop_map(
-        |(name, topic, slow_mode_ms, retention_ms, visibility, knocks)| {
-            EntryContent::Settings(RoomSettings { name, topic, slow_mode_ms, retention_ms, visibility, knocks })
+    let settings = (room_name(), topic(), any::<u32>(), any::<u64>(), visibility(), any::<bool>(), rights()).prop_map(
+        |(name, topic, slow_mode_ms, retention_ms, visibility, knocks, rights)| {
+            EntryContent::Settings(RoomSettings { name, topic, slow_mode_ms, retention_ms, visibility, knocks, rights })
         },
     );
     prop_oneof![

@@ -11,6 +11,7 @@ use confab_protocol::command::{
 use confab_protocol::frame::take_frame;
 use confab_protocol::limits::{FRAME_BYTES_MAX, HELLO_BYTES_MAX, PAGE_ITEMS_MAX, RESUME_CURSORS_MAX};
 use confab_protocol::model::{Envelope, Incarnation, Millis, RoomId, RoomKind, Seq, UserId, Visibility};
+use confab_protocol::rights::RoomRights;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -283,6 +284,7 @@ fn rooms_frame(count: usize, name_bytes: usize) -> Bytes {
         retention_ms: 0,
         visibility: Visibility::All,
         knocks: false,
+        rights: RoomRights { post: RoomRole::Guest, ..RoomRights::default() },
         read_seq: Seq(0),
         unread: 0,
         mentions: 0,

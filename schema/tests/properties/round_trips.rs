@@ -15,6 +15,7 @@ use confab_protocol::model::{
     Body, ClientId, Cursor, Entry, EntryContent, Envelope, Incarnation, Millis, RoomId, RoomKind, RoomRole, Seq,
     UserId, Visibility,
 };
+use confab_protocol::rights::RoomRights;
 use proptest::prelude::*;
 
 use crate::cases;
@@ -174,6 +175,7 @@ fn the_fullest_lists_fit_a_frame() {
         retention_ms: 0,
         visibility: Visibility::All,
         knocks: false,
+        rights: RoomRights { post: RoomRole::Guest, ..RoomRights::default() },
         read_seq: Seq(0),
         unread: 0,
         mentions: 0,

@@ -9,7 +9,7 @@ use confab_protocol::reject::RejectCode;
 
 use super::facts::{Effect, Facts, KNOCK_KIND, MemberKey, MemberState, Needs, Rewrite, RoomState, TOMBSTONE_KIND};
 use super::{Decision, Item, MESSAGE_KIND};
-use crate::core::access::{self, Right};
+use crate::core::access::{self, Action, Right};
 use crate::core::names::{Key, room_key};
 use crate::core::permissions;
 use crate::core::store::Restriction;
@@ -96,8 +96,22 @@ impl Act {
         }
     }
 
-    pub(super) const fn bumps_acl(&self) -> bool {
-        matches!(self, Self::SetRole(..) | Self::Sanction(..))
+    pub(super) fn bumps_acl(&self) -> bool {
+        match self {
+            Self::SetRole(..) | Self::Sanction(..) => true,
+            Self::Settings { base, settings, .. } => base.rights != settings.rights,
+            _ => false,
+        }
+    }
+
+    /// What the room has its own rule for.
+    const fn action(&self) -> Option<Action> {
+        match self {
+            Self::Edit(..) => Some(Action::Post),
+            Self::React(..) => Some(Action::React),
+            Self::Pin(..) => Some(Action::Pin),
+            _ => None,
+        }
     }
 
     pub(super) fn weight(&self) -> usize {
@@ -186,6 +200,7 @@ impl Act {
                         facts.names.insert(key.clone());
                     }
                     room.slow_mode_ms = settings.slow_mode_ms;
+                    room.rights = settings.rights;
                 }
                 facts.effects.push(Effect::Settings(item.room, settings.clone(), key.clone()));
             }
@@ -334,7 +349,11 @@ impl Amend {
             _ => {}
         }
         let membership = facts.membership(item.room, item.author);
-        if let Err(code) = access::check_post(membership, now) {
+        let checked = match self.act.action() {
+            Some(action) => access::check_action(membership, self.server_role, action, now),
+            None => access::check_active(membership, now),
+        };
+        if let Err(code) = checked {
             return refuse(code);
         }
         // Two people have no ranks, and their room no settings.
@@ -378,7 +397,6 @@ impl Amend {
                 (*comes && is_full).then_some(Decision::Refuse(RejectCode::TooManyReactions))
             }
             Act::Pin(seq, pinned) => match target(seq) {
-                _ if !access::has_right(rank, Right::Moderate) => refuse(RejectCode::Forbidden),
                 None => refuse(RejectCode::UnknownMessage),
                 Some(target) => (target.pinned == *pinned).then_some(Decision::Unchanged),
             },

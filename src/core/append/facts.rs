@@ -8,6 +8,7 @@ use confab_protocol::model::{
     ClientId, Emoji, Envelope, Incarnation, Millis, RoomId, RoomKind, RoomRole, RoomSettings, SanctionKind, Seq,
     ServerRole, UserId,
 };
+use confab_protocol::rights::RoomRights;
 
 use super::{Change, Decided, Decision, InviteHash, Item, MESSAGE_KIND, Order};
 use crate::core::names::Key;
@@ -27,6 +28,7 @@ pub struct RoomState {
     pub messages: u64,
     /// Least time between two messages of a member.
     pub slow_mode_ms: u32,
+    pub rights: RoomRights,
 }
 
 /// A row of a room's members, also of one who has left.
@@ -257,8 +259,8 @@ impl Facts {
 
     pub(super) fn membership(&self, room: RoomId, user: UserId) -> Option<Membership> {
         let member = self.members.get(&(room, user)).filter(|member| member.leave_seq.is_none())?;
-        let acl_version = self.rooms.get(&room)?.acl_version;
-        Some(Membership { role: member.role, restriction: member.restriction, acl_version })
+        let RoomState { acl_version, rights, .. } = *self.rooms.get(&room)?;
+        Some(Membership { role: member.role, restriction: member.restriction, rights, acl_version })
     }
 
     pub(super) fn is_broken(&self, item: &Item) -> bool {

@@ -24,7 +24,7 @@ const TRIES_MAX: u32 = 8;
 const ASK_AGAIN_MS: u64 = 200;
 
 const LOCK: &str = "SELECT id, incarnation, head, last_ms, acl_version, members, messages, slow_mode_ms,
-         kind FROM rooms WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
+         kind, rights FROM rooms WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
 const RECORDED: &str = "SELECT e.room, e.author, e.client_id, e.digest, e.seq, e.time_ms, e.altered
      FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS k (room, author, client_id)
      JOIN entries e ON e.client_id = k.client_id AND e.author = k.author AND e.room = k.room";
@@ -290,6 +290,7 @@ fn room_state(row: &Row) -> Result<RoomState> {
         messages: messages.cast_unsigned(),
         slow_mode_ms: get(row, 7)?,
         kind: get(row, 8)?,
+        rights: get(row, 9)?,
     })
 }
 

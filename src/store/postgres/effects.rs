@@ -29,7 +29,7 @@ const REACT: &str = "INSERT INTO reactions (room, seq, emoji, user_id) VALUES ($
 const UNREACT: &str = "DELETE FROM reactions WHERE room = $1 AND seq = $2 AND emoji = $3 AND user_id = $4";
 const PIN: &str = "UPDATE entries SET pinned = $3 WHERE room = $1 AND seq = $2";
 const SETTINGS: &str = "UPDATE rooms SET name = $2, name_key = $3, topic = $4, slow_mode_ms = $5, retention_ms = $6,
-         since_join = $7, knocks = $8 WHERE id = $1";
+         since_join = $7, knocks = $8, rights = $9 WHERE id = $1";
 const MENTION: &str = "INSERT INTO mentions (room, seq, user_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
 const READ: &str = "UPDATE members SET read_seq = $3, read_number = $4
      WHERE room = $1 AND user_id = $2 AND read_seq < $3";
@@ -89,6 +89,7 @@ fn statements(vault: &Vault, effect: &Effect) -> Vec<(&'static str, Params)> {
             params.push(Box::new(Millis(settings.retention_ms).sql()));
             params.push(Box::new(settings.visibility == Visibility::SinceJoin));
             params.push(Box::new(settings.knocks));
+            params.push(Box::new(settings.rights.sql()));
             vec![(SETTINGS, params)]
         }
         Effect::ForgetInvites((room, author)) => {
@@ -218,7 +219,7 @@ pub(super) async fn find_entries(
 }
 
 pub(super) async fn settings(client: &Client, room: RoomId) -> Result<Option<RoomSettings>> {
-    const SQL: &str = "SELECT name, topic, slow_mode_ms, retention_ms, since_join, knocks FROM rooms
+    const SQL: &str = "SELECT name, topic, slow_mode_ms, retention_ms, since_join, knocks, rights FROM rooms
          WHERE id = $1 AND name IS NOT NULL";
     let statement = client.prepare_cached(SQL).await?;
     let Some(row) = client.query_opt(&statement, &[&room.sql()]).await? else { return Ok(None) };
@@ -231,6 +232,7 @@ pub(super) async fn settings(client: &Client, room: RoomId) -> Result<Option<Roo
         retention_ms: retention.0,
         visibility: visibility(plain(&row, 4)?),
         knocks: plain(&row, 5)?,
+        rights: get(&row, 6)?,
     }))
 }
 

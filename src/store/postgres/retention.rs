@@ -5,7 +5,7 @@ use deadpool_postgres::Client;
 
 use super::rooms::bound;
 use super::rows::{Stored, get, get_optional, plain};
-use crate::core::store::Result;
+use crate::core::store::{Before, Result};
 
 pub(super) async fn retire(client: &mut Client, now: Millis, limit: usize) -> Result<usize> {
     const DUE: &str = "SELECT r.id FROM rooms r
@@ -44,4 +44,24 @@ pub(super) async fn retire(client: &mut Client, now: Millis, limit: usize) -> Re
     transaction.execute(&statement, &[&room.sql(), &last.next().sql()]).await?;
     transaction.commit().await?;
     Ok(usize::try_from(last.next().0 - first.0).unwrap_or(limit))
+}
+
+pub(super) async fn forget(client: &mut Client, before: Before, limit: usize) -> Result<usize> {
+    let mut count = 0;
+    for (sql, before) in [
+        (
+            "DELETE FROM entry_revisions WHERE (room, seq, rev) IN
+                 (SELECT room, seq, rev FROM entry_revisions WHERE replaced_ms < $1 ORDER BY replaced_ms LIMIT $2)",
+            before.replaced,
+        ),
+        (
+            "DELETE FROM unappended WHERE (room, author, client_id) IN
+                 (SELECT room, author, client_id FROM unappended WHERE time_ms < $1 ORDER BY time_ms LIMIT $2)",
+            before.unappended,
+        ),
+    ] {
+        let statement = client.prepare_cached(sql).await?;
+        count += client.execute(&statement, &[&before.sql(), &bound(limit)]).await?;
+    }
+    Ok(usize::try_from(count).unwrap_or(limit))
 }

@@ -61,16 +61,17 @@ fn read_room(row: &Row) -> Result<Room> {
         retention_ms: retention.0,
         visibility: visibility(plain(row, 12)?),
         knocks: plain(row, 13)?,
-        read_seq: get(row, 14)?,
-        unread: get(row, 15)?,
-        mentions: get(row, 16)?,
+        rights: get(row, 14)?,
+        read_seq: get(row, 15)?,
+        unread: get(row, 16)?,
+        mentions: get(row, 17)?,
     })
 }
 
 pub(super) async fn room(client: &Client, room: RoomId, user: UserId) -> Result<Option<Room>> {
     const SQL: &str = "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation,
              greatest(r.first_seq, CASE WHEN r.since_join THEN m.join_seq END), r.head, m.role, r.members,
-             r.created_ms, r.slow_mode_ms, r.retention_ms, r.since_join, r.knocks,
+             r.created_ms, r.slow_mode_ms, r.retention_ms, r.since_join, r.knocks, r.rights,
              coalesce(m.read_seq, 0)::bigint,
              coalesce(r.messages - m.read_number, 0)::integer,
              (SELECT count(*)::integer FROM mentions t WHERE t.user_id = $2 AND t.room = r.id AND t.seq > m.read_seq)
@@ -89,7 +90,7 @@ pub(super) async fn list_rooms(
 ) -> Result<Vec<Room>> {
     const JOINED: &str = "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation,
              greatest(r.first_seq, CASE WHEN r.since_join THEN m.join_seq END), r.head, m.role, r.members,
-             r.created_ms, r.slow_mode_ms, r.retention_ms, r.since_join, r.knocks,
+             r.created_ms, r.slow_mode_ms, r.retention_ms, r.since_join, r.knocks, r.rights,
              coalesce(m.read_seq, 0)::bigint,
              coalesce(r.messages - m.read_number, 0)::integer,
              (SELECT count(*)::integer FROM mentions t WHERE t.user_id = $1 AND t.room = r.id AND t.seq > m.read_seq)
@@ -97,7 +98,7 @@ pub(super) async fn list_rooms(
          WHERE m.user_id = $1 AND m.leave_seq IS NULL AND m.room > $2 AND r.kind <> 3 ORDER BY m.room LIMIT $3";
     const OPEN: &str = "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation,
              greatest(r.first_seq, CASE WHEN r.since_join THEN m.join_seq END), r.head, m.role, r.members,
-             r.created_ms, r.slow_mode_ms, r.retention_ms, r.since_join, r.knocks,
+             r.created_ms, r.slow_mode_ms, r.retention_ms, r.since_join, r.knocks, r.rights,
              coalesce(m.read_seq, 0)::bigint,
              coalesce(r.messages - m.read_number, 0)::integer,
              (SELECT count(*)::integer FROM mentions t WHERE t.user_id = $1 AND t.room = r.id AND t.seq > m.read_seq)
@@ -126,14 +127,15 @@ pub(super) async fn list_members(client: &Client, room: RoomId, after: UserId, l
 
 pub(super) async fn membership(client: &Client, room: RoomId, user: UserId) -> Result<Option<Membership>> {
     const SQL: &str =
-        "SELECT m.role, r.acl_version, m.restriction, m.until_ms FROM members m JOIN rooms r ON r.id = m.room
+        "SELECT m.role, r.acl_version, m.restriction, m.until_ms, r.rights FROM members m JOIN rooms r ON r.id = m.room
          WHERE m.room = $1 AND m.user_id = $2 AND m.leave_seq IS NULL";
     let statement = client.prepare_cached(SQL).await?;
     let Some(row) = client.query_opt(&statement, &[&room.sql(), &user.sql()]).await? else { return Ok(None) };
     let (acl_version, restriction, until): (i64, i16, i64) = (plain(&row, 1)?, plain(&row, 2)?, plain(&row, 3)?);
     let restriction = u8::try_from(restriction).unwrap_or_default();
     let restriction = Restriction::from_numbers(restriction, until.cast_unsigned());
-    Ok(Some(Membership { role: get(&row, 0)?, restriction, acl_version: acl_version.cast_unsigned() }))
+    let (role, rights, acl_version) = (get(&row, 0)?, get(&row, 4)?, acl_version.cast_unsigned());
+    Ok(Some(Membership { role, restriction, rights, acl_version }))
 }
 
 pub(super) async fn counts(client: &Client, room: RoomId, user: UserId) -> Result<(u32, u32)> {

@@ -4,6 +4,7 @@ use confab_protocol::model::{
     CaseId, ClientId, DeviceId, DisplayName, Incarnation, Millis, RoomId, RoomKind, RoomRole, Seq, ServerRole, UserId,
     Username,
 };
+use confab_protocol::rights::RoomRights;
 use tokio_postgres::types::{FromSql, FromSqlOwned};
 use tokio_postgres::{Column, Row};
 use uuid::Uuid;
@@ -57,6 +58,17 @@ macro_rules! enum_columns {
 }
 
 enum_columns!(RoomRole, ServerRole, RoomKind);
+
+impl Stored for RoomRights {
+    type Sql = i16;
+
+    fn sql(self) -> i16 {
+        self.number().cast_signed()
+    }
+    fn from_sql(sql: i16) -> Option<Self> {
+        Self::from_number(sql.cast_unsigned())
+    }
+}
 
 impl Stored for u32 {
     type Sql = i32;

@@ -48,7 +48,7 @@ pub(super) fn append(connection: &Connection, vault: &Vault, batch: Vec<Item>, n
 fn read_facts(connection: &Connection, vault: &Vault, facts: &mut Facts, needs: &Needs) -> Result<()> {
     for room in &needs.rooms {
         let mut statement = connection.prepare_cached(
-            "SELECT incarnation, head, last_ms, acl_version, members, messages, slow_mode_ms, kind FROM rooms WHERE id = ?",
+            "SELECT incarnation, head, last_ms, acl_version, members, messages, slow_mode_ms, kind, rights FROM rooms WHERE id = ?",
         )?;
         let state = |row: &Row<'_>| {
             let (acl_version, messages): (i64, i64) = (row.get(3)?, row.get(5)?);
@@ -61,6 +61,7 @@ fn read_facts(connection: &Connection, vault: &Vault, facts: &mut Facts, needs: 
                 messages: messages.cast_unsigned(),
                 slow_mode_ms: row.get(6)?,
                 kind: get(row, 7)?,
+                rights: get(row, 8)?,
             })
         };
         facts.rooms.extend(statement.query_row([Sql(*room)], state).optional()?.map(|state| (*room, state)));

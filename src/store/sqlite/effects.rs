@@ -32,7 +32,7 @@ pub(super) fn write(connection: &Connection, vault: &Vault, effect: &Effect) -> 
         Effect::Settings(room, settings, key) => {
             let mut statement = connection.prepare_cached(
                 "UPDATE rooms SET name = ?, name_key = ?, topic = ?, slow_mode_ms = ?, retention_ms = ?, since_join = ?,
-                     knocks = ?
+                     knocks = ?, rights = ?
                  WHERE id = ?",
             )?;
             let (name, topic) = (settings.name.as_str(), settings.topic.as_str());
@@ -44,6 +44,7 @@ pub(super) fn write(connection: &Connection, vault: &Vault, effect: &Effect) -> 
                 Sql(Millis(settings.retention_ms)),
                 settings.visibility == Visibility::SinceJoin,
                 settings.knocks,
+                Sql(settings.rights),
                 Sql(*room)
             ])?;
         }
@@ -169,18 +170,21 @@ pub(super) fn find_entries(
 }
 
 pub(super) fn settings(connection: &Connection, room: RoomId) -> Result<Option<RoomSettings>> {
-    let mut statement = connection
-        .prepare_cached("SELECT name, topic, slow_mode_ms, retention_ms, since_join, knocks FROM rooms WHERE id = ?")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT name, topic, slow_mode_ms, retention_ms, since_join, knocks, rights FROM rooms WHERE id = ?",
+    )?;
     let columns = |row: &Row<'_>| {
         let (name, topic): (Option<String>, String) = (row.get(0)?, row.get(1)?);
         let retention: Sql<Millis> = row.get(3)?;
-        Ok((name, topic, row.get(2)?, retention.0.0, visibility(row.get(4)?), row.get(5)?))
+        Ok((name, topic, row.get(2)?, retention.0.0, visibility(row.get(4)?), row.get(5)?, get(row, 6)?))
     };
     let found = statement.query_row([Sql(room)], columns).optional()?;
-    let Some((Some(name), topic, slow_mode_ms, retention_ms, visibility, knocks)) = found else { return Ok(None) };
+    let Some((Some(name), topic, slow_mode_ms, retention_ms, visibility, knocks, rights)) = found else {
+        return Ok(None);
+    };
     let bad = |error| Error::Corrupt(format!("settings of room {room}: {error}"));
     let (name, topic) = (RoomName::parse(&name).map_err(bad)?, Topic::parse(&topic).map_err(bad)?);
-    Ok(Some(RoomSettings { name, topic, slow_mode_ms, retention_ms, visibility, knocks }))
+    Ok(Some(RoomSettings { name, topic, slow_mode_ms, retention_ms, visibility, knocks, rights }))
 }
 
 pub(super) fn revisions(connection: &Connection, vault: &Vault, room: RoomId, seq: Seq) -> Result<Vec<Envelope>> {

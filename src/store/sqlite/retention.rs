@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::rooms::bound;
 use super::rows::{Sql, get};
-use crate::core::store::Result;
+use crate::core::store::{Before, Result};
 
 pub(super) fn retire(connection: &Connection, now: Millis, limit: usize) -> Result<usize> {
     // The oldest entry of a room is the first to go: rooms where it may stay are passed over.
@@ -38,4 +38,23 @@ pub(super) fn retire(connection: &Connection, now: Millis, limit: usize) -> Resu
         .prepare_cached("UPDATE rooms SET first_seq = ?2 WHERE id = ?1")?
         .execute(params![Sql(room), Sql(last.next())])?;
     Ok(usize::try_from(last.next().0 - first.0).unwrap_or(limit))
+}
+
+pub(super) fn forget(connection: &Connection, before: Before, limit: usize) -> Result<usize> {
+    let mut count = 0;
+    for (sql, before) in [
+        (
+            "DELETE FROM entry_revisions WHERE (room, seq, rev) IN
+                 (SELECT room, seq, rev FROM entry_revisions WHERE replaced_ms < ? ORDER BY replaced_ms LIMIT ?)",
+            before.replaced,
+        ),
+        (
+            "DELETE FROM unappended WHERE (room, author, client_id) IN
+                 (SELECT room, author, client_id FROM unappended WHERE time_ms < ? ORDER BY time_ms LIMIT ?)",
+            before.unappended,
+        ),
+    ] {
+        count += connection.prepare_cached(sql)?.execute(params![Sql(before), bound(limit)])?;
+    }
+    Ok(count)
 }

@@ -51,9 +51,10 @@ fn read_room(row: &Row<'_>) -> rusqlite::Result<Room> {
         retention_ms: retention.0.0,
         visibility: visibility(row.get(12)?),
         knocks: row.get(13)?,
-        read_seq: get(row, 14)?,
-        unread: row.get(15)?,
-        mentions: row.get(16)?,
+        rights: get(row, 14)?,
+        read_seq: get(row, 15)?,
+        unread: row.get(16)?,
+        mentions: row.get(17)?,
     })
 }
 
@@ -61,7 +62,7 @@ pub(super) fn room(connection: &Connection, room: RoomId, user: UserId) -> Resul
     const SQL: &str =
         "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation,
              max(r.first_seq, iif(r.since_join, coalesce(m.join_seq, 0), 0)), r.head, m.role, r.members, r.created_ms,
-             r.slow_mode_ms, r.retention_ms, r.since_join, r.knocks, coalesce(m.read_seq, 0), coalesce(r.messages - m.read_number, 0),
+             r.slow_mode_ms, r.retention_ms, r.since_join, r.knocks, r.rights, coalesce(m.read_seq, 0), coalesce(r.messages - m.read_number, 0),
              (SELECT count(*) FROM mentions t WHERE t.user = ?2 AND t.room = r.id AND t.seq > m.read_seq)
          FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user = ?2 AND m.leave_seq IS NULL WHERE r.id = ?1";
     Ok(connection.prepare_cached(SQL)?.query_row(params![Sql(room), Sql(user)], read_room).optional()?)
@@ -77,14 +78,14 @@ pub(super) fn list_rooms(
     const JOINED: &str =
         "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation,
              max(r.first_seq, iif(r.since_join, coalesce(m.join_seq, 0), 0)), r.head, m.role, r.members, r.created_ms,
-             r.slow_mode_ms, r.retention_ms, r.since_join, r.knocks, coalesce(m.read_seq, 0), coalesce(r.messages - m.read_number, 0),
+             r.slow_mode_ms, r.retention_ms, r.since_join, r.knocks, r.rights, coalesce(m.read_seq, 0), coalesce(r.messages - m.read_number, 0),
              (SELECT count(*) FROM mentions t WHERE t.user = ?1 AND t.room = r.id AND t.seq > m.read_seq)
          FROM members m JOIN rooms r ON r.id = m.room
          WHERE m.user = ?1 AND m.leave_seq IS NULL AND m.room > ?2 AND r.kind <> 3 ORDER BY m.room LIMIT ?3";
     const OPEN: &str =
         "SELECT r.id, r.kind, coalesce(r.name, ''), r.topic, r.incarnation,
              max(r.first_seq, iif(r.since_join, coalesce(m.join_seq, 0), 0)), r.head, m.role, r.members, r.created_ms,
-             r.slow_mode_ms, r.retention_ms, r.since_join, r.knocks, coalesce(m.read_seq, 0), coalesce(r.messages - m.read_number, 0),
+             r.slow_mode_ms, r.retention_ms, r.since_join, r.knocks, r.rights, coalesce(m.read_seq, 0), coalesce(r.messages - m.read_number, 0),
              (SELECT count(*) FROM mentions t WHERE t.user = ?1 AND t.room = r.id AND t.seq > m.read_seq)
          FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user = ?1 AND m.leave_seq IS NULL
          WHERE r.kind = 1 AND r.id > ?2 ORDER BY r.id LIMIT ?3";
@@ -107,14 +108,19 @@ pub(super) fn list_members(connection: &Connection, room: RoomId, after: UserId,
 
 pub(super) fn membership(connection: &Connection, room: RoomId, user: UserId) -> Result<Option<Membership>> {
     let mut statement = connection.prepare_cached(
-        "SELECT m.role, r.acl_version, m.restriction, m.until_ms FROM members m JOIN rooms r ON r.id = m.room
+        "SELECT m.role, r.acl_version, m.restriction, m.until_ms, r.rights FROM members m JOIN rooms r ON r.id = m.room
          WHERE m.room = ? AND m.user = ? AND m.leave_seq IS NULL",
     )?;
     let membership = |row: &Row<'_>| {
         let acl_version: i64 = row.get(1)?;
         let until: Sql<Millis> = row.get(3)?;
         let restriction = Restriction::from_numbers(row.get(2)?, until.0.0);
-        Ok(Membership { role: get(row, 0)?, restriction, acl_version: acl_version.cast_unsigned() })
+        Ok(Membership {
+            role: get(row, 0)?,
+            restriction,
+            rights: get(row, 4)?,
+            acl_version: acl_version.cast_unsigned(),
+        })
     };
     Ok(statement.query_row(params![Sql(room), Sql(user)], membership).optional()?)
 }

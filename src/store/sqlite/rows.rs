@@ -3,6 +3,7 @@
 use confab_protocol::model::{
     CaseId, ClientId, DeviceId, DisplayName, Incarnation, Millis, RoomId, RoomRole, Seq, ServerRole, UserId, Username,
 };
+use confab_protocol::rights::RoomRights;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 use rusqlite::{Row, ToSql};
 
@@ -61,6 +62,19 @@ macro_rules! enum_columns {
 }
 
 enum_columns!(RoomRole, ServerRole, confab_protocol::model::RoomKind);
+
+impl ToSql for Sql<RoomRights> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.0.number()))
+    }
+}
+
+impl FromSql for Sql<RoomRights> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let number = u16::column_result(value)?;
+        RoomRights::from_number(number).map(Self).ok_or(FromSqlError::OutOfRange(number.into()))
+    }
+}
 
 /// A column as a value.
 pub(super) fn get<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>

@@ -15,12 +15,16 @@ use crate::core::store::{Error, Result};
 const JOBS_MAX: usize = 1_024;
 /// One search, and as long again for its turn.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often, and after which wait, the WAL is merged if somebody reads an older state.
+const MERGE_TRIES: u32 = 10;
+const MERGE_EVERY: Duration = Duration::from_millis(500);
 /// Jobs that share a commit.
 const COMMIT_JOBS_MAX: usize = 64;
 
 enum Task {
     Write(WriteJob),
-    Compact(oneshot::Sender<Result<bool>>),
+    /// Outside of every transaction, after all that was asked before.
+    Alone(AloneJob),
     Close(oneshot::Sender<()>),
 }
 
@@ -28,6 +32,7 @@ enum Task {
 /// the transaction is durable or is not.
 type WriteJob = Box<dyn FnOnce(Result<&Connection>) -> (Option<Error>, Tell) + Send>;
 type Tell = Box<dyn FnOnce(Option<Error>) + Send>;
+type AloneJob = Box<dyn FnOnce(&Connection) + Send>;
 type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
 
 fn gone() -> Error {
@@ -58,10 +63,25 @@ impl Writer {
     }
 
     /// Writes the file anew, merges the WAL into it and empties that. `secure_delete` alone does not do it: a page that
-    /// is put together anew keeps pieces of earlier rows in its gap. `false`: somebody reads an older state.
+    /// is put together anew keeps pieces of earlier rows in its gap. `false`: somebody reads an older state all the time.
     pub(super) async fn compact(&self) -> Result<bool> {
+        self.run_alone(|connection| Ok(connection.execute_batch("VACUUM")?)).await?;
+        for _ in 1..MERGE_TRIES {
+            if self.run_alone(merge).await? {
+                return Ok(true);
+            }
+            // Whoever reads at the moment is soon done.
+            tokio::time::sleep(MERGE_EVERY).await;
+        }
+        self.run_alone(merge).await
+    }
+
+    async fn run_alone<T: Send + 'static>(&self, work: fn(&Connection) -> Result<T>) -> Result<T> {
         let (answer, answered) = oneshot::channel();
-        self.tasks.send(Task::Compact(answer)).await.map_err(|_| gone())?;
+        let job: AloneJob = Box::new(move |connection| {
+            let _ = answer.send(work(connection));
+        });
+        self.tasks.send(Task::Alone(job)).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
 
@@ -91,13 +111,13 @@ fn write_all(mut connection: Connection, mut waiting: mpsc::Receiver<Task>) {
     while closing.is_none()
         && let Some(first) = waiting.blocking_recv()
     {
-        let (mut jobs, mut compacting) = (Vec::with_capacity(1), None);
+        let (mut jobs, mut alone) = (Vec::with_capacity(1), None);
         let mut next = Some(first);
         while let Some(task) = next {
             match task {
                 Task::Write(job) => jobs.push(job),
-                Task::Compact(answer) => {
-                    compacting = Some(answer);
+                Task::Alone(job) => {
+                    alone = Some(job);
                     break;
                 }
                 Task::Close(answer) => {
@@ -112,9 +132,8 @@ fn write_all(mut connection: Connection, mut waiting: mpsc::Receiver<Task>) {
         for tell in done {
             tell(failure.clone());
         }
-        if let Some(answer) = compacting {
-            let compacted = connection.execute_batch("VACUUM").map_err(Error::from);
-            let _ = answer.send(compacted.and_then(|()| merge(&connection)));
+        if let Some(job) = alone {
+            job(&connection);
         }
     }
     let Some(answer) = closing else { return };

@@ -232,6 +232,7 @@ async fn rooms_and_people_are_moderated() {
                 retention_ms: None,
                 visibility: None,
                 knocks: None,
+                rights: None,
             })
         };
         let _ = stage.ask("bob", update(None, Some("mine"), None)).await;

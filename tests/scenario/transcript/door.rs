@@ -18,7 +18,16 @@ fn write(room: RoomId) -> Write {
 
 fn update(room: RoomId, visibility: Option<Visibility>, knocks: Option<bool>) -> Command {
     let (name, topic, slow_mode_ms, retention_ms) = (None, None, None, None);
-    Command::UpdateRoom(UpdateRoom { write: write(room), name, topic, slow_mode_ms, retention_ms, visibility, knocks })
+    Command::UpdateRoom(UpdateRoom {
+        write: write(room),
+        name,
+        topic,
+        slow_mode_ms,
+        retention_ms,
+        visibility,
+        knocks,
+        rights: None,
+    })
 }
 
 fn admit(room: RoomId, seq: u64) -> Command {
@@ -68,6 +77,7 @@ async fn somebody_knocks_and_is_let_in() {
             retention_ms: None,
             visibility: None,
             knocks: None,
+            rights: None,
         };
         let _ = stage.ask("alice", Command::UpdateRoom(slow)).await;
         let _ = stage.ask("bob", publish(den, client_id(), "here I am")).await;

@@ -14,6 +14,7 @@ use confab_protocol::model::{
     RoomName, RoomSettings, Sanction, SelfNote, Seq, Topic, Username, Visibility,
 };
 use confab_protocol::reject::Reject;
+use confab_protocol::rights::RoomRights;
 
 use crate::support::raw::{PATIENCE, Raw, Received, Target, client_id, hello};
 use crate::support::{TestServer, Transport};
@@ -336,11 +337,14 @@ impl Names {
                 format!("{} {}", self.write(if *remove { "unpin" } else { "pin" }, *write), seq.0)
             }
             Command::MarkRead { room, seq } => format!("mark_read {} up to {}", self.room_id(*room), seq.0),
-            Command::UpdateRoom(UpdateRoom { write, name, topic, slow_mode_ms, visibility, knocks, .. }) => {
+            Command::UpdateRoom(UpdateRoom {
+                write, name, topic, slow_mode_ms, visibility, knocks, rights, ..
+            }) => {
                 let seen = visibility.map_or(String::new(), |it| format!(" visible {it:?}"));
                 let knocks = knocks.map_or(String::new(), |it| format!(" knocks {it}"));
                 let write = self.write("update_room", *write);
-                format!("{write} name {name:?} topic {topic:?} slow {slow_mode_ms:?}{seen}{knocks}")
+                let rights = rights.map_or(String::new(), told_rights);
+                format!("{write} name {name:?} topic {topic:?} slow {slow_mode_ms:?}{seen}{knocks}{rights}")
             }
             Command::SetRole(SetRole { write, user, role }) => {
                 format!("{} {} {role:?}", self.write("set_role", *write), self.id("user", user.as_u128()))
@@ -486,8 +490,9 @@ impl Names {
             (seq, unread, mentions) => format!(" read to {seq}, unread {unread}, mentions {mentions}"),
         };
         let slow = if room.slow_mode_ms > 0 { format!(" slow {}", room.slow_mode_ms) } else { String::new() };
+        let rights = told_rights(room.rights);
         format!(
-            "{id} {kind:?} {name:?} about {topic:?} {history} {range} role {role:?} members {members}{slow}{unread}"
+            "{id} {kind:?} {name:?} about {topic:?} {history} {range} role {role:?} members {members}{slow}{rights}{unread}"
         )
     }
 
@@ -544,10 +549,15 @@ impl Names {
             EntryContent::Pin { seq, removed } => format!("{} {}", if removed { "unpinned" } else { "pinned" }, seq.0),
             EntryContent::Knock => "knocks".into(),
             EntryContent::Notice(body) => format!("notice {:?}", body.as_str()),
-            EntryContent::Settings(RoomSettings { name, topic, slow_mode_ms, visibility, knocks, .. }) => {
+            EntryContent::Settings(RoomSettings { name, topic, slow_mode_ms, visibility, knocks, rights, .. }) => {
                 let seen = if visibility == Visibility::SinceJoin { " visible since join" } else { "" };
                 let knocks = if knocks { " knocks" } else { "" };
-                format!("is now {:?} about {:?} slow {slow_mode_ms}{seen}{knocks}", name.as_str(), topic.as_str())
+                let rights = told_rights(rights);
+                format!(
+                    "is now {:?} about {:?} slow {slow_mode_ms}{seen}{knocks}{rights}",
+                    name.as_str(),
+                    topic.as_str()
+                )
             }
             EntryContent::Sanction(Sanction { user, kind, until, reason }) => {
                 let until = if until.is_some() { " for a while" } else { "" };
@@ -563,4 +573,13 @@ impl Names {
 
 fn short(text: &str) -> String {
     if text.len() <= 60 { text.to_owned() } else { format!("{}... of {}", &text[..8], text.len()) }
+}
+
+/// Nothing of a room that says nothing itself.
+fn told_rights(rights: RoomRights) -> String {
+    let RoomRights { post, react, invite, pin } = rights;
+    if rights == RoomRights::default() {
+        return String::new();
+    }
+    format!(" post {post:?} react {react:?} invite {invite:?} pin {pin:?}")
 }

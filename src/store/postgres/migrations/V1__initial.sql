@@ -101,6 +101,7 @@ CREATE TABLE rooms (
     retention_ms bigint NOT NULL DEFAULT 0,  -- entries older than this are retired; 0: never
     since_join   boolean NOT NULL DEFAULT false, -- members see what was appended since they came in
     knocks       boolean NOT NULL DEFAULT false, -- others may ask to be let in
+    rights       smallint NOT NULL DEFAULT 0, -- least roles, 4 bits each: post, react, invite, pin; 0: the default
     created_ms   bigint NOT NULL
 ) WITH (fillfactor = 50);
 
@@ -166,6 +167,8 @@ CREATE TABLE entry_revisions (
     PRIMARY KEY (room, seq, rev)
 );
 
+CREATE INDEX entry_revisions_age ON entry_revisions (replaced_ms);
+
 CREATE TABLE reactions (
     room    uuid NOT NULL,
     seq     bigint NOT NULL,
@@ -227,6 +230,8 @@ CREATE TABLE unappended (
     time_ms   bigint NOT NULL,
     PRIMARY KEY (room, author, client_id)
 );
+
+CREATE INDEX unappended_age ON unappended (time_ms);
 
 -- Keys that payloads are sealed with: that one is missing is told at start, and not by what cannot be read.
 CREATE TABLE seal_keys (

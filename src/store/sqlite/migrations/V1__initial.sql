@@ -99,6 +99,7 @@ CREATE TABLE rooms (
     retention_ms INTEGER NOT NULL DEFAULT 0, -- entries older than this are retired; 0: never
     since_join  INTEGER NOT NULL DEFAULT 0,  -- members see what was appended since they came in
     knocks      INTEGER NOT NULL DEFAULT 0,  -- others may ask to be let in
+    rights      INTEGER NOT NULL DEFAULT 0,  -- least roles, 4 bits each: post, react, invite, pin; 0: the default
     created_ms  INTEGER NOT NULL
 ) WITHOUT ROWID, STRICT;
 
@@ -158,6 +159,8 @@ CREATE TABLE entry_revisions (
     PRIMARY KEY (room, seq, rev)
 ) WITHOUT ROWID, STRICT;
 
+CREATE INDEX entry_revisions_age ON entry_revisions (replaced_ms);
+
 CREATE TABLE reactions (
     room  BLOB NOT NULL,
     seq   INTEGER NOT NULL,
@@ -205,6 +208,7 @@ CREATE TABLE unappended (
 ) WITHOUT ROWID, STRICT;
 
 CREATE INDEX unappended_time ON unappended (room, time_ms);
+CREATE INDEX unappended_age ON unappended (time_ms);
 
 -- Keys that payloads are sealed with: that one is missing is told at start, and not by what cannot be read.
 CREATE TABLE seal_keys (

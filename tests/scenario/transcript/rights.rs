@@ -1,0 +1,115 @@
+//! What a room leaves to whom.
+
+use confab_protocol::command::{Command, Edit, Pin, React, SetRole, UpdateRoom, Write};
+use confab_protocol::model::{Body, Emoji, RoomId, RoomRole, Seq};
+use confab_protocol::rights::RoomRights;
+use expect_test::expect;
+
+use super::check;
+use super::stage::{Stage, named, new_room, room};
+use crate::support::raw::{client_id, publish};
+
+fn write(room: RoomId) -> Write {
+    Write { room, client_id: client_id(), resend: false }
+}
+
+fn give(room: RoomId, rights: RoomRights) -> Command {
+    let (name, topic, slow_mode_ms, retention_ms, visibility, knocks) = (None, None, None, None, None, None);
+    let (write, rights) = (write(room), Some(rights));
+    Command::UpdateRoom(UpdateRoom { write, name, topic, slow_mode_ms, retention_ms, visibility, knocks, rights })
+}
+
+fn react(room: RoomId, seq: u64) -> Command {
+    Command::React(React { write: write(room), seq: Seq(seq), emoji: Emoji::parse("+").unwrap(), remove: false })
+}
+
+fn pin(room: RoomId, seq: u64) -> Command {
+    Command::Pin(Pin { write: write(room), seq: Seq(seq), remove: false })
+}
+
+fn invite(room: RoomId) -> Command {
+    Command::Invite { room, uses: 1, duration_ms: 60_000 }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_of_announcements_and_one_for_guests() {
+    let script = async |stage: &mut Stage| {
+        stage.register("alice").await;
+        let bob = stage.register("bob").await;
+        let den = room(stage.ask("alice", new_room("den")).await).id;
+        let _ = stage.ask("bob", Command::JoinRoom(named("den"))).await;
+        let _ = stage.ask("bob", publish(den, client_id(), "first")).await;
+        let _ = stage.ask("bob", invite(den)).await;
+        let _ = stage.ask("bob", pin(den, 3)).await;
+        let _ = stage.ask("bob", give(den, RoomRights::default())).await;
+        let announcements = RoomRights { post: RoomRole::Admin, pin: RoomRole::Member, ..RoomRights::default() };
+        let _ = stage.ask("alice", give(den, announcements)).await;
+        let _ = stage.ask("bob", publish(den, client_id(), "may I?")).await;
+        let edit = Edit { write: write(den), seq: Seq(3), body: Body::parse("edited").unwrap() };
+        let _ = stage.ask("bob", Command::Edit(edit)).await;
+        let _ = stage.ask("alice", publish(den, client_id(), "hear")).await;
+        let _ = stage.ask("bob", react(den, 5)).await;
+        let _ = stage.ask("bob", pin(den, 5)).await;
+        let rights = RoomRights { invite: RoomRole::Guest, ..RoomRights::default() };
+        let _ = stage.ask("alice", give(den, rights)).await;
+        let set = SetRole { write: write(den), user: bob.identity.user, role: RoomRole::Guest };
+        let _ = stage.ask("alice", Command::SetRole(set)).await;
+        let _ = stage.ask("bob", react(den, 3)).await;
+        let guests = RoomRights { post: RoomRole::Guest, react: RoomRole::Guest, ..RoomRights::default() };
+        let _ = stage.ask("alice", give(den, guests)).await;
+        let _ = stage.ask("bob", publish(den, client_id(), "a guest speaks")).await;
+        let _ = stage.ask("bob", react(den, 3)).await;
+        let _ = stage.ask("bob", pin(den, 3)).await;
+        let _ = stage.ask("bob", Command::JoinRoom(named("den"))).await;
+    };
+    check(script, expect![[r#"
+        alice > hello
+        alice < welcome version 1: nobody
+        alice > register alice
+        alice < session user-1 alice "alice Doe" User on device-1 with room-1
+        bob > hello
+        bob < welcome version 1: nobody
+        bob > register bob
+        bob < session user-2 bob "bob Doe" User on device-2 with room-2
+        alice > create_room room-3 "den"
+        alice < room-3 Channel "den" about "talk" history-1 1..1 role Some(Owner) members 1
+        bob > join_room "den"
+        bob < room-3 Channel "den" about "talk" history-1 1..2 role Some(Member) members 2
+        bob > publish room-3 client-1 "first"
+        bob < appended 3
+        bob > invite room-3 uses 1 for 60000
+        bob < reject 2006 you may not do that here
+        bob > pin room-3 client-2 3
+        bob < reject 2006 you may not do that here
+        bob > update_room room-3 client-3 name None topic None slow None
+        bob < reject 2006 you may not do that here
+        alice > update_room room-3 client-4 name None topic None slow None post Admin react Member invite Moderator pin Member
+        alice < appended 4
+        bob > publish room-3 client-5 "may I?"
+        bob < reject 2006 you may not do that here
+        bob > edit room-3 client-6 3 to "edited"
+        bob < reject 2006 you may not do that here
+        alice > publish room-3 client-7 "hear"
+        alice < appended 5
+        bob > react room-3 client-8 5 +
+        bob < appended 6
+        bob > pin room-3 client-9 5
+        bob < appended 7
+        alice > update_room room-3 client-10 name None topic None slow None post Member react Member invite Guest pin Moderator
+        alice < reject 1001 no room can give that right to that role
+        alice > set_role room-3 client-11 user-2 Guest
+        alice < appended 8
+        bob > react room-3 client-12 3 +
+        bob < reject 2006 you may not do that here
+        alice > update_room room-3 client-13 name None topic None slow None post Guest react Guest invite Moderator pin Moderator
+        alice < appended 9
+        bob > publish room-3 client-14 "a guest speaks"
+        bob < appended 10
+        bob > react room-3 client-15 3 +
+        bob < appended 11
+        bob > pin room-3 client-16 3
+        bob < reject 2006 you may not do that here
+        bob > join_room "den"
+        bob < room-3 Channel "den" about "talk" history-1 1..11 role Some(Guest) members 2 post Guest react Guest invite Moderator pin Moderator read to 2, unread 3, mentions 0
+    "#]]).await;
+}
