@@ -284,7 +284,7 @@ fn rooms_frame(count: usize, name_bytes: usize) -> Bytes {
         retention_ms: 0,
         visibility: Visibility::All,
         knocks: false,
-        rights: RoomRights { post: RoomRole::Guest, ..RoomRights::default() },
+        rights: RoomRights::default(),
         read_seq: Seq(0),
         unread: 0,
         mentions: 0,
