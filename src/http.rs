@@ -9,7 +9,7 @@ mod origin;
 mod socket;
 mod web;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,19 +17,20 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+pub use self::socket::{OnSocket, Sockets};
 use crate::core::Core;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::transport::gate::{Gate, Ticket};
 use crate::transport::stream::Stream;
-use crate::transport::websocket::WebSocketLink;
+use crate::transport::websocket::Terms;
 
 /// From accepting to the end of the request's head, and between requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,23 +45,19 @@ const UNSENT_BYTES_MAX: u32 = 256 * 1024;
 /// Largest body of a request to the API.
 const BODY_BYTES_MAX: usize = 8 * 1024;
 
-/// Takes an upgraded WebSocket, where it comes from, and its place; runs on its own.
-pub type OnSocket = Arc<dyn Fn(WebSocketLink, IpAddr, Ticket) + Send + Sync>;
-
-/// What the handlers share.
+/// What the handlers of the API share.
 #[derive(Clone)]
 pub struct State {
     core: Arc<Core>,
-    metrics: Metrics,
     origins: Arc<[String]>,
-    on_socket: OnSocket,
-    lifecycle: Lifecycle,
 }
 
 /// The public listener's routes.
 pub fn routes(core: Arc<Core>, origins: &[String], on_socket: OnSocket, lifecycle: Lifecycle, is_tls: bool) -> Router {
     let metrics = core.metrics.clone();
-    let state = State { core, metrics, origins: origins.into(), on_socket, lifecycle };
+    let state = State { core, origins: origins.into() };
+    let origins = Arc::clone(&state.origins);
+    let sockets = Sockets { terms: Terms::SERVER, origins, on_socket, metrics: metrics.clone(), lifecycle };
     let api = Router::new()
         .route("/register", post(api::register))
         .route("/login", post(api::login))
@@ -69,13 +66,18 @@ pub fn routes(core: Arc<Core>, origins: &[String], on_socket: OnSocket, lifecycl
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
     Router::new()
         .nest("/api/v1", api)
-        .route("/ws", get(socket::upgrade))
+        .route("/ws", upgrades(sockets))
         .route("/", get(web::index))
         .route("/assets/{name}", get(web::asset))
         .fallback(|| async { api::Failure::not_found().into_response() })
-        .layer(axum::middleware::from_fn_with_state(state.metrics.clone(), headers::count))
+        .layer(axum::middleware::from_fn_with_state(metrics, headers::count))
         .layer(axum::middleware::map_response(move |response| async move { headers::secure(response, is_tls) }))
         .with_state(state)
+}
+
+/// The WebSocket's handshake, and what it is for.
+pub fn upgrades<S: Clone + Send + Sync + 'static>(sockets: Sockets) -> MethodRouter<S> {
+    get(socket::upgrade).with_state(sockets)
 }
 
 /// A listener with what it needs to know of those who come.

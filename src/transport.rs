@@ -40,7 +40,7 @@ pub enum LinkError {
     /// The peer announced a frame over the bound.
     #[error("frame too large")]
     TooLarge,
-    /// The peer sent text.
+    /// The peer sent text, or what should be text and is not UTF-8.
     #[error("text frame")]
     Text,
     /// The peer does not keep to the transport's own protocol.

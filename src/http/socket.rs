@@ -18,15 +18,35 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::api::Failure;
 use super::client::Client;
-use super::{State, origin};
+use super::origin;
+use crate::lifecycle::Lifecycle;
+use crate::metrics::Metrics;
 use crate::transport::gate::Ticket;
 use crate::transport::stream::Stream;
-use crate::transport::websocket::{SUBPROTOCOL, WebSocketLink};
+use crate::transport::websocket::{Terms, WebSocketLink};
 
 /// Between our answer and the stream being ours.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(5);
 /// base64 of 16 bytes.
 const KEY_BYTES: usize = 24;
+
+/// Takes an upgraded WebSocket, where it comes from, and its place; runs on its own.
+pub type OnSocket = Arc<dyn Fn(WebSocketLink, IpAddr, Ticket) + Send + Sync>;
+
+/// What upgrades need to know.
+#[derive(Clone)]
+pub struct Sockets {
+    /// What a client must ask for, and what it may send.
+    pub terms: Terms,
+    /// Pages besides our own that may connect.
+    pub origins: Arc<[String]>,
+    /// Who serves what was upgraded.
+    pub on_socket: OnSocket,
+    /// Refusals are counted.
+    pub metrics: Metrics,
+    /// What waits for a stream is waited for.
+    pub lifecycle: Lifecycle,
+}
 
 /// The connection's place at the gate, taken over by an upgrade.
 #[derive(Clone)]
@@ -48,8 +68,8 @@ impl Place {
     }
 }
 
-pub(super) async fn upgrade(Shared(state): Shared<State>, mut request: Request) -> Response {
-    if let Err(failure) = check(request.headers(), &state) {
+pub(super) async fn upgrade(Shared(sockets): Shared<Sockets>, mut request: Request) -> Response {
+    if let Err(failure) = check(request.headers(), &sockets) {
         return failure.into_response();
     }
     let key = request.headers().get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
@@ -57,25 +77,25 @@ pub(super) async fn upgrade(Shared(state): Shared<State>, mut request: Request) 
     let place = request.extensions_mut().remove::<Place>();
     let client = request.extensions_mut().remove::<Client>();
     let (Some(accept), Some(place), Some(Client(from))) = (accept, place, client) else {
-        return bad_handshake().into_response();
+        return bad_handshake(sockets.terms).into_response();
     };
     let ticket = match place.take_for(from) {
         Ok(Some(ticket)) => ticket,
-        Ok(None) => return bad_handshake().into_response(),
+        Ok(None) => return bad_handshake(sockets.terms).into_response(),
         Err(limit) => {
-            state.metrics.connections_refused_total.with_label_values(&[limit]).inc();
+            sockets.metrics.connections_refused_total.with_label_values(&[limit]).inc();
             let full = Reject::new(RejectCode::Busy, "too many connections: close one first");
             return Failure::from(full).into_response();
         }
     };
     let upgraded = hyper::upgrade::on(&mut request);
-    let on_socket = Arc::clone(&state.on_socket);
-    state.lifecycle.spawn(async move {
+    let Sockets { terms, on_socket, lifecycle, .. } = sockets;
+    lifecycle.spawn(async move {
         if let Ok(Ok(upgraded)) = tokio::time::timeout(UPGRADE_TIMEOUT, upgraded).await
             // Always so: hyper was given this type.
             && let Ok(parts) = upgraded.downcast::<TokioIo<Stream>>()
         {
-            on_socket(WebSocketLink::new(parts.io.into_inner(), parts.read_buf).await, from, ticket);
+            on_socket(WebSocketLink::new(parts.io.into_inner(), parts.read_buf, terms).await, from, ticket);
         }
     });
     let mut response = Response::new(Body::empty());
@@ -84,26 +104,30 @@ pub(super) async fn upgrade(Shared(state): Shared<State>, mut request: Request) 
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
-    headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    if let Some(subprotocol) = terms.subprotocol {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
+    }
     response
 }
 
-fn check(headers: &HeaderMap, state: &State) -> Result<(), Failure> {
-    if !origin::is_allowed(headers, &state.origins) {
+fn check(headers: &HeaderMap, sockets: &Sockets) -> Result<(), Failure> {
+    if !origin::is_allowed(headers, &sockets.origins) {
         return Err(Reject::new(RejectCode::Forbidden, "this page may not connect").into());
     }
     let is_version = headers.get(SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
     let is_key = headers.get(SEC_WEBSOCKET_KEY).is_some_and(|key| key.len() == KEY_BYTES);
     let is_upgrade =
         has_token(headers, &CONNECTION, "upgrade", false) && has_token(headers, &UPGRADE, "websocket", false);
-    if !(is_version && is_key && is_upgrade && has_token(headers, &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL, true)) {
-        return Err(bad_handshake());
+    let asks_for = |subprotocol| has_token(headers, &SEC_WEBSOCKET_PROTOCOL, subprotocol, true);
+    if !(is_version && is_key && is_upgrade && sockets.terms.subprotocol.is_none_or(asks_for)) {
+        return Err(bad_handshake(sockets.terms));
     }
     Ok(())
 }
 
-fn bad_handshake() -> Failure {
-    Reject::new(RejectCode::Malformed, format!("open a WebSocket of version 13 with subprotocol {SUBPROTOCOL}")).into()
+fn bad_handshake(terms: Terms) -> Failure {
+    let with = terms.subprotocol.map_or(String::new(), |subprotocol| format!(" with subprotocol {subprotocol}"));
+    Reject::new(RejectCode::Malformed, format!("open a WebSocket of version 13{with}")).into()
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str, exact: bool) -> bool {

@@ -34,6 +34,12 @@ impl FrameQueue {
         Self { header_of, frames: VecDeque::new(), frames_bytes: 0, written: 0 }
     }
 
+    /// Another header from now on; nothing may be queued.
+    pub(super) fn set_header(&mut self, header_of: HeaderOf) {
+        debug_assert!(self.is_empty(), "what is half written keeps its header");
+        self.header_of = header_of;
+    }
+
     pub(super) fn push(&mut self, frame: Bytes) {
         self.frames_bytes += frame.len();
         self.frames.push_back(frame);

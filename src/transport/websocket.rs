@@ -32,14 +32,41 @@ pub const SUBPROTOCOL: &str = "confab.v1";
 const READ_BUFFER_BYTES: usize = 1024;
 /// The library's own buffer holds pings, pongs and closes only.
 const CONTROL_BUFFER_BYTES: usize = 1024;
-/// First byte of an unfragmented binary message (RFC 6455 section 5.2).
+/// First byte of an unfragmented binary message (RFC 6455 section 5.2), and of one of text.
 const FINAL_BINARY: u8 = 0x82;
+const FINAL_TEXT: u8 = 0x81;
 /// Bytes of a control frame of a client besides its payload: two, and the mask.
 const CONTROL_HEADER_BYTES: usize = 6;
 /// A peer may take so long to answer a close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes of a close reason (RFC 6455 section 5.5).
 const REASON_BYTES_MAX: usize = 123;
+
+/// What a client must ask for, and what a link takes of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Terms {
+    /// The subprotocol; `None`: a client need not ask for one.
+    pub subprotocol: Option<&'static str>,
+    /// Longest message, bytes.
+    pub message_bytes_max: usize,
+    /// Which messages are frames.
+    pub kinds: Kinds,
+}
+
+impl Terms {
+    /// The server's.
+    pub const SERVER: Self =
+        Self { subprotocol: Some(SUBPROTOCOL), message_bytes_max: FRAME_BYTES_MAX, kinds: Kinds::Binary };
+}
+
+/// Which messages are frames.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kinds {
+    /// Binary ones; text is an error.
+    Binary,
+    /// Text as well. What is fed goes out as what came last, so all of it must be written before more is read.
+    AsTheyCome,
+}
 
 /// A WebSocket after its handshake.
 ///
@@ -57,19 +84,20 @@ pub struct WebSocketLink {
     /// What a direct write left of its frames: goes before everything else.
     rest: Bytes,
     queue: FrameQueue,
+    kinds: Kinds,
     /// Something was written since the stream was last flushed.
     is_unflushed: bool,
 }
 
 impl WebSocketLink {
     /// The server's end of an upgraded stream, and what was read of it already.
-    pub async fn new(stream: Stream, read: Bytes) -> Self {
+    pub async fn new(stream: Stream, read: Bytes, terms: Terms) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(0)
             .max_write_buffer_size(CONTROL_BUFFER_BYTES)
-            .max_message_size(Some(FRAME_BYTES_MAX))
-            .max_frame_size(Some(FRAME_BYTES_MAX));
+            .max_message_size(Some(terms.message_bytes_max))
+            .max_frame_size(Some(terms.message_bytes_max));
         let stream = Counted { stream, unframed_bytes: 0 };
         // A copy: as a vector of its own it would keep the whole buffer that the request was read into.
         let read = read.to_vec();
@@ -81,7 +109,8 @@ impl WebSocketLink {
             probe_is_due: false,
             is_closing: false,
             rest: Bytes::new(),
-            queue: FrameQueue::new(message_header),
+            queue: FrameQueue::new(message_header::<FINAL_BINARY>),
+            kinds: terms.kinds,
             is_unflushed: false,
         }
     }
@@ -91,7 +120,15 @@ impl WebSocketLink {
         match message {
             Some(Ok(Message::Binary(frame))) => {
                 *unframed_bytes = 0;
+                if self.kinds == Kinds::AsTheyCome {
+                    self.queue.set_header(message_header::<FINAL_BINARY>);
+                }
                 Ok(Received::Frame(frame))
+            }
+            Some(Ok(Message::Text(text))) if self.kinds == Kinds::AsTheyCome => {
+                *unframed_bytes = 0;
+                self.queue.set_header(message_header::<FINAL_TEXT>);
+                Ok(Received::Frame(text.into()))
             }
             // The library has an answer, which is written with the next flush and not before: until this returns
             // somebody else may be writing.
@@ -105,7 +142,7 @@ impl WebSocketLink {
                 self.is_closing = true;
                 Ok(Received::Alive)
             }
-            Some(Ok(Message::Text(_))) => Err(LinkError::Text),
+            Some(Ok(Message::Text(_)) | Err(Error::Utf8(_))) => Err(LinkError::Text),
             Some(Err(Error::Capacity(_))) => Err(LinkError::TooLarge),
             Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) | Error::Io(_))) => {
                 Err(LinkError::Lost)
@@ -141,7 +178,7 @@ impl WebSocketLink {
 /// One system call for all of it; no other task writes meanwhile. It goes past the runtime's idea of whether the
 /// socket is ready: the connection finds that out by itself if it has to go on.
 fn try_write(stream: &TcpStream, frames: &VecDeque<Bytes>) -> io::Result<Option<Bytes>> {
-    with_gathered(frames, message_header, 0, usize::MAX, |bytes| {
+    with_gathered(frames, message_header::<FINAL_BINARY>, 0, usize::MAX, |bytes| {
         let written = match rustix::net::send(stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
             Ok(written) => written,
             Err(Errno::AGAIN | Errno::INTR) => 0,
@@ -152,11 +189,11 @@ fn try_write(stream: &TcpStream, frames: &VecDeque<Bytes>) -> io::Result<Option<
     })
 }
 
-/// The header of a binary message, unmasked, and its length (RFC 6455 section 5.2).
-fn message_header(payload_bytes: usize) -> ([u8; HEADER_BYTES_MAX], usize) {
+/// The header of a whole message with this first byte, unmasked, and its length (RFC 6455 section 5.2).
+fn message_header<const FIRST: u8>(payload_bytes: usize) -> ([u8; HEADER_BYTES_MAX], usize) {
     let mut header = [0; HEADER_BYTES_MAX];
     let [first, short, long @ ..] = &mut header;
-    *first = FINAL_BINARY;
+    *first = FIRST;
     let length = match payload_bytes {
         0..126 => {
             *short = payload_bytes as u8;

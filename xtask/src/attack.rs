@@ -21,8 +21,9 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
         ["slow", program] => slow::run(&PathBuf::from(program)),
         ["tls"] => tls::run(&server::build()?),
         ["tls", program] => tls::run(&PathBuf::from(program)),
+        ["autobahn"] => autobahn::run(&server::build_echo()?, &[]),
         ["autobahn", program, left_out @ ..] => autobahn::run(&PathBuf::from(program), left_out),
-        _ => bail!("attack slow [PROGRAM] | tls [PROGRAM] | autobahn ECHO_PROGRAM [CASES LEFT OUT]"),
+        _ => bail!("attack slow [PROGRAM] | tls [PROGRAM] | autobahn [ECHO_PROGRAM [CASES LEFT OUT]]"),
     }
 }
 

@@ -43,8 +43,9 @@ const HELP: &str = "cargo xtask <task>
   fuzz --seeds      the generated part of fuzz/corpus
   attack slow|tls [PROGRAM]
                     slowhttptest, testssl.sh against a server that is started for it
-  attack autobahn PROGRAM [CASES...]
-                    Autobahn's WebSocket cases, without those named, against an echo server that prints its ws:// address";
+  attack autobahn [PROGRAM [CASES...]]
+                    Autobahn's WebSocket cases, without those named, against an echo server that prints its ws:// address
+                    first: examples/echo.rs, the server's own accept path, or another program";
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();

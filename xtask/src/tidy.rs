@@ -79,6 +79,7 @@ pub(crate) fn run() -> Result<()> {
         "web/src",
         "xtask",
         "benches",
+        "examples",
         "tests",
         "schema/tests",
         "fuzz",
@@ -114,7 +115,7 @@ fn check_file(name: &str, text: &str, findings: &mut Vec<String>) {
     if !text.starts_with("//!") {
         findings.push(format!("{name}: begin with a `//!` line that says what lives here"));
     }
-    let is_test = name.contains("tests/") || name.starts_with("benches/");
+    let is_test = name.contains("tests/") || ["benches/", "examples/"].iter().any(|it| name.starts_with(it));
     let code = text.split("#[cfg(test)]").next().unwrap_or(text);
     if text.lines().count() > FILE_LINES_MAX {
         findings.push(format!("{name}: over {FILE_LINES_MAX} lines are two subjects"));

@@ -40,7 +40,7 @@ pub(super) fn run(program: &Path, left_out: &[&str]) -> Result<()> {
     }
     let program = program.canonicalize().with_context(|| program.display().to_string())?;
     let mut server = Running::start(&mut Command::new(&program), &folder.join("echo.log"))?;
-    let url = server.address("ws")?;
+    let url = server.url("ws")?;
     let (reports, spec) = (folder.join("reports"), folder.join("spec.json"));
     let excluded = [&EXCLUDED, left_out].concat();
     let servers = json!([{"agent": AGENT, "url": url}]);

@@ -23,6 +23,12 @@ pub(super) fn build() -> Result<PathBuf> {
     Ok(shell::root().join("target/quick/confab"))
 }
 
+/// The server's accept path with an echo behind it, and with what checks itself switched on.
+pub(super) fn build_echo() -> Result<PathBuf> {
+    Cmd::cargo().args(["build", "--package", "confab", "--example", "echo"]).run()?;
+    Ok(shell::root().join("target/debug/examples/echo"))
+}
+
 /// A running program; it ends with this value.
 pub(super) struct Running {
     child: Child,
@@ -37,10 +43,11 @@ impl Drop for Running {
 }
 
 impl Running {
-    /// Starts it. What it says on standard error is kept beside.
+    /// Starts it. What it says on standard error is kept beside; its standard input ends with this process, however
+    /// that ends.
     pub(super) fn start(command: &mut Command, log: &Path) -> Result<Self> {
         let program = command.get_program().display().to_string();
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(log)?);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(log)?);
         let mut child = command.spawn().with_context(|| format!("cannot start {program}"))?;
         let stdout = child.stdout.take().context("a pipe was asked for")?;
         let (send, lines) = mpsc::sync_channel(LINES_MAX);
@@ -65,13 +72,19 @@ impl Running {
 
     /// The next address with this scheme that it prints, up to its path.
     pub(super) fn address(&self, scheme: &str) -> Result<String> {
+        let url = self.url(scheme)?;
+        let authority = url.split('/').nth(2).unwrap_or_default();
+        Ok(format!("{scheme}://{authority}"))
+    }
+
+    /// The next address with this scheme that it prints.
+    pub(super) fn url(&self, scheme: &str) -> Result<String> {
         let scheme = format!("{scheme}://");
         loop {
             let line =
                 self.lines.recv_timeout(START_TIMEOUT).with_context(|| format!("it prints no {scheme} address"))?;
             if let Some(at) = line.find(&scheme) {
-                let authority = line[at + scheme.len()..].split(['/', ' ']).next().unwrap_or_default();
-                return Ok(format!("{scheme}{authority}"));
+                return Ok(line[at..].split(' ').next().unwrap_or_default().to_owned());
             }
         }
     }
