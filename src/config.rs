@@ -187,7 +187,8 @@ pub struct Retention {
 pub struct Log {
     /// `auto` (pretty on a terminal, JSON otherwise), `pretty` or `json`.
     pub format: LogFormat,
-    /// A filter as `tracing-subscriber` reads it.
+    /// A filter as `tracing-subscriber` reads it. Libraries that would write what passes through them stay quiet, whatever
+    /// it says.
     pub filter: String,
 }
 

@@ -23,7 +23,7 @@ fn built(path: &str) -> PathBuf {
 }
 
 /// A folder with the stock filter and the hostile guest.
-fn folder() -> Arc<tempfile::TempDir> {
+pub(crate) fn folder() -> Arc<tempfile::TempDir> {
     let folder = tempfile::tempdir().unwrap();
     for path in
         ["plugins/sanitize.wasm", "plugins/sanitize.toml", "test-plugins/hostile.wasm", "test-plugins/hostile.toml"]

@@ -1,237 +1,317 @@
-//! Secrets that are planted where they belong must not turn up anywhere else: not in the most talkative log,
-//! not in metrics or errors, and passwords and tokens not in the database either.
+//! Secrets that are planted where they belong must not turn up anywhere else: not in a log, however talkative, not in
+//! metrics or refusals, and passwords and tokens not in the database either; what people say only there, and not even
+//! there when it is sealed.
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+mod journey;
+mod places;
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command as Process, Stdio};
 
-use confab_protocol::command::{Command, Login, Register, Reply, Secret, Session};
-use confab_protocol::model::{DeviceName, Username};
+use confab_protocol::command::Secret;
 
-use crate::support::Transport;
+use self::journey::{CLIENT, Canaries, Journey, Kind};
+use self::places::{KEY_FOLDERS, Places};
+use crate::support::TRANSPORTS;
 use crate::support::postgres::Cluster;
-use crate::support::raw::{Raw, Target, client_id, publish};
+use crate::support::process::{Finished, Place, eventually, run};
+use crate::support::raw::Target;
 
-const PASSWORD: &str = "canary-password-1f0c";
-const WRONG: &str = "canary-wrong-password-92be";
-const BODY: &str = "canary-body-5d77 as it was said";
-/// Open bug: at `trace` alone tungstenite writes every frame, with bodies and tokens, to the log.
-/// `telemetry::init` has to hold it back; then that goes from here. The compiler of plugins would drown the rest.
-const FILTER: &str = "trace,tungstenite=info,cranelift_codegen=info,cranelift_frontend=info,regalloc2=info,wasmtime=info,wasmtime_internal_cranelift=info";
-const TOKEN: &str = "canary-token-c3a1";
+/// What an operator may write who wants to see everything, but for the compilers of plugins, which see no secret and would
+/// write gigabytes. Libraries that print what passes through them are asked by their innermost names.
+const TALKATIVE: &str = "trace,cranelift_codegen=info,cranelift_frontend=info,regalloc2=info,wasmtime=info,\
+    wasmtime_environ=info,wasmtime_cranelift=info,wasmtime_internal_cranelift=info,wasmtime_internal_environ=info,\
+    tungstenite::protocol=trace,tungstenite::protocol::frame=trace,tokio_tungstenite=trace,hyper::proto::h1::io=trace,\
+    rustls::server=trace,tokio_postgres::query=trace,tokio_postgres::prepare=trace";
+/// Bytes of the pieces of a key that are looked for.
+const PIECE_BYTES: usize = 16;
+/// Lines of configuration that let a whole journey pass.
+const LIMITS: &str = "limits.login_tries = 1000\n";
 
-/// The real binary with the most talkative log; killed when the test ends.
-struct Running {
-    child: Child,
-    folder: tempfile::TempDir,
-    http: SocketAddr,
-    quic: SocketAddr,
-    ops: SocketAddr,
-    owner_token: String,
+/// A server with what it printed, and the operator's commands beside it.
+struct Stage {
+    place: Place,
+    filter: Option<&'static str>,
+    canaries: Canaries,
+    printed: Vec<Finished>,
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+impl Stage {
+    /// `filter`: none is the default of the server, not that of tests.
+    fn new(keys: &str, filter: Option<&'static str>) -> Self {
+        let place = Place::with(&format!("{LIMITS}{keys}"));
+        Self { place, filter, canaries: Canaries::default(), printed: Vec::new() }
     }
-}
 
-impl Running {
-    fn start(database: Option<&str>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = database.map_or(String::new(), |url| format!("[store]\nurl = {url:?}\n"));
-        let config = format!(
-            "data_dir = {:?}\n[listen]\nhttp = \"127.0.0.1:0\"\nquic = \"127.0.0.1:0\"\nops = \"127.0.0.1:0\"\n\
-             [auth]\nbcrypt_cost = 10\n[log]\nformat = \"json\"\nfilter = {FILTER:?}\n{store}",
-            folder.path().join("data")
-        );
-        let path = folder.path().join("confab.toml");
-        std::fs::write(&path, config).unwrap();
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let mut child = Process::new(env!("CARGO_BIN_EXE_confab"))
-            .arg("--config")
-            .arg(&path)
-            .arg("serve")
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let mut address = |scheme: &str| {
-            let line = lines.by_ref().find(|line| line.contains(scheme)).expect("the server names its address");
-            let rest = line.split_once(scheme).unwrap().1;
-            rest.split('/').next().unwrap().parse::<SocketAddr>().unwrap()
+    fn filter(&self) -> String {
+        self.filter.map_or_else(|| confab::config::Config::default().log.filter, str::to_owned)
+    }
+
+    fn operator(&mut self, arguments: &[&str]) -> String {
+        let mut command = self.place.command(arguments);
+        let done = run(command.env("CONFAB__LOG__FILTER", self.filter()), "");
+        assert_eq!(done.code, Some(0), "{done:?}");
+        let printed = done.out.trim().to_owned();
+        self.printed.push(done);
+        printed
+    }
+
+    /// The whole of it: over both transports, over HTTP, and what an operator does.
+    async fn plant(&mut self) {
+        let owner_token = self.place.out().split_whitespace().find(|word| word.len() == 24).unwrap().to_owned();
+        self.canaries.secret("owner token", &owner_token);
+        self.operator(&["bot", "create", "robot"]);
+        let key = self.operator(&["bot", "key", "robot"]);
+        self.canaries.secret("API key", key.trim_start_matches("confab_"));
+        let target = Target::new(self.place.http, self.place.quic, &self.place.data_dir);
+        let password = self.canaries.password("password of the owner");
+        for (transport, owner_token) in TRANSPORTS.into_iter().zip([Some(owner_token.as_str()), None]) {
+            let (password, key) = (password.clone(), Secret::new(key.clone()));
+            let canaries = &mut self.canaries;
+            Journey { target: &target, transport, canaries, password, key }.go(owner_token).await;
+        }
+        self.plant_by_http();
+        for (what, arguments) in [
+            ("minted token", &["token", "mint", "carol"][..]),
+            ("operator's reset ticket", &["user", "reset-password", "carol"]),
+            ("operator's invitation", &["user", "invite"]),
+        ] {
+            let printed = self.operator(arguments);
+            let secret = printed.split_whitespace().max_by_key(|word| word.len()).unwrap();
+            self.canaries.access_token(what, secret);
+        }
+        self.operator(&["user", "sessions", "carol"]);
+        self.operator(&["token", "keys", "rotate"]);
+    }
+
+    fn plant_by_http(&mut self) {
+        let canaries = &mut self.canaries;
+        let text = |secret: Secret| secret.expose().to_owned();
+        let [right, wrong, unknown, token] =
+            ["password by HTTP", "wrong password by HTTP", "key by HTTP", "token by HTTP"]
+                .map(|what| text(canaries.password(what)));
+        let name = canaries.new(Kind::Name, "device by HTTP");
+        let body = |password: &str| format!(r#"{{"username":"carol","password":"{password}","device":"{name}"}}"#);
+        let good = post(&self.place, "register", "", &body(&right));
+        let tokens = |answer: &str| -> [String; 2] {
+            let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+            let json: serde_json::Value = serde_json::from_str(body).unwrap_or_else(|_| panic!("{answer}"));
+            ["accessToken", "refreshToken"].map(|key| json[key].as_str().unwrap().to_owned())
         };
-        let (http, quic, ops) = (address("http://"), address("quic://"), address("http://"));
-        let mut after = lines.skip_while(|line| !line.contains("owns the server")).skip(2);
-        let owner_token = after.next().unwrap().trim().to_owned();
-        // What else it prints goes nowhere, but it must be able to print.
-        std::thread::spawn(move || after.for_each(drop));
-        Self { child, folder, http, quic, ops, owner_token }
+        let [access, refresh] = tokens(&good);
+        let again = tokens(&post(&self.place, "login", "", &body(&right)));
+        let last = tokens(&post(&self.place, "refresh", "", &format!(r#"{{"refreshToken":"{refresh}"}}"#)));
+        for tokens in [&[access.clone(), refresh.clone()], &again, &last] {
+            canaries.access_token("access token by HTTP", &tokens[0]);
+            canaries.secret("refresh token by HTTP", &tokens[1]);
+        }
+        let bearer = |token: &str| format!("authorization: Bearer {token}\r\n");
+        for (path, headers, body) in [
+            ("register", "", body(&right)),
+            ("login", "", body(&wrong)),
+            ("login", "", format!(r#"{{"username":"carol","{unknown}":1}}"#)),
+            ("login", "", format!(r#"{{"password":"{right}"#)),
+            ("login", "", format!(r#"{{"username":"{unknown}","password":"{right}","deviceId":"{wrong}"}}"#)),
+            ("refresh", "", format!(r#"{{"refreshToken":"{token}"}}"#)),
+            ("logout", &bearer(&token), String::new()),
+            ("logout", &bearer(&[&access, "AAAA"].concat()), String::new()),
+            (&token, &format!("cookie: session={token}\r\n"), token.clone()),
+        ] {
+            canaries.answers.push(post(&self.place, path, headers, &body));
+        }
+        for path in [format!("/ws?token={access}"), format!("/assets/{token}"), format!("/{token}")] {
+            canaries
+                .answers
+                .push(http(&self.place, &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")));
+        }
+        post(&self.place, "logout", &bearer(&last[0]), "");
     }
 
-    fn log(&self) -> Vec<u8> {
-        std::fs::read(self.folder.path().join("log")).unwrap()
-    }
-
-    async fn http(&self, address: SocketAddr, request: &str) -> String {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer).await;
-        String::from_utf8_lossy(&answer).into_owned()
-    }
-
-    async fn post(&self, path: &str, headers: &str, body: &str) -> String {
-        let length = body.len();
-        let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}");
-        let json = "content-type: application/json\r\n";
-        self.http(self.http, &format!("{head}{json}content-length: {length}\r\n\r\n{body}")).await
-    }
-}
-
-fn files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap().flatten() {
-        if entry.path().is_dir() {
-            files(&entry.path(), found);
-        } else {
-            found.push(entry.path());
+    /// The bytes of every private key of the server, whole and in pieces.
+    fn plant_keys(&mut self) {
+        let mut files: Vec<PathBuf> = Vec::new();
+        for folder in KEY_FOLDERS {
+            let entries = std::fs::read_dir(self.place.data_dir.join(folder)).unwrap().flatten();
+            files.extend(entries.map(|entry| entry.path()).filter(|path| !is_public(path)));
+        }
+        assert!(files.len() >= 4, "tokens, passwords, resets, TLS: {files:?}");
+        for path in files {
+            let (bytes, name) = (std::fs::read(&path).unwrap(), path.display().to_string());
+            // A key is told by any large part of it.
+            for piece in bytes.chunks_exact(PIECE_BYTES) {
+                self.canaries.secret(&format!("a piece of {name}"), piece);
+            }
         }
     }
-}
 
-fn holds(haystack: &[u8], needle: &str) -> bool {
-    String::from_utf8_lossy(haystack).contains(needle)
-}
-
-fn session(result: Result<Reply, confab_protocol::reject::Reject>) -> Session {
-    let Ok(Reply::Session(session)) = result else { panic!("{result:?}") };
-    session
-}
-
-/// Every way in that takes a secret, right and wrong; what the server said about the wrong ones.
-async fn plant(server: &Running, transport: Transport) -> (Vec<Session>, Vec<String>) {
-    let target = Target::new(server.http, server.quic, &server.folder.path().join("data"));
-    let name = format!("user-{transport:?}");
-    let device = DeviceName::parse("phone").unwrap();
-    let owner_token = (transport == Transport::Quic).then(|| Secret::new(server.owner_token.clone()));
-    let register = Register {
-        username: Username::parse(&name).unwrap(),
-        password: Secret::new(PASSWORD),
-        display_name: None,
-        device: device.clone(),
-        owner_token,
-        invite: None,
-    };
-    let mut raw = Raw::greet(&target, transport, None).await.0;
-    let first = session(raw.request(Command::Register(register)).await);
-    let login = |password| {
-        let password = Secret::new(password);
-        Command::Login(Login { username: name.clone(), password, device: device.clone(), device_id: None })
-    };
-    let second = session(raw.request(login(PASSWORD)).await);
-    let third = session(raw.request(Command::Refresh(second.refresh_token.clone())).await);
-    let mut errors = Vec::new();
-    for wrong in [login(WRONG), Command::Refresh(Secret::new(TOKEN)), Command::Authenticate(Secret::new(TOKEN))] {
-        errors.push(format!("{:?}", raw.request(wrong).await.unwrap_err()));
+    /// Looks for every canary in everything that is written and is no store.
+    fn search(&self, planted_in_log: &[&str]) {
+        let mut places = Places::default();
+        let folder = self.place.folder.path();
+        places.add("log", std::fs::read(folder.join("err")).unwrap());
+        places.add("metrics", self.place.ops_get("/metrics").expect("metrics").1);
+        for path in ["/healthz", "/readyz"] {
+            places.add(path, self.place.ops_get(path).expect(path).1);
+        }
+        places.add("what commands log", self.printed.iter().map(|done| done.err.as_str()).collect::<String>());
+        places.add("refusals", self.canaries.answers.join("\n"));
+        let mut printed = Places::default();
+        printed.add("standard output", self.place.out());
+        // The search finds what is there, in each of them.
+        planted_in_log.iter().for_each(|marker| places.assert_finds("log", marker));
+        places.assert_finds("metrics", "confab_requests_total");
+        places.assert_finds("refusals", "this invitation is not good");
+        places.assert_finds("/readyz", "plugins ok");
+        printed.assert_finds("standard output", "owns the server");
+        let mut found = Vec::new();
+        for (_, what, canary) in &self.canaries.planted {
+            let in_one = |place| format!("{what} in {place}");
+            found.extend(places.find(canary).into_iter().map(in_one));
+            // Its place is there, and there alone.
+            if what != "owner token" {
+                found.extend(printed.find(canary).into_iter().map(in_one));
+            }
+        }
+        assert!(found.is_empty(), "{} of {}: {found:#?}", found.len(), self.canaries.planted.len());
+        let documented = documented_commands();
+        assert!(documented == self.canaries.commands, "planted in {:?} of {documented:?}", self.canaries.commands);
     }
-    let room = raw.join("canaries").await.id;
-    let id = client_id();
-    raw.request(publish(room, id, BODY)).await.unwrap();
-    errors.push(format!("{:?}", raw.request(publish(room, id, &format!("{BODY} again"))).await.unwrap_err()));
-    raw.resume(room, confab_protocol::model::Incarnation(0), confab_protocol::model::Seq(0)).await;
-    errors.push(format!("{:?}", Raw::refused(&target, transport, &Secret::new(TOKEN)).await));
-    let mut garbage = Raw::greet(&target, transport, Some(&third.access_token)).await.0;
-    garbage.send_frame(BODY.as_bytes()).await;
-    errors.push(format!("{:?}", garbage.closed().await));
-    (vec![first, second, third], errors)
+
+    /// Looks for what must not be in the store.
+    fn search_store(&self, store: &Places, kinds: &[Kind]) {
+        let canaries = self.canaries.planted.iter().filter(|(kind, ..)| kinds.contains(kind));
+        let found: Vec<String> = canaries
+            .flat_map(|(_, what, canary)| store.find(canary).into_iter().map(move |place| format!("{what} in {place}")))
+            .collect();
+        assert!(found.is_empty(), "{found:#?}");
+        let (_, _, name) = self.canaries.planted.iter().find(|(_, what, _)| what == "topic").unwrap();
+        assert!(!store.find(name).is_empty(), "the search finds what is there");
+    }
+
+    fn said(&self, what: &str) -> &[u8] {
+        &self.canaries.planted.iter().find(|(_, other, _)| other == what).unwrap().2
+    }
+}
+
+fn is_public(path: &Path) -> bool {
+    let name = path.file_name().unwrap().to_string_lossy();
+    name.contains("cert") || name.contains("fingerprint") || name.contains("owner-token")
+}
+
+/// Those that docs/PERMISSIONS.md lists, which is made from what the server knows.
+fn documented_commands() -> BTreeSet<String> {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/PERMISSIONS.md")).unwrap();
+    let (_, table) = text.split_once("| command |").unwrap();
+    table.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned())).collect()
+}
+
+fn http(place: &Place, request: &str) -> String {
+    let mut stream = TcpStream::connect(place.http).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn post(place: &Place, path: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    let head = format!("POST /api/v1/{path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}");
+    http(place, &format!("{head}content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"))
+}
+
+/// The plugins of the stage: the stock one, and one that logs and fails as messages tell it.
+fn plugins() -> (std::sync::Arc<tempfile::TempDir>, String) {
+    let folder = crate::plugin::folder();
+    let keys = format!(
+        "plugins.dir = {:?}\nplugins.chain = [\"sanitize\", \"hostile\"]\nplugins.grant = [\"log\"]\n",
+        folder.path()
+    );
+    (folder, keys)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn planted_secrets_stay_where_they_are() {
-    let server = Running::start(None);
-    let secrets = plant_and_search(&server).await;
-    let mut stored = Vec::new();
-    files(&server.folder.path().join("data"), &mut stored);
-    assert!(stored.iter().any(|path| path.ends_with("confab.db-wal")), "{stored:?}");
-    let mut found = Vec::new();
-    for path in &stored {
-        let bytes = std::fs::read(path).unwrap();
-        let text = String::from_utf8_lossy(&bytes);
-        let leaked = secrets.iter().filter(|secret| text.contains(secret.as_str()));
-        found.extend(leaked.map(|secret| format!("{}: {secret}", path.display())));
-    }
-    assert!(found.is_empty(), "{found:#?}");
-    let database = stored.iter().filter(|path| path.to_string_lossy().contains("confab.db"));
-    assert!(
-        database.map(|path| std::fs::read(path).unwrap()).any(|bytes| holds(&bytes, BODY)),
-        "the search finds what is there"
-    );
+    let (_plugins, keys) = plugins();
+    let mut stage = Stage::new(&keys, Some(TALKATIVE));
+    let _server = stage.place.serve_by(stage.place.command(&["serve"]).env("CONFAB__LOG__FILTER", TALKATIVE));
+    stage.plant().await;
+    stage.plant_keys();
+    stage.search(&[CLIENT, "storm", "a plugin failed on a message", "TRACE"]);
+    let mut store = Places::default();
+    store.add_folder(&stage.place.data_dir);
+    store.assert_finds("confab.db", "member-quic");
+    assert!(!store.find(stage.said("body of a bot")).is_empty(), "what is not sealed is in the store");
+    stage.search_store(&store, &[Kind::Secret]);
 }
 
-/// The client library of the database prints what it is given, when it is asked to.
+/// As it is shipped, with what people say sealed.
+#[tokio::test(flavor = "multi_thread")]
+async fn planted_secrets_and_words_stay_where_they_are_in_a_sealed_store() {
+    let keys = tempfile::tempdir().unwrap();
+    let path = keys.path().join("seal-keys");
+    let mut stage = Stage::new(&format!("store.seal_keys = {path:?}\nstore.sealed_search = \"hashed\""), None);
+    stage.operator(&["seal", "new-key"]);
+    let filter = stage.filter();
+    let _server = stage.place.serve_by(stage.place.command(&["serve"]).env("CONFAB__LOG__FILTER", filter));
+    stage.plant().await;
+    stage.plant_keys();
+    for word in std::fs::read_to_string(&path).unwrap().split_whitespace().filter(|word| word.len() >= PIECE_BYTES) {
+        stage.canaries.secret("key of the seal", word);
+    }
+    stage.search(&["plugin loaded"]);
+    let mut store = Places::default();
+    store.add_folder(&stage.place.data_dir);
+    stage.search_store(&store, &[Kind::Secret, Kind::Said]);
+}
+
+/// The client library of the database prints what it is given, when it is asked to; and the database logs, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn planted_secrets_stay_where_they_are_with_a_database() {
-    let fresh = || {
-        let name = Cluster::shared().fresh_database();
-        (Cluster::shared().url(&name), name)
-    };
-    let (url, name) = tokio::task::spawn_blocking(fresh).await.unwrap();
-    let secrets = plant_and_search(&Running::start(Some(&url))).await;
+    let (_plugins, keys) = plugins();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    let mut stage = Stage::new(&format!("{keys}store.password_file = {file:?}"), Some(TALKATIVE));
+    let (password, wrong) = (stage.canaries.password("database's"), stage.canaries.password("wrong database's"));
+    let secret = password.expose().to_owned();
+    let (url, name) = tokio::task::spawn_blocking(move || database_with(&secret)).await.unwrap();
+    let config = stage.place.config_file();
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(config, format!("{text}store.url = {url:?}\n")).unwrap();
+
+    // That the password matters is heard with the first reload of who may come.
+    std::fs::write(&file, wrong.expose()).unwrap();
+    let refused = eventually("the database wants its password", || {
+        let mut command = stage.place.command(&["migrate"]);
+        let done = run(command.env("CONFAB__LOG__FILTER", TALKATIVE), "");
+        (done.code != Some(0)).then_some(done)
+    });
+    assert!(refused.err.contains("password"), "{refused:?}");
+    stage.printed.push(refused);
+    std::fs::write(&file, format!("{}\n", password.expose())).unwrap();
+    let _server = stage.place.serve_by(stage.place.command(&["serve"]).env("CONFAB__LOG__FILTER", TALKATIVE));
+    stage.plant().await;
+    stage.plant_keys();
+    stage.search(&[CLIENT, "storm", "TRACE"]);
+    let mut store = Places::default();
     let dump = tokio::task::spawn_blocking(move || Cluster::shared().dump(&name)).await.unwrap();
-    let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let is_there = |secret: &String| dump.contains(secret) || dump.contains(&hex(secret));
-    let found: Vec<&String> = secrets.iter().filter(|secret| is_there(secret)).collect();
-    assert!(found.is_empty(), "{found:#?}");
-    assert!(is_there(&BODY.to_owned()), "the search finds what is there");
+    store.add("dump", dump);
+    let log = Cluster::shared().data_dir().with_file_name("log");
+    store.add("log of the database", std::fs::read(log).unwrap());
+    store.assert_finds("log of the database", "database system is ready");
+    assert!(!store.find(stage.said("body of a bot")).is_empty(), "what is not sealed is in the store");
+    stage.search_store(&store, &[Kind::Secret]);
 }
 
-/// Plants them and looks through log, metrics and answers; what must not be in the store either.
-async fn plant_and_search(server: &Running) -> Vec<String> {
-    let (mut sessions, mut answers) = plant(server, Transport::Quic).await;
-    let (more, errors) = plant(server, Transport::WebSocket).await;
-    sessions.extend(more);
-    answers.extend(errors);
-    let credentials = |name: &str, password: &str| format!(r#"{{"username":"{name}","password":"{password}"}}"#);
-    let good = server.post("/api/v1/register", "", &credentials("carol", PASSWORD)).await;
-    let body = good.split_once("\r\n\r\n").unwrap().1;
-    let json: serde_json::Value = serde_json::from_str(body).expect("registered");
-    let by_http = ["accessToken", "refreshToken"].map(|key| json[key].as_str().unwrap().to_owned());
-    answers.push(server.post("/api/v1/login", "", &credentials("carol", WRONG)).await);
-    answers.push(server.post("/api/v1/login", "", &format!(r#"{{"username":"carol","{WRONG}":1}}"#)).await);
-    answers.push(server.post("/api/v1/login", "", &format!(r#"{{"password":"{PASSWORD}"#)).await);
-    answers.push(server.post("/api/v1/refresh", "", &format!(r#"{{"refreshToken":"{TOKEN}"}}"#)).await);
-    answers.push(server.post("/api/v1/logout", &format!("authorization: Bearer {TOKEN}\r\n"), "").await);
-    server.post("/api/v1/logout", &format!("authorization: Bearer {}\r\n", by_http[0]), "").await;
-    let metrics = server.http(server.ops, "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
-    assert!(metrics.contains("confab_entries_total"));
-
-    let mut secrets: Vec<String> = [PASSWORD, WRONG, TOKEN].map(str::to_owned).to_vec();
-    secrets.extend(by_http);
-    secrets.push(server.owner_token.clone());
-    for session in &sessions {
-        secrets.extend([session.access_token.expose().to_owned(), session.refresh_token.expose().to_owned()]);
-    }
-    let log = server.log();
-    assert!(log.len() > 1_000 && holds(&log, "TRACE"), "the log is talkative: {} bytes", log.len());
-    let mut found = Vec::new();
-    let text = String::from_utf8_lossy(&log);
-    for secret in secrets.iter().map(String::as_str).chain([BODY]) {
-        // As text, and as a list of bytes.
-        let bytes = secret.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", ");
-        if text.contains(secret) || text.contains(&bytes) {
-            found.push(format!("log: {}", text.lines().find(|line| line.contains(secret)).unwrap_or_default()));
-        }
-        if metrics.contains(secret) {
-            found.push(format!("metrics: {secret}"));
-        }
-        if let Some(answer) = answers.iter().find(|answer| answer.contains(secret)) {
-            found.push(format!("answer: {answer}"));
-        }
-    }
-    assert!(found.is_empty(), "{found:#?}");
-    secrets
+/// A database for a user who needs this password, and its name.
+fn database_with(password: &str) -> (String, String) {
+    let cluster = Cluster::shared();
+    let name = cluster.fresh_database();
+    cluster.sql("postgres", &format!("CREATE ROLE canary LOGIN SUPERUSER PASSWORD '{password}'"));
+    let file = cluster.data_dir().join("pg_hba.conf");
+    let rules = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(file, format!("host all canary 127.0.0.1/32 scram-sha-256\n{rules}")).unwrap();
+    cluster.sql("postgres", "SELECT pg_reload_conf()");
+    (cluster.url(&name).replacen("confab@", "canary@", 1), name)
 }
