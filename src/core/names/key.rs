@@ -5,6 +5,10 @@
 //! only the capital of a letter looks like a Latin one, as Greek Β does, the letter counts as that in both cases. All
 //! of it is done again until nothing changes, so that a key is its own key.
 //!
+//! What UTS 39 leaves apart, because it is a style of its own and not an accident, is read all the same: small capitals,
+//! letters of old hands, letters in black circles and squares ([`READ_AS`], [`plain`]). Upside-down text and letters of
+//! flags are left apart.
+//!
 //! Stores hold keys: whoever changes what they are made of, be it by newer tables of Unicode, makes them anew in a
 //! migration.
 
@@ -15,6 +19,10 @@ use unicode_normalization::UnicodeNormalization;
 
 /// Two to three settle every name; the bound is for what no table should hold.
 const ROUNDS_MAX: usize = 8;
+
+/// Letters that are read as those below them, by their names in UnicodeData.txt: LATIN LETTER SMALL CAPITAL, KRA, which is a
+/// small capital k, and TURNED W, which UTS 39 takes for a small capital m; then LATIN SMALL LETTER INSULAR.
+const READ_AS: (&str, &str) = ("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘꞯʀꜱᴛᴜᴠᴡʏᴢĸʍꝺꝼᵹꞃꞅꞇ", "abcdefghijklmnopqrstuvwyzkmdfgrst");
 
 /// What two names have in common that are taken for each other.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -72,8 +80,24 @@ fn once(name: &str) -> String {
     dotted.replace("i\u{307}", "i").replace("j\u{307}", "j").nfc().collect()
 }
 
+/// A letter of a style of its own as it is read.
+fn plain(c: char) -> char {
+    const A: u32 = 'a' as u32;
+    let number = match c {
+        // NEGATIVE CIRCLED and NEGATIVE SQUARED LATIN CAPITAL LETTER: unlike the white ones, nothing in NFKC.
+        '\u{1f150}'..='\u{1f169}' => u32::from(c) - 0x1f150 + A,
+        '\u{1f170}'..='\u{1f189}' => u32::from(c) - 0x1f170 + A,
+        _ => {
+            let mut letters = READ_AS.0.chars().zip(READ_AS.1.chars());
+            return letters.find(|(odd, _)| *odd == c).map_or(c, |(_, letter)| letter);
+        }
+    };
+    char::from_u32(number).unwrap_or(c)
+}
+
 /// What a letter looks like, in the case that looks more like a Latin one.
 fn alike(c: char) -> String {
+    let c = plain(c);
     let small: String = c.to_uppercase().flat_map(char::to_lowercase).collect();
     let as_small: String = unicode_security::skeleton(&small).collect();
     if as_small.is_ascii() {
