@@ -93,11 +93,11 @@ commands! {
     unsubscribe: C::Unsubscribe(_) => Scopes::READ, Effect::Reads;
     search: C::Search(_) => Scopes::READ, Effect::Reads;
     who_is_here: C::WhoIsHere(_) => Scopes::READ, Effect::Reads;
-    presence: C::SetPresence(_) => Scopes::READ, Effect::Reads;
-    mark_read: C::MarkRead { .. } => Scopes::READ, Effect::Reads;
+    presence: C::SetPresence(_) => Scopes::WRITE, Effect::Reads;
+    mark_read: C::MarkRead { .. } => Scopes::WRITE, Effect::Reads;
     leave_room: C::LeaveRoom(_) => Scopes::WRITE, Effect::Reads;
     delete: C::Delete(_) => Scopes::WRITE, Effect::Reads;
-    join_room: C::JoinRoom(_) => Scopes::READ, Effect::Enters;
+    join_room: C::JoinRoom(_) => Scopes::WRITE, Effect::Enters;
     publish: C::Publish(_) => Scopes::WRITE, Effect::Writes;
     edit: C::Edit(_) => Scopes::WRITE, Effect::Writes;
     react: C::React(_) => Scopes::WRITE, Effect::Writes;
