@@ -1,16 +1,16 @@
 //! `confab bot`: accounts of programs, and the keys by which they come.
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Subcommand;
-use confab_protocol::model::{DeviceId, DisplayName, RoomId, ServerRole, UserId, Username};
+use confab_protocol::model::{DeviceId, ServerRole};
 
 use super::duration;
+use super::user::{find, new_user};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::core::auth::create_key;
-use crate::core::names::user_key;
 use crate::core::standing::Scopes;
-use crate::core::store::{Created, NewUser, Store, new_incarnation};
+use crate::core::store::{Created, Store};
 use crate::open_store;
 
 /// A key that nobody gave a time.
@@ -67,30 +67,15 @@ async fn act(store: &dyn Store, action: Action) -> anyhow::Result<()> {
     let now = clock.now();
     match action {
         Action::Create { name, display_name } => {
-            let username = Username::parse(&name).ok().with_context(|| format!("{name:?} cannot be a user name"))?;
-            let shown = display_name.unwrap_or(name);
-            let display_name =
-                DisplayName::parse(&shown).ok().with_context(|| format!("{shown:?} cannot be a display name"))?;
-            let id = UserId::new(now, clock.random());
-            let user = NewUser {
-                id,
-                username_key: user_key(&username),
-                username,
-                display_name,
-                role: ServerRole::Bot,
-                password_hash: None,
-                self_room: RoomId::new(now, clock.random()),
-                incarnation: new_incarnation(clock.random()),
-                created: now,
-                ticket: None,
-            };
+            let user = new_user(&clock, &name, display_name.as_deref().unwrap_or(&name), ServerRole::Bot)?;
+            let id = user.id;
             match store.create_user(user).await? {
                 Created::Yes => println!("{id}"),
                 _ => bail!("that user name is taken"),
             }
         }
         Action::Key { name, label, scopes, time } => {
-            let user = super::user::find(store, &name).await?;
+            let user = find(store, &name).await?;
             if user.role != ServerRole::Bot {
                 bail!("{name} is no bot: people log in by password");
             }

@@ -189,6 +189,16 @@ fn import(config: &Config, file: &Path) -> anyhow::Result<()> {
 
 fn parse(clock: &SystemClock, line: &str) -> anyhow::Result<NewUser> {
     let (username, display_name) = line.split_once('\t').unwrap_or((line, line));
+    new_user(clock, username, display_name, ServerRole::User)
+}
+
+/// An account without a password. What a person could not be called, nobody is by the way of the command line.
+pub(super) fn new_user(
+    clock: &SystemClock,
+    username: &str,
+    display_name: &str,
+    role: ServerRole,
+) -> anyhow::Result<NewUser> {
     let Ok(username) = Username::parse(username) else { bail!("{username:?} cannot be a user name") };
     let Ok(display_name) = DisplayName::parse(display_name) else { bail!("{display_name:?} cannot be a display name") };
     if let Err(error) = names::check(display_name.as_str()) {
@@ -200,7 +210,7 @@ fn parse(clock: &SystemClock, line: &str) -> anyhow::Result<NewUser> {
         username_key: user_key(&username),
         username,
         display_name,
-        role: ServerRole::User,
+        role,
         password_hash: None,
         self_room: RoomId::new(now, clock.random()),
         incarnation: new_incarnation(clock.random()),
