@@ -427,7 +427,7 @@ async fn heed(core: Arc<Core>, lifecycle: Lifecycle) {
             () = lifecycle.draining() => return,
             () = tokio::time::sleep(HEED_EVERY) => {}
         }
-        core.auth.tokens().reload_if_changed();
+        core.auth.tokens().reload_if_changed(core.clock.now());
         if let Err(error) = core.heed().await {
             core.unavailable(&error);
         }

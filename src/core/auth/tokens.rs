@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
@@ -87,6 +88,8 @@ struct Ring {
 pub struct Tokens {
     folder: PathBuf,
     ring: RwLock<Arc<Ring>>,
+    /// When the folder changed last, if it was listed so long after that nothing came in the same moment.
+    listed: Mutex<Option<SystemTime>>,
     ttl_seconds: u64,
 }
 
@@ -95,6 +98,9 @@ const FIRST_KEY: &str = "token-0-ed25519.pk8";
 /// Keys that are kept by a rotation: the one that signs, and the one before, by which tokens were signed that are good
 /// for some minutes yet.
 const KEYS_KEPT: usize = 2;
+
+/// File systems tell the time of a change in steps of up to so long, milliseconds: within one a second change does not show.
+const STEP_MS_MAX: u64 = 2_000;
 
 /// Key files, the oldest first.
 fn key_files(folder: &Path) -> Result<Vec<PathBuf>, KeyError> {
@@ -156,26 +162,44 @@ impl Tokens {
         if key_files(keys).unwrap_or_default().is_empty() {
             read_or_create(&path, new_key)?;
         }
-        Ok(Self { folder: keys.to_owned(), ring: RwLock::new(Arc::new(Ring::read(keys)?)), ttl_seconds })
+        Ok(Self {
+            folder: keys.to_owned(),
+            ring: RwLock::new(Arc::new(Ring::read(keys)?)),
+            listed: Mutex::default(),
+            ttl_seconds,
+        })
     }
 
     fn ring(&self) -> Arc<Ring> {
         Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes up keys that came or went; what cannot be read changes nothing.
-    pub fn reload_if_changed(&self) {
+    /// Takes up keys that came or went; what cannot be read changes nothing and is tried again.
+    pub fn reload_if_changed(&self, now: Millis) {
+        // Before the listing: what changes meanwhile is for the next time.
+        let changed = std::fs::metadata(&self.folder).and_then(|folder| folder.modified()).ok();
+        let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        if changed.is_some() && *listed == changed {
+            return;
+        }
+        *listed = self.reload().then_some(changed).flatten().filter(|at| is_past(*at, now));
+    }
+
+    /// Whether the keys are those of the folder now.
+    fn reload(&self) -> bool {
         match key_files(&self.folder) {
-            Ok(files) if files == self.ring().files || files.is_empty() => {}
+            Ok(files) if files == self.ring().files || files.is_empty() => return true,
             Ok(_) => match Ring::read(&self.folder) {
                 Ok(ring) => {
                     tracing::info!(kid = ring.kid, keys = ring.decoding.len(), "another key signs access tokens");
                     *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
+                    return true;
                 }
                 Err(error) => tracing::error!(%error, "the keys of access tokens changed and cannot be read"),
             },
             Err(error) => tracing::error!(%error, "the keys of access tokens cannot be listed"),
         }
+        false
     }
 
     /// A token for a device, and when it expires.
@@ -250,6 +274,12 @@ impl Tokens {
     }
 }
 
+/// Whether a change was so long ago that another one would show by another time.
+fn is_past(changed: SystemTime, now: Millis) -> bool {
+    let since_1970 = changed.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_1970.as_millis()).is_ok_and(|at| at.saturating_add(STEP_MS_MAX) < now.0)
+}
+
 fn validation() -> Validation {
     let mut validation = Validation::new(Algorithm::EdDSA);
     validation.set_required_spec_claims(&["iss", "aud", "sub"]);
@@ -313,6 +343,32 @@ mod tests {
         assert_eq!(tokens.verify(&token, NOW.after(904_000)), Ok(claims));
         assert_eq!(tokens.verify(&token, NOW.after(905_000)), Err(TokenError::Expired));
         assert_eq!(tokens.verify(&token, Millis(NOW.0 - 6_000)), Err(TokenError::Invalid), "not yet");
+    }
+
+    #[test]
+    fn the_folder_is_listed_when_it_changed_and_within_the_moment_of_a_change() {
+        let (tokens, dir) = tokens();
+        let changed_at = |at: Millis| {
+            let time = UNIX_EPOCH + std::time::Duration::from_millis(at.0);
+            std::fs::File::open(dir.path()).unwrap().set_modified(time).unwrap();
+        };
+        let keys = |now: Millis| {
+            tokens.reload_if_changed(now);
+            tokens.ring().files.len()
+        };
+        changed_at(NOW);
+        assert_eq!(keys(NOW.after(500)), 1);
+        // Another key, in the same moment to the file system.
+        rotate_keys(dir.path(), NOW).unwrap();
+        changed_at(NOW);
+        assert_eq!(keys(NOW.after(1_000)), 2);
+        assert_eq!(keys(NOW.after(5_000)), 2);
+        // From here on the folder is not looked into, until it says that it changed.
+        std::fs::remove_file(dir.path().join(FIRST_KEY)).unwrap();
+        changed_at(NOW);
+        assert_eq!(keys(NOW.after(6_000)), 2, "listed for nothing");
+        changed_at(NOW.after(6_000));
+        assert_eq!(keys(NOW.after(6_100)), 1);
     }
 
     #[test]
