@@ -2,9 +2,11 @@
 
 mod accounts;
 mod keys;
+mod known;
 mod logins;
 mod owner;
 mod passwords;
+mod queue;
 pub(super) mod tokens;
 
 use std::path::Path;
@@ -15,8 +17,10 @@ use confab_protocol::model::{DeviceId, DisplayName, Millis, RoomId, ServerRole, 
 
 pub(super) use self::accounts::check_length;
 pub use self::keys::{create_key, mint_token};
+use self::known::Known;
 pub use self::owner::OwnerToken;
-pub use self::passwords::{Lane, Passwords};
+pub use self::passwords::Passwords;
+pub use self::queue::{Lane, Place, WAIT_MAX};
 pub use self::tokens::{Claims, Holder, LIFE_SECONDS_MAX, TokenError, Tokens, rotate_keys};
 use super::standing::Scopes;
 use super::store::{Restriction, User};
@@ -75,6 +79,7 @@ impl Actor {
 pub struct Auth {
     pub(super) tokens: Tokens,
     pub(super) passwords: Passwords,
+    known: Known,
     pub(super) owner: OwnerToken,
     pub(super) registration: Registration,
     pub(super) refresh_idle_ms: u64,
@@ -92,6 +97,7 @@ impl Auth {
         Ok(Self {
             tokens: Tokens::open(&keys, config.auth.access_ttl_seconds)?,
             passwords: Passwords::open(&keys, &config.auth, clock, metrics)?,
+            known: Known::default(),
             owner: OwnerToken::open(&keys)?,
             registration: config.auth.registration,
             refresh_idle_ms: config.auth.refresh_idle_seconds.saturating_mul(1000),

@@ -164,15 +164,17 @@ impl Limits {
     }
 
     /// May another password of this account be tried from there? The name is as typed, folded. Whoever guesses from
-    /// elsewhere does not keep the owner out, until many do at once.
+    /// elsewhere does not keep the owner out: what strangers try together counts for strangers alone.
     ///
     /// # Errors
     /// [`RejectCode::RateLimited`] with the wait.
-    pub fn check_login(&self, from: IpAddr, username: &str) -> Result<(), Reject> {
+    pub fn check_login(&self, from: IpAddr, username: &str, lane: Lane) -> Result<(), Reject> {
         let rates = self.rates();
         let name: Box<str> = username.to_ascii_lowercase().into();
         self.check(&rates.logins, &(network(from), name.clone()), "logins_per_account")?;
-        self.check(&rates.accounts, &name, "logins_per_account_everywhere")
+        // Apart from those who are known, who are bounded, too: others may have come by the id of a device.
+        let kind = if lane == Lane::Known { "known " } else { "stranger " };
+        self.check(&rates.accounts, &[kind, &name].concat().into(), "logins_per_account_everywhere")
     }
 
     /// May this user be asked for their password once more?
@@ -199,14 +201,19 @@ impl Limits {
         self.check(&self.rates().strangers, &network(from), "strangers_per_network")
     }
 
+    /// Where a stranger from there waits for a hash, which is a try.
+    pub fn lane(&self, from: IpAddr) -> Lane {
+        Lane::Stranger { tries: self.suspects.note(from, self.clock.0.elapsed()) }
+    }
+
     /// A password was wrong.
     pub fn note_wrong(&self, from: IpAddr) {
         self.suspects.note(from, self.clock.0.elapsed());
     }
 
-    /// Where somebody from there waits for a hash.
-    pub fn lane(&self, from: IpAddr) -> Lane {
-        if self.suspects.contains(from, self.clock.0.elapsed()) { Lane::Suspect } else { Lane::Open }
+    /// Somebody who waited there was let in.
+    pub fn note_right(&self, from: IpAddr) {
+        self.suspects.forgive(from);
     }
 
     /// Drops the keys that are back to normal; to be called now and then.

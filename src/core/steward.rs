@@ -29,8 +29,8 @@ impl Core {
         next: &Secret,
     ) -> Result<Reply, Reject> {
         check_length(next)?;
-        let place = self.auth.passwords.reserve(self.limits.lane(from))?;
         self.limits.check_own_password(actor.user)?;
+        let place = self.auth.passwords.reserve(Lane::Known)?;
         let found = self.store.find_login(actor.username.clone()).await.map_err(|error| self.unavailable(&error))?;
         let old = found.and_then(|(_, hash)| hash);
         let is_right = self.auth.passwords.verify(place, current, old.as_deref()).await?;
@@ -38,7 +38,7 @@ impl Core {
             self.limits.note_wrong(from);
             return Err(RejectCode::BadCredentials.into());
         };
-        let place = self.auth.passwords.reserve(Lane::Open)?;
+        let place = self.auth.passwords.reserve(Lane::Known)?;
         let new = self.auth.passwords.hash(place, next).await?;
         // It may have been reset, or this login ended, while it was looked at.
         let changed = self.store.change_password(actor.user, old, new, actor.device).await;
@@ -58,7 +58,7 @@ impl Core {
         check_length(password)?;
         // Before the work, which strangers shall not cause.
         let ticket = self.check_ticket(token, TicketKind::Reset).await?;
-        let place = self.auth.passwords.reserve(Lane::Open)?;
+        let place = self.auth.passwords.reserve(Lane::Known)?;
         let hash = self.auth.passwords.hash(place, password).await?;
         let reset = self.store.reset_password(ticket, hash, self.clock.now()).await;
         reset.map_err(|error| self.unavailable(&error))?.ok_or(RejectCode::InviteInvalid)?;

@@ -412,6 +412,8 @@ pub trait Store: Send + Sync {
     async fn import_users(&self, users: Vec<NewUser>) -> Result<usize>;
     /// The account and its password hash.
     async fn find_login(&self, username: Username) -> Result<Option<(User, Option<String>)>>;
+    /// Whether the account of this name was ever logged in on this device.
+    async fn has_device(&self, username: Username, device: DeviceId) -> Result<bool>;
     /// Replaces the name that somebody shows who is logged in anywhere: of one whose account is locked it stays.
     async fn set_display_name(&self, user: UserId, name: DisplayName) -> Result<()>;
     /// Replaces a hash of a password by another of the same. `false`: the account has another by now.

@@ -279,6 +279,7 @@ store! {
     plain set_level(level: Level) -> () = standing::set_level;
     plain has_owner() -> bool = accounts::has_owner;
     plain find_login(username: Username) -> Option<(User, Option<String>)> = accounts::find_login;
+    plain has_device(username: Username, device: DeviceId) -> bool = accounts::has_device;
     plain find_identity(user: UserId, device: DeviceId) -> Option<Standing> = standing::find_identity;
     plain find_user(user: UserId) -> Option<User> = standing::find_user;
     plain logins(user: UserId) -> Vec<LoginRow> = standing::logins;

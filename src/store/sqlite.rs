@@ -241,6 +241,7 @@ store! {
 
     read has_owner() -> bool = accounts::has_owner;
     read find_login(username: Username) -> Option<(User, Option<String>)> = accounts::find_login;
+    read has_device(username: Username, device: DeviceId) -> bool = accounts::has_device;
     read find_identity(user: UserId, device: DeviceId) -> Option<Standing> = standing::find_identity;
     read find_user(user: UserId) -> Option<User> = standing::find_user;
     read logins(user: UserId) -> Vec<LoginRow> = standing::logins;

@@ -1,5 +1,6 @@
 //! Hostile peers against the real server.
 
+mod accounts;
 mod canaries;
 mod frames;
 mod fuzz;

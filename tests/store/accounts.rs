@@ -1,7 +1,7 @@
 //! Users, devices and logins.
 
 use confab::core::standing::Standing;
-use confab::core::store::{Created, LoggedIn, NewLogin};
+use confab::core::store::{Created, LoggedIn, NewLogin, NewUser};
 use confab_protocol::model::{DeviceId, ServerRole, UserId};
 
 use super::Scene;
@@ -15,6 +15,7 @@ super::cases![
     an_ended_login_is_another_than_the_next,
     the_oldest_device_makes_room,
     a_device_is_its_users_own,
+    a_device_is_of_the_account_that_was_logged_in_on_it,
     users_are_found_by_id,
 ];
 
@@ -113,4 +114,16 @@ async fn users_are_found_by_id(scene: Scene) {
     let found = scene.store.find_users(vec![bob.id, UserId::from_u128(7), alice.id]).await.unwrap();
     let names: Vec<&str> = found.iter().map(|member| member.username.as_str()).collect();
     assert_eq!(names, ["bob", "alice"]);
+}
+
+async fn a_device_is_of_the_account_that_was_logged_in_on_it(scene: Scene) {
+    let (alice, bob) = (scene.user("alice").await, scene.user("bob").await);
+    let login = scene.login(alice.id);
+    let device = login.device;
+    let has = |of: &NewUser, device| scene.store.has_device(of.username.clone(), device);
+    assert!(!has(&alice, device).await.unwrap());
+    scene.store.log_in(login).await.unwrap();
+    assert!(has(&alice, device).await.unwrap() && !has(&bob, device).await.unwrap());
+    scene.store.log_out(alice.id, device).await.unwrap();
+    assert!(has(&alice, device).await.unwrap(), "it is theirs, logged in or not");
 }

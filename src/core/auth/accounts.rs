@@ -7,7 +7,7 @@ use confab_protocol::limits::PASSWORD_BYTES_MIN;
 use confab_protocol::model::{DisplayName, RoomId, SelfNote, ServerRole, UserId, Username};
 use confab_protocol::reject::{Reject, RejectCode};
 
-use super::{Actor, Lane};
+use super::{Actor, Lane, Place};
 use crate::config::Registration;
 use crate::core::Core;
 use crate::core::amend::short_text;
@@ -62,7 +62,8 @@ impl Core {
         if role == ServerRole::Owner {
             self.auth.owner.spend();
         }
-        let user = user.into();
+        let user: User = user.into();
+        self.auth.known.note(user.username.as_str(), from, self.clock.elapsed());
         let session = self.open_session(&user, None, None, register.device).await?;
         let actor = Actor::new(&user, session.identity.device, session.identity.token_expires, Scopes::ALL);
         self.note(&actor, SelfNote::AccountCreated).await?;
@@ -126,10 +127,7 @@ impl Core {
     /// # Errors
     /// [`RejectCode::BadCredentials`] whatever was wrong; limits.
     pub async fn login(&self, from: IpAddr, login: Login) -> Result<Session, Reject> {
-        self.limits.check_stranger(from)?;
-        // First a place, so that names cost the limiter no more memory than hashing lets through.
-        let place = self.auth.passwords.reserve(self.limits.lane(from))?;
-        self.limits.check_login(from, &login.username)?;
+        let (lane, place) = self.login_place(from, &login).await?;
         let found = match Username::parse(&login.username) {
             Ok(username) => self.store.find_login(username).await.map_err(|error| self.unavailable(&error))?,
             Err(_) => None,
@@ -138,14 +136,12 @@ impl Core {
         let right = self.auth.passwords.verify(place, &login.password, hash).await?;
         let Some((user, Some(mut hash))) = found.filter(|_| right) else {
             self.metrics.logins_total.with_label_values(&["refused"]).inc();
-            self.limits.note_wrong(from);
             return Err(RejectCode::BadCredentials.into());
         };
         self.check_not_banned(&user)?;
         if self.auth.passwords.is_outdated(&hash) {
             // A busy moment is no reason to refuse a right password.
-            if let Ok(place) = self.auth.passwords.reserve(Lane::Open) {
-                let next = self.auth.passwords.hash(place, &login.password).await?;
+            if let Some(next) = self.rehash(&login.password).await {
                 let set = self.store.set_password_hash(user.id, hash.clone(), next.clone()).await;
                 if set.map_err(|error| self.unavailable(&error))? {
                     hash = next;
@@ -153,8 +149,42 @@ impl Core {
             }
         }
         let session = self.open_session(&user, Some(hash), login.device_id, login.device).await?;
+        if lane != Lane::Known {
+            self.limits.note_right(from);
+        }
+        self.auth.known.note(user.username.as_str(), from, self.clock.elapsed());
         self.metrics.logins_total.with_label_values(&["accepted"]).inc();
         Ok(session)
+    }
+
+    /// Where a login waits, within its limits.
+    async fn login_place(&self, from: IpAddr, login: &Login) -> Result<(Lane, Place), Reject> {
+        let name = &login.username;
+        if !self.auth.known.contains(name, from, self.clock.elapsed()) {
+            self.limits.check_stranger(from)?;
+            if !self.is_of_known_device(login).await? {
+                let lane = self.limits.lane(from);
+                // First a place, so that names cost the limiter no more memory than hashing lets through.
+                let place = self.auth.passwords.reserve(lane)?;
+                self.limits.check_login(from, name, lane)?;
+                return Ok((lane, place));
+            }
+        }
+        self.limits.check_login(from, name, Lane::Known)?;
+        Ok((Lane::Known, self.auth.passwords.reserve(Lane::Known)?))
+    }
+
+    /// Whether a login is from a device that was logged in to the account: its id is random, and told to nobody else.
+    async fn is_of_known_device(&self, login: &Login) -> Result<bool, Reject> {
+        let (Some(device), Ok(username)) = (login.device_id, Username::parse(&login.username)) else {
+            return Ok(false);
+        };
+        self.store.has_device(username, device).await.map_err(|error| self.unavailable(&error))
+    }
+
+    async fn rehash(&self, password: &Secret) -> Option<String> {
+        let place = self.auth.passwords.reserve(Lane::Known).ok()?;
+        self.auth.passwords.hash(place, password).await.ok()
     }
 }
 

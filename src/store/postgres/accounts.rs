@@ -105,6 +105,12 @@ pub(super) async fn find_login(client: &Client, username: Username) -> Result<Op
     row.map(|row| Ok((user(&row)?, plain(&row, 9)?))).transpose()
 }
 
+pub(super) async fn has_device(client: &Client, username: Username, device: DeviceId) -> Result<bool> {
+    const SQL: &str = "SELECT 1 FROM users u JOIN devices d ON d.user_id = u.id WHERE u.username = $1 AND d.id = $2";
+    let statement = client.prepare_cached(SQL).await?;
+    Ok(client.query_opt(&statement, &[&username.as_str(), &device.sql()]).await?.is_some())
+}
+
 pub(super) async fn set_password_hash(client: &Client, user: UserId, old: String, new: String) -> Result<bool> {
     const SQL: &str = "UPDATE users SET password_hash = $1 WHERE id = $2 AND password_hash = $3";
     let statement = client.prepare_cached(SQL).await?;

@@ -74,6 +74,12 @@ pub(super) fn find_login(connection: &Connection, username: Username) -> Result<
     Ok(statement.query_row([username.as_str()], |row| Ok((user(row)?, row.get(9)?))).optional()?)
 }
 
+pub(super) fn has_device(connection: &Connection, username: Username, device: DeviceId) -> Result<bool> {
+    let mut statement = connection
+        .prepare_cached("SELECT 1 FROM users u JOIN devices d ON d.user = u.id WHERE u.username = ? AND d.id = ?")?;
+    Ok(statement.exists(params![username.as_str(), Sql(device)])?)
+}
+
 pub(super) fn set_password_hash(connection: &Connection, user: UserId, old: String, new: String) -> Result<bool> {
     let mut statement =
         connection.prepare_cached("UPDATE users SET password_hash = ? WHERE id = ? AND password_hash = ?")?;
