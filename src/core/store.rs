@@ -424,7 +424,8 @@ pub trait Store: Send + Sync {
     async fn find_users(&self, users: Vec<UserId>) -> Result<Vec<Member>>;
     /// Logs a device in. When the user has too many, the oldest login ends. `None`: the password has changed.
     async fn log_in(&self, login: NewLogin) -> Result<Option<LoggedIn>>;
-    /// Spends a refresh token and stores the next one, whose family is that of the old one.
+    /// Spends a refresh token and stores the next one, whose family is that of the old one. The next one is always the
+    /// same: so a retry within 10 s finds it stored, and is good while that is not spent in its turn.
     async fn refresh(&self, hash: [u8; 32], next: NewRefresh, now: Millis) -> Result<Refreshed>;
     /// Ends a device's login, or revokes an API key.
     async fn log_out(&self, user: UserId, device: DeviceId) -> Result<()>;

@@ -100,8 +100,7 @@ async fn a_refresh_token_that_is_offered_behind_its_successor_ends_the_login() {
     let second = session(others.request(Command::Refresh(first.refresh_token.clone())).await);
     let mut twin = anonymous(&target, Transport::Quic).await;
     session(twin.request(Command::Refresh(first.refresh_token.clone())).await);
-    // The next is in use: who still offers the first one did not get it from us. Times are in milliseconds.
-    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    // The next is in use: who still offers the first one did not get it from us.
     let mut owner = anonymous(&target, Transport::WebSocket).await;
     let third = session(owner.request(Command::Refresh(second.refresh_token)).await);
     let mut thief = anonymous(&target, Transport::Quic).await;

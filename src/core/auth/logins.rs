@@ -37,15 +37,15 @@ impl Core {
         self.session(user, (device, login), refresh_token, refresh.idle_until, now)
     }
 
-    /// Spends a refresh token for the next one and an access token.
+    /// Spends a refresh token for the next one and an access token. Who tries twice gets the same next one.
     ///
     /// # Errors
     /// [`RejectCode::TokenInvalid`], [`RejectCode::TokenExpired`]. Reuse ends the login on that device.
     pub async fn refresh(&self, from: IpAddr, token: &Secret) -> Result<Session, Reject> {
         self.limits.check_refresh(from)?;
         let now = self.clock.now();
-        let (next_token, hash) = opaque_token();
-        let next = self.new_refresh(hash, now);
+        let next_token = self.auth.passwords.refresh_token_after(token);
+        let next = self.new_refresh(opaque_hash(next_token.expose()), now);
         let spent = self.store.refresh(opaque_hash(token.expose()), next, now).await;
         let (user, device) = match spent.map_err(|error| self.unavailable(&error))? {
             Refreshed::Yes(user, device) => (user, device),

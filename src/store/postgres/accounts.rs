@@ -233,15 +233,15 @@ pub(super) async fn refresh(client: &mut Client, hash: [u8; 32], next: NewRefres
 
 async fn spend(transaction: &Transaction<'_>, hash: &[u8], next: NewRefresh, now: Millis) -> Result<Refreshed> {
     const LOCK: &str = "SELECT 1 FROM devices WHERE user_id = $1 AND id = $2 FOR UPDATE";
-    const SPEND: &str = "UPDATE refresh_tokens SET spent_ms = coalesce(spent_ms, $1) WHERE hash = $2";
+    const SPEND: &str = "UPDATE refresh_tokens SET spent_ms = $1 WHERE hash = $2";
     let Some(Token { user, device, .. }) = find_token(transaction, hash).await? else { return Ok(Refreshed::Unknown) };
     let statement = transaction.prepare_cached(LOCK).await?;
     transaction.query_opt(&statement, &[&user.sql(), &device.sql()]).await?;
     // Again: whoever held the lock may have spent the token or ended its login.
     let Some(token) = find_token(transaction, hash).await? else { return Ok(Refreshed::Unknown) };
-    // Once a later token was spent, the holder of this one has the next: who still offers it is somebody else.
+    // Once the next one was spent, its holder has the one behind that: who still offers this one is somebody else.
     let is_stolen = match token.spent {
-        Some(spent) => now.since(spent) > REUSE_GRACE_MS || is_spent_after(transaction, token.family, spent).await?,
+        Some(spent) => now.since(spent) > REUSE_GRACE_MS || !is_unspent(transaction, &next.hash).await?,
         None => false,
     };
     if is_stolen {
@@ -253,10 +253,12 @@ async fn spend(transaction: &Transaction<'_>, hash: &[u8], next: NewRefresh, now
     if now >= token.idle || now >= token.absolute {
         return Ok(Refreshed::Expired);
     }
-    let statement = transaction.prepare_cached(SPEND).await?;
-    transaction.execute(&statement, &[&now.sql(), &hash]).await?;
-    let next = NewRefresh { absolute_until: token.absolute, ..next };
-    insert_refresh(transaction, &next, token.family, user, device).await?;
+    if token.spent.is_none() {
+        let statement = transaction.prepare_cached(SPEND).await?;
+        transaction.execute(&statement, &[&now.sql(), &hash]).await?;
+        let next = NewRefresh { absolute_until: token.absolute, ..next };
+        insert_refresh(transaction, &next, token.family, user, device).await?;
+    }
     let statement =
         transaction.prepare_cached("UPDATE devices SET seen_ms = $1 WHERE user_id = $2 AND id = $3").await?;
     transaction.execute(&statement, &[&now.sql(), &user.sql(), &device.sql()]).await?;
@@ -278,10 +280,10 @@ async fn find_token(transaction: &Transaction<'_>, hash: &[u8]) -> Result<Option
     }))
 }
 
-async fn is_spent_after(transaction: &Transaction<'_>, family: Uuid, spent: Millis) -> Result<bool> {
-    const SQL: &str = "SELECT 1 FROM refresh_tokens WHERE family = $1 AND spent_ms > $2 LIMIT 1";
+async fn is_unspent(transaction: &Transaction<'_>, hash: &[u8]) -> Result<bool> {
+    const SQL: &str = "SELECT 1 FROM refresh_tokens WHERE hash = $1 AND spent_ms IS NULL";
     let statement = transaction.prepare_cached(SQL).await?;
-    Ok(transaction.query_opt(&statement, &[&family, &spent.sql()]).await?.is_some())
+    Ok(transaction.query_opt(&statement, &[&hash]).await?.is_some())
 }
 
 pub(super) async fn log_out(client: &mut Client, user: UserId, device: DeviceId) -> Result<()> {

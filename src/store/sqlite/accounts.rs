@@ -166,9 +166,9 @@ pub(super) fn refresh(connection: &Connection, hash: [u8; 32], next: NewRefresh,
         Ok((row.get::<_, [u8; 16]>(0)?, user, device, idle, absolute, spent.map(|sql| sql.0)))
     });
     let Some((family, user, device, idle, absolute, spent)) = found.optional()? else { return Ok(Refreshed::Unknown) };
-    // Once a later token was spent, the holder of this one has the next: who still offers it is somebody else.
+    // Once the next one was spent, its holder has the one behind that: who still offers this one is somebody else.
     let is_stolen = match spent {
-        Some(spent) => now.since(spent) > REUSE_GRACE_MS || is_spent_after(connection, family, spent)?,
+        Some(spent) => now.since(spent) > REUSE_GRACE_MS || !is_unspent(connection, next.hash)?,
         None => false,
     };
     if is_stolen {
@@ -179,11 +179,13 @@ pub(super) fn refresh(connection: &Connection, hash: [u8; 32], next: NewRefresh,
     if now >= idle || now >= absolute {
         return Ok(Refreshed::Expired);
     }
-    connection
-        .prepare_cached("UPDATE refresh_tokens SET spent_ms = coalesce(spent_ms, ?) WHERE hash = ?")?
-        .execute(params![Sql(now), hash])?;
-    let next = NewRefresh { absolute_until: absolute, ..next };
-    insert_refresh(connection, &next, family, user, device)?;
+    if spent.is_none() {
+        connection
+            .prepare_cached("UPDATE refresh_tokens SET spent_ms = ? WHERE hash = ?")?
+            .execute(params![Sql(now), hash])?;
+        let next = NewRefresh { absolute_until: absolute, ..next };
+        insert_refresh(connection, &next, family, user, device)?;
+    }
     connection.prepare_cached("UPDATE devices SET seen_ms = ? WHERE user = ? AND id = ?")?.execute(params![
         Sql(now),
         Sql(user),
@@ -192,9 +194,10 @@ pub(super) fn refresh(connection: &Connection, hash: [u8; 32], next: NewRefresh,
     Ok(Refreshed::Yes(user, device))
 }
 
-fn is_spent_after(connection: &Connection, family: [u8; 16], spent: Millis) -> Result<bool> {
-    let mut statement = connection.prepare_cached("SELECT 1 FROM refresh_tokens WHERE family = ? AND spent_ms > ?")?;
-    Ok(statement.exists(params![family, Sql(spent)])?)
+fn is_unspent(connection: &Connection, hash: [u8; 32]) -> Result<bool> {
+    let mut statement =
+        connection.prepare_cached("SELECT 1 FROM refresh_tokens WHERE hash = ? AND spent_ms IS NULL")?;
+    Ok(statement.exists([hash])?)
 }
 
 pub(super) fn log_out(connection: &Connection, user: UserId, device: DeviceId) -> Result<()> {
