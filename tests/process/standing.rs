@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use confab_protocol::command::{Command, Delete, Secret, SetRole, Write};
-use confab_protocol::model::RoomRole;
+use confab_protocol::command::{Command, Delete, PresenceStatus, RoomTarget, Secret, SetRole, Write};
+use confab_protocol::model::{RoomRole, Seq};
 use confab_protocol::reject::RejectCode;
 
 use crate::support::process::{Place, eventually, run};
@@ -54,21 +54,40 @@ async fn a_bot_may_what_its_key_was_given() {
     let alice = place.register(Transport::Quic, "alice").await;
     let room = alice.enter("plaza").await.id;
     let echo = operator(&place, &["bot", "create", "echo", "--display-name", "The Echo"]).parse().unwrap();
+    for odd in ["\u{202e}nimda", "p\u{430}ypal"] {
+        let refused = run(&mut place.command(&["bot", "create", "other", "--display-name", odd]), "");
+        refused.assert_refused(1, &["display name"]);
+    }
     run(&mut place.command(&["bot", "key", "alice"]), "").assert_refused(1, &["no bot"]);
     let odd = run(&mut place.command(&["bot", "key", "echo", "--scopes", "root"]), "");
     assert!(odd.code == Some(2) && odd.err.contains("one of read, write, moderate"), "{odd:?}");
     let reader = Secret::new(operator(&place, &["bot", "key", "echo", "--scopes", "read"]));
     let writer = Secret::new(operator(&place, &["bot", "key", "echo", "--label", "deploys"]));
     for transport in TRANSPORTS {
-        let mut raw = Raw::enter(&target(&place), transport, &reader).await;
+        let mut raw = Raw::enter(&target(&place), transport, &writer).await;
         raw.join("plaza").await;
+        let mut raw = Raw::enter(&target(&place), transport, &reader).await;
         let missing = RejectCode::ScopeMissing.number();
         assert_eq!(raw.refusal(publish(room, client_id(), "may I?")).await, missing);
         assert_eq!(raw.refusal(Command::Sessions).await, missing, "keys are not for keys to see");
+        // Nothing that others see, and nothing that stays.
+        let write = Write { room, client_id: client_id(), resend: false };
+        let changes = [
+            Command::JoinRoom(RoomTarget::Id(room)),
+            Command::LeaveRoom(RoomTarget::Id(room)),
+            Command::Knock(write),
+            Command::MarkRead { room, seq: Seq(1) },
+            Command::SetPresence(PresenceStatus::Away),
+            Command::Typing { room, stopped: false },
+        ];
+        for change in changes {
+            let name = change.name();
+            assert_eq!(raw.refusal(change).await, missing, "{name}");
+        }
         let mut raw = Raw::enter(&target(&place), transport, &writer).await;
         raw.say(room, "hello from a program").await;
         // No key becomes another by the way of a request.
-        assert_eq!(raw.refusal(Command::Revisions { room, seq: confab_protocol::model::Seq(1) }).await, missing);
+        assert_eq!(raw.refusal(Command::Revisions { room, seq: Seq(1) }).await, missing);
     }
     // A moderator's account does not make a moderator's key.
     let said = alice.client.say(room, "of alice").await.unwrap();
