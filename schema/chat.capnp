@@ -850,3 +850,4 @@ const closeLoggedOut :UInt16 = 4203;
 const closeBanned :UInt16 = 4204;
 # 43xx: reconnect after the time that goAway gave, at least 10 s.
 const closeTooManyConnections :UInt16 = 4300;
+const closeTooManyRequests :UInt16 = 4301;   # refused again and again, and did not wait as retryAfterMs says; or too many bad tokens

@@ -49,6 +49,7 @@ close_codes! {
     LoggedOut = CLOSE_LOGGED_OUT, "this device was logged out";
     Banned = CLOSE_BANNED, "this account may not connect";
     TooManyConnections = CLOSE_TOO_MANY_CONNECTIONS, "too many connections: close one first";
+    TooManyRequests = CLOSE_TOO_MANY_REQUESTS, "too many requests: heed retryAfterMs, and come back later";
 }
 
 impl CloseCode {
@@ -116,5 +117,6 @@ mod tests {
         assert_eq!(comeback(CloseCode::MalformedFrame), Comeback::Never);
         assert_eq!(comeback(CloseCode::TokenExpired), Comeback::NewCredentials);
         assert_eq!(comeback(CloseCode::TooManyConnections), Comeback::ReconnectLater);
+        assert_eq!(comeback(CloseCode::TooManyRequests), Comeback::ReconnectLater);
     }
 }

@@ -404,8 +404,11 @@ impl ClientSession {
             Err(reject) if asker == Asker::Session && matches!(command, Command::Refresh(_)) => {
                 self.handle_refresh_refused(now, reject);
             }
-            Err(_) if asker == Asker::Session && matches!(command, Command::Resume(_)) => {
-                self.drop_link(now, CloseCode::Internal.into());
+            Err(reject) if asker == Asker::Session && matches!(command, Command::Resume(_)) => {
+                // Coming back at once would be refused again.
+                let limited = reject.is(RejectCode::RateLimited);
+                let code = if limited { CloseCode::TooManyRequests } else { CloseCode::Internal };
+                self.drop_link(now, code.into());
             }
             _ => {}
         }
