@@ -106,6 +106,14 @@ pub struct Limits {
     pub sends_per_second: u32,
     /// Messages a user may send at once.
     pub sends_burst: u32,
+    /// Messages a user may send to one room, per second in the long run.
+    pub sends_per_room_per_second: u32,
+    /// Messages times readers of one room, per second and at once.
+    pub room_deliveries_per_second: u32,
+    /// What commands of one user may cost together, per second in the long run; of one connection the half.
+    pub commands_per_second: u32,
+    /// What commands of one user may cost together at once; of one connection the half.
+    pub commands_burst: u32,
     /// Password checks of one account that one network may cause, per 15 minutes.
     pub login_tries: u32,
     /// Registrations, logins and resets of one network (/24, /48), per minute.
@@ -118,6 +126,22 @@ pub struct Limits {
     pub connections: usize,
     /// Devices of one user.
     pub devices_per_user: u32,
+}
+
+impl Limits {
+    /// Those that let nothing pass at zero, with their keys.
+    const fn rates(&self) -> [(u32, &'static str); 8] {
+        [
+            (self.sends_per_second, "sends_per_second"),
+            (self.sends_burst, "sends_burst"),
+            (self.sends_per_room_per_second, "sends_per_room_per_second"),
+            (self.room_deliveries_per_second, "room_deliveries_per_second"),
+            (self.commands_per_second, "commands_per_second"),
+            (self.commands_burst, "commands_burst"),
+            (self.login_tries, "login_tries"),
+            (self.strangers_per_minute, "strangers_per_minute"),
+        ]
+    }
 }
 
 /// Moderation plugins.
@@ -227,6 +251,10 @@ impl Default for Config {
             limits: Limits {
                 sends_per_second: 10,
                 sends_burst: 30,
+                sends_per_room_per_second: 5,
+                room_deliveries_per_second: 200_000,
+                commands_per_second: 1_000,
+                commands_burst: 20_000,
                 login_tries: 5,
                 strangers_per_minute: 60,
                 connections_per_user: 20,
@@ -330,15 +358,10 @@ impl Config {
         if self.listen.allowed_origins.iter().any(|origin| origin == "*" || origin == "null") {
             return invalid("listen.allowed_origins: exact origins only, neither * nor null");
         }
-        let limits = &self.limits;
-        if limits.sends_per_second == 0
-            || limits.sends_burst == 0
-            || limits.login_tries == 0
-            || limits.strangers_per_minute == 0
-        {
-            return invalid(
-                "limits: sends_per_second, sends_burst, login_tries and strangers_per_minute are at least 1",
-            );
+        for (value, key) in self.limits.rates() {
+            if value == 0 {
+                return Err(ConfigError::Invalid(format!("limits.{key}: at least 1")));
+            }
         }
         if self.retention.refused_days == 1 {
             return invalid("retention.refused_days: 0 or at least 2, because resent messages are answered from it");
@@ -402,6 +425,7 @@ mod tests {
     fn unknown_keys_and_dangerous_values_are_refused() {
         for (text, word) in [
             ("[limits]\nsend_per_second = 1", "sends_per_second"),
+            ("[limits]\ncommands_burst = 0", "commands_burst"),
             ("[listen]\nhttp = \"0.0.0.0:80\"", "loopback"),
             ("[auth]\nbcrypt_cost = 4", "bcrypt_cost"),
             ("[listen]\nops = \"0.0.0.0:9090\"", "listen.ops"),

@@ -22,9 +22,9 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFuture;
 
 use crate::clock::Clock;
-use crate::core::append::OrderGuard;
 use crate::core::auth::Actor;
 use crate::core::history::CatchUp;
+use crate::core::limits::Meter;
 use crate::hub::{Batch, Hub, Outbox};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -79,7 +79,7 @@ impl Connections {
             link,
             session: ServerSession::new(opened.now(&*self.clock)),
             opened,
-            peer: Peer { session, from, actor: None, order: Arc::new(OrderGuard::default()) },
+            peer: Peer { session, from, actor: None, order: Arc::default(), meter: Meter::default() },
             outbox: Arc::clone(&outbox),
             settling: FuturesUnordered::new(),
             catching_up: VecDeque::new(),
@@ -336,12 +336,13 @@ impl<L: Link> Connection<'_, L> {
         let now = self.now();
         let identity = match token {
             None => None,
-            Some(token) => match Box::pin(self.shared.router.authenticate(&token)).await {
+            Some(token) => match Box::pin(self.shared.router.authenticate(self.peer.from, &token)).await {
                 Ok(identity) => Some(identity),
                 Err(reject) => {
                     let code = match RejectCode::from_number(reject.code) {
                         Some(RejectCode::TokenExpired) => CloseCode::TokenExpired,
                         Some(RejectCode::Banned) => CloseCode::Banned,
+                        Some(RejectCode::RateLimited) => CloseCode::TooManyRequests,
                         Some(RejectCode::Unavailable | RejectCode::Internal) => CloseCode::Internal,
                         _ => CloseCode::TokenInvalid,
                     };
@@ -421,11 +422,18 @@ impl<L: Link> Connection<'_, L> {
         self.finish(id, result);
     }
 
-    fn finish(&mut self, id: RequestId, result: Result<Reply, Reject>) {
-        if let Err(reject) = &result {
+    fn finish(&mut self, id: RequestId, mut result: Result<Reply, Reject>) {
+        let mut limited = Ok(());
+        if let Err(reject) = &mut result {
             self.count_reject(reject.code);
+            if reject.is(RejectCode::RateLimited) {
+                limited = self.shared.router.note_limited(&self.peer, reject);
+            }
         }
         self.session.handle(self.now(), Input::Reply { id, result });
+        if let Err(code) = limited {
+            self.session.handle(self.now(), Input::Close(code));
+        }
     }
 
     fn count_reject(&self, code: u16) {

@@ -58,6 +58,10 @@ impl Delivery for HubDelivery {
         self.0.announce(room, key, push);
     }
 
+    fn count_attached(&self, room: RoomId) -> usize {
+        self.0.count_attached(room)
+    }
+
     fn count_followers(&self, room: RoomId) -> usize {
         self.0.count_followers(room)
     }

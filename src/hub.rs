@@ -5,7 +5,7 @@ mod news;
 mod outbox;
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -50,7 +50,7 @@ pub struct Hub {
     shards: Box<[Mutex<HashMap<RoomId, Room>>]>,
     sessions: Mutex<HashMap<SessionId, Arc<Outbox>>>,
     users: Mutex<HashMap<UserId, Vec<Arc<Outbox>>>>,
-    connections_per_user: usize,
+    connections_per_user: AtomicUsize,
     metrics: Metrics,
 }
 
@@ -100,7 +100,13 @@ impl Hub {
     pub fn new(connections_per_user: usize, metrics: Metrics) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let shards = (0..(2 * cores).next_power_of_two()).map(|_| Mutex::default()).collect();
+        let connections_per_user = AtomicUsize::new(connections_per_user);
         Self { shards, sessions: Mutex::default(), users: Mutex::default(), connections_per_user, metrics }
+    }
+
+    /// Another bound for those who come from now on; who is there stays.
+    pub fn set_connections_per_user(&self, connections: usize) {
+        self.connections_per_user.store(connections, Ordering::Relaxed);
     }
 
     fn shard(&self, room: RoomId) -> MutexGuard<'_, HashMap<RoomId, Room>> {
@@ -142,7 +148,7 @@ impl Hub {
         }
         let mut users = lock(&self.users);
         let outboxes = users.entry(user).or_default();
-        if outboxes.len() >= self.connections_per_user {
+        if outboxes.len() >= self.connections_per_user.load(Ordering::Relaxed) {
             return false;
         }
         outbox.set_owner(user, device);
@@ -250,6 +256,12 @@ impl Hub {
             }
             _ => false,
         }
+    }
+
+    /// How many connections a room's entries go to; also those on their way in or out.
+    #[must_use]
+    pub fn count_attached(&self, room: RoomId) -> usize {
+        self.shard(room).get(&room).map_or(0, |state| state.subscribers.len())
     }
 
     /// Whether anybody in this process follows the room.

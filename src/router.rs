@@ -13,6 +13,7 @@ use crate::core::Core;
 use crate::core::append::OrderGuard;
 use crate::core::auth::Actor;
 use crate::core::history::CatchUp;
+use crate::core::limits::Meter;
 use crate::core::publish::{Admitted, Queued};
 
 /// What the router needs to know of a connection.
@@ -25,6 +26,8 @@ pub struct Peer {
     pub actor: Option<Actor>,
     /// Keeps the order of what it sends.
     pub order: Arc<OrderGuard>,
+    /// How much it asks for.
+    pub meter: Meter,
 }
 
 /// What comes of a command.
@@ -65,9 +68,7 @@ impl Router {
     /// Whatever the core rejects.
     pub async fn handle(&self, peer: &Peer, command: Command) -> Result<Handled, Reject> {
         let core = &*self.core;
-        if let Some(actor) = &peer.actor {
-            core.check_command(actor, &command)?;
-        }
+        self.check(peer, &command)?;
         let actor = || peer.actor.as_ref().ok_or(RejectCode::NotAuthenticated);
         let reply = match command {
             Command::Ping => Reply::Pong(core.clock.now()),
@@ -76,7 +77,9 @@ impl Router {
             // A connection may renew its identity, not change it.
             Command::Login(login) if !is_same_name(peer, &login.username) => return Err(RejectCode::Forbidden.into()),
             Command::Login(login) => Reply::Session(core.login(peer.from, login).await?),
-            Command::Authenticate(token) => Reply::Authenticated(same_user(peer, core.authenticate(&token).await?)?),
+            Command::Authenticate(token) => {
+                Reply::Authenticated(same_user(peer, self.authenticate(peer.from, &token).await?)?)
+            }
             Command::Refresh(token) => {
                 let session = core.refresh(peer.from, &token).await?;
                 same_user(peer, session.identity.clone())?;
@@ -134,6 +137,13 @@ impl Router {
         Ok(Handled::Reply(reply))
     }
 
+    /// What it costs comes first, so that refusals cost as well.
+    fn check(&self, peer: &Peer, command: &Command) -> Result<(), Reject> {
+        let actor = peer.actor.as_ref();
+        self.core.limits.check_command(&peer.meter, actor.map(|actor| actor.user), command)?;
+        Ok(actor.map_or(Ok(()), |actor| self.core.check_command(actor, command))?)
+    }
+
     /// The reply to a queued message.
     ///
     /// # Errors
@@ -142,12 +152,25 @@ impl Router {
         self.core.settle(queued).await
     }
 
-    /// Who a token belongs to.
+    /// Who a token that came from there belongs to.
     ///
     /// # Errors
-    /// An expired or wrong token.
-    pub async fn authenticate(&self, token: &Secret) -> Result<Identity, Reject> {
-        self.core.authenticate(token).await
+    /// An expired or wrong token; [`RejectCode::RateLimited`] for a wrong one, after many from there. One that has expired
+    /// was good: nobody tries such.
+    pub async fn authenticate(&self, from: IpAddr, token: &Secret) -> Result<Identity, Reject> {
+        let found = self.core.authenticate(token).await;
+        if found.as_ref().is_err_and(|reject| reject.is(RejectCode::TokenInvalid)) {
+            self.core.limits.note_bad_token(from)?;
+        }
+        found
+    }
+
+    /// To be told of each request that was refused as too fast.
+    ///
+    /// # Errors
+    /// [`CloseCode::TooManyRequests`]: the peer does not wait as it is told, and is to go.
+    pub fn note_limited(&self, peer: &Peer, reject: &mut Reject) -> Result<(), CloseCode> {
+        self.core.limits.note_refusal(&peer.meter, reject)
     }
 
     /// Binds a connection to its user and device, as they are now.

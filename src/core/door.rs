@@ -71,7 +71,7 @@ impl Core {
             return Ok(Some(reply));
         }
         check_age(write.client_id, self.clock.now())?;
-        self.limits.check_send(actor.user)?;
+        self.limits.check_post(actor.user, write.room, self.delivery.count_attached(write.room))?;
         Ok(None)
     }
 

@@ -1,35 +1,26 @@
-//! Keyed GCRA buckets (ITU-T I.371): a key and the time in, Ok or a reject with the wait out.
+//! The bounds on what peers do: for each a bucket by its key, Ok or a reject with the wait out. Many a time per message:
+//! nothing here allocates but for a key that is new.
 
+use std::hash::Hash;
 use std::net::IpAddr;
-use std::num::NonZeroU32;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use confab_protocol::model::UserId;
+use confab_protocol::close::CloseCode;
+use confab_protocol::command::Command;
+use confab_protocol::model::{RoomId, UserId};
 use confab_protocol::reject::{Reject, RejectCode};
-use governor::middleware::NoOpMiddleware;
-use governor::nanos::Nanos;
-use governor::state::keyed::DashMapStateStore;
-use governor::{Quota, RateLimiter};
 
 use super::auth::Lane;
+use super::buckets::{Bucket, Buckets, Quota};
+use super::costs::cost;
 use super::network::{Suspects, network};
 use crate::clock::Clock;
 use crate::config;
 use crate::metrics::Metrics;
 
-/// Our clock as governor wants it.
-#[derive(Clone)]
-struct Elapsed(Arc<dyn Clock>);
-
-impl governor::clock::Clock for Elapsed {
-    type Instant = Nanos;
-    fn now(&self) -> Nanos {
-        Nanos::from(self.0.elapsed())
-    }
-}
-
-type Buckets<K> = RateLimiter<K, DashMapStateStore<K>, Elapsed, NoOpMiddleware<Nanos>>;
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// The time in which `login_tries` are allowed.
 const LOGIN_WINDOW: Duration = Duration::from_secs(15 * 60);
@@ -40,65 +31,95 @@ const ACCOUNT_TRIES_FACTOR: u32 = 20;
 /// Times `strangers_per_minute` that logins of one network are carried on.
 const REFRESH_FACTOR: u32 = 10;
 /// Passwords that somebody who is logged in may be asked for.
-const PASSWORDS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(5).unwrap();
+const PASSWORDS_PER_MINUTE: u32 = 5;
 
 /// Typing of one user, in the long run and at once: a device sends one in four seconds.
-const NEWS_PER_SECOND: NonZeroU32 = NonZeroU32::new(2).unwrap();
-const NEWS_BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();
+const NEWS_PER_SECOND: u32 = 2;
+const NEWS_BURST: u32 = 20;
 
 /// How one user shows and who is here: every device says so, and asks for its rooms, when it comes back.
-const PRESENCE_PER_SECOND: NonZeroU32 = NonZeroU32::new(10).unwrap();
-const PRESENCE_BURST: NonZeroU32 = NonZeroU32::new(200).unwrap();
+const PRESENCE_PER_SECOND: u32 = 10;
+const PRESENCE_BURST: u32 = 200;
 /// Searches of one user: each may look at many messages.
-const SEARCHES_PER_SECOND: NonZeroU32 = NonZeroU32::new(1).unwrap();
-const SEARCHES_BURST: NonZeroU32 = NonZeroU32::new(10).unwrap();
+const SEARCHES_PER_SECOND: u32 = 1;
+const SEARCHES_BURST: u32 = 10;
 
-/// The bounds that the operator sets.
-struct Rates {
+/// One connection may ask for this part of what all of its user's may: one that has run wild leaves the others some.
+const CONNECTION_SHARE: u32 = 2;
+
+/// Requests of one connection that may be refused as too fast at once, and per second in the long run: a thousand in 10 s.
+/// Each is told to wait until those before it are forgotten, so that a client that does is never near this, not even
+/// with all the requests in flight that it may have.
+const REFUSALS_BURST: u32 = 1_000;
+const REFUSALS_PER_SECOND: u32 = 100;
+
+macro_rules! limits {
+    ($($variant:ident = $name:literal, $text:literal;)+) => {
+        /// What is refused.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        enum Limit { $($variant),+ }
+
+        impl Limit {
+            /// As metrics spell it.
+            const fn name(self) -> &'static str { match self { $(Self::$variant => $name),+ } }
+        }
+
+        /// Each limit by the value of its label, and what it bounds; for docs/METRICS.md.
+        pub const LIMITS: &[(&str, &str)] = &[$(($name, $text)),+];
+    };
+}
+
+limits! {
+    CommandsPerConnection = "commands_per_connection",
+        "what commands of one connection cost together: half of `commands_per_second` and `commands_burst`";
+    CommandsPerUser = "commands_per_user",
+        "what commands of all connections of a user cost together: `commands_per_second`, `commands_burst`";
+    SendsPerUser = "sends_per_user", "what a user says and changes: `sends_per_second`, `sends_burst`";
+    SendsPerRoom = "sends_per_user_and_room",
+        "what a user says and changes in one room: `sends_per_room_per_second`, `sends_burst`";
+    DeliveriesPerRoom = "deliveries_per_room",
+        "what is said in a room times the connections that follow it: `room_deliveries_per_second`";
+    NewsPerUser = "news_per_user", "that a user types: 2 per second, 20 at once";
+    PresencePerUser = "presence_per_user", "how a user shows, and who is here: 10 per second, 200 at once";
+    SearchesPerUser = "searches_per_user", "searches of a user: 1 per second, 10 at once";
+    LoginsPerAccount = "logins_per_account", "passwords tried of one account from one network: `login_tries`";
+    LoginsEverywhere = "logins_per_account_everywhere", "the same from all networks: 20 times `login_tries`";
+    OwnPassword = "own_password_per_user", "passwords asked of somebody who is logged in: 5 per minute";
+    Strangers = "strangers_per_network", "registrations, logins and resets of one network: `strangers_per_minute`";
+    Refreshes = "refreshes_per_network", "logins of one network that are carried on: 10 times `strangers_per_minute`";
+    BadTokens = "bad_tokens_per_network",
+        "access tokens and API keys from one network that are not good: `strangers_per_minute`";
+}
+
+/// What one connection asked for lately, and how much of it was refused.
+#[derive(Debug, Default)]
+pub struct Meter {
+    commands: Bucket,
+    refusals: Bucket,
+}
+
+/// The bounds on what users do.
+pub struct Limits {
+    /// Of the [`Meter`] of each connection.
+    connection_commands: Quota,
+    connection_refusals: Quota,
+    commands: Buckets<UserId>,
     sends: Buckets<UserId>,
+    room_sends: Buckets<(UserId, RoomId)>,
+    deliveries: Buckets<RoomId>,
+    news: Buckets<UserId>,
+    presence: Buckets<UserId>,
+    searches: Buckets<UserId>,
+    passwords: Buckets<UserId>,
     /// Password checks of one account from one network.
     logins: Buckets<(IpAddr, Box<str>)>,
     /// Of one account, from everywhere.
     accounts: Buckets<Box<str>>,
     strangers: Buckets<IpAddr>,
     refreshes: Buckets<IpAddr>,
-}
-
-/// Zero counts as one.
-fn at_least_one(value: u32) -> NonZeroU32 {
-    NonZeroU32::new(value).unwrap_or(NonZeroU32::MIN)
-}
-
-impl Rates {
-    fn new(config: &config::Limits, clock: &Elapsed) -> Self {
-        let sends =
-            Quota::per_second(at_least_one(config.sends_per_second)).allow_burst(at_least_one(config.sends_burst));
-        let tries_in = |tries: u32| {
-            let tries = at_least_one(tries);
-            Quota::with_period(LOGIN_WINDOW / tries.get()).unwrap_or(Quota::per_minute(tries)).allow_burst(tries)
-        };
-        let everywhere = config.login_tries.saturating_mul(ACCOUNT_TRIES_FACTOR);
-        let strangers = Quota::per_minute(at_least_one(config.strangers_per_minute));
-        let refreshes = Quota::per_minute(at_least_one(config.strangers_per_minute.saturating_mul(REFRESH_FACTOR)));
-        Self {
-            sends: RateLimiter::dashmap_with_clock(sends, clock.clone()),
-            refreshes: RateLimiter::dashmap_with_clock(refreshes, clock.clone()),
-            logins: RateLimiter::dashmap_with_clock(tries_in(config.login_tries), clock.clone()),
-            accounts: RateLimiter::dashmap_with_clock(tries_in(everywhere), clock.clone()),
-            strangers: RateLimiter::dashmap_with_clock(strangers, clock.clone()),
-        }
-    }
-}
-
-/// The bounds on what users do.
-pub struct Limits {
-    rates: RwLock<Arc<Rates>>,
-    news: Buckets<UserId>,
-    presence: Buckets<UserId>,
-    searches: Buckets<UserId>,
-    passwords: Buckets<UserId>,
+    bad_tokens: Buckets<IpAddr>,
     suspects: Suspects,
-    clock: Elapsed,
+    clock: Arc<dyn Clock>,
     metrics: Metrics,
 }
 
@@ -106,29 +127,78 @@ impl Limits {
     /// Buckets as configured.
     #[must_use]
     pub fn new(config: &config::Limits, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
-        let clock = Elapsed(clock);
-        let of_users = |per_second, burst| {
-            RateLimiter::dashmap_with_clock(Quota::per_second(per_second).allow_burst(burst), clock.clone())
-        };
-        Self {
-            rates: RwLock::new(Arc::new(Rates::new(config, &clock))),
-            news: of_users(NEWS_PER_SECOND, NEWS_BURST),
-            presence: of_users(PRESENCE_PER_SECOND, PRESENCE_BURST),
-            searches: of_users(SEARCHES_PER_SECOND, SEARCHES_BURST),
-            passwords: RateLimiter::dashmap_with_clock(Quota::per_minute(PASSWORDS_PER_MINUTE), clock.clone()),
+        fn buckets<K: Hash + Eq>(units: u32, time: Duration, burst: u32) -> Buckets<K> {
+            Buckets::new(Quota::new(units, time, burst))
+        }
+        /// Those that the configuration sets, below.
+        fn unset<K: Hash + Eq>() -> Buckets<K> {
+            buckets(1, SECOND, 1)
+        }
+        let limits = Self {
+            connection_commands: Quota::new(1, SECOND, 1),
+            connection_refusals: Quota::new(REFUSALS_PER_SECOND, SECOND, REFUSALS_BURST),
+            commands: unset(),
+            sends: unset(),
+            room_sends: unset(),
+            deliveries: unset(),
+            news: buckets(NEWS_PER_SECOND, SECOND, NEWS_BURST),
+            presence: buckets(PRESENCE_PER_SECOND, SECOND, PRESENCE_BURST),
+            searches: buckets(SEARCHES_PER_SECOND, SECOND, SEARCHES_BURST),
+            passwords: buckets(PASSWORDS_PER_MINUTE, MINUTE, PASSWORDS_PER_MINUTE),
+            logins: unset(),
+            accounts: unset(),
+            strangers: unset(),
+            refreshes: unset(),
+            bad_tokens: unset(),
             suspects: Suspects::default(),
             clock,
             metrics,
-        }
+        };
+        limits.replace(config);
+        limits
     }
 
-    /// Other bounds from now on; everybody begins anew.
+    /// Other bounds from now on. What was taken stays taken.
     pub fn replace(&self, config: &config::Limits) {
-        *self.rates.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Rates::new(config, &self.clock));
+        let (commands, burst) = (config.commands_per_second, config.commands_burst);
+        self.commands.quota().replace(commands, SECOND, burst);
+        self.connection_commands.replace(commands / CONNECTION_SHARE, SECOND, burst / CONNECTION_SHARE);
+        self.sends.quota().replace(config.sends_per_second, SECOND, config.sends_burst);
+        self.room_sends.quota().replace(config.sends_per_room_per_second, SECOND, config.sends_burst);
+        let deliveries = config.room_deliveries_per_second;
+        self.deliveries.quota().replace(deliveries, SECOND, deliveries);
+        let tries = config.login_tries;
+        self.logins.quota().replace(tries, LOGIN_WINDOW, tries);
+        let everywhere = tries.saturating_mul(ACCOUNT_TRIES_FACTOR);
+        self.accounts.quota().replace(everywhere, LOGIN_WINDOW, everywhere);
+        let strangers = config.strangers_per_minute;
+        self.strangers.quota().replace(strangers, MINUTE, strangers);
+        self.bad_tokens.quota().replace(strangers, MINUTE, strangers);
+        let refreshes = strangers.saturating_mul(REFRESH_FACTOR);
+        self.refreshes.quota().replace(refreshes, MINUTE, refreshes);
     }
 
-    fn rates(&self) -> Arc<Rates> {
-        Arc::clone(&self.rates.read().unwrap_or_else(PoisonError::into_inner))
+    /// May this be asked for, by what it costs, over this connection and by this user if there is one yet?
+    ///
+    /// # Errors
+    /// [`RejectCode::RateLimited`] with the wait.
+    pub fn check_command(&self, meter: &Meter, user: Option<UserId>, command: &Command) -> Result<(), Reject> {
+        let (cost, now) = (cost(command), self.now());
+        let taken = meter.commands.take(&self.connection_commands, cost, now);
+        taken.map_err(|wait| self.refuse(Limit::CommandsPerConnection, wait))?;
+        let Some(user) = user else { return Ok(()) };
+        self.commands.take(user, cost, now).map_err(|wait| self.refuse(Limit::CommandsPerUser, wait))
+    }
+
+    /// A request was refused as too fast: it is to wait at least until those that were refused before it are forgotten.
+    ///
+    /// # Errors
+    /// [`CloseCode::TooManyRequests`] when too many were, of this connection.
+    pub fn note_refusal(&self, meter: &Meter, reject: &mut Reject) -> Result<(), CloseCode> {
+        let forgotten = meter.refusals.take(&self.connection_refusals, 1, self.now());
+        let wait_ms = millis(forgotten.map_err(|_| CloseCode::TooManyRequests)?);
+        reject.retry_after_ms = reject.retry_after_ms.max(u32::try_from(wait_ms).unwrap_or(u32::MAX));
+        Ok(())
     }
 
     /// May this user send another message?
@@ -136,7 +206,20 @@ impl Limits {
     /// # Errors
     /// [`RejectCode::RateLimited`] with the wait.
     pub fn check_send(&self, user: UserId) -> Result<(), Reject> {
-        self.check(&self.rates().sends, &user, "sends_per_user")
+        self.check(&self.sends, user, Limit::SendsPerUser)
+    }
+
+    /// May this user say something more in that room, which so many connections follow? Their own bounds come first:
+    /// whoever is too fast takes nothing from the room's.
+    ///
+    /// # Errors
+    /// [`RejectCode::RateLimited`] with the wait.
+    pub fn check_post(&self, user: UserId, room: RoomId, followers: usize) -> Result<(), Reject> {
+        self.check_send(user)?;
+        self.check(&self.room_sends, (user, room), Limit::SendsPerRoom)?;
+        let deliveries = u32::try_from(followers.max(1)).unwrap_or(u32::MAX);
+        let taken = self.deliveries.take(room, deliveries, self.now());
+        taken.map_err(|wait| self.refuse(Limit::DeliveriesPerRoom, wait))
     }
 
     /// May this user say once more that they type?
@@ -144,7 +227,7 @@ impl Limits {
     /// # Errors
     /// [`RejectCode::RateLimited`] with the wait.
     pub fn check_news(&self, user: UserId) -> Result<(), Reject> {
-        self.check(&self.news, &user, "news_per_user")
+        self.check(&self.news, user, Limit::NewsPerUser)
     }
 
     /// May this user say once more how they show, or ask who is here?
@@ -152,7 +235,7 @@ impl Limits {
     /// # Errors
     /// [`RejectCode::RateLimited`] with the wait.
     pub fn check_presence(&self, user: UserId) -> Result<(), Reject> {
-        self.check(&self.presence, &user, "presence_per_user")
+        self.check(&self.presence, user, Limit::PresencePerUser)
     }
 
     /// May this user search once more?
@@ -160,7 +243,7 @@ impl Limits {
     /// # Errors
     /// [`RejectCode::RateLimited`] with the wait.
     pub fn check_search(&self, user: UserId) -> Result<(), Reject> {
-        self.check(&self.searches, &user, "searches_per_user")
+        self.check(&self.searches, user, Limit::SearchesPerUser)
     }
 
     /// May another password of this account be tried from there? The name is as typed, folded. Whoever guesses from
@@ -169,12 +252,11 @@ impl Limits {
     /// # Errors
     /// [`RejectCode::RateLimited`] with the wait.
     pub fn check_login(&self, from: IpAddr, username: &str, lane: Lane) -> Result<(), Reject> {
-        let rates = self.rates();
         let name: Box<str> = username.to_ascii_lowercase().into();
-        self.check(&rates.logins, &(network(from), name.clone()), "logins_per_account")?;
+        self.check(&self.logins, (network(from), name.clone()), Limit::LoginsPerAccount)?;
         // Apart from those who are known, who are bounded, too: others may have come by the id of a device.
         let kind = if lane == Lane::Known { "known " } else { "stranger " };
-        self.check(&rates.accounts, &[kind, &name].concat().into(), "logins_per_account_everywhere")
+        self.check(&self.accounts, [kind, &name].concat().into(), Limit::LoginsEverywhere)
     }
 
     /// May this user be asked for their password once more?
@@ -182,7 +264,7 @@ impl Limits {
     /// # Errors
     /// [`RejectCode::RateLimited`] with the wait.
     pub fn check_own_password(&self, user: UserId) -> Result<(), Reject> {
-        self.check(&self.passwords, &user, "own_password_per_user")
+        self.check(&self.passwords, user, Limit::OwnPassword)
     }
 
     /// May a login from there be carried on once more? They are known, so they may ten times as often.
@@ -190,7 +272,7 @@ impl Limits {
     /// # Errors
     /// [`RejectCode::RateLimited`] with the wait.
     pub fn check_refresh(&self, from: IpAddr) -> Result<(), Reject> {
-        self.check(&self.rates().refreshes, &network(from), "refreshes_per_network")
+        self.check(&self.refreshes, network(from), Limit::Refreshes)
     }
 
     /// May somebody from there, whom nobody knows yet, ask for anything that costs?
@@ -198,17 +280,25 @@ impl Limits {
     /// # Errors
     /// [`RejectCode::RateLimited`] with the wait.
     pub fn check_stranger(&self, from: IpAddr) -> Result<(), Reject> {
-        self.check(&self.rates().strangers, &network(from), "strangers_per_network")
+        self.check(&self.strangers, network(from), Limit::Strangers)
+    }
+
+    /// A token from there was not good. One that is good is never counted, and so never refused for what others do.
+    ///
+    /// # Errors
+    /// [`RejectCode::RateLimited`] with the wait, when too many were not.
+    pub fn note_bad_token(&self, from: IpAddr) -> Result<(), Reject> {
+        self.check(&self.bad_tokens, network(from), Limit::BadTokens)
     }
 
     /// Where a stranger from there waits for a hash, which is a try.
     pub fn lane(&self, from: IpAddr) -> Lane {
-        Lane::Stranger { tries: self.suspects.note(from, self.clock.0.elapsed()) }
+        Lane::Stranger { tries: self.suspects.note(from, self.now()) }
     }
 
     /// A password was wrong.
     pub fn note_wrong(&self, from: IpAddr) {
-        self.suspects.note(from, self.clock.0.elapsed());
+        self.suspects.note(from, self.now());
     }
 
     /// Somebody who waited there was let in.
@@ -218,67 +308,41 @@ impl Limits {
 
     /// Drops the keys that are back to normal; to be called now and then.
     pub fn evict(&self) {
-        let rates = self.rates();
-        rates.sends.retain_recent();
-        self.news.retain_recent();
-        self.presence.retain_recent();
-        self.searches.retain_recent();
-        rates.logins.retain_recent();
-        rates.accounts.retain_recent();
-        rates.strangers.retain_recent();
-        rates.refreshes.retain_recent();
-        self.passwords.retain_recent();
-        self.suspects.evict(self.clock.0.elapsed());
+        let now = self.now();
+        self.commands.evict(now);
+        self.sends.evict(now);
+        self.room_sends.evict(now);
+        self.deliveries.evict(now);
+        self.news.evict(now);
+        self.presence.evict(now);
+        self.searches.evict(now);
+        self.passwords.evict(now);
+        self.logins.evict(now);
+        self.accounts.evict(now);
+        self.strangers.evict(now);
+        self.refreshes.evict(now);
+        self.bad_tokens.evict(now);
+        self.suspects.evict(now);
     }
 
-    fn check<K: std::hash::Hash + Eq + Clone>(&self, buckets: &Buckets<K>, key: &K, limit: &str) -> Result<(), Reject> {
-        buckets.check_key(key).map_err(|not_until| {
-            self.metrics.limited_total.with_label_values(&[limit]).inc();
-            let wait = not_until.wait_time_from(governor::clock::Clock::now(&self.clock));
-            Reject::retry(RejectCode::RateLimited, u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
-        })
+    fn now(&self) -> Duration {
+        self.clock.elapsed()
     }
+
+    fn check<K: Hash + Eq>(&self, buckets: &Buckets<K>, key: K, limit: Limit) -> Result<(), Reject> {
+        buckets.take(key, 1, self.now()).map_err(|wait| self.refuse(limit, wait))
+    }
+
+    fn refuse(&self, limit: Limit, wait: Duration) -> Reject {
+        self.metrics.limited_total.with_label_values(&[limit.name()]).inc();
+        Reject::retry(RejectCode::RateLimited, millis(wait))
+    }
+}
+
+/// Rounded up: who waits so long has waited long enough.
+fn millis(wait: Duration) -> u64 {
+    u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use confab_protocol::model::Millis;
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    #[derive(Default)]
-    struct Hand(AtomicU64);
-
-    impl Clock for Hand {
-        fn now(&self) -> Millis {
-            Millis(self.0.load(Ordering::Relaxed))
-        }
-        fn elapsed(&self) -> Duration {
-            Duration::from_millis(self.0.load(Ordering::Relaxed))
-        }
-        fn random(&self) -> u128 {
-            0
-        }
-    }
-
-    #[test]
-    fn a_burst_then_the_rate_and_the_wait_is_told() {
-        let clock = Arc::new(Hand::default());
-        let config = config::Limits { sends_per_second: 10, sends_burst: 3, ..config::Config::default().limits };
-        let limits = Limits::new(&config, clock.clone(), Metrics::new());
-        let (alice, bob) = (UserId::from_u128(1), UserId::from_u128(2));
-        for _ in 0..3 {
-            assert!(limits.check_send(alice).is_ok());
-        }
-        let reject = limits.check_send(alice).unwrap_err();
-        assert!(reject.is(RejectCode::RateLimited) && (1..=100).contains(&reject.retry_after_ms), "{reject:?}");
-        assert!(limits.check_send(bob).is_ok(), "keys are apart");
-        clock.0.store(u64::from(reject.retry_after_ms), Ordering::Relaxed);
-        assert!(limits.check_send(alice).is_ok(), "the wait that was told is enough");
-        clock.0.store(10_000, Ordering::Relaxed);
-        limits.evict();
-        assert_eq!(limits.rates().sends.len(), 0);
-        limits.replace(&config::Limits { sends_burst: 1, ..config });
-        assert!(limits.check_send(alice).is_ok() && limits.check_send(alice).is_err(), "another bound holds at once");
-    }
-}
+mod tests;

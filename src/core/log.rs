@@ -67,6 +67,8 @@ pub trait Delivery: Send + Sync {
     fn is_here(&self, session: SessionId, room: RoomId) -> bool;
     /// News for everybody who follows a room; newer ones of the same key take their place.
     fn announce(&self, room: RoomId, key: NewsKey, push: &Bytes);
+    /// How many connections a room's entries go to; also those on their way in or out. Cheap.
+    fn count_attached(&self, room: RoomId) -> usize;
     /// How many connections follow a room.
     fn count_followers(&self, room: RoomId) -> usize;
     /// Who follows a room.

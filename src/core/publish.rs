@@ -110,7 +110,7 @@ impl Core {
             membership = self.membership(actor, write.room).await?;
             check(membership)?;
         }
-        self.limits.check_send(actor.user)?;
+        self.limits.check_post(actor.user, write.room, self.delivery.count_attached(write.room))?;
         Ok(Admission::Granted(membership))
     }
 

@@ -26,14 +26,16 @@ impl Core {
     /// # Errors
     /// A name that is taken, looks like one that is, or may not be given; too many rooms.
     pub async fn create_room(&self, actor: &Actor, create: CreateRoom) -> Result<Reply, Reject> {
+        let id = RoomId::from_u128(create.client_id.as_u128());
+        if create.resend {
+            // Also when it was handed over or left since; and whatever the limits are.
+            let made = self.store.find_recorded(id, actor.user, create.client_id).await;
+            if made.map_err(|error| self.unavailable(&error))?.is_some() {
+                return self.room_reply(actor, id).await;
+            }
+        }
         check_age(create.client_id, self.clock.now())?;
         self.limits.check_send(actor.user)?;
-        let id = RoomId::from_u128(create.client_id.as_u128());
-        // Also when it was handed over or left since.
-        let made = self.store.find_recorded(id, actor.user, create.client_id).await;
-        if create.resend && made.map_err(|error| self.unavailable(&error))?.is_some() {
-            return self.room_reply(actor, id).await;
-        }
         if let Some(room) = self.store.room(id, actor.user).await.map_err(|error| self.unavailable(&error))? {
             // A plugin may have changed the name that was asked for.
             let same_name = create.resend || room.name == create.name.as_str();

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use confab::config::Config;
 use confab::core::access::{ACTIONS, RIGHTS, least};
+use confab::core::costs::{COSTS, Cost};
+use confab::core::limits::LIMITS;
 use confab::core::permissions::{COMMANDS, STEWARDS};
 use confab::core::standing::Scopes;
 use confab::metrics::Metrics;
@@ -27,6 +29,13 @@ fn metrics() {
             "histogram"
         };
         writeln!(text, "| `{name}` | {kind} | {help} |").unwrap();
+    }
+    text.push_str(
+        "\n## Limits\n\nValues of the label `limit` of `confab_limited_total`; from `src/core/limits.rs`. Networks are /24 and \
+         /48. Keys are those of `[limits]`.\n\n| limit | what it bounds |\n|---|---|\n",
+    );
+    for (name, what) in LIMITS {
+        writeln!(text, "| `{name}` | {what} |").unwrap();
     }
     expect_file!["../../docs/METRICS.md"].assert_eq(&text);
 }
@@ -91,11 +100,14 @@ fn permissions() {
     text.push_str(
         "\n## Commands\n\nAn API key must have been given the scope; `account` is for people alone. Who is muted on the server \
          does nothing that writes; at level 2 newcomers, and at level 3 all but those who run the server, do nothing that \
-         enters or writes.\n\n| command | scope | effect |\n|---|---|---|\n",
+         enters or writes. What a command costs counts against `limits.commands_per_second` and `commands_burst`, from \
+         `src/core/costs.rs`; some cost more for each thing that they name.\n\n| command | scope | effect | cost |\n|---|---|---|---|\n",
     );
     for (name, demand) in COMMANDS {
         let effect = format!("{:?}", demand.effect).to_lowercase();
-        writeln!(text, "| `{name}` | {} | {effect} |", scopes(demand.scopes)).unwrap();
+        let (_, Cost { base, item }) = COSTS.iter().find(|(other, _)| other == name).expect("each has one");
+        let cost = if *item == 0 { base.to_string() } else { format!("{base} + {item} each") };
+        writeln!(text, "| `{name}` | {} | {effect} | {cost} |", scopes(demand.scopes)).unwrap();
     }
     expect_file!["../../docs/PERMISSIONS.md"].assert_eq(&text);
 }

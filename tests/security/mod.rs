@@ -5,5 +5,6 @@ mod canaries;
 mod frames;
 mod fuzz;
 mod http;
+mod limits;
 mod tls;
 mod tokens;

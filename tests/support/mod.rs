@@ -65,6 +65,9 @@ impl TestServer {
         config.limits.strangers_per_minute = 1_000_000;
         config.limits.sends_per_second = 100_000;
         config.limits.sends_burst = 100_000;
+        config.limits.sends_per_room_per_second = 100_000;
+        config.limits.room_deliveries_per_second = 100_000_000;
+        (config.limits.commands_per_second, config.limits.commands_burst) = (1_000_000, 1_000_000);
         change(&mut config);
         config.check().unwrap();
         let server = build(&config).await;

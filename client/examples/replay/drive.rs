@@ -225,6 +225,10 @@ bcrypt_cost = 10
 [limits]                       # one address is everybody here
 sends_per_second = 10000
 sends_burst = 10000
+sends_per_room_per_second = 10000
+room_deliveries_per_second = 10000000
+commands_per_second = 1000000
+commands_burst = 1000000
 connections_per_user = 50
 connections_per_ip = 1000
 
