@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use axum::Router;
-use confab::http::{self, Door, Sockets};
+use confab::http::{self, Door, Origins, Sockets};
 use confab::lifecycle::Lifecycle;
 use confab::metrics::Metrics;
 use confab::transport::gate::Gate;
@@ -36,7 +36,7 @@ async fn main() -> std::io::Result<()> {
     };
     let sockets = Sockets {
         terms: TERMS,
-        origins: Arc::new([]),
+        origins: Origins::new(&[]),
         on_socket,
         metrics: metrics.clone(),
         lifecycle: lifecycle.clone(),

@@ -6,6 +6,8 @@ pub mod amend;
 pub mod append;
 pub mod auth;
 pub mod backup;
+pub mod buckets;
+pub mod costs;
 pub mod door;
 pub mod heads;
 pub mod history;

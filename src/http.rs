@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::origin::Origins;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
@@ -49,15 +50,20 @@ const BODY_BYTES_MAX: usize = 8 * 1024;
 #[derive(Clone)]
 pub struct State {
     core: Arc<Core>,
-    origins: Arc<[String]>,
+    origins: Origins,
 }
 
 /// The public listener's routes.
-pub fn routes(core: Arc<Core>, origins: &[String], on_socket: OnSocket, lifecycle: Lifecycle, is_tls: bool) -> Router {
+pub fn routes(core: Arc<Core>, origins: Origins, on_socket: OnSocket, lifecycle: Lifecycle, is_tls: bool) -> Router {
     let metrics = core.metrics.clone();
-    let state = State { core, origins: origins.into() };
-    let origins = Arc::clone(&state.origins);
-    let sockets = Sockets { terms: Terms::SERVER, origins, on_socket, metrics: metrics.clone(), lifecycle };
+    let sockets = Sockets {
+        terms: Terms::SERVER,
+        origins: origins.clone(),
+        on_socket,
+        metrics: metrics.clone(),
+        lifecycle,
+    };
+    let state = State { core, origins };
     let api = Router::new()
         .route("/register", post(api::register))
         .route("/login", post(api::login))

@@ -54,6 +54,7 @@ use crate::core::search::index::{self, Fresh};
 use crate::core::store::Store;
 use crate::core::watch::Watch;
 use crate::delivery::HubDelivery;
+use crate::http::Origins;
 use crate::hub::Hub;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -119,7 +120,8 @@ pub struct Addresses {
 /// A server, ready to run.
 pub struct Server {
     core: Arc<Core>,
-    reloader: Reloader,
+    origins: Origins,
+    certificate: Arc<Current>,
     fresh: Arc<Fresh>,
     connections: Connections,
     lifecycle: Lifecycle,
@@ -200,13 +202,13 @@ impl Server {
             clock: Arc::clone(&clock),
             metrics: metrics.clone(),
         });
+        let gate = Gate::new(config.limits.connections, config.limits.connections_per_ip);
         let connections =
             Connections { router: Router::new(Arc::clone(&core)), hub, clock, metrics, lifecycle: lifecycle.clone() };
-        let reloader = Reloader::new(Arc::clone(&core), current, fingerprint.is_some());
-        let gate = Gate::new(config.limits.connections, config.limits.connections_per_ip);
         Ok(Self {
             core,
-            reloader,
+            origins: Origins::new(&config.listen.allowed_origins),
+            certificate: current,
             fresh,
             connections,
             lifecycle,
@@ -224,7 +226,15 @@ impl Server {
     /// Changes it while it runs.
     #[must_use]
     pub fn reloader(&self) -> Reloader {
-        self.reloader.clone()
+        Reloader {
+            core: Arc::clone(&self.core),
+            hub: Arc::clone(&self.connections.hub),
+            gate: Arc::clone(&self.gate),
+            origins: self.origins.clone(),
+            certificate: Arc::clone(&self.certificate),
+            is_development: self.fingerprint.is_some(),
+            started: Arc::new(self.config.clone()),
+        }
     }
 
     /// Where it listens; ports of 0 are resolved.
@@ -249,14 +259,13 @@ impl Server {
 
     /// Serves until `shutdown` resolves, then drains.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { core, fresh, connections, lifecycle, gate, http, ops, quic, tls, config, .. } = self;
+        let Self { core, origins, fresh, connections, lifecycle, gate, http, ops, quic, tls, config, .. } = self;
         let metrics = core.metrics.clone();
         let on_socket = {
             let connections = connections.clone();
             Arc::new(move |link, from, ticket| spawn_connection(&connections, link, from, ticket, "websocket"))
         };
         let on_quic = move |link, from, ticket| spawn_connection(&connections, link, from, ticket, "quic");
-        let origins = &config.listen.allowed_origins;
         let routes = http::routes(Arc::clone(&core), origins, on_socket, lifecycle.clone(), tls.is_some());
         let ops_routes = http::ops::routes(Arc::clone(&core), lifecycle.clone());
         let proxies = config.listen.trusted_proxies.clone().into();

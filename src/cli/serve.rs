@@ -45,7 +45,7 @@ pub(super) fn run(file: Option<&Path>, config: Config) -> anyhow::Result<()> {
 fn reload(file: Option<&Path>, reloader: &Reloader) {
     let done = Config::load(file).map_err(anyhow::Error::from).and_then(|config| Ok(reloader.reload(&config)?));
     match done {
-        Ok(()) => tracing::info!("limits and certificate were read again"),
+        Ok(()) => tracing::info!("the configuration was read again"),
         Err(error) => tracing::error!("nothing was reloaded: {error:#}"),
     }
 }

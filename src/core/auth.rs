@@ -10,7 +10,7 @@ mod queue;
 pub(super) mod tokens;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use confab_protocol::command::{Identity, Secret};
 use confab_protocol::model::{DeviceId, DisplayName, Millis, RoomId, ServerRole, UserId, Username};
@@ -81,10 +81,27 @@ pub struct Auth {
     pub(super) passwords: Passwords,
     known: Known,
     pub(super) owner: OwnerToken,
+    rules: RwLock<Rules>,
+}
+
+/// What is asked for at each registration and login.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
     pub(super) registration: Registration,
     pub(super) refresh_idle_ms: u64,
     pub(super) refresh_absolute_ms: u64,
     pub(super) devices_max: u32,
+}
+
+impl Rules {
+    const fn new(config: &config::Config) -> Self {
+        Self {
+            registration: config.auth.registration,
+            refresh_idle_ms: config.auth.refresh_idle_seconds.saturating_mul(1000),
+            refresh_absolute_ms: config.auth.refresh_absolute_seconds.saturating_mul(1000),
+            devices_max: config.limits.devices_per_user,
+        }
+    }
 }
 
 impl Auth {
@@ -99,11 +116,18 @@ impl Auth {
             passwords: Passwords::open(&keys, &config.auth, clock, metrics)?,
             known: Known::default(),
             owner: OwnerToken::open(&keys)?,
-            registration: config.auth.registration,
-            refresh_idle_ms: config.auth.refresh_idle_seconds.saturating_mul(1000),
-            refresh_absolute_ms: config.auth.refresh_absolute_seconds.saturating_mul(1000),
-            devices_max: config.limits.devices_per_user,
+            rules: RwLock::new(Rules::new(config)),
         })
+    }
+
+    /// Registration, lives of tokens and devices of a user as configured from now on; what was issued stays as it is.
+    pub fn replace(&self, config: &config::Config) {
+        self.tokens.set_ttl(config.auth.access_ttl_seconds);
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Rules::new(config);
+    }
+
+    pub(super) fn rules(&self) -> Rules {
+        *self.rules.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The keys of access tokens.

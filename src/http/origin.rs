@@ -1,17 +1,40 @@
 //! Which web pages may talk to us: the server's own, and those of an exact list.
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use axum::http::HeaderMap;
 use axum::http::header::{HOST, ORIGIN};
 
+/// The exact list, which can be replaced; clones share it.
+#[derive(Clone, Debug)]
+pub struct Origins(Arc<RwLock<Vec<String>>>);
+
+impl Origins {
+    /// This list.
+    #[must_use]
+    pub fn new(origins: &[String]) -> Self {
+        Self(Arc::new(RwLock::new(origins.to_vec())))
+    }
+
+    /// Another list from now on; sockets that were opened from a page stay.
+    pub fn replace(&self, origins: &[String]) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = origins.to_vec();
+    }
+
+    fn contain(&self, origin: &str) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).iter().any(|other| other == origin)
+    }
+}
+
 /// Whether a request from this page is allowed. Programs that are no browser send no origin.
-pub(super) fn is_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
+pub(super) fn is_allowed(headers: &HeaderMap, allowed: &Origins) -> bool {
     let mut origins = headers.get_all(ORIGIN).iter();
     let Some(origin) = origins.next() else { return true };
     let (Ok(origin), None) = (origin.to_str(), origins.next()) else { return false };
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
     let is_own = authority.is_some() && authority == host;
-    is_own || allowed.iter().any(|other| other == origin)
+    is_own || allowed.contain(origin)
 }
 
 #[cfg(test)]
@@ -20,7 +43,7 @@ mod tests {
 
     #[test]
     fn only_exact_origins() {
-        let allowed = ["https://chat.example".to_owned()];
+        let allowed = Origins::new(&["https://chat.example".to_owned()]);
         let check = |origin: Option<&'static str>| {
             let mut headers = HeaderMap::from_iter([(HOST, "localhost:8080".parse().unwrap())]);
             if let Some(origin) = origin {
@@ -39,5 +62,7 @@ mod tests {
         ] {
             assert!(!check(Some(other)), "{other}");
         }
+        allowed.replace(&["https://other.example".to_owned()]);
+        assert!(!check(Some("https://chat.example")) && check(Some("https://other.example")), "it was replaced");
     }
 }

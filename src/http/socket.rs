@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::api::Failure;
 use super::client::Client;
-use super::origin;
+use super::origin::{self, Origins};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::transport::gate::Ticket;
@@ -39,7 +39,7 @@ pub struct Sockets {
     /// What a client must ask for, and what it may send.
     pub terms: Terms,
     /// Pages besides our own that may connect.
-    pub origins: Arc<[String]>,
+    pub origins: Origins,
     /// Who serves what was upgraded.
     pub on_socket: OnSocket,
     /// Refusals are counted.

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 #[derive(Default)]
 struct Counts {
+    all_max: usize,
+    per_ip_max: usize,
     all: usize,
     by_ip: HashMap<IpAddr, usize>,
 }
 
 /// Counts open connections.
 pub struct Gate {
-    all_max: usize,
-    per_ip_max: usize,
     counts: Mutex<Counts>,
 }
 
@@ -28,7 +28,13 @@ impl Gate {
     /// With these bounds.
     #[must_use]
     pub fn new(all_max: usize, per_ip_max: usize) -> Arc<Self> {
-        Arc::new(Self { all_max, per_ip_max, counts: Mutex::default() })
+        Arc::new(Self { counts: Mutex::new(Counts { all_max, per_ip_max, ..Counts::default() }) })
+    }
+
+    /// Other bounds for those who come from now on; who is there stays.
+    pub fn replace(&self, all_max: usize, per_ip_max: usize) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        (counts.all_max, counts.per_ip_max) = (all_max, per_ip_max);
     }
 
     /// A place for this address, or the name of the limit that is reached.
@@ -47,7 +53,7 @@ impl Gate {
     /// The limit's name, for metrics.
     pub fn admit_proxy(self: &Arc<Self>) -> Result<Ticket, &'static str> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.all >= self.all_max {
+        if counts.all >= counts.all_max {
             return Err("connections");
         }
         counts.all += 1;
@@ -60,7 +66,7 @@ impl Gate {
     pub fn is_past_half(&self, ip: IpAddr) -> bool {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let from_ip = counts.by_ip.get(&network(ip)).copied().unwrap_or_default();
-        counts.all > self.all_max / 2 || from_ip > self.per_ip_max / 2
+        counts.all > counts.all_max / 2 || from_ip > counts.per_ip_max / 2
     }
 }
 
@@ -83,8 +89,9 @@ impl Ticket {
             return Ok(());
         }
         let mut counts = self.gate.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let per_ip_max = counts.per_ip_max;
         let from_ip = counts.by_ip.entry(network).or_default();
-        if *from_ip >= self.gate.per_ip_max {
+        if *from_ip >= per_ip_max {
             return Err("connections_per_ip");
         }
         *from_ip += 1;
@@ -132,5 +139,18 @@ mod tests {
         drop(first);
         assert!(gate.admit(ip("10.0.0.1")).is_ok());
         assert_eq!(gate.counts.lock().unwrap().by_ip.len(), 2);
+    }
+
+    #[test]
+    fn other_bounds_hold_for_those_who_come() {
+        let gate = Gate::new(2, 2);
+        let ip = "10.0.0.1".parse().unwrap();
+        let places = [gate.admit(ip).unwrap(), gate.admit(ip).unwrap()];
+        gate.replace(1, 1);
+        assert_eq!(gate.admit(ip).err(), Some("connections"));
+        gate.replace(3, 1);
+        assert_eq!(gate.admit(ip).err(), Some("connections_per_ip"));
+        drop(places);
+        assert!(gate.admit(ip).is_ok(), "who was refused holds no place");
     }
 }

@@ -7,6 +7,7 @@ mod disk;
 mod nodes;
 mod operate;
 mod personal;
+mod reload;
 mod schema;
 mod seal;
 mod standing;

@@ -26,7 +26,7 @@ impl Core {
         let role = self.registration_role(register.owner_token.as_ref()).await?;
         let ticket = match (&register.invite, role) {
             (Some(token), ServerRole::User) => Some(self.check_ticket(token, TicketKind::Account).await?),
-            (None, ServerRole::User) if self.auth.registration == Registration::Invite => {
+            (None, ServerRole::User) if self.auth.rules().registration == Registration::Invite => {
                 return Err(RejectCode::RegistrationClosed.into());
             }
             _ => None,
@@ -117,7 +117,7 @@ impl Core {
             }
             Some(_) => Err(RejectCode::OwnerTokenInvalid.into()),
             None if self.watch.level() > Level::Normal => Err(RejectCode::RegistrationClosed.into()),
-            None if self.auth.registration != Registration::Closed => Ok(ServerRole::User),
+            None if self.auth.rules().registration != Registration::Closed => Ok(ServerRole::User),
             None => Err(RejectCode::RegistrationClosed.into()),
         }
     }

@@ -27,7 +27,7 @@ impl Core {
         let device = device.unwrap_or_else(|| DeviceId::new(now, self.clock.random()));
         let (refresh_token, hash) = opaque_token();
         let refresh = self.new_refresh(hash, now);
-        let devices_max = self.auth.devices_max;
+        let devices_max = self.auth.rules().devices_max;
         let login = NewLogin { device, user: user.id, name, refresh: Some(refresh), password_hash, devices_max, now };
         let logged_in = self.store.log_in(login).await.map_err(|error| self.unavailable(&error))?;
         let LoggedIn { login, ended } = logged_in.ok_or(RejectCode::BadCredentials)?;
@@ -180,8 +180,8 @@ impl Core {
         NewRefresh {
             hash,
             family: self.clock.random(),
-            idle_until: now.after(self.auth.refresh_idle_ms),
-            absolute_until: now.after(self.auth.refresh_absolute_ms),
+            idle_until: now.after(self.auth.rules().refresh_idle_ms),
+            absolute_until: now.after(self.auth.rules().refresh_absolute_ms),
         }
     }
 

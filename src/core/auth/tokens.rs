@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -90,7 +91,7 @@ pub struct Tokens {
     ring: RwLock<Arc<Ring>>,
     /// When the folder changed last, if it was listed so long after that nothing came in the same moment.
     listed: Mutex<Option<SystemTime>>,
-    ttl_seconds: u64,
+    ttl_seconds: AtomicU64,
 }
 
 /// Before the first rotation there is this key alone; later ones carry the time in their names and so sort after it.
@@ -166,8 +167,13 @@ impl Tokens {
             folder: keys.to_owned(),
             ring: RwLock::new(Arc::new(Ring::read(keys)?)),
             listed: Mutex::default(),
-            ttl_seconds,
+            ttl_seconds: AtomicU64::new(ttl_seconds),
         })
+    }
+
+    /// Another life for tokens that are issued from now on, seconds.
+    pub(super) fn set_ttl(&self, seconds: u64) {
+        self.ttl_seconds.store(seconds, Ordering::Relaxed);
     }
 
     fn ring(&self) -> Arc<Ring> {
@@ -207,7 +213,7 @@ impl Tokens {
     /// # Errors
     /// A key that cannot sign.
     pub fn issue(&self, holder: Holder, now: Millis) -> Result<(Secret, Millis), TokenError> {
-        self.issue_for(holder, now, self.ttl_seconds)
+        self.issue_for(holder, now, self.ttl_seconds.load(Ordering::Relaxed))
     }
 
     /// As [`Self::issue`], with a life of its own; for `confab token mint`.
