@@ -3,6 +3,7 @@
 
 mod api;
 mod client;
+mod cookie;
 mod headers;
 pub mod ops;
 mod origin;
@@ -69,6 +70,7 @@ pub fn routes(core: Arc<Core>, origins: Origins, on_socket: OnSocket, lifecycle:
         .route("/login", post(api::login))
         .route("/refresh", post(api::refresh))
         .route("/logout", post(api::logout))
+        .route("/reset", post(api::reset))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
     Router::new()
         .nest("/api/v1", api)

@@ -14,7 +14,7 @@ use confab_protocol::text::TextError;
 use serde::{Deserialize, Serialize};
 
 use super::client::Client;
-use super::{State, origin};
+use super::{State, cookie, origin};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -29,6 +29,9 @@ pub(super) struct RegisterBody {
     owner_token: String,
     #[serde(default)]
     invite: String,
+    /// The refresh token comes in a cookie and not in the answer.
+    #[serde(default)]
+    cookie: bool,
 }
 
 #[derive(Deserialize)]
@@ -40,12 +43,24 @@ pub(super) struct LoginBody {
     device: String,
     #[serde(default)]
     device_id: String,
+    /// As with [`RegisterBody`].
+    #[serde(default)]
+    cookie: bool,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RefreshBody {
+    /// Without it: that of the cookie, which is then replaced.
+    #[serde(default)]
     refresh_token: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ResetBody {
+    token: String,
+    password: String,
 }
 
 #[derive(Serialize)]
@@ -57,7 +72,9 @@ struct SessionBody {
     display_name: String,
     access_token: String,
     access_expires_ms: u64,
-    refresh_token: String,
+    /// Not beside a cookie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
     refresh_expires_ms: u64,
 }
 
@@ -84,6 +101,15 @@ pub(super) struct Failure {
 impl Failure {
     pub(super) fn not_found() -> Self {
         Self { status: StatusCode::NOT_FOUND, reject: Reject::new(RejectCode::Unsupported, "there is nothing here") }
+    }
+
+    pub(super) fn not_json() -> Self {
+        let reject = Reject::new(RejectCode::Malformed, "send JSON with content-type application/json");
+        Self { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, reject }
+    }
+
+    pub(super) const fn status(&self) -> StatusCode {
+        self.status
     }
 
     fn name(what: &str) -> impl Fn(TextError) -> Self {
@@ -136,10 +162,7 @@ impl<T: serde::de::DeserializeOwned> FromRequest<State> for Checked<T> {
         }
         match Json::<T>::from_request(request, state).await {
             Ok(Json(body)) => Ok(Self(body)),
-            Err(JsonRejection::MissingJsonContentType(_)) => {
-                let reject = Reject::new(RejectCode::Malformed, "send JSON with content-type application/json");
-                Err(Failure { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, reject })
-            }
+            Err(JsonRejection::MissingJsonContentType(_)) => Err(Failure::not_json()),
             Err(other) => {
                 let reject = Reject::new(RejectCode::Malformed, "the body is not the JSON object that this call takes");
                 Err(Failure { status: other.status(), reject })
@@ -148,11 +171,39 @@ impl<T: serde::de::DeserializeOwned> FromRequest<State> for Checked<T> {
     }
 }
 
+/// Where the refresh token goes.
+enum Keep {
+    /// Into the answer, for a program to keep.
+    Json,
+    /// Into a cookie, for the browser.
+    Cookie,
+}
+
+impl Keep {
+    /// As asked for; a cookie only by a page that may have one.
+    fn parse(is_cookie: bool, headers: &HeaderMap, state: &State) -> Result<Self, Failure> {
+        if !is_cookie {
+            return Ok(Self::Json);
+        }
+        cookie::check_page(headers, &state.origins)?;
+        Ok(Self::Cookie)
+    }
+
+    fn answer(&self, session: &Session, state: &State) -> Response {
+        match self {
+            Self::Json => body(session, Some(&session.refresh_token)),
+            Self::Cookie => cookie::set(body(session, None), session, state.core.clock.now()),
+        }
+    }
+}
+
 pub(super) async fn register(
     Shared(state): Shared<State>,
     Extension(Client(from)): Extension<Client>,
+    headers: HeaderMap,
     Checked(body): Checked<RegisterBody>,
 ) -> Result<Response, Failure> {
+    let keep = Keep::parse(body.cookie, &headers, &state)?;
     let display_name = match body.display_name.as_str() {
         "" => None,
         name => Some(DisplayName::parse(name).map_err(Failure::name("display name"))?),
@@ -165,14 +216,16 @@ pub(super) async fn register(
         owner_token: (!body.owner_token.is_empty()).then(|| Secret::new(body.owner_token)),
         invite: (!body.invite.is_empty()).then(|| Secret::new(body.invite)),
     };
-    Ok(session(&state.core.register(from, register).await?))
+    Ok(keep.answer(&state.core.register(from, register).await?, &state))
 }
 
 pub(super) async fn login(
     Shared(state): Shared<State>,
     Extension(Client(from)): Extension<Client>,
+    headers: HeaderMap,
     Checked(body): Checked<LoginBody>,
 ) -> Result<Response, Failure> {
+    let keep = Keep::parse(body.cookie, &headers, &state)?;
     if body.username.len() > USERNAME_BYTES_MAX {
         return Err(RejectCode::BadCredentials.into());
     }
@@ -186,23 +239,67 @@ pub(super) async fn login(
         device: DeviceName::parse(&body.device).map_err(Failure::name("device name"))?,
         device_id,
     };
-    Ok(session(&state.core.login(from, login).await?))
+    Ok(keep.answer(&state.core.login(from, login).await?, &state))
 }
 
 pub(super) async fn refresh(
     Shared(state): Shared<State>,
     Extension(Client(from)): Extension<Client>,
+    headers: HeaderMap,
     Checked(body): Checked<RefreshBody>,
 ) -> Result<Response, Failure> {
-    Ok(session(&state.core.refresh(from, &Secret::new(body.refresh_token)).await?))
+    if !body.refresh_token.is_empty() {
+        let session = state.core.refresh(from, &Secret::new(body.refresh_token)).await?;
+        return Ok(Keep::Json.answer(&session, &state));
+    }
+    let keep = Keep::parse(true, &headers, &state)?;
+    let token = cookie::find(&headers).ok_or(RejectCode::TokenInvalid)?;
+    Ok(match state.core.refresh(from, &token).await {
+        Ok(session) => keep.answer(&session, &state),
+        Err(reject) => cookie::refuse(reject.into()),
+    })
 }
 
-pub(super) async fn logout(Shared(state): Shared<State>, headers: HeaderMap) -> Result<StatusCode, Failure> {
+/// Ends the login of the access token or, when that has expired or is not there, of the cookie, which goes in either case.
+pub(super) async fn logout(
+    Shared(state): Shared<State>,
+    Extension(Client(from)): Extension<Client>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let refresh_token = cookie::find(&headers);
+    if refresh_token.is_some() {
+        cookie::check_page(&headers, &state.origins)?;
+    }
+    let by_access_token = log_out(&state, &headers).await;
+    let Some(refresh_token) = refresh_token else {
+        by_access_token?;
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    };
+    if by_access_token.is_err() {
+        match state.core.refresh(from, &refresh_token).await {
+            Ok(Session { identity, .. }) => state.core.log_out(identity.user, identity.device).await?,
+            Err(reject) => return Ok(cookie::refuse(reject.into())),
+        }
+    }
+    Ok(cookie::clear(StatusCode::NO_CONTENT.into_response()))
+}
+
+async fn log_out(state: &State, headers: &HeaderMap) -> Result<(), Failure> {
     let bearer =
         headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|text| text.strip_prefix("Bearer "));
     let token = Secret::new(bearer.ok_or(RejectCode::NotAuthenticated)?);
     let identity = state.core.authenticate(&token).await?;
-    state.core.log_out(identity.user, identity.device).await?;
+    Ok(state.core.log_out(identity.user, identity.device).await?)
+}
+
+/// A new password by a token of an admin's. It logs nobody in: who has the token may not know the name.
+pub(super) async fn reset(
+    Shared(state): Shared<State>,
+    Extension(Client(from)): Extension<Client>,
+    Checked(body): Checked<ResetBody>,
+) -> Result<StatusCode, Failure> {
+    let password = password(body.password)?;
+    state.core.reset_password(from, &Secret::new(body.token), &password).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -213,7 +310,7 @@ fn password(text: String) -> Result<Secret, Failure> {
     Ok(Secret::new(text))
 }
 
-fn session(session: &Session) -> Response {
+fn body(session: &Session, refresh_token: Option<&Secret>) -> Response {
     let identity = &session.identity;
     Json(SessionBody {
         user_id: identity.user.to_string(),
@@ -222,7 +319,7 @@ fn session(session: &Session) -> Response {
         display_name: identity.display_name.to_string(),
         access_token: session.access_token.expose().to_owned(),
         access_expires_ms: identity.token_expires.0,
-        refresh_token: session.refresh_token.expose().to_owned(),
+        refresh_token: refresh_token.map(|token| token.expose().to_owned()),
         refresh_expires_ms: session.refresh_expires.0,
     })
     .into_response()

@@ -2,8 +2,15 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use axum::http::HeaderMap;
 use axum::http::header::{HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderName};
+
+static FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Whether the browser says from which page a request comes.
+pub(super) fn is_named(headers: &HeaderMap) -> bool {
+    headers.contains_key(ORIGIN) || headers.get(&FETCH_SITE).is_some_and(|site| site == "same-origin")
+}
 
 /// The exact list, which can be replaced; clones share it.
 #[derive(Clone, Debug)]

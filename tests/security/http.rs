@@ -9,19 +9,19 @@ use tokio::net::TcpStream;
 
 use crate::support::TestServer;
 
-async fn bare_server() -> TestServer {
+pub(super) async fn bare_server() -> TestServer {
     TestServer::start_with(|config| config.plugins.chain.clear()).await
 }
 
 /// An answer, taken apart.
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: String,
 }
 
 impl Answer {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (known, value) = line.split_once(':')?;
             known.eq_ignore_ascii_case(name).then(|| value.trim())
@@ -29,7 +29,7 @@ impl Answer {
     }
 }
 
-async fn ask(address: SocketAddr, request: impl AsRef<[u8]>) -> Answer {
+pub(super) async fn ask(address: SocketAddr, request: impl AsRef<[u8]>) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();
     // A server may answer and close before all was sent.
     let _ = stream.write_all(request.as_ref()).await;
@@ -41,14 +41,14 @@ async fn ask(address: SocketAddr, request: impl AsRef<[u8]>) -> Answer {
     Answer { status, head: head.to_owned(), body: body.to_owned() }
 }
 
-fn request(method: &str, path: &str, headers: &str, body: &str) -> String {
+pub(super) fn request(method: &str, path: &str, headers: &str, body: &str) -> String {
     let length = body.len();
     format!(
         "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n{body}"
     )
 }
 
-const JSON: &str = "content-type: application/json\r\n";
+pub(super) const JSON: &str = "content-type: application/json\r\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_carries_the_headers() {
@@ -239,7 +239,7 @@ async fn errors_tell_nothing_of_the_inside() {
         r#"{"refreshToken":"canary-7f3a"}"#,
     ];
     let mut answers = Vec::new();
-    for path in ["/api/v1/register", "/api/v1/login", "/api/v1/refresh"] {
+    for path in ["/api/v1/register", "/api/v1/login", "/api/v1/refresh", "/api/v1/reset"] {
         for body in bodies {
             answers.push(ask(http, request("POST", path, JSON, body)).await);
         }
@@ -248,6 +248,9 @@ async fn errors_tell_nothing_of_the_inside() {
     for token in ["", "canary-7f3a", "a.b.c", "Bearer"] {
         let headers = format!("authorization: Bearer {token}\r\n");
         answers.push(ask(http, request("POST", "/api/v1/logout", &headers, "")).await);
+        let cookie = format!("cookie: __Host-confab-refresh={token}\r\norigin: http://localhost\r\n{JSON}");
+        answers.push(ask(http, request("POST", "/api/v1/refresh", &cookie, "{}")).await);
+        answers.push(ask(http, request("POST", "/api/v1/logout", &cookie, "")).await);
     }
     for path in
         ["/canary-7f3a", "/assets/canary-7f3a.js", "/assets/%00", "/assets/..%2fkeys%2fpepper", "/api/v1/canary-7f3a"]

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod canaries;
+mod cookies;
 mod frames;
 mod fuzz;
 mod http;
