@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use fantoccini::key::Key;
+use fantoccini::wd::WindowHandle;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
@@ -114,6 +115,13 @@ impl Browser {
         self.see("body[data-ready=true]").await;
     }
 
+    /// Opens a link into the page, as somebody handed it over.
+    pub(super) async fn follow(&self, link: &str) {
+        self.client.goto("about:blank").await.unwrap();
+        self.client.goto(link).await.unwrap();
+        self.see("body[data-ready=true]").await;
+    }
+
     pub(super) async fn reload(&self) {
         self.client.refresh().await.unwrap();
         self.see("body[data-ready=true]").await;
@@ -124,8 +132,13 @@ impl Browser {
         self.fill("#username", name).await;
         self.fill("#password", PASSWORD).await;
         self.click("#do-register").await;
-        self.see("body[data-online=true] #room:not([hidden])").await;
         // What is said before the room was entered is not sent, and the page says so.
+        self.be_inside().await;
+    }
+
+    /// The room is there: somebody is logged in.
+    pub(super) async fn be_inside(&self) {
+        self.see("body[data-online=true] #room:not([hidden])").await;
         self.see_text("#room-title", |title| !title.is_empty()).await;
     }
 
@@ -209,6 +222,17 @@ impl Browser {
         field.send_keys(text).await.unwrap();
     }
 
+    /// Chooses one of a list by its value.
+    pub(super) async fn pick(&self, css: &str, value: &str) {
+        self.client.find(Locator::Css(css)).await.unwrap().select_by_value(value).await.unwrap();
+    }
+
+    /// What closes a dialog by the keyboard.
+    pub(super) async fn press_escape(&self) {
+        let focused = self.client.active_element().await.unwrap();
+        focused.send_keys(&char::from(Key::Escape).to_string()).await.unwrap();
+    }
+
     pub(super) async fn click(&self, css: &str) {
         self.client.find(Locator::Css(css)).await.unwrap().click().await.unwrap();
     }
@@ -230,8 +254,43 @@ impl Browser {
         lines.filter(|line| !line.contains("/favicon.ico")).collect()
     }
 
+    /// Opens the page in another tab of the same browser, and goes there; the tab that it came from.
+    pub(super) async fn open_tab(&self, server: &TestServer) -> WindowHandle {
+        let before = self.client.window().await.unwrap();
+        let tab = self.client.new_window(true).await.unwrap();
+        self.go_to_tab(tab.handle).await;
+        self.open(server).await;
+        before
+    }
+
+    pub(super) async fn go_to_tab(&self, tab: WindowHandle) {
+        self.client.switch_to_window(tab).await.unwrap();
+    }
+
+    /// A command of the browser's own protocol (CDP).
+    pub(super) async fn cdp(&self, command: &str, parameters: Value) -> Value {
+        let session = self.client.session_id().await.unwrap().unwrap();
+        let path = format!("/session/{session}/goog/cdp/execute");
+        let body = json!({ "cmd": command, "params": parameters }).to_string();
+        let answer = tokio::time::timeout(PATIENCE, post(self.port, &path, &body)).await.expect("chromedriver answers");
+        let mut answer: Value = serde_json::from_str(&answer).unwrap();
+        answer["value"].take()
+    }
+
+    /// The cookies that the browser has for this page, as only the browser itself sees them.
+    pub(super) async fn cookies(&self) -> Vec<Value> {
+        let mut answer = self.cdp("Network.getCookies", json!({})).await;
+        let Value::Array(cookies) = answer["cookies"].take() else { panic!("{answer}") };
+        cookies
+    }
+
+    /// What the policy of the page had to stop. A refusal that the page expects is a line in the console, and none of these.
+    pub(super) async fn violations(&self) -> Vec<String> {
+        self.log().await.into_iter().filter(|line| !line.contains("Failed to load resource")).collect()
+    }
+
     async fn state(&self) -> String {
-        let script = "return [...document.querySelectorAll('#status, #problem, #trouble, #drafts, #messages')]
+        let script = "return [...document.querySelectorAll('#status, #problem, #news, #trouble, #drafts, #messages, #account-answer')]
             .map((one) => `${one.id}: ${one.textContent}`).join('; ')";
         format!("the page says {}", self.client.execute(script, Vec::new()).await.unwrap_or_default())
     }

@@ -57,9 +57,8 @@ async fn messages_and_names_are_text() {
     assert_inert(&page).await;
 
     page.reload().await;
-    page.login("reader", PASSWORD).await;
-    page.see("body[data-online=true] #room:not([hidden])").await;
-    page.enter(room_name).await;
+    page.be_inside().await;
+    page.see_text("#room-title", |title| title == room_name).await;
     page.hear(SCRIPT).await;
     let whole = page.ask("return document.body.textContent").await;
     assert!(!whole.as_str().unwrap().contains(OVERRIDES), "{whole}");

@@ -1,5 +1,7 @@
 //! The page in a real browser: headless Chromium, driven over WebDriver.
 
+mod account;
 mod browser;
 mod inert;
+mod stay;
 mod talk;

@@ -1,13 +1,17 @@
 // The page: forms, a socket, a timer. What is said between client and server is the wasm session's affair.
 // Everything that people wrote goes into text nodes, never into markup.
 import init, { Chat } from "/assets/confab.js";
+import { accountPage, bindAccount, closeAccount } from "/assets/account.js";
+import { enter, leave, mayBeLoggedIn, refresh, reset, takeToken } from "/assets/login.js";
 
 const $ = (id) => document.getElementById(id);
 const names = new Map(); // user id -> display name
 const typists = new Map(); // user id -> the timer that ends it
-let chat, socket, timer, room, access, drafts = 0, here = new Set(), hereCount = 0, me, typedAt = 0;
+const RETRY_MS = 5000;
+let chat, socket, timer, renewal, room, access, drafts = 0, here = new Set(), hereCount = 0, me, typedAt = 0, resetToken;
 
 const page = {
+  ...accountPage(soon),
   connect() {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     const mine = new WebSocket(`${scheme}://${location.host}/ws`, "confab.v1");
@@ -15,16 +19,18 @@ const page = {
     mine.binaryType = "arraybuffer";
     mine.onopen = () => soon(() => mine === socket && chat.connected());
     mine.onmessage = (event) => soon(() => mine === socket && chat.frame(new Uint8Array(event.data)));
-    mine.onclose = (event) => soon(() => mine === socket && chat.disconnected(event.code >= 4000 ? event.code : 0, event.reason || "the connection was lost"));
+    mine.onclose = (event) => soon(() => mine === socket && closed(event.code, event.reason || "the connection was lost"));
   },
   transmit: (frame) => socket && socket.readyState === WebSocket.OPEN && socket.send(frame),
   disconnect() { const old = socket; socket = undefined; if (old) old.close(); },
   wakeIn(millis) { clearTimeout(timer); timer = setTimeout(() => chat && chat.wake(), Math.max(millis, 1)); },
   status(online, text) { $("status").textContent = text; document.body.dataset.online = online; },
-  session(token) { access = token; },
+  renewIn(millis) { clearTimeout(renewal); renewal = setTimeout(renew, millis); },
   stopped(text) { showDoor(text); },
   entered(id, name) {
     room = id;
+    // A reload leads back here.
+    sessionStorage.setItem("room", name);
     $("room-title").textContent = name;
     $("messages").replaceChildren();
     $("trouble").textContent = "";
@@ -112,42 +118,71 @@ function showPeople() {
 }
 
 // The session calls the page while it works; what the page tells it must wait until it is done.
-function soon(work) { queueMicrotask(() => chat && work()); }
+function soon(work) { queueMicrotask(() => chat && work(chat)); }
 
-async function account(call, extra) {
-  $("problem").textContent = "";
-  const body = { username: $("username").value, password: $("password").value, device: "browser", ...extra };
-  // The same device each time: a user may have ten.
-  const known = `device of ${body.username.toLowerCase()}`;
-  if (call === "login" && localStorage.getItem(known)) body.deviceId = localStorage.getItem(known);
-  try {
-    const response = await fetch(`/api/v1/${call}`, {
-      method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
-    });
-    const answer = await response.json();
-    if (!response.ok) { $("problem").textContent = answer.detail; return; }
-    access = answer.accessToken;
-    me = answer.userId;
-    localStorage.setItem(known, answer.deviceId);
-    await start(answer);
-  } catch {
-    $("problem").textContent = "the server does not answer";
+// Close codes 4200 to 4203 ask for other credentials: the cookie may have some.
+async function closed(code, reason) {
+  const mine = socket;
+  if (code >= 4200 && code <= 4203) {
+    code = 0;
+    await renew(reason);
   }
+  if (chat && mine === socket) chat.disconnected(code >= 4000 ? code : 0, reason);
+}
+
+// Another access token, before the old one expires or after the server refused it (which has its reason).
+async function renew(reason) {
+  clearTimeout(renewal);
+  const mine = chat;
+  const { session, problem, isFinal } = await refresh();
+  if (!mine || mine !== chat) return;
+  if (session?.userId === me) { access = session.accessToken; chat.renew(access); return; }
+  if (session) { showDoor("this browser was logged in to another account"); return; }
+  if (isFinal) showDoor(reason ?? problem); else renewal = setTimeout(renew, RETRY_MS);
+}
+
+async function account(name, extra) {
+  say("");
+  const answer = await enter(name, { username: $("username").value, password: $("password").value, ...extra });
+  if (answer.session) return start(answer.session);
+  say(answer.problem);
+  // Registration is closed but to who was invited.
+  if (answer.code === 2004) $("invited").open = true;
 }
 
 async function start(session) {
-  await init({ module_or_path: "/assets/confab_bg.wasm" });
+  access = session.accessToken;
+  me = session.userId;
+  try { await init({ module_or_path: "/assets/confab_bg.wasm" }); } catch { showDoor("the server does not answer"); return; }
   $("password").value = "";
+  $("invite").value = "";
+  // For the browser's store of passwords: whose the changed one is.
+  $("account-name").defaultValue = session.username;
   $("door").hidden = true;
   $("room").hidden = false;
-  chat = new Chat(page, session.accessToken, session.refreshToken);
+  chat = new Chat(page, access);
   chat.wake();
   chat.enter($("room-name").value);
+}
+
+// What stands at the door: a problem, or news.
+function say(problem, news = "") {
+  $("problem").textContent = problem;
+  $("news").textContent = news;
+}
+
+function showReset(isShown) {
+  $("reset").hidden = !isShown;
+  $("login").hidden = isShown;
 }
 
 function showDoor(text) {
   chat = undefined;
   room = undefined;
+  access = undefined;
+  clearTimeout(renewal);
+  closeAccount();
+  sessionStorage.removeItem("room");
   names.clear();
   for (const timer of typists.values()) clearTimeout(timer);
   typists.clear();
@@ -160,20 +195,51 @@ function showDoor(text) {
   page.disconnect();
   $("room").hidden = true;
   $("door").hidden = false;
-  $("problem").textContent = text;
+  say(text);
   $("status").textContent = "not connected";
+}
+
+// Logged in still, by the cookie; or somebody comes with a link.
+async function arrive() {
+  const token = takeToken();
+  $("room-name").value = sessionStorage.getItem("room") ?? $("room-name").value;
+  if (token.reset) {
+    showReset(true);
+    resetToken = token.reset;
+  } else if (token.invite) {
+    $("invite").value = token.invite;
+    $("invited").open = true;
+  } else if (mayBeLoggedIn()) {
+    $("door").hidden = true;
+    const { session, problem } = await refresh();
+    if (session) await start(session); else showDoor(problem);
+  }
+  document.body.dataset.ready = true;
 }
 
 $("login").addEventListener("submit", (event) => { event.preventDefault(); account("login"); });
 $("do-register").addEventListener("click", () => {
   if (!$("login").reportValidity()) return;
-  const token = $("owner-token").value.trim();
-  account("register", token ? { ownerToken: token } : {});
+  account("register", { ownerToken: $("owner-token").value.trim(), invite: $("invite").value.trim() });
 });
+$("reset").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  say("");
+  const { session, problem } = await reset(resetToken, $("reset-password").value);
+  if (!session) { say(problem); return; }
+  $("reset").reset();
+  showReset(false);
+  say("", "The password is set: log in with it.");
+});
+$("no-reset").addEventListener("click", () => location.reload());
+// A link of the kind, opened where the page is already.
+addEventListener("hashchange", () => { if (/^#(invite|reset)=/.test(location.hash)) location.reload(); });
 $("enter").addEventListener("submit", (event) => { event.preventDefault(); chat.enter($("room-name").value.trim()); });
-$("leave").addEventListener("click", () => {
-  fetch("/api/v1/logout", { method: "POST", headers: { authorization: `Bearer ${access}` } });
+$("leave").addEventListener("click", async () => {
+  const left = leave(access);
   showDoor("");
+  const { problem, isFinal } = await left;
+  if (problem && !isFinal) say(`${problem}: this browser may still be logged in`); else say("", "Logged out.");
 });
 $("say").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -196,4 +262,5 @@ $("text").addEventListener("input", () => {
 $("text").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); $("say").requestSubmit(); }
 });
-document.body.dataset.ready = true;
+bindAccount(soon);
+arrive();

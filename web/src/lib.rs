@@ -1,6 +1,8 @@
 //! The browser's client: the same session as everyone else, driven by JavaScript that owns the socket, the
 //! clock and the page. Plain values go in; what comes out is a list of small events as plain objects.
 
+mod account;
+
 use std::collections::HashSet;
 
 use bytes::Bytes;
@@ -36,8 +38,12 @@ extern "C" {
     fn wake_in(this: &Page, millis: f64);
     #[wasm_bindgen(method)]
     fn status(this: &Page, online: bool, text: &str);
+    /// The access token is to be renewed in that time, and given to [`Chat::renew`].
+    #[wasm_bindgen(method, js_name = renewIn)]
+    fn renew_in(this: &Page, millis: f64);
+    /// Who is connected, and as what: `owner`, `admin`, `moderator` or less.
     #[wasm_bindgen(method)]
-    fn session(this: &Page, access_token: &str);
+    fn identified(this: &Page, user: &str, role: &str);
     #[wasm_bindgen(method)]
     fn stopped(this: &Page, text: &str);
     #[wasm_bindgen(method)]
@@ -65,7 +71,24 @@ extern "C" {
     fn failed(this: &Page, what: &str, text: &str);
     #[wasm_bindgen(method)]
     fn acknowledged(this: &Page, draft: u32, text: &str);
+    /// A list of logins to begin with.
+    #[wasm_bindgen(method, js_name = loginsAnew)]
+    fn logins_anew(this: &Page);
+    /// `kind`: `current`, `key` or nothing.
+    #[wasm_bindgen(method)]
+    fn login(this: &Page, device: &str, name: &str, created: f64, seen: f64, kind: &str);
+    /// What a form of the account's asked for was done; with a token, if it was for one.
+    #[wasm_bindgen(method)]
+    fn done(this: &Page, form: &str, token: &str, expires: f64);
+    #[wasm_bindgen(method)]
+    fn refused(this: &Page, form: &str, text: &str);
 }
+
+/// A token is renewed this long before it expires, or at half its life if that is shorter, milliseconds: timers of a
+/// hidden tab wake once a minute.
+const RENEW_BEFORE_MS: u64 = 90_000;
+/// A timer of a browser's waits for 24 days at most.
+const RENEW_WITHIN_MS: u64 = 24 * 3600 * 1000;
 
 fn now() -> Millis {
     Millis(date_now() as u64)
@@ -86,6 +109,8 @@ enum Asked {
     Say(u32),
     Here(RoomId),
     Typing,
+    Authenticate,
+    Account(account::Asked),
 }
 
 /// A chat in a browser.
@@ -102,13 +127,13 @@ pub struct Chat {
 
 #[wasm_bindgen]
 impl Chat {
-    /// A chat that connects with these tokens of an HTTP login.
+    /// A chat that connects with the access token of an HTTP login. The refresh token is in a cookie, out of reach.
     #[wasm_bindgen(constructor)]
-    pub fn new(page: Page, access_token: &str, refresh_token: &str) -> Self {
+    pub fn new(page: Page, access_token: &str) -> Self {
         let config = Config {
             client: concat!("confab-web/", env!("CARGO_PKG_VERSION")).into(),
-            access_token: (!access_token.is_empty()).then(|| Secret::new(access_token)),
-            refresh_token: (!refresh_token.is_empty()).then(|| Secret::new(refresh_token)),
+            access_token: Some(Secret::new(access_token)),
+            refresh_token: None,
             seed: random() as u64,
         };
         Self { page, session: ClientSession::new(now(), config), asked: Vec::new(), shown: None, named: HashSet::new() }
@@ -127,6 +152,13 @@ impl Chat {
     /// A binary message came.
     pub fn frame(&mut self, bytes: &[u8]) {
         self.handle(Input::Frame(Bytes::copy_from_slice(bytes)));
+    }
+
+    /// The next access token, for this connection and those after it.
+    pub fn renew(&mut self, access_token: &str) {
+        self.session.set_access_token(Secret::new(access_token));
+        self.ask(Command::Authenticate(Secret::new(access_token)), Asked::Authenticate);
+        self.drain();
     }
 
     /// The socket closed.
@@ -196,12 +228,17 @@ impl Chat {
 
     fn handle_event(&mut self, event: Event) {
         match event {
-            Event::Welcome(_) => {
+            Event::Welcome(welcome) => {
                 self.page.status(true, "connected");
+                if let Some(identity) = &welcome.identity {
+                    self.page.identified(&identity.user.to_string(), account::role_name(identity.role));
+                    self.renew_before(identity.token_expires);
+                }
                 self.ask_who_is_here();
             }
             Event::Ephemeral(Ephemeral { room, news }) => self.show_news(&room.to_string(), news),
-            Event::Session(session) => self.page.session(session.access_token.expose()),
+            // It has no refresh token of its own, and logs in nowhere else.
+            Event::Session(_) => {}
             Event::Offline { close, .. } => {
                 self.page.status(false, &format!("offline ({}), trying again", close.reason));
             }
@@ -249,6 +286,10 @@ impl Chat {
                 users.iter().for_each(|(user, _)| self.page.here(&room, &user.to_string(), true));
                 self.learn(users.into_iter().map(|(user, _)| user).collect());
             }
+            (Asked::Authenticate, Ok(Reply::Authenticated(identity))) => self.renew_before(identity.token_expires),
+            // The server closes when the old one expires, which the page answers with another.
+            (Asked::Authenticate, _) => {}
+            (Asked::Account(asked), result) => self.handle_account(asked, result),
             // It is said again, or not worth a word.
             (Asked::Here(_) | Asked::Typing, _) => {}
             (Asked::Names(_), Ok(Reply::Members { members, .. })) => {
@@ -264,6 +305,12 @@ impl Chat {
             (_, Err(reject)) => self.page.failed("ask", &reject.detail),
             (_, Ok(_)) => {}
         }
+    }
+
+    fn renew_before(&self, expires: Millis) {
+        let life_ms = expires.since(self.session.server_time(now()));
+        let wait_ms = life_ms - RENEW_BEFORE_MS.min(life_ms / 2);
+        self.page.renew_in(wait_ms.min(RENEW_WITHIN_MS) as f64);
     }
 
     fn handle_entered(&mut self, room: &Room) {

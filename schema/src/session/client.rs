@@ -202,6 +202,12 @@ impl ClientSession {
         id
     }
 
+    /// What the next links begin with, for an application that renews its tokens by other means than a refresh token of
+    /// this session's. On a link that is up it asks [`Command::Authenticate`] as well.
+    pub fn set_access_token(&mut self, token: Secret) {
+        self.config.access_token = Some(token);
+    }
+
     /// Follows a room from a cursor, now and after every reconnect.
     pub fn follow(&mut self, now: Millis, cursor: Cursor) {
         self.rooms.follow(cursor);
