@@ -180,11 +180,8 @@ enum Keep {
 }
 
 impl Keep {
-    /// As asked for; a cookie only by a page that may have one.
-    fn parse(is_cookie: bool, headers: &HeaderMap, state: &State) -> Result<Self, Failure> {
-        if !is_cookie {
-            return Ok(Self::Json);
-        }
+    /// Only for a page that may have one.
+    fn in_cookie(headers: &HeaderMap, state: &State) -> Result<Self, Failure> {
         cookie::check_page(headers, &state.origins)?;
         Ok(Self::Cookie)
     }
@@ -203,7 +200,7 @@ pub(super) async fn register(
     headers: HeaderMap,
     Checked(body): Checked<RegisterBody>,
 ) -> Result<Response, Failure> {
-    let keep = Keep::parse(body.cookie, &headers, &state)?;
+    let keep = if body.cookie { Keep::in_cookie(&headers, &state)? } else { Keep::Json };
     let display_name = match body.display_name.as_str() {
         "" => None,
         name => Some(DisplayName::parse(name).map_err(Failure::name("display name"))?),
@@ -225,7 +222,7 @@ pub(super) async fn login(
     headers: HeaderMap,
     Checked(body): Checked<LoginBody>,
 ) -> Result<Response, Failure> {
-    let keep = Keep::parse(body.cookie, &headers, &state)?;
+    let keep = if body.cookie { Keep::in_cookie(&headers, &state)? } else { Keep::Json };
     if body.username.len() > USERNAME_BYTES_MAX {
         return Err(RejectCode::BadCredentials.into());
     }
@@ -252,7 +249,7 @@ pub(super) async fn refresh(
         let session = state.core.refresh(from, &Secret::new(body.refresh_token)).await?;
         return Ok(Keep::Json.answer(&session, &state));
     }
-    let keep = Keep::parse(true, &headers, &state)?;
+    let keep = Keep::in_cookie(&headers, &state)?;
     let token = cookie::find(&headers).ok_or(RejectCode::TokenInvalid)?;
     Ok(match state.core.refresh(from, &token).await {
         Ok(session) => keep.answer(&session, &state),

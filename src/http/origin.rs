@@ -49,6 +49,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_page_is_named_by_its_origin_or_by_being_ours() {
+        let check =
+            |name: HeaderName, value: &'static str| is_named(&HeaderMap::from_iter([(name, value.parse().unwrap())]));
+        assert!(check(ORIGIN, "https://any.example") && check(FETCH_SITE.clone(), "same-origin"));
+        for site in ["same-site", "cross-site", "none", "same-origin, same-site"] {
+            assert!(!check(FETCH_SITE.clone(), site), "{site}");
+        }
+    }
+
+    #[test]
     fn only_exact_origins() {
         let allowed = Origins::new(&["https://chat.example".to_owned()]);
         let check = |origin: Option<&'static str>| {
