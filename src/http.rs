@@ -57,13 +57,8 @@ pub struct State {
 /// The public listener's routes.
 pub fn routes(core: Arc<Core>, origins: Origins, on_socket: OnSocket, lifecycle: Lifecycle, is_tls: bool) -> Router {
     let metrics = core.metrics.clone();
-    let sockets = Sockets {
-        terms: Terms::SERVER,
-        origins: origins.clone(),
-        on_socket,
-        metrics: metrics.clone(),
-        lifecycle,
-    };
+    let sockets =
+        Sockets { terms: Terms::SERVER, origins: origins.clone(), on_socket, metrics: metrics.clone(), lifecycle };
     let state = State { core, origins };
     let api = Router::new()
         .route("/register", post(api::register))

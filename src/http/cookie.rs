@@ -9,7 +9,7 @@ use confab_protocol::model::Millis;
 use confab_protocol::reject::{Reject, RejectCode};
 
 use super::api::Failure;
-use super::origin;
+use super::origin::{self, Origins};
 
 /// `__Host-` binds it to this host and path, and to TLS. Browsers count plain HTTP on loopback as that.
 const NAME: &str = "__Host-confab-refresh";
@@ -28,7 +28,7 @@ pub(super) fn find(headers: &HeaderMap) -> Option<Secret> {
 /// # Errors
 /// [`RejectCode::Forbidden`]: no page, or one that is not allowed. [`RejectCode::Malformed`]: not said to be JSON, as the
 /// form of a stranger's page cannot.
-pub(super) fn check_page(headers: &HeaderMap, origins: &[String]) -> Result<(), Failure> {
+pub(super) fn check_page(headers: &HeaderMap, origins: &Origins) -> Result<(), Failure> {
     if !(origin::is_named(headers) && origin::is_allowed(headers, origins)) {
         return Err(Reject::new(RejectCode::Forbidden, "cookies are for the pages of this server").into());
     }
