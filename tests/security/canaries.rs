@@ -92,7 +92,7 @@ impl Stage {
         let [right, wrong, unknown, token] =
             ["password by HTTP", "wrong password by HTTP", "key by HTTP", "token by HTTP"]
                 .map(|what| text(canaries.password(what)));
-        let name = canaries.new(Kind::Name, "device by HTTP");
+        let name = canaries.sow(Kind::Name, "device by HTTP");
         let body = |password: &str| format!(r#"{{"username":"carol","password":"{password}","device":"{name}"}}"#);
         let good = post(&self.place, "register", "", &body(&right));
         let tokens = |answer: &str| -> [String; 2] {

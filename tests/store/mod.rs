@@ -3,6 +3,7 @@
 mod accounts;
 mod amends;
 mod backup;
+mod keeping;
 mod logs;
 mod postgres;
 mod races;
@@ -158,6 +159,7 @@ fn all_cases() -> impl Iterator<Item = &'static Named> {
         .chain(refresh::CASES)
         .chain(logs::CASES)
         .chain(amends::CASES)
+        .chain(keeping::CASES)
         .chain(search::CASES)
         .chain(standing::CASES)
 }

@@ -44,7 +44,7 @@ pub struct Canaries {
 
 impl Canaries {
     /// A new text.
-    pub fn new(&mut self, kind: Kind, what: &str) -> String {
+    pub fn sow(&mut self, kind: Kind, what: &str) -> String {
         let letters: String = what.chars().filter(char::is_ascii_alphanumeric).collect();
         let text = format!("canary{}{letters}", self.planted.len() + 1_000);
         self.planted.push((kind, what.to_owned(), text.clone().into_bytes()));
@@ -52,7 +52,7 @@ impl Canaries {
     }
 
     pub fn password(&mut self, what: &str) -> Secret {
-        Secret::new(self.new(Kind::Secret, what))
+        Secret::new(self.sow(Kind::Secret, what))
     }
 
     /// What was made by the server.
@@ -123,11 +123,11 @@ impl Journey<'_> {
     }
 
     fn device(&mut self) -> DeviceName {
-        DeviceName::parse(&self.canaries.new(Kind::Name, "device")).unwrap()
+        DeviceName::parse(&self.canaries.sow(Kind::Name, "device")).unwrap()
     }
 
     fn registration(&mut self, name: &str, password: Secret) -> Register {
-        let display_name = Some(DisplayName::parse(&self.canaries.new(Kind::Name, "display name")).unwrap());
+        let display_name = Some(DisplayName::parse(&self.canaries.sow(Kind::Name, "display name")).unwrap());
         let (username, device) = (self.username(name), self.device());
         Register { username, password, display_name, device, owner_token: None, invite: None }
     }
@@ -138,7 +138,7 @@ impl Journey<'_> {
     }
 
     fn body(&mut self, what: &str) -> Body {
-        Body::parse(&self.canaries.new(Kind::Said, what)).unwrap()
+        Body::parse(&self.canaries.sow(Kind::Said, what)).unwrap()
     }
 
     async fn connect(&mut self, token: Option<&Secret>) -> Raw {
@@ -253,8 +253,8 @@ impl Journey<'_> {
 
     /// All that is done in rooms.
     async fn rooms(&mut self, owner: &mut Raw, member: &mut Raw, user: UserId) {
-        let name = RoomName::parse(&self.canaries.new(Kind::Name, "room")).unwrap();
-        let topic = Topic::parse(&self.canaries.new(Kind::Name, "topic")).unwrap();
+        let name = RoomName::parse(&self.canaries.sow(Kind::Name, "room")).unwrap();
+        let topic = Topic::parse(&self.canaries.sow(Kind::Name, "topic")).unwrap();
         let create = || CreateRoom {
             client_id: client_id(),
             resend: false,
@@ -334,7 +334,7 @@ impl Journey<'_> {
         self.refused(member, pin()).await;
         self.good(owner, pin()).await;
         self.good(member, Command::MarkRead { room, seq }).await;
-        let topic = Topic::parse(&self.canaries.new(Kind::Name, "another topic")).unwrap();
+        let topic = Topic::parse(&self.canaries.sow(Kind::Name, "another topic")).unwrap();
         let update = || {
             let (topic, knocks) = (Some(topic.clone()), Some(true));
             let (name, slow_mode_ms, retention_ms, visibility) = (None, None, None, None);
@@ -346,6 +346,7 @@ impl Journey<'_> {
                 retention_ms,
                 visibility,
                 knocks,
+                rights: None,
             })
         };
         self.refused(member, update()).await;
@@ -362,7 +363,7 @@ impl Journey<'_> {
         self.good(member, Command::History(History::before(room, Seq(0), 50))).await;
         self.good(member, Command::Sync { cursor, limit: 50 }).await;
         for (place, words) in [(Some(room), 1), (None, 1), (None, 500), (Some(RoomId::from_u128(7)), 1)] {
-            let query = [self.canaries.new(Kind::Said, "search"), " ".to_owned()].concat().repeat(words);
+            let query = [self.canaries.sow(Kind::Said, "search"), " ".to_owned()].concat().repeat(words);
             let _ = self.ask(member, Command::Search(Search { room: place, query, before: None, limit: 50 })).await;
         }
         self.good(member, Command::Typing { room, stopped: false }).await;
@@ -374,7 +375,7 @@ impl Journey<'_> {
         self.good(member, Command::Unsubscribe(RoomTarget::Id(room))).await;
         self.good(member, Command::Ping).await;
         let mut name = |end: &str| {
-            let name = [self.canaries.new(Kind::Name, "profile name").as_str(), end].concat();
+            let name = [self.canaries.sow(Kind::Name, "profile name").as_str(), end].concat();
             Command::UpdateProfile(DisplayName::parse(&name).unwrap())
         };
         let (good, deceptive) = (name(""), name("р"));
@@ -396,7 +397,7 @@ impl Journey<'_> {
         let publish = Publish { room, client_id: client_id(), resend: false, body, reply_to: None };
         self.good(&mut bot, Command::Publish(publish)).await;
         self.refused(&mut bot, Command::Sessions).await;
-        let reason = Reason::parse(&self.canaries.new(Kind::Name, "reason")).unwrap();
+        let reason = Reason::parse(&self.canaries.sow(Kind::Name, "reason")).unwrap();
         let (user, kind) = (identity.user, SanctionKind::Kick);
         let kick = SanctionUser { write: write(room), user, kind, duration_ms: 0, reason };
         self.refused(&mut bot, Command::Sanction(kick.clone())).await;
@@ -422,18 +423,18 @@ impl Journey<'_> {
     /// Tokens that are none in `hello`, and what is no frame.
     async fn strangers(&mut self) {
         for before in ["", "confab_", "a.b."] {
-            let token = [before, &self.canaries.new(Kind::Secret, "token of a hello")].concat();
+            let token = [before, &self.canaries.sow(Kind::Secret, "token of a hello")].concat();
             let close = Raw::refused(self.target, self.transport, &Secret::new(token)).await;
             self.canaries.answers.push(format!("{close:?}"));
         }
         let mut garbage = self.connect(None).await;
-        let frame = self.canaries.new(Kind::Said, "garbage");
+        let frame = self.canaries.sow(Kind::Said, "garbage");
         garbage.send_frame(frame.as_bytes()).await;
         let close = garbage.closed().await;
         self.canaries.answers.push(format!("{close:?}"));
         if self.transport == Transport::WebSocket {
             let mut text = self.connect(None).await;
-            text.send_text(&self.canaries.new(Kind::Said, "text")).await;
+            text.send_text(&self.canaries.sow(Kind::Said, "text")).await;
             let close = text.closed().await;
             self.canaries.answers.push(format!("{close:?}"));
         }
