@@ -378,6 +378,7 @@ enum SanctionKind {
   kick @2;                  # goes out, and may come back
   ban @3;                   # goes out, and may not
   lift @4;                  # ends a mute or ban
+  shadow @5;                # what they say from now on they alone are given, and moderators in the history; nobody is told
 }
 
 struct MessageTarget {
@@ -575,6 +576,7 @@ struct MessageState {
   pinned @1 :Bool;
   replies @2 :UInt32;
   reactions @3 :List(ReactionCount);
+  shadowed @4 :Bool;           # others do not see it; told to moderators, and never to its author
 }
 
 struct ReactionCount {

@@ -64,6 +64,22 @@ pub struct Span {
     pub last: Seq,
 }
 
+/// A push: the same bytes for everybody, and others for those who are given more.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Copies {
+    pub everyone: Bytes,
+    pub own: Vec<(UserId, Bytes)>,
+}
+
+impl Copies {
+    fn of(&self, outbox: &Outbox) -> &Bytes {
+        // Mostly there are none.
+        let own = self.own.iter().find(|(user, _)| outbox.owner().is_some_and(|(owner, _)| owner == *user));
+        own.map_or(&self.everyone, |(_, push)| push)
+    }
+}
+
 /// Readers that one flusher writes to: a few hundred microseconds of system calls, and one wake-up for all of them.
 const FLUSHER_OUTBOXES: usize = 32;
 
@@ -274,7 +290,7 @@ impl Hub {
     /// no place for it, lags: they are fed from the store until they are live again. What comes back is to be flushed,
     /// on any thread.
     #[must_use]
-    pub fn deliver(&self, span: Span, push: &Bytes) -> Vec<Flusher> {
+    pub fn deliver(&self, span: Span, push: &Copies) -> Vec<Flusher> {
         let Span { room, incarnation, first, last } = span;
         let mut flushers = Vec::new();
         let mut shard = self.shard(room);
@@ -289,7 +305,8 @@ impl Hub {
             if last <= seen {
                 continue;
             }
-            let pushed = if first <= seen.next() { subscriber.outbox.push(push) } else { Pushed::Full };
+            let pushed =
+                if first <= seen.next() { subscriber.outbox.push(push.of(&subscriber.outbox)) } else { Pushed::Full };
             match pushed {
                 Pushed::Queued => delivered += 1,
                 Pushed::ToFlush => {

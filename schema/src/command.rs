@@ -511,6 +511,7 @@ pub struct MessageState {
     pub pinned: bool,
     pub replies: u32,
     pub reactions: Vec<ReactionCount>,
+    pub shadowed: bool,
 }
 
 /// How often a reaction was given.

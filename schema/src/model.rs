@@ -313,6 +313,8 @@ pub enum SanctionKind {
     Ban,
     /// Ends a mute or ban.
     Lift,
+    /// What they say is seen by them alone, and by moderators in the history; nobody is told.
+    Shadow,
 }
 
 /// What a user's own log records.

@@ -57,6 +57,14 @@ pub(super) enum Action {
         #[arg(long = "for", value_name = "TIME", value_parser = duration)]
         time: Option<u64>,
     },
+    /// What they say from now on is seen by them alone, and by moderators in the history; they are not told.
+    Shadow {
+        /// User name or id.
+        name: String,
+        /// For how long, as 30m, 12h or 7d; until it is lifted otherwise.
+        #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+        time: Option<u64>,
+    },
     /// End all sessions of an account.
     Kick {
         /// User name or id.
@@ -110,6 +118,7 @@ async fn act(store: &dyn Store, action: Action) -> anyhow::Result<()> {
         }
         Action::Ban { name, time } => restrict(store, &clock, &name, SanctionKind::Ban, time).await?,
         Action::Mute { name, time } => restrict(store, &clock, &name, SanctionKind::Mute, time).await?,
+        Action::Shadow { name, time } => restrict(store, &clock, &name, SanctionKind::Shadow, time).await?,
         Action::Kick { name } => restrict(store, &clock, &name, SanctionKind::Kick, None).await?,
         Action::Lift { name } => restrict(store, &clock, &name, SanctionKind::Lift, None).await?,
         Action::Sessions { name, end } => sessions(store, &name, end).await?,
@@ -136,6 +145,7 @@ async fn restrict(
     }
     let what = match kind {
         SanctionKind::Mute => "is muted",
+        SanctionKind::Shadow => "is heard by nobody, and is not told",
         SanctionKind::Ban => "is banned",
         SanctionKind::Kick => "was logged out everywhere",
         SanctionKind::Lift => "is restricted no more",

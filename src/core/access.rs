@@ -15,7 +15,7 @@ use super::store::{Membership, Place};
 /// The code that says why not.
 pub fn check_active(membership: Option<Membership>, now: Millis) -> Result<(), RejectCode> {
     let Some(Membership { role, restriction, .. }) = membership else { return Err(RejectCode::NotMember) };
-    if restriction.is_some_and(|restriction| restriction.holds(now)) {
+    if restriction.is_some_and(|restriction| restriction.silences(now)) {
         return Err(RejectCode::Forbidden);
     }
     match role {
@@ -96,7 +96,7 @@ pub const RIGHTS: [(Right, RoomRole, &str); 2] = [
     (
         Right::Moderate,
         RoomRole::Moderator,
-        "delete what others said, read earlier texts, mute, kick and ban those of lower rank, let in who knocks, post without \
+        "delete what others said, read earlier texts, mute, shadow, kick and ban those of lower rank, let in who knocks, post without \
          regard to slow mode",
     ),
     (

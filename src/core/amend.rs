@@ -233,7 +233,7 @@ impl Core {
             Admission::Granted(membership) => membership,
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
         };
-        let lasts = matches!(kind, SanctionKind::Mute | SanctionKind::Ban) && duration_ms > 0;
+        let lasts = matches!(kind, SanctionKind::Mute | SanctionKind::Ban | SanctionKind::Shadow) && duration_ms > 0;
         let until = lasts.then(|| self.clock.now().after(duration_ms));
         let content = EntryContent::Sanction(Sanction { user, kind, until, reason });
         let act = Act::Sanction(user, kind, until);
@@ -241,7 +241,11 @@ impl Core {
         let self_room = self.store.find_self_room(user).await.map_err(|error| self.unavailable(&error))?;
         let note = |self_room| self.note_for(user, self_room, SelfNote::Left(write.room));
         let then = self_room.filter(|_| matches!(kind, SanctionKind::Kick | SanctionKind::Ban)).map(note);
-        let change = Change::Amend(Box::new(Amend { server_role: actor.role, act }));
+        let change = Change::Amend(Box::new(Amend {
+            server_role: actor.role,
+            shadowed: self.is_shadowed(actor, membership),
+            act,
+        }));
         let queueing =
             Queueing { digest, altered: false, membership, content, change, then: then.into_iter().collect() };
         let queued = self.queue(actor, order, write, queueing).await;
@@ -289,7 +293,11 @@ impl Core {
 
     async fn amend(&self, actor: &Actor, order: &Arc<OrderGuard>, write: Write, amendment: Amendment) -> Admitted {
         let Amendment { digest, membership, altered, content, act } = amendment;
-        let change = Change::Amend(Box::new(Amend { server_role: actor.role, act }));
+        let change = Change::Amend(Box::new(Amend {
+            server_role: actor.role,
+            shadowed: self.is_shadowed(actor, membership),
+            act,
+        }));
         self.queue(actor, order, write, Queueing { digest, altered, membership, content, change, then: Vec::new() })
             .await
     }

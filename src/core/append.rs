@@ -2,6 +2,7 @@
 //! out. Both stores call it inside their transaction.
 
 mod amend;
+mod audience;
 mod facts;
 mod order;
 
@@ -14,6 +15,7 @@ use confab_protocol::reject::RejectCode;
 use confab_protocol::rights::RoomRights;
 
 pub use self::amend::{Act, Amend};
+pub use self::audience::{Audience, SHADOWED_MESSAGE_KIND, is_void_for, void};
 pub use self::facts::{
     Effect, Facts, InviteState, ItemKey, MemberKey, MemberState, Needs, Numbers, Rewrite, RoomState, TOMBSTONE_KIND,
     TargetKey, TargetState,
@@ -91,6 +93,8 @@ pub struct Said {
     pub reply_to: Option<Seq>,
     /// Members that it mentions.
     pub mentions: Vec<UserId>,
+    /// Whether its author was found to be shadowed.
+    pub shadowed: bool,
 }
 
 /// The kind of messages in stores.
@@ -170,6 +174,8 @@ pub enum Decision {
         time: Millis,
         /// The room's rights now, for those who remember older ones.
         acl_version: u64,
+        /// Who is given it.
+        audience: Audience,
     },
     /// It was decided before; insert nothing.
     Recorded(Outcome),
@@ -241,6 +247,7 @@ fn decide_one(facts: &mut Facts, item: &Item, now: Millis) -> (Decision, Option<
     if let Change::CreateRoom(new) = &item.change {
         create_room(facts, item.room, new);
     }
+    let audience = Audience::of(facts, item, now);
     let Some(room) = facts.rooms.get_mut(&item.room) else {
         return (Decision::Refuse(RejectCode::UnknownRoom), None);
     };
@@ -250,11 +257,11 @@ fn decide_one(facts: &mut Facts, item: &Item, now: Millis) -> (Decision, Option<
         room.acl_version += 1;
     }
     let RoomState { incarnation, head: seq, last_time: time, acl_version, .. } = *room;
-    let rewritten = facts.apply(item, seq, time, now);
+    let rewritten = facts.apply(item, audience, seq, (time, now));
     // The same client id may stand in this batch again.
     let appended = Appended { seq, time, altered: item.altered, duplicate: false };
     facts.recorded.insert(item.key(), Recorded { digest: item.digest, outcome: Outcome::Appended(appended) });
-    (Decision::Append { incarnation, seq, time, acl_version }, rewritten)
+    (Decision::Append { incarnation, seq, time, acl_version, audience }, rewritten)
 }
 
 /// Why an item is not appended, if it is not.
@@ -297,7 +304,7 @@ fn check_message(facts: &Facts, item: &Item, said: &Said, room: &RoomState, now:
         return Some(Decision::Refuse(code));
     }
     if let Some(seq) = said.reply_to
-        && !facts.targets.get(&(item.room, seq)).is_some_and(TargetState::is_message)
+        && !facts.targets.get(&(item.room, seq)).is_some_and(|target| target.is_message_for(item.author, None))
     {
         return Some(Decision::Refuse(RejectCode::UnknownMessage));
     }
@@ -455,7 +462,8 @@ mod tests {
     }
 
     fn place(seq: u64, time: u64) -> Decision {
-        Decision::Append { incarnation: Incarnation(9), seq: Seq(seq), time: Millis(time), acl_version: 5 }
+        let audience = Audience::Everyone;
+        Decision::Append { incarnation: Incarnation(9), seq: Seq(seq), time: Millis(time), acl_version: 5, audience }
     }
 
     #[test]

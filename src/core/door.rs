@@ -77,7 +77,7 @@ impl Core {
 
     async fn queue_act(&self, actor: &Actor, order: &Arc<OrderGuard>, write: Write, asked: Asked) -> Admitted {
         let Asked { digest, altered, content, act } = asked;
-        let change = Change::Amend(Box::new(Amend { server_role: actor.role, act }));
+        let change = Change::Amend(Box::new(Amend { server_role: actor.role, shadowed: false, act }));
         // Their rights are looked at in the transaction alone.
         let membership =
             Membership { role: RoomRole::Guest, restriction: None, rights: RoomRights::default(), acl_version: 0 };
@@ -117,7 +117,8 @@ impl Core {
         let content = EntryContent::Membership { user, change, role, display_name };
         let self_room = self.store.find_self_room(user).await.map_err(|error| self.unavailable(&error))?;
         let note = |self_room: RoomId| self.note_for(user, self_room, SelfNote::Joined(write.room));
-        let change = Change::Amend(Box::new(Amend { server_role: actor.role, act: Act::Admit(seq, user) }));
+        let change =
+            Change::Amend(Box::new(Amend { server_role: actor.role, shadowed: false, act: Act::Admit(seq, user) }));
         let then = self_room.map(note).into_iter().collect();
         let queueing = Queueing { digest, altered: false, membership, content, change, then };
         Ok(self.queue(actor, order, write, queueing).await)

@@ -48,7 +48,11 @@ pub enum Stewardship {
 
 /// The least role that has it, with the words of docs/PERMISSIONS.md.
 pub const STEWARDS: [(Stewardship, ServerRole, &str); 5] = [
-    (Stewardship::Restrict, ServerRole::Moderator, "mute, kick and ban accounts of lower rank on the whole server"),
+    (
+        Stewardship::Restrict,
+        ServerRole::Moderator,
+        "mute, shadow, kick and ban accounts of lower rank on the whole server",
+    ),
     (Stewardship::Invite, ServerRole::Moderator, "invite new accounts"),
     (Stewardship::Appoint, ServerRole::Admin, "make others moderators or admins, below one's own rank"),
     (Stewardship::Reset, ServerRole::Admin, "issue a token for a new password to an account of lower rank"),
@@ -136,7 +140,7 @@ fn check_demand(actor: &Actor, demand: Demand, level: Level, now: Millis) -> Res
     if !actor.scopes.allow(scopes) {
         return Err(RejectCode::ScopeMissing);
     }
-    let is_muted = actor.restriction.is_some_and(|it| it.kind != SanctionKind::Ban && it.holds(now));
+    let is_muted = actor.restriction.is_some_and(|it| it.kind == SanctionKind::Mute && it.holds(now));
     if effect == Effect::Writes && is_muted {
         return Err(RejectCode::Muted);
     }

@@ -355,6 +355,6 @@ async fn take_back(
 ) -> Result<bool> {
     let seqs = tombstones.iter().map(|(seq, _)| *seq).collect();
     let content = EntryContent::Deletion { seqs, by_moderator: false };
-    let amend = Amend { server_role: ServerRole::User, act: Act::Erase(tombstones.to_vec()) };
+    let amend = Amend { server_role: ServerRole::User, shadowed: false, act: Act::Erase(tombstones.to_vec()) };
     append(store, clock, room, user, content, Change::Amend(Box::new(amend))).await
 }

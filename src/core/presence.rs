@@ -150,7 +150,8 @@ impl Core {
         if !self.delivery.is_here(session, room) {
             return Err(RejectCode::NotMember.into());
         }
-        let is_seen = is_visible(self.delivery.status(session));
+        let is_shadowed = membership.is_some_and(|membership| self.is_shadowed(actor, membership));
+        let is_seen = is_visible(self.delivery.status(session)) && !is_shadowed;
         if is_seen && self.delivery.count_followers(room) <= PRESENCE_CONNECTIONS_MAX {
             let news = News::Typing { user: actor.user, for_ms: if stopped { 0 } else { TYPING_MS } };
             self.delivery.announce(room, Some((room, actor.user)), &encode_ephemeral(&Ephemeral { room, news }));

@@ -77,7 +77,8 @@ impl Core {
             Applied::Done(reply) => return Ok(Admitted::Done(reply)),
         };
         let mentions = self.find_mentions(room, &body).await?;
-        let change = Change::Message(Said { reply_to, mentions: mentions.clone() });
+        let shadowed = self.is_shadowed(actor, membership);
+        let change = Change::Message(Said { reply_to, mentions: mentions.clone(), shadowed });
         let content = message(body, mentions);
         Ok(self
             .queue(actor, order, write, Queueing { digest, altered, membership, content, change, then: Vec::new() })
@@ -112,6 +113,12 @@ impl Core {
         }
         self.limits.check_post(actor.user, write.room, self.delivery.count_attached(write.room))?;
         Ok(Admission::Granted(membership))
+    }
+
+    /// Whether what they say is kept from others, there or everywhere.
+    pub(super) fn is_shadowed(&self, actor: &Actor, membership: Membership) -> bool {
+        let now = self.clock.now();
+        actor.restriction.is_some_and(|it| it.shadows(now)) || membership.restriction.is_some_and(|it| it.shadows(now))
     }
 
     /// The one question to the plugins.

@@ -11,6 +11,7 @@ mod log;
 mod rights;
 mod rooms;
 mod search;
+mod shadow;
 mod stage;
 mod standing;
 mod wrong;

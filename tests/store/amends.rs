@@ -38,7 +38,7 @@ super::cases![
 ];
 
 pub(super) fn act(scene: &Scene, room: RoomId, author: UserId, act: Act) -> Item {
-    let amend = Amend { server_role: ServerRole::User, act };
+    let amend = Amend { server_role: ServerRole::User, shadowed: false, act };
     scene.item(room, author, Change::Amend(Box::new(amend)))
 }
 
@@ -82,7 +82,7 @@ impl Scene {
         (room, [owner, moderator, member])
     }
 
-    async fn act(&self, room: RoomId, author: UserId, what: Act) -> Decision {
+    pub(super) async fn act(&self, room: RoomId, author: UserId, what: Act) -> Decision {
         self.append_one(act(self, room, author, what)).await
     }
 
@@ -219,7 +219,7 @@ async fn pins_and_answers_are_told(scene: Scene) {
     assert_eq!(scene.act(room, member, Act::Pin(Seq(7), true)).await, refused(RejectCode::Forbidden));
     assert!(seq(&scene.act(room, moderator, Act::Pin(Seq(7), true)).await).is_some());
     assert_eq!(scene.act(room, owner, Act::Pin(Seq(7), true)).await, Decision::Unchanged);
-    let answer = |to| scene.item(room, owner, Change::Message(Said { reply_to: Some(Seq(to)), mentions: Vec::new() }));
+    let answer = |to| scene.item(room, owner, Change::Message(Said { reply_to: Some(Seq(to)), ..Said::default() }));
     assert_eq!(scene.append_one(answer(1)).await, refused(RejectCode::UnknownMessage));
     let answers = [scene.append_one(answer(7)).await, scene.append_one(answer(7)).await];
     let answers: Vec<u64> = answers.iter().filter_map(seq).collect();
@@ -397,7 +397,7 @@ async fn mentions_are_counted_until_read(scene: Scene) {
     let (room, [owner, moderator, member]) = scene.company().await;
     let names = ["carol", "nobody", "bob"].map(|name| Username::parse(name).unwrap());
     assert_eq!(scene.store.find_members(room, names.to_vec()).await.unwrap(), [member, moderator]);
-    let to = |user| scene.item(room, owner, Change::Message(Said { reply_to: None, mentions: vec![user] }));
+    let to = |user| scene.item(room, owner, Change::Message(Said { mentions: vec![user], ..Said::default() }));
     for user in [member, member, moderator] {
         scene.append_one(to(user)).await;
     }
@@ -497,7 +497,7 @@ async fn two_people_have_one_room(scene: Scene) {
     assert_eq!(scene.join(room, stranger).await, refused(RejectCode::UnknownRoom));
     // Nobody moderates it, whoever they are on the server.
     let kick = Act::Sanction(bob.id, SanctionKind::Kick, None);
-    let amend = Amend { server_role: ServerRole::Owner, act: kick };
+    let amend = Amend { server_role: ServerRole::Owner, shadowed: false, act: kick };
     let item = scene.item(room, alice.id, Change::Amend(Box::new(amend)));
     assert_eq!(scene.append_one(item).await, refused(RejectCode::Forbidden));
     assert_eq!(scene.store.counts(room, bob.id).await.unwrap(), (1, 2), "one's own log; others may make many of these");
@@ -512,7 +512,7 @@ async fn rank_on_the_server_counts_on_both_sides(scene: Scene) {
     let ban = |user| Act::Sanction(user, SanctionKind::Ban, None);
     assert_eq!(scene.act(room, owner, ban(boss.id)).await, refused(RejectCode::Forbidden));
     let by_server = |what| {
-        let amend = Amend { server_role: ServerRole::Owner, act: what };
+        let amend = Amend { server_role: ServerRole::Owner, shadowed: false, act: what };
         scene.item(room, boss.id, Change::Amend(Box::new(amend)))
     };
     assert_eq!(scene.append_one(by_server(ban(boss.id))).await, refused(RejectCode::Forbidden), "nor their own");
@@ -531,7 +531,9 @@ async fn to_mute_the_banned_does_not_let_them_in(scene: Scene) {
 async fn an_edit_says_anew_whom_it_mentions(scene: Scene) {
     let (room, [owner, moderator, member]) = scene.company().await;
     let mentions = async |user| scene.store.room(room, user).await.unwrap().unwrap().mentions;
-    scene.append_one(scene.item(room, owner, Change::Message(Said { reply_to: None, mentions: vec![member] }))).await;
+    scene
+        .append_one(scene.item(room, owner, Change::Message(Said { mentions: vec![member], ..Said::default() })))
+        .await;
     assert_eq!((mentions(moderator).await, mentions(member).await), (0, 1));
     scene.act(room, owner, Act::Edit(Seq(8), bytes("second"), vec![moderator])).await;
     assert_eq!((mentions(moderator).await, mentions(member).await), (1, 0));

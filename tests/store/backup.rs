@@ -88,12 +88,13 @@ async fn live(scene: &Scene) -> (RoomId, UserId) {
     scene.store.log_in(login).await.unwrap();
     let room = scene.room(alice, "plaza").await;
     scene.join(room, bob).await;
-    let answer = Said { reply_to: Some(Seq(3)), mentions: vec![alice] };
+    let answer = Said { reply_to: Some(Seq(3)), mentions: vec![alice], shadowed: false };
     let item = |change| scene.item(room, bob, change);
     let big = Item { payload: Bytes::from(vec![0xA5; 60_000]), ..item(Change::Message(Said::default())) };
     scene.append(vec![item(Change::Message(Said::default())), item(Change::Message(answer)), big]).await;
-    let act =
-        |author, act| scene.item(room, author, Change::Amend(Box::new(Amend { server_role: ServerRole::User, act })));
+    let act = |author, act| {
+        scene.item(room, author, Change::Amend(Box::new(Amend { server_role: ServerRole::User, shadowed: false, act })))
+    };
     for act in [
         act(bob, Act::Edit(Seq(3), Bytes::from_static(b"other words"), Vec::new())),
         act(alice, Act::React(Seq(3), Emoji::parse("\u{1f44d}").unwrap(), true)),

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use confab::core::append::{Act, Change, Decided, Decision, Item, Said};
 use confab::core::store::{Before, Outcome, Unappended};
-use confab_protocol::model::{RoomRole, RoomSettings, Seq};
+use confab_protocol::codec::decode_entry;
+use confab_protocol::command::History;
+use confab_protocol::model::{EntryContent, RoomRole, RoomSettings, SanctionKind, Seq, UserId};
 use confab_protocol::reject::RejectCode;
 use confab_protocol::rights::RoomRights;
 
@@ -14,6 +16,7 @@ super::cases![
     what_is_too_old_is_retired_from_the_front,
     earlier_texts_and_refusals_have_their_own_time,
     what_a_room_takes_from_members_holds_behind_it_in_the_batch,
+    what_the_shadowed_say_is_void_for_others_and_can_be_erased,
 ];
 
 async fn what_is_too_old_is_retired_from_the_front(scene: Scene) {
@@ -122,4 +125,51 @@ async fn what_a_room_takes_from_members_holds_behind_it_in_the_batch(scene: Scen
     // An item that was admitted before is looked at again.
     let late = Item { acl_version: found.acl_version, ..say(member) };
     assert_eq!(scene.append_one(late).await, forbidden);
+}
+
+/// Also in the batch in which it begins, and without a hint of whoever admitted it.
+async fn what_the_shadowed_say_is_void_for_others_and_can_be_erased(scene: Scene) {
+    let (room, [owner, moderator, member]) = scene.company().await;
+    let found = scene.store.membership(room, member).await.unwrap().unwrap();
+    let say = |author, said| scene.item(room, author, Change::Message(said));
+    let mention = Said { mentions: vec![owner], ..Said::default() };
+    let shadow = act(&scene, room, moderator, Act::Sanction(member, SanctionKind::Shadow, None));
+    let (before, unread) =
+        (scene.head(room, owner).await, scene.store.room(room, owner).await.unwrap().unwrap().unread);
+    let batch = vec![shadow, say(member, mention.clone()), say(owner, Said::default())];
+    let seqs: Vec<_> = scene.append(batch).await.iter().map(|it| seq(&it.decision)).collect();
+    assert_eq!(seqs, [Some(8), Some(9), Some(10)]);
+    let late = Item { acl_version: found.acl_version, ..say(member, mention) };
+    assert_eq!(seq(&scene.append_one(late).await), Some(11), "admitted before it was heard of");
+    let read = async |reader| scene.store.read(room, reader, before, 10).await.unwrap().unwrap().entries;
+    let voids = async |reader| {
+        let entries = read(reader).await;
+        let is_void = |payload: &[u8]| decode_entry(payload).is_ok_and(|it| it.content == EntryContent::Void);
+        entries.into_iter().filter(|it| is_void(&it.payload)).map(|it| it.seq.0).collect::<Vec<_>>()
+    };
+    assert_eq!(voids(owner).await, [8, 9, 11]);
+    assert_eq!(voids(member).await, [8]);
+    assert_eq!(voids(moderator).await, [9, 11], "the sanction is their own");
+    // The server itself, which erases and exports.
+    assert_eq!(voids(UserId::NONE).await, [0_u64; 0]);
+    let told = scene.store.room(room, owner).await.unwrap().unwrap();
+    assert_eq!((told.unread, told.mentions), (unread + 1, 0), "what nobody sees is not unread");
+    let pages = async |reader| {
+        let page = scene.store.history(reader, History::before(room, Seq(0), 10)).await.unwrap().unwrap();
+        page.entries.iter().map(|it| it.seq.0).collect::<Vec<_>>()
+    };
+    let company = [5, 6, 7];
+    assert_eq!(pages(scene.user("stranger").await.id).await, [&company[..], &[10]].concat());
+    assert_eq!(pages(member).await, [&company[..], &[9, 10, 11]].concat());
+    assert_eq!(pages(moderator).await, [&company[..], &[9, 10, 11]].concat());
+    let states = scene.store.message_states(room, moderator, vec![Seq(9), Seq(10)]).await.unwrap();
+    assert!(states.len() == 1 && states[0].shadowed && states[0].seq == Seq(9));
+    assert!(scene.store.message_states(room, member, vec![Seq(9), Seq(10)]).await.unwrap().is_empty());
+    // Nobody answers what they do not see, and it is taken away like anything else.
+    let answer = say(owner, Said { reply_to: Some(Seq(9)), ..Said::default() });
+    assert_eq!(scene.append_one(answer).await, refused(RejectCode::UnknownMessage));
+    let erase = Act::Erase(vec![(Seq(9), bytes("gone")), (Seq(11), bytes("gone"))]);
+    assert!(seq(&scene.act(room, member, erase).await).is_some());
+    assert_eq!(pages(moderator).await, [&company[..], &[10]].concat());
+    assert_eq!(voids(owner).await, [8, 9, 11, 12], "and still nobody is told");
 }

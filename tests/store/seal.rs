@@ -102,7 +102,7 @@ fn say(scene: &Scene, room: RoomId, author: UserId, text: &str) -> Item {
 
 fn edit(scene: &Scene, room: RoomId, author: UserId, target: Seq, text: &str) -> Item {
     let act = Act::Edit(target, Bytes::from(format!("{CANARY} {text}")), Vec::new());
-    scene.item(room, author, Change::Amend(Box::new(Amend { server_role: ServerRole::User, act })))
+    scene.item(room, author, Change::Amend(Box::new(Amend { server_role: ServerRole::User, shadowed: false, act })))
 }
 
 async fn texts(store: &dyn Store, room: RoomId, reader: UserId) -> Vec<(u64, u32, Bytes)> {

@@ -76,7 +76,9 @@ async fn who_is_banned_is_logged_in_nowhere(scene: Scene) {
     assert!(!scene.is_in(alice.id, one).await && !scene.is_in(alice.id, two).await);
     assert!(scene.is_in(bob, other).await, "others stay");
     // To be muted does not bring them back.
-    assert!(!scene.store.restrict(alice.id, None, SanctionKind::Mute, None, START).await.unwrap());
+    for kind in [SanctionKind::Mute, SanctionKind::Shadow] {
+        assert!(!scene.store.restrict(alice.id, None, kind, None, START).await.unwrap());
+    }
     let (found, _) = scene.store.find_login(alice.username).await.unwrap().unwrap();
     assert_eq!(found.restriction, Some(Restriction { kind: SanctionKind::Ban, until: None }));
 }

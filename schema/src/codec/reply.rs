@@ -165,6 +165,7 @@ fn write_states(mut list: capnp::struct_list::Builder<'_, wire::message_state::O
         out.set_seq(state.seq.0);
         out.set_pinned(state.pinned);
         out.set_replies(state.replies);
+        out.set_shadowed(state.shadowed);
         let mut list = out.init_reactions(count(state.reactions.len()));
         for (index, reaction) in (0..).zip(&state.reactions) {
             let mut out = list.reborrow().get(index);
@@ -185,6 +186,7 @@ fn read_state(state: wire::message_state::Reader<'_>) -> Result<MessageState, Fr
         pinned: state.get_pinned(),
         replies: state.get_replies(),
         reactions: state.get_reactions()?.iter().map(reaction).collect::<Result<_, FrameError>>()?,
+        shadowed: state.get_shadowed(),
     })
 }
 

@@ -122,5 +122,6 @@ enums! {
     change_to read_change MembershipChange: Joined = Joined, Left = Left, RoleChanged = RoleChanged;
     presence_to read_presence PresenceStatus: Online = Online, Away = Away, Invisible = Invisible;
     visibility_to read_visibility Visibility: All = All, SinceJoin = SinceJoin;
-    sanction_kind_to read_sanction_kind SanctionKind: Mute = Mute, Kick = Kick, Ban = Ban, Lift = Lift;
+    sanction_kind_to read_sanction_kind SanctionKind: Mute = Mute, Kick = Kick, Ban = Ban, Lift = Lift,
+        Shadow = Shadow;
 }

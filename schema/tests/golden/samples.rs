@@ -344,7 +344,7 @@ fn replies() -> Vec<(&'static str, Result<Reply, Reject>)> {
         states: vec![],
     };
     let reaction = ReactionCount { emoji: "\u{1f44d}".into(), count: 3, mine: true };
-    let state = MessageState { seq: Seq(69_999), pinned: true, replies: 4, reactions: vec![reaction] };
+    let state = MessageState { seq: Seq(69_999), pinned: true, replies: 4, reactions: vec![reaction], shadowed: true };
     let told = Page { states: vec![state], ..page.clone() };
     let appended = Appended { seq: Seq(70_001), time: TIME, altered: false, duplicate: false };
     vec![

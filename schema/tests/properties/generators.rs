@@ -444,8 +444,11 @@ fn page() -> impl Strategy<Value = Page> {
         count,
         mine,
     });
-    let state = (seq(), any::<bool>(), any::<u32>(), vec(reaction, 0..3))
-        .prop_map(|(seq, pinned, replies, reactions)| MessageState { seq, pinned, replies, reactions });
+    let state =
+        (seq(), any::<bool>(), any::<u32>(), vec(reaction, 0..3)).prop_map(|(seq, pinned, replies, reactions)| {
+            let shadowed = replies % 2 == 1;
+            MessageState { seq, pinned, replies, reactions, shadowed }
+        });
     (room_id(), incarnation(), envelopes(), seq(), seq(), seq(), vec(state, 0..5)).prop_map(
         |(room, incarnation, entries, next, first_seq, head, states)| Page {
             room,

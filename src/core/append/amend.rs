@@ -7,6 +7,7 @@ use confab_protocol::model::{
 };
 use confab_protocol::reject::RejectCode;
 
+use super::audience::{Audience, SHADOWED};
 use super::facts::{Effect, Facts, KNOCK_KIND, MemberKey, MemberState, Needs, Rewrite, RoomState, TOMBSTONE_KIND};
 use super::{Decision, Item, MESSAGE_KIND};
 use crate::core::access::{self, Action, Right};
@@ -22,6 +23,8 @@ const KNOCK_EVERY_MS: u64 = 3_600_000;
 pub struct Amend {
     /// The author's, beside their role in the room.
     pub server_role: ServerRole,
+    /// Whether the author was found to be shadowed.
+    pub shadowed: bool,
     /// What.
     pub act: Act,
 }
@@ -159,15 +162,21 @@ impl Act {
         &self,
         facts: &mut Facts,
         item: &Item,
+        audience: Audience,
         seq: Seq,
-        time: Millis,
-        now: Millis,
+        (time, now): (Millis, Millis),
     ) -> Option<Envelope> {
         let key = |seq: Seq| (item.room, seq);
+        // What others see stays as it is, whatever its author believes.
+        let is_kept = |facts: &Facts, seq: Seq| {
+            audience == Audience::Author && facts.targets.get(&key(seq)).is_some_and(|it| !it.is_shadowed())
+        };
         match self {
+            Self::Edit(target, ..) | Self::React(target, ..) if is_kept(facts, *target) => {}
             Self::Edit(target, payload, mentions) => {
                 let rewritten = rewrite(facts, item, *target, MESSAGE_KIND, payload, time);
-                facts.effects.extend(mentions.iter().map(|user| Effect::Mention(key(*target), *user)));
+                let mentions = mentions.iter().filter(|_| audience == Audience::Everyone);
+                facts.effects.extend(mentions.map(|user| Effect::Mention(key(*target), *user)));
                 return rewritten;
             }
             Self::Delete(tombstones) | Self::Erase(tombstones) => {
@@ -245,6 +254,7 @@ fn rewrite(facts: &mut Facts, item: &Item, seq: Seq, kind: u8, payload: &Bytes, 
     let target = (item.room, seq);
     let state = facts.targets.get_mut(&target)?;
     state.rev += 1;
+    let kind = kind | state.kind & SHADOWED;
     state.kind = kind;
     let (rev, time) = (state.rev, state.time);
     facts.effects.push(Effect::Rewrite(Rewrite { target, rev, kind, payload: payload.clone(), said: time, time: now }));
@@ -255,7 +265,9 @@ fn apply_sanction(facts: &mut Facts, item: &Item, user: UserId, kind: SanctionKi
     let key = (item.room, user);
     if let Some(member) = facts.members.get_mut(&key) {
         match kind {
-            SanctionKind::Mute | SanctionKind::Ban => member.restriction = Some(Restriction { kind, until }),
+            SanctionKind::Mute | SanctionKind::Ban | SanctionKind::Shadow => {
+                member.restriction = Some(Restriction { kind, until });
+            }
             SanctionKind::Lift => member.restriction = None,
             SanctionKind::Kick => {}
         }
@@ -265,7 +277,7 @@ fn apply_sanction(facts: &mut Facts, item: &Item, user: UserId, kind: SanctionKi
         SanctionKind::Kick | SanctionKind::Ban => facts.put_out(key, seq),
         // Who may not invite any more has not invited.
         SanctionKind::Mute => facts.forget_invites(key),
-        SanctionKind::Lift => {}
+        SanctionKind::Lift | SanctionKind::Shadow => {}
     }
 }
 
@@ -338,7 +350,10 @@ impl Amend {
     /// Why it is not done, if it is not; always on fresh rows.
     pub(super) fn check(&self, facts: &Facts, item: &Item, now: Millis) -> Option<Decision> {
         let refuse = |code| Some(Decision::Refuse(code));
-        let target = |seq: &Seq| facts.targets.get(&(item.room, *seq)).filter(|target| target.is_message());
+        let target_for = |seq: &Seq, right| {
+            facts.targets.get(&(item.room, *seq)).filter(|target| target.is_message_for(item.author, right))
+        };
+        let target = |seq: &Seq| target_for(seq, None);
         if let Act::Erase(seqs) = &self.act {
             let is_theirs = |seq: &Seq| target(seq).is_some_and(|target| target.author == item.author);
             return if seqs.iter().all(|(seq, _)| is_theirs(seq)) { None } else { refuse(RejectCode::UnknownMessage) };
@@ -366,6 +381,8 @@ impl Amend {
             Some(membership) if is_of_many => access::rank(membership.role, self.server_role),
             _ => u8::MAX,
         };
+        let right = access::has_right(rank, Right::Moderate).then_some(Right::Moderate);
+        let target = |seq: &Seq| target_for(seq, right);
         match &self.act {
             Act::Edit(seq, ..) => match target(seq) {
                 None => refuse(RejectCode::UnknownMessage),
@@ -428,7 +445,9 @@ impl Amend {
             return Some(Decision::Refuse(RejectCode::Forbidden));
         }
         // To mute somebody who is banned would let them come back.
-        let of_members = |act: &Act| matches!(act, Act::Sanction(_, SanctionKind::Kick | SanctionKind::Mute, _));
+        let of_members = |act: &Act| {
+            matches!(act, Act::Sanction(_, SanctionKind::Kick | SanctionKind::Mute | SanctionKind::Shadow, _))
+        };
         let is_asked_of_members = granted.is_some() || of_members(&self.act);
         match member {
             None => Some(Decision::Refuse(RejectCode::UnknownUser)),

@@ -10,7 +10,9 @@ use confab_protocol::model::{
 };
 use confab_protocol::rights::RoomRights;
 
+use super::audience::{Audience, SHADOWED, SHADOWED_MESSAGE_KIND};
 use super::{Change, Decided, Decision, InviteHash, Item, MESSAGE_KIND, Order};
+use crate::core::access::Right;
 use crate::core::names::Key;
 use crate::core::store::{Membership, NewRoom, Pair, Recorded, Restriction, RoomShape};
 
@@ -78,6 +80,12 @@ pub const TOMBSTONE_KIND: u8 = 9;
 pub(super) const KNOCK_KIND: u8 = 12;
 
 impl MemberState {
+    /// Whether what they say is kept from others.
+    #[must_use]
+    pub fn is_shadowed(&self, now: Millis) -> bool {
+        self.restriction.is_some_and(|it| it.shadows(now))
+    }
+
     /// Whether they may not come in.
     #[must_use]
     pub fn is_banned(&self, now: Millis) -> bool {
@@ -92,10 +100,17 @@ impl TargetState {
         self.kind == KNOCK_KIND && self.author == user && !self.pinned
     }
 
-    /// Whether it is a message, and was not deleted.
+    /// Whether it is a message, was not deleted, and is seen by somebody, who may have the rank of a moderator.
     #[must_use]
-    pub const fn is_message(&self) -> bool {
-        self.kind == MESSAGE_KIND
+    pub fn is_message_for(&self, user: UserId, right: Option<Right>) -> bool {
+        let is_seen = self.author == user || right == Some(Right::Moderate);
+        self.kind == MESSAGE_KIND || self.kind == SHADOWED_MESSAGE_KIND && is_seen
+    }
+
+    /// Whether others than its author do not see it.
+    #[must_use]
+    pub const fn is_shadowed(&self) -> bool {
+        self.kind & SHADOWED != 0
     }
 }
 
@@ -111,6 +126,14 @@ pub struct Rewrite {
     pub said: Millis,
     /// When it is written over, for the retention of what stood there.
     pub time: Millis,
+}
+
+impl Rewrite {
+    /// Whether the message is gone.
+    #[must_use]
+    pub const fn is_tombstone(&self) -> bool {
+        self.kind & !SHADOWED == TOMBSTONE_KIND
+    }
 }
 
 /// What is written beside entries, rooms and members, in the order in which it was decided.
@@ -270,12 +293,20 @@ impl Facts {
 
     /// Writes a change into the rows.
     /// `time` is the entry's, which never goes back; `now` is the clock's, by which is waited.
-    pub(super) fn apply(&mut self, item: &Item, seq: Seq, time: Millis, now: Millis) -> Option<Envelope> {
+    pub(super) fn apply(
+        &mut self,
+        item: &Item,
+        audience: Audience,
+        seq: Seq,
+        (time, now): (Millis, Millis),
+    ) -> Option<Envelope> {
         let key = (item.room, item.author);
         let room = self.rooms.get_mut(&item.room)?;
         match &item.change {
             Change::Message(said) => {
-                room.messages += 1;
+                let is_heard = audience == Audience::Everyone;
+                // What others do not see is not unread for them.
+                room.messages += u64::from(is_heard);
                 if room.slow_mode_ms > 0
                     && let Some(member) = self.members.get_mut(&key)
                 {
@@ -284,14 +315,15 @@ impl Facts {
                 }
                 let target = (item.room, seq);
                 if self.keeps_targets {
-                    let (author, kind) = (item.author, MESSAGE_KIND);
+                    let (author, kind) = (item.author, audience.kind(MESSAGE_KIND));
                     self.targets.insert(target, TargetState { author, kind, time, rev: 0, pinned: false });
                 }
-                self.effects.extend(said.mentions.iter().map(|user| Effect::Mention(target, *user)));
+                let mentions = said.mentions.iter().filter(|_| is_heard);
+                self.effects.extend(mentions.map(|user| Effect::Mention(target, *user)));
             }
             Change::SelfNote => {}
             Change::Read { room, seq, number } => self.move_marker((*room, item.author), *seq, *number),
-            Change::Amend(amend) => return amend.act.apply(self, item, seq, time, now),
+            Change::Amend(amend) => return amend.act.apply(self, item, audience, seq, (time, now)),
             Change::CreateRoom(new) => {
                 let others: &[UserId] = match &new.shape {
                     RoomShape::Named { .. } => &[],
@@ -426,7 +458,8 @@ impl Numbers {
     pub fn of(facts: &Facts, decided: &[Decided]) -> Self {
         let mut next: HashMap<RoomId, u64> = facts.rooms.iter().map(|(room, state)| (*room, state.messages)).collect();
         for (item, decision) in decided.iter().flat_map(Decided::all) {
-            if let (Change::Message(_), Decision::Append { .. }) = (&item.change, decision)
+            if let (Change::Message(_), Decision::Append { audience: Audience::Everyone, .. }) =
+                (&item.change, decision)
                 && let Some(next) = next.get_mut(&item.room)
             {
                 *next -= 1;
@@ -435,8 +468,11 @@ impl Numbers {
         Self { next }
     }
 
-    /// The number of an item that is inserted now, if it is a message.
-    pub fn take(&mut self, item: &Item) -> Option<u64> {
+    /// The number of an item that is inserted now, if it is a message that everybody sees.
+    pub fn take(&mut self, item: &Item, audience: Audience) -> Option<u64> {
+        if audience != Audience::Everyone {
+            return None;
+        }
         let next = self.next.get_mut(&item.room).filter(|_| matches!(item.change, Change::Message(_)))?;
         *next += 1;
         Some(*next)

@@ -30,18 +30,18 @@ impl<'a> Columns<'a> {
     pub(super) fn of(vault: &Vault, facts: &Facts, decided: &'a [Decided]) -> Self {
         let (mut columns, mut numbers) = (Self::default(), Numbers::of(facts, decided));
         for (item, decision) in decided.iter().flat_map(Decided::all) {
-            let Decision::Append { seq, time, .. } = decision else { continue };
+            let Decision::Append { seq, time, audience, .. } = decision else { continue };
             columns.rooms.push(item.room.sql());
             columns.seqs.push(seq.sql());
             columns.times.push(time.sql());
-            columns.kinds.push(i16::from(item.change.kind()));
+            columns.kinds.push(i16::from(audience.kind(item.change.kind())));
             columns.authors.push(item.author.sql());
             columns.ids.push(item.client_id.sql());
             let by = Place::Unappended(item.room, item.author, item.client_id);
             columns.digests.push(vault.seal_digest(by, item.digest));
             columns.altered.push(item.altered);
             columns.payloads.push(vault.seal(Place::Entry(item.room, *seq, 0), &item.payload));
-            columns.numbers.push(numbers.take(item).map(u64::cast_signed));
+            columns.numbers.push(numbers.take(item, *audience).map(u64::cast_signed));
             columns.targets.push(item.change.target().map(Stored::sql));
         }
         columns

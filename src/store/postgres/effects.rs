@@ -13,9 +13,7 @@ use uuid::Uuid;
 use super::logs::{envelope, within_page};
 use super::rooms::visibility;
 use super::rows::{Stored, get, plain};
-use crate::core::append::{
-    Effect, Facts, InviteHash, InviteState, Needs, Rewrite, TOMBSTONE_KIND, TargetKey, TargetState,
-};
+use crate::core::append::{Effect, Facts, InviteHash, InviteState, Needs, Rewrite, TargetKey, TargetState};
 use crate::core::seal::{Place, Vault};
 use crate::core::store::{Error, NewInvite, Result};
 
@@ -116,7 +114,7 @@ fn write_over(vault: &Vault, rewrite: &Rewrite, key: &dyn Fn(&TargetKey) -> Para
     over.push(Box::new(i16::from(rewrite.kind)));
     // An edit says anew whom it mentions.
     let mut all = vec![(KEEP, keep), (WRITE_OVER, over), (CLEAR_MENTIONS, key(target))];
-    if rewrite.kind == TOMBSTONE_KIND {
+    if rewrite.is_tombstone() {
         all.push((CLEAR_REACTIONS, key(target)));
     }
     all
@@ -190,7 +188,7 @@ pub(super) async fn create_invite(client: &mut Client, new: NewInvite) -> Result
     const INSERT: &str = "INSERT INTO invites (hash, room, author, uses_left, expires_ms, created_ms)
          SELECT $1, $2, $3, $4, $5, $6 FROM members m JOIN users u ON u.id = m.user_id
          WHERE m.room = $2 AND m.user_id = $3 AND m.leave_seq IS NULL AND least(m.role, u.role) <= 3
-             AND (m.restriction = 0 OR (m.until_ms > 0 AND m.until_ms <= $6))";
+             AND (m.restriction IN (0, 3) OR (m.until_ms > 0 AND m.until_ms <= $6))";
     let forget = client.prepare_cached("DELETE FROM invites WHERE expires_ms < $1").await?;
     client.execute(&forget, &[&new.now.sql()]).await?;
     // Whoever is put out of the room is put out before or after, and with what they invited.
@@ -255,15 +253,17 @@ pub(super) async fn message_states(
     seqs: Vec<Seq>,
 ) -> Result<Vec<MessageState>> {
     const STATES: &str = "SELECT e.seq, e.pinned,
-             (SELECT count(*)::integer FROM entries a WHERE a.room = $1 AND a.target = e.seq AND a.kind = 1)
+             (SELECT count(*)::integer FROM entries a WHERE a.room = $1 AND a.target = e.seq AND a.kind = 1),
+             e.kind = 65 AND e.author <> $3
          FROM entries e WHERE e.room = $1 AND e.seq = ANY($2) ORDER BY e.seq";
     const REACTIONS: &str = "SELECT seq, emoji, count(*)::integer, bool_or(user_id = $3) FROM reactions
          WHERE room = $1 AND seq = ANY($2) GROUP BY seq, emoji ORDER BY seq, emoji COLLATE \"C\"";
     let seqs: Vec<i64> = seqs.into_iter().map(Stored::sql).collect();
     let statement = client.prepare_cached(STATES).await?;
-    let rows = client.query(&statement, &[&room.sql(), &seqs]).await?;
+    let rows = client.query(&statement, &[&room.sql(), &seqs, &reader.sql()]).await?;
     let state = |row: &tokio_postgres::Row| {
-        Ok(MessageState { seq: get(row, 0)?, pinned: plain(row, 1)?, replies: get(row, 2)?, reactions: Vec::new() })
+        let (reactions, shadowed) = (Vec::new(), plain(row, 3)?);
+        Ok(MessageState { seq: get(row, 0)?, pinned: plain(row, 1)?, replies: get(row, 2)?, reactions, shadowed })
     };
     let mut states = rows.iter().map(state).collect::<Result<Vec<_>>>()?;
     let statement = client.prepare_cached(REACTIONS).await?;
@@ -274,7 +274,7 @@ pub(super) async fn message_states(
             state.reactions.push(reaction);
         }
     }
-    states.retain(|state| state.pinned || state.replies > 0 || !state.reactions.is_empty());
+    states.retain(|state| state.pinned || state.shadowed || state.replies > 0 || !state.reactions.is_empty());
     Ok(states)
 }
 

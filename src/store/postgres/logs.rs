@@ -10,6 +10,7 @@ use tokio_postgres::types::ToSql;
 
 use super::rooms::bound;
 use super::rows::{Stored, get, get_optional, plain};
+use crate::core::append::{is_void_for, void};
 use crate::core::seal::{Place as SealedAt, Vault};
 use crate::core::store::{Error, LogPage, LogState, Outcome, Place, Recorded, Result, Unappended, around_page};
 
@@ -116,8 +117,12 @@ pub(super) fn envelope(vault: &Vault, row: &Row, room: RoomId, from: usize) -> R
 }
 
 /// An entry of a page, and behind it the message that it edits, if it does.
-fn page_entry(vault: &Vault, row: &Row, room: RoomId) -> Result<Option<Envelope>> {
+fn page_entry(vault: &Vault, row: &Row, room: RoomId, reader: UserId) -> Result<Option<Envelope>> {
     let Some(entry) = envelope(vault, row, room, 5)? else { return Ok(None) };
+    let (kind, author): (i16, UserId) = (plain(row, 14)?, get(row, 15)?);
+    if is_void_for(reader, u8::try_from(kind).unwrap_or_default(), author) {
+        return Ok(Some(void(&entry)));
+    }
     Ok(Some(Envelope { rewritten: envelope(vault, row, room, 9)?.map(Box::new), ..entry }))
 }
 
@@ -125,15 +130,16 @@ fn page_entry(vault: &Vault, row: &Row, room: RoomId) -> Result<Option<Envelope>
 /// are.
 const AFTER: &str =
     "SELECT r.incarnation, greatest(r.first_seq, CASE WHEN r.since_join THEN m.join_seq END), r.head, m.role, m.leave_seq,
-         e.seq, e.time_ms, e.rev, e.payload, e.t_seq, e.t_time_ms, e.t_rev, e.t_payload, m.join_seq
+         e.seq, e.time_ms, e.rev, e.payload, e.t_seq, e.t_time_ms, e.t_rev, e.t_payload, m.join_seq,
+         e.kind, e.author
      FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user_id = $2
      LEFT JOIN LATERAL (
-         SELECT o.seq, o.time_ms, o.rev, o.payload, t.seq AS t_seq, t.time_ms AS t_time_ms, t.rev AS t_rev,
+         SELECT o.seq, o.time_ms, o.rev, o.payload, o.kind, o.author, t.seq AS t_seq, t.time_ms AS t_time_ms, t.rev AS t_rev,
              t.payload AS t_payload, row_number() OVER (ORDER BY o.seq) AS place,
              sum(octet_length(o.payload) + coalesce(octet_length(t.payload) + 64, 0)) OVER (ORDER BY o.seq) AS bytes
          FROM (SELECT * FROM entries WHERE room = r.id
                  AND seq > greatest($3, CASE WHEN r.since_join THEN m.join_seq - 1 END) ORDER BY seq LIMIT $4) o
-         LEFT JOIN entries t ON o.kind = 5 AND t.room = o.room AND t.seq = o.target
+         LEFT JOIN entries t ON o.kind IN (5, 69) AND t.room = o.room AND t.seq = o.target
      ) e ON e.bytes <= $5 OR e.place = 1
      WHERE r.id = $1 ORDER BY e.seq";
 /// Messages on one side of a seq, the nearest while they fit. An index serves each filter.
@@ -141,14 +147,16 @@ macro_rules! messages {
     ($side:literal, $filter:literal, $order:literal) => {
         concat!(
             "SELECT r.incarnation, greatest(r.first_seq, CASE WHEN r.since_join THEN m.join_seq END), r.head, m.role, m.leave_seq, e.seq, e.time_ms, e.rev, e.payload,
-                 NULL::bigint, NULL::bigint, NULL::integer, NULL::bytea, m.join_seq
+                 NULL::bigint, NULL::bigint, NULL::integer, NULL::bytea, m.join_seq, 1::smallint, $2::uuid
              FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user_id = $2
+             LEFT JOIN users u ON u.id = m.user_id
              LEFT JOIN LATERAL (
                  SELECT seq, time_ms, rev, payload, sum(octet_length(payload)) OVER (ORDER BY seq ",
             $order,
             ") AS bytes FROM entries WHERE room = r.id AND seq ",
             $side,
-            " $3 AND seq >= coalesce(CASE WHEN r.since_join THEN m.join_seq END, 0) AND kind = 1 AND ",
+            " $3 AND seq >= coalesce(CASE WHEN r.since_join THEN m.join_seq END, 0) AND kind IN (1, 65)
+                     AND (kind = 1 OR author = $2 OR least(m.role, u.role) <= 3) AND ",
             $filter,
             " ORDER BY seq ",
             $order,
@@ -175,7 +183,7 @@ pub(super) async fn read(
     limit: usize,
 ) -> Result<Option<LogPage>> {
     let (limit, bytes) = (bound(limit.min(PAGE_ITEMS_MAX)), bound(PAGE_BYTES_MAX));
-    page(client, vault, room, AFTER, &[&room.sql(), &reader.sql(), &after.sql(), &limit, &bytes]).await
+    page(client, vault, (room, reader), AFTER, &[&room.sql(), &reader.sql(), &after.sql(), &limit, &bytes]).await
 }
 
 pub(super) async fn history(
@@ -185,10 +193,11 @@ pub(super) async fn history(
     history: History,
 ) -> Result<Option<LogPage>> {
     let (client, limit) = (&*client, history.limit.min(PAGE_ITEMS_MAX));
-    let (room, reader, bytes, thread) =
+    let (room, who, bytes, thread) =
         (history.room.sql(), reader.sql(), bound(PAGE_BYTES_MAX), history.thread.map(Stored::sql));
     let messages = async |sql, from: Seq, limit| {
-        page(client, vault, history.room, sql, &[&room, &reader, &from.sql(), &bound(limit), &bytes, &thread]).await
+        page(client, vault, (history.room, reader), sql, &[&room, &who, &from.sql(), &bound(limit), &bytes, &thread])
+            .await
     };
     let [before, after] = match history {
         History { pinned: true, .. } => PINNED,
@@ -213,16 +222,17 @@ pub(super) async fn history(
 async fn page(
     client: &Client,
     vault: &Vault,
-    room: RoomId,
+    (room, reader): (RoomId, UserId),
     sql: &str,
     params: &[&(dyn ToSql + Sync)],
 ) -> Result<Option<LogPage>> {
     let statement = client.prepare_cached(sql).await?;
     let rows = client.query(&statement, params).await?;
     let Some(first) = rows.first() else { return Ok(None) };
-    let (state, reader) = page_head(first)?;
-    let entries = rows.iter().filter_map(|row| page_entry(vault, row, room).transpose()).collect::<Result<Vec<_>>>()?;
-    Ok(Some(LogPage { state, reader, entries }))
+    let (state, place) = page_head(first)?;
+    let entries =
+        rows.iter().filter_map(|row| page_entry(vault, row, room, reader).transpose()).collect::<Result<Vec<_>>>()?;
+    Ok(Some(LogPage { state, reader: place, entries }))
 }
 
 /// Takes entries while they fit a page, what they edit included; at least one.

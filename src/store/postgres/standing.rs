@@ -119,7 +119,7 @@ pub(super) async fn restrict(
     now: Millis,
 ) -> Result<bool> {
     let restriction = match kind {
-        SanctionKind::Mute | SanctionKind::Ban => Some(Restriction { kind, until }),
+        SanctionKind::Mute | SanctionKind::Ban | SanctionKind::Shadow => Some(Restriction { kind, until }),
         SanctionKind::Kick | SanctionKind::Lift => None,
     };
     let (number, until) = Restriction::to_numbers(restriction);
@@ -132,9 +132,9 @@ pub(super) async fn restrict(
             run(&transaction, sql, &[&id, &rank]).await?
         }
         _ => {
-            // To mute somebody who is banned would let them come back.
+            // To mute or shadow somebody who is banned would let them come back.
             let sql = "UPDATE users SET restriction = $3::smallint, until_ms = $4 WHERE id = $1 AND role > $2
-                 AND NOT ($3::smallint = 1 AND restriction = 2 AND (until_ms = 0 OR until_ms > $5))";
+                 AND NOT ($3::smallint IN (1, 3) AND restriction = 2 AND (until_ms = 0 OR until_ms > $5))";
             run(&transaction, sql, &[&id, &rank, &number, &until, &now.sql()]).await?
         }
     };
@@ -144,7 +144,7 @@ pub(super) async fn restrict(
     match kind {
         SanctionKind::Ban => end_all(&transaction, user, None, CloseCode::Banned).await?,
         SanctionKind::Kick => end_all(&transaction, user, None, CloseCode::LoggedOut).await?,
-        SanctionKind::Mute | SanctionKind::Lift => {
+        SanctionKind::Mute | SanctionKind::Shadow | SanctionKind::Lift => {
             revoke(&transaction, user, None, CloseCode::RightsChanged).await?;
         }
     }

@@ -9,7 +9,9 @@ use super::effects;
 use super::logs::{checksum, find_recorded};
 use super::rows::{Sql, get};
 use super::seal;
-use crate::core::append::{Decided, Decision, Facts, Item, MemberKey, MemberState, Needs, Numbers, RoomState, decide};
+use crate::core::append::{
+    Audience, Decided, Decision, Facts, Item, MemberKey, MemberState, Needs, Numbers, RoomState, decide,
+};
 use crate::core::seal::{Place as SealedAt, Vault};
 use crate::core::store::{NewRoom, Restriction, Result, RoomShape, pair_bytes};
 
@@ -28,8 +30,8 @@ pub(super) fn append(connection: &Connection, vault: &Vault, batch: Vec<Item>, n
     let mut touched = BTreeSet::new();
     let mut numbers = Numbers::of(&facts, &decided);
     for (item, decision) in decided.iter().flat_map(Decided::all) {
-        if let Decision::Append { seq, time, .. } = decision {
-            insert(connection, vault, &mut numbers, item, *seq, *time)?;
+        if let Decision::Append { seq, time, audience, .. } = decision {
+            insert(connection, vault, &mut numbers, item, *audience, (*seq, *time))?;
             touched.insert(item.room);
         }
     }
@@ -180,11 +182,12 @@ fn insert(
     vault: &Vault,
     numbers: &mut Numbers,
     item: &Item,
-    seq: Seq,
-    time: Millis,
+    audience: Audience,
+    (seq, time): (Seq, Millis),
 ) -> Result<()> {
+    let kind = audience.kind(item.change.kind());
     let payload = vault.seal(SealedAt::Entry(item.room, seq, 0), &item.payload);
-    let sum = checksum(item.room, seq, time, 0, item.change.kind(), &payload);
+    let sum = checksum(item.room, seq, time, 0, kind, &payload);
     let digest = vault.seal_digest(SealedAt::Unappended(item.room, item.author, item.client_id), item.digest);
     let mut statement = connection.prepare_cached(
         "INSERT INTO entries (room, seq, time_ms, kind, author, client_id, digest, altered, payload, number, target,
@@ -197,13 +200,13 @@ fn insert(
         room,
         seq,
         time,
-        item.change.kind(),
+        kind,
         author,
         client_id,
         digest,
         item.altered,
         payload,
-        numbers.take(item).map(u64::cast_signed),
+        numbers.take(item, audience).map(u64::cast_signed),
         item.change.target().map(Sql),
         sum,
     ])?;

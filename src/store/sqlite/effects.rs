@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::logs::{checksum, envelope};
 use super::rooms::visibility;
 use super::rows::{Sql, get};
-use crate::core::append::{Effect, Facts, InviteHash, InviteState, Rewrite, TOMBSTONE_KIND, TargetKey, TargetState};
+use crate::core::append::{Effect, Facts, InviteHash, InviteState, Rewrite, TargetKey, TargetState};
 use crate::core::seal::{Place as SealedAt, Vault};
 use crate::core::store::{Error, NewInvite, Result};
 
@@ -90,7 +90,7 @@ fn write_over(connection: &Connection, vault: &Vault, rewrite: &Rewrite) -> Resu
         .execute(params![room, seq, payload, rewrite.rev, rewrite.kind, sum])?;
     // An edit says anew whom it mentions.
     connection.prepare_cached("DELETE FROM mentions WHERE room = ? AND seq = ?")?.execute(params![room, seq])?;
-    if rewrite.kind == TOMBSTONE_KIND {
+    if rewrite.is_tombstone() {
         connection.prepare_cached("DELETE FROM reactions WHERE room = ? AND seq = ?")?.execute(params![room, seq])?;
     }
     Ok(())
@@ -125,7 +125,7 @@ pub(super) fn create_invite(connection: &Connection, new: NewInvite) -> Result<b
         "INSERT INTO invites (hash, room, author, uses_left, expires_ms, created_ms)
          SELECT ?1, ?2, ?3, ?4, ?5, ?6 FROM members m JOIN users u ON u.id = m.user
          WHERE m.room = ?2 AND m.user = ?3 AND m.leave_seq IS NULL AND min(m.role, u.role) <= 3
-             AND (m.restriction = 0 OR (m.until_ms > 0 AND m.until_ms <= ?6))",
+             AND (m.restriction IN (0, 3) OR (m.until_ms > 0 AND m.until_ms <= ?6))",
     )?;
     let (room, author, expires, now) = (Sql(new.room), Sql(new.author), Sql(new.expires), Sql(new.now));
     Ok(statement.execute(params![new.hash, room, author, new.uses, expires, now])? > 0)
@@ -203,9 +203,11 @@ pub(super) fn message_states(
     reader: UserId,
     seqs: Vec<Seq>,
 ) -> Result<Vec<MessageState>> {
-    let mut pins = connection.prepare_cached("SELECT pinned FROM entries WHERE room = ? AND seq = ?")?;
-    let mut answers =
-        connection.prepare_cached("SELECT count(*) FROM entries WHERE room = ? AND target = ? AND kind = 1")?;
+    let mut pins = connection
+        .prepare_cached("SELECT pinned, kind = 65 AND author <> ?3 FROM entries WHERE room = ?1 AND seq = ?2")?;
+    let mut answers = connection.prepare_cached(
+        "SELECT count(*) FROM entries WHERE room = ? AND target = ? AND kind IN (1, 65) AND kind = 1",
+    )?;
     let mut reactions = connection.prepare_cached(
         "SELECT emoji, count(*), max(user = ?3) FROM reactions WHERE room = ?1 AND seq = ?2 GROUP BY emoji ORDER BY emoji",
     )?;
@@ -214,15 +216,19 @@ pub(super) fn message_states(
         let key = params![Sql(room), Sql(seq)];
         let count = |row: &Row<'_>| Ok(ReactionCount { emoji: row.get(0)?, count: row.get(1)?, mine: row.get(2)? });
         let given = reactions.query_map(params![Sql(room), Sql(seq), Sql(reader)], count)?;
+        let flags = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let (pinned, shadowed) =
+            pins.query_row(params![Sql(room), Sql(seq), Sql(reader)], flags).optional()?.unwrap_or_default();
         let state = MessageState {
             seq,
-            pinned: pins.query_row(key, |row| row.get(0)).optional()?.unwrap_or(false),
+            pinned,
+            shadowed,
             replies: answers.query_row(key, |row| row.get(0))?,
             reactions: given.collect::<rusqlite::Result<_>>()?,
         };
         states.push(state);
     }
-    states.retain(|state| state.pinned || state.replies > 0 || !state.reactions.is_empty());
+    states.retain(|state| state.pinned || state.shadowed || state.replies > 0 || !state.reactions.is_empty());
     Ok(states)
 }
 

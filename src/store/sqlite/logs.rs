@@ -7,6 +7,7 @@ use rusqlite::{Connection, DropBehavior, OptionalExtension, Row, Transaction, pa
 
 use super::rooms::bound;
 use super::rows::{Sql, get};
+use crate::core::append::{is_void_for, void};
 use crate::core::seal::{Place as SealedAt, Vault};
 use crate::core::store::{Error, LogPage, LogState, Outcome, Place, Recorded, Result, Unappended, around_page};
 
@@ -79,11 +80,13 @@ pub(super) fn record(connection: &Connection, vault: &Vault, unappended: Unappen
     Ok(None)
 }
 
-/// The log as this reader may see it, and their place in it.
-fn log_state(connection: &Connection, room: RoomId, reader: UserId) -> Result<Option<(LogState, Option<Place>)>> {
+/// The log as this reader may see it, and their place in it; and whether they are given what others are not.
+fn log_state(connection: &Connection, room: RoomId, reader: UserId) -> Result<Option<(LogState, Option<Place>, bool)>> {
     let mut statement = connection.prepare_cached(
-        "SELECT incarnation, max(first_seq, iif(since_join, coalesce(join_seq, 0), 0)), head, role, leave_seq, join_seq
-         FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user = ?2 WHERE r.id = ?1",
+        "SELECT incarnation, max(first_seq, iif(since_join, coalesce(join_seq, 0), 0)), head, m.role, leave_seq, join_seq,
+             coalesce(min(m.role, u.role) <= 3, 0)
+         FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user = ?2 LEFT JOIN users u ON u.id = m.user
+         WHERE r.id = ?1",
     )?;
     let state = |row: &Row<'_>| {
         let incarnation: Incarnation = get(row, 0)?;
@@ -93,7 +96,7 @@ fn log_state(connection: &Connection, room: RoomId, reader: UserId) -> Result<Op
             let left = left.map(|sql| sql.0);
             Place { role: role.0, left, joined: joined.0 }
         });
-        Ok((LogState { incarnation, first_seq: get(row, 1)?, head: get(row, 2)? }, place))
+        Ok((LogState { incarnation, first_seq: get(row, 1)?, head: get(row, 2)? }, place, row.get(6)?))
     };
     Ok(statement.query_row(params![Sql(room), Sql(reader)], state).optional()?)
 }
@@ -150,18 +153,21 @@ pub(super) fn read(
 ) -> Result<Option<LogPage>> {
     // One snapshot for all statements, so that head, rights and entries agree.
     let snapshot = snapshot(connection)?;
-    let Some((state, reader)) = log_state(&snapshot, room, reader)? else { return Ok(None) };
+    let Some((state, place, _)) = log_state(&snapshot, room, reader)? else { return Ok(None) };
     let after = after.max(Seq(state.first_seq.0.saturating_sub(1)));
     let mut statement = snapshot.prepare_cached(
         "SELECT e.seq, e.time_ms, e.rev, e.payload, e.checksum, e.kind,
-             t.seq, t.time_ms, t.rev, t.payload, t.checksum, t.kind FROM entries e
-         LEFT JOIN entries t ON e.kind = 5 AND t.room = e.room AND t.seq = e.target
+             t.seq, t.time_ms, t.rev, t.payload, t.checksum, t.kind, e.author FROM entries e
+         LEFT JOIN entries t ON e.kind IN (5, 69) AND t.room = e.room AND t.seq = e.target
          WHERE e.room = ? AND e.seq > ? ORDER BY e.seq LIMIT ?",
     )?;
     let limit = bound(limit.min(PAGE_ITEMS_MAX));
-    let rows =
-        statement.query_map(params![Sql(room), Sql(after), limit], |row| envelope_and_target(vault, row, room))?;
-    Ok(Some(LogPage { state, reader, entries: within_page(rows)? }))
+    let entry = |row: &Row<'_>| {
+        let entry = envelope_and_target(vault, row, room)?;
+        Ok(if is_void_for(reader, row.get(5)?, get(row, 12)?) { void(&entry) } else { entry })
+    };
+    let rows = statement.query_map(params![Sql(room), Sql(after), limit], entry)?;
+    Ok(Some(LogPage { state, reader: place, entries: within_page(rows)? }))
 }
 
 pub(super) fn history(
@@ -172,18 +178,19 @@ pub(super) fn history(
 ) -> Result<Option<LogPage>> {
     let snapshot = snapshot(connection)?;
     let (room, limit) = (history.room, history.limit.min(PAGE_ITEMS_MAX));
-    let Some((state, reader)) = log_state(&snapshot, room, reader)? else { return Ok(None) };
+    let Some((state, place, is_moderator)) = log_state(&snapshot, room, reader)? else { return Ok(None) };
+    let who = (reader, is_moderator);
     let [before, after] = match history {
         History { pinned: true, .. } => PINNED,
         History { thread: Some(_), .. } => THREAD,
         _ => ALL,
     };
     let before = |seq, limit| {
-        let entries = messages(&snapshot, vault, before, &history, seq, limit)?;
+        let entries = messages(&snapshot, vault, before, &history, who, (seq, limit))?;
         Result::Ok(entries.into_iter().filter(|entry| entry.seq >= state.first_seq).rev().collect::<Vec<_>>())
     };
     let hidden = Seq(state.first_seq.0.saturating_sub(1));
-    let after = |seq: Seq, limit| messages(&snapshot, vault, after, &history, seq.max(hidden), limit);
+    let after = |seq: Seq, limit| messages(&snapshot, vault, after, &history, who, (seq.max(hidden), limit));
     let entries = match history.range {
         HistoryRange::Before(Seq(0)) => before(state.head.next(), limit)?,
         HistoryRange::Before(seq) => before(seq, limit)?,
@@ -192,7 +199,7 @@ pub(super) fn history(
             around_page(before(seq, limit / 2)?, after(Seq(seq.0.saturating_sub(1)), limit.div_ceil(2))?)
         }
     };
-    Ok(Some(LogPage { state, reader, entries }))
+    Ok(Some(LogPage { state, reader: place, entries }))
 }
 
 /// Messages on one side of a seq, the nearest first. An index serves each filter.
@@ -201,7 +208,7 @@ macro_rules! messages {
         concat!(
             "SELECT seq, time_ms, rev, payload, checksum, kind FROM entries WHERE room = ?1 AND seq ",
             $side,
-            " ?2 AND kind = 1 AND ",
+            " ?2 AND kind IN (1, 65) AND (kind = 1 OR author = ?5 OR ?6) AND ",
             $filter,
             " ORDER BY seq ",
             $order,
@@ -223,11 +230,12 @@ fn messages(
     vault: &Vault,
     sql: &str,
     of: &History,
-    seq: Seq,
-    limit: usize,
+    (reader, is_moderator): (UserId, bool),
+    (seq, limit): (Seq, usize),
 ) -> Result<Vec<Envelope>> {
     let mut statement = connection.prepare_cached(sql)?;
-    let params = params![Sql(of.room), Sql(seq), bound(limit), of.thread.map(Sql)];
+    let thread = of.thread.map(Sql);
+    let params = params![Sql(of.room), Sql(seq), bound(limit), thread, Sql(reader), is_moderator];
     within_page(statement.query_map(params, |row| envelope(vault, row, of.room, 0))?)
 }
 

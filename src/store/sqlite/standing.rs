@@ -99,16 +99,21 @@ pub(super) fn restrict(
     until: Option<Millis>,
     now: Millis,
 ) -> Result<bool> {
-    // To mute somebody who is banned would let them come back.
+    // To mute or shadow somebody who is banned would let them come back.
     let mut found = connection.prepare_cached(
         "SELECT 1 FROM users WHERE id = ?1 AND role > ?2
              AND NOT (?3 AND restriction = 2 AND (until_ms = 0 OR until_ms > ?4))",
     )?;
-    if !found.exists(params![Sql(user), number(below), kind == SanctionKind::Mute, Sql(now)])? {
+    if !found.exists(params![
+        Sql(user),
+        number(below),
+        matches!(kind, SanctionKind::Mute | SanctionKind::Shadow),
+        Sql(now)
+    ])? {
         return Ok(false);
     }
     let restriction = match kind {
-        SanctionKind::Mute | SanctionKind::Ban => Some(Restriction { kind, until }),
+        SanctionKind::Mute | SanctionKind::Ban | SanctionKind::Shadow => Some(Restriction { kind, until }),
         SanctionKind::Kick | SanctionKind::Lift => None,
     };
     if kind != SanctionKind::Kick {
@@ -122,7 +127,7 @@ pub(super) fn restrict(
     match kind {
         SanctionKind::Ban => end_all(connection, user, None, CloseCode::Banned)?,
         SanctionKind::Kick => end_all(connection, user, None, CloseCode::LoggedOut)?,
-        SanctionKind::Mute | SanctionKind::Lift => {
+        SanctionKind::Mute | SanctionKind::Shadow | SanctionKind::Lift => {
             revoke(connection, user, None, CloseCode::RightsChanged)?;
         }
     }

@@ -132,7 +132,7 @@ CREATE TABLE entries (
     seq       bigint NOT NULL,
     time_ms   bigint NOT NULL,
     rev       integer NOT NULL DEFAULT 0,
-    kind      smallint NOT NULL,             -- Change::kind; 9: a message was deleted
+    kind      smallint NOT NULL,             -- Change::kind; 9: a message was deleted; 64 more: its author alone is given it
     author    uuid NOT NULL,
     client_id uuid NOT NULL,
     digest    bytea NOT NULL,
@@ -153,7 +153,7 @@ BEGIN
 END $$;
 
 -- Answers to a message.
-CREATE INDEX entries_answers ON entries (room, target, seq) WHERE kind = 1 AND target IS NOT NULL;
+CREATE INDEX entries_answers ON entries (room, target, seq) WHERE kind IN (1, 65) AND target IS NOT NULL;
 CREATE INDEX entries_pinned ON entries (room, seq) WHERE pinned;
 
 -- What messages said before they were edited or deleted; for moderators.

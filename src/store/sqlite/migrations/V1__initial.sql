@@ -144,7 +144,7 @@ CREATE TABLE entries (
 ) WITHOUT ROWID, STRICT;
 
 -- Answers to a message.
-CREATE INDEX entries_answers ON entries (room, target, seq) WHERE kind = 1 AND target IS NOT NULL;
+CREATE INDEX entries_answers ON entries (room, target, seq) WHERE kind IN (1, 65) AND target IS NOT NULL;
 CREATE INDEX entries_pinned ON entries (room, seq) WHERE pinned = 1;
 
 -- What messages said before they were edited or deleted; for moderators.
