@@ -249,8 +249,9 @@ pub(super) async fn refresh(
         let session = state.core.refresh(from, &Secret::new(body.refresh_token)).await?;
         return Ok(Keep::Json.answer(&session, &state));
     }
-    let keep = Keep::in_cookie(&headers, &state)?;
+    // No token at all is refused as over the protocol, whoever asks.
     let token = cookie::find(&headers).ok_or(RejectCode::TokenInvalid)?;
+    let keep = Keep::in_cookie(&headers, &state)?;
     Ok(match state.core.refresh(from, &token).await {
         Ok(session) => keep.answer(&session, &state),
         Err(reject) => cookie::refuse(reject.into()),
