@@ -224,8 +224,9 @@ macro_rules! store {
                 // A connection of its own, which is not bound by the times of the others.
                 let client = Client::take(self.others.get().await?);
                 client.batch_execute("SET lock_timeout = 0; SET statement_timeout = 0").await?;
+                let is_clear = personal::wait_for_older(&client).await?;
                 client.batch_execute(personal::COMPACT).await?;
-                Ok(true)
+                Ok(is_clear)
             }
             fn sealing_key(&self) -> Option<u32> {
                 self.vault.current()

@@ -1,5 +1,7 @@
 //! What is held on a person, and how it goes.
 
+use std::time::Duration;
+
 use confab_protocol::close::CloseCode;
 use confab_protocol::model::{DisplayName, Envelope, RoomId, UserId, Username};
 use deadpool_postgres::Client;
@@ -17,6 +19,28 @@ use crate::core::store::{Held, Result, Scrub};
 /// Tables that words of people stand in.
 pub(super) const COMPACT: &str = "VACUUM (FULL, ANALYZE) users, devices, refresh_tokens, members, rooms, entries, \
      entry_revisions, reactions, mentions, invites, unappended, search, search_progress";
+
+/// How often, and after which wait, it is looked whether somebody reads an older state.
+const OLDER_TRIES: u32 = 60;
+const OLDER_EVERY: Duration = Duration::from_millis(500);
+
+/// Waits for those who began before now: what they may still see is kept by a table that is written anew. An `ANALYZE` by
+/// the database itself is one of them. `false`: somebody takes too long.
+pub(super) async fn wait_for_older(client: &tokio_postgres::Client) -> Result<bool> {
+    const NOW: &str = "SELECT pg_current_xact_id()::xid::text";
+    const OLDER: &str = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database()
+             AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL AND age(backend_xmin) >= age($1::text::xid))";
+    let row = client.query_one(NOW, &[]).await?;
+    let now: String = plain(&row, 0)?;
+    for _ in 0..OLDER_TRIES {
+        let row = client.query_one(OLDER, &[&now]).await?;
+        if !plain::<bool>(&row, 0)? {
+            return Ok(true);
+        }
+        tokio::time::sleep(OLDER_EVERY).await;
+    }
+    Ok(false)
+}
 
 pub(super) async fn rooms_ever(client: &mut Client, user: UserId) -> Result<Vec<RoomId>> {
     let statement = client.prepare_cached("SELECT room FROM members WHERE user_id = $1 ORDER BY room").await?;
