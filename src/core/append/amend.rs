@@ -1,5 +1,7 @@
 //! What is said of what was said, and done to people and rooms: whether it may be, and what it makes of the rows.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use confab_protocol::limits::REACTIONS_MAX;
 use confab_protocol::model::{
@@ -339,6 +341,16 @@ fn check_settings(
     }
 }
 
+fn check_reaction(facts: &Facts, item: &Item, (seq, emoji): (Seq, &Emoji), comes: bool) -> Option<Decision> {
+    let target = (item.room, seq);
+    if facts.reactions.contains(&(target, emoji.clone(), item.author)) == comes {
+        return Some(Decision::Unchanged);
+    }
+    let is_full = |it: &HashSet<Emoji>| it.len() >= REACTIONS_MAX as usize && !it.contains(emoji);
+    let is_too_many = comes && facts.emojis.get(&target).is_some_and(is_full);
+    is_too_many.then_some(Decision::Refuse(RejectCode::TooManyReactions))
+}
+
 impl Amend {
     fn check_notice(&self, facts: &Facts, item: &Item) -> Option<Decision> {
         let is_of_many = |it: &RoomState| matches!(it.kind, RoomKind::Channel | RoomKind::Private);
@@ -401,18 +413,8 @@ impl Amend {
                 };
                 seqs.iter().find_map(refusal).and_then(refuse)
             }
-            Act::React(seq, emoji, comes) => {
-                if target(seq).is_none() {
-                    return refuse(RejectCode::UnknownMessage);
-                }
-                let is_there = facts.reactions.contains(&((item.room, *seq), emoji.clone(), item.author));
-                if is_there == *comes {
-                    return Some(Decision::Unchanged);
-                }
-                let emojis = facts.emojis.get(&(item.room, *seq));
-                let is_full = emojis.is_some_and(|it| it.len() >= REACTIONS_MAX as usize && !it.contains(emoji));
-                (*comes && is_full).then_some(Decision::Refuse(RejectCode::TooManyReactions))
-            }
+            Act::React(seq, ..) if target(seq).is_none() => refuse(RejectCode::UnknownMessage),
+            Act::React(seq, emoji, comes) => check_reaction(facts, item, (*seq, emoji), *comes),
             Act::Pin(seq, pinned) => match target(seq) {
                 None => refuse(RejectCode::UnknownMessage),
                 Some(target) => (target.pinned == *pinned).then_some(Decision::Unchanged),
