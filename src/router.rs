@@ -68,7 +68,7 @@ impl Router {
     /// Whatever the core rejects.
     pub async fn handle(&self, peer: &Peer, command: Command) -> Result<Handled, Reject> {
         let core = &*self.core;
-        self.check(peer, &command)?;
+        self.check(peer, &command).await?;
         let actor = || peer.actor.as_ref().ok_or(RejectCode::NotAuthenticated);
         let reply = match command {
             Command::Ping => Reply::Pong(core.clock.now()),
@@ -137,11 +137,16 @@ impl Router {
         Ok(Handled::Reply(reply))
     }
 
-    /// What it costs comes first, so that refusals cost as well.
-    fn check(&self, peer: &Peer, command: &Command) -> Result<(), Reject> {
+    /// What it costs comes first, so that refusals cost as well. What was decided before is answered as it was, whatever
+    /// its author may do by now.
+    async fn check(&self, peer: &Peer, command: &Command) -> Result<(), Reject> {
         let actor = peer.actor.as_ref();
         self.core.limits.check_command(&peer.meter, actor.map(|actor| actor.user), command)?;
-        Ok(actor.map_or(Ok(()), |actor| self.core.check_command(actor, command))?)
+        let Some(actor) = actor else { return Ok(()) };
+        match self.core.check_command(actor, command) {
+            Err(_) if self.core.is_recorded(actor, command).await? => Ok(()),
+            checked => Ok(checked?),
+        }
     }
 
     /// The reply to a queued message.

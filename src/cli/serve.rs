@@ -13,10 +13,12 @@ pub(super) fn run(file: Option<&Path>, config: Config) -> anyhow::Result<()> {
     super::runtime()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        // Before anything that takes long: by itself it ends the process.
+        let mut hangup = signal(SignalKind::hangup())?;
         let registration = config.auth.registration;
         let server = Server::build(config).await?;
         announce(&server, registration)?;
-        let (mut hangup, reloader) = (signal(SignalKind::hangup())?, server.reloader());
+        let reloader = server.reloader();
         let shutdown = async move {
             loop {
                 tokio::select! {

@@ -32,6 +32,8 @@ const ACCOUNT_TRIES_FACTOR: u32 = 20;
 const REFRESH_FACTOR: u32 = 10;
 /// Passwords that somebody who is logged in may be asked for.
 const PASSWORDS_PER_MINUTE: u32 = 5;
+/// The same of all who are logged in from one network: each is up to two hashes before everybody else's.
+const PASSWORDS_PER_NETWORK: u32 = 10;
 
 /// Typing of one user, in the long run and at once: a device sends one in four seconds.
 const NEWS_PER_SECOND: u32 = 2;
@@ -85,8 +87,9 @@ limits! {
     LoginsPerAccount = "logins_per_account", "passwords tried of one account from one network: `login_tries`";
     LoginsEverywhere = "logins_per_account_everywhere", "the same from all networks: 20 times `login_tries`";
     OwnPassword = "own_password_per_user", "passwords asked of somebody who is logged in: 5 per minute";
+    OwnPasswordFrom = "own_password_per_network", "the same of all from one network: 10 per minute";
     Strangers = "strangers_per_network", "registrations, logins and resets of one network: `strangers_per_minute`";
-    Refreshes = "refreshes_per_network", "logins of one network that are carried on: 10 times `strangers_per_minute`";
+    Refreshes = "refreshes_per_network", "refresh tokens from one network that are not good: 10 times `strangers_per_minute`";
     BadTokens = "bad_tokens_per_network",
         "access tokens and API keys from one network that are not good: `strangers_per_minute`";
 }
@@ -111,6 +114,7 @@ pub struct Limits {
     presence: Buckets<UserId>,
     searches: Buckets<UserId>,
     passwords: Buckets<UserId>,
+    passwords_from: Buckets<IpAddr>,
     /// Password checks of one account from one network.
     logins: Buckets<(IpAddr, Box<str>)>,
     /// Of one account, from everywhere.
@@ -145,6 +149,7 @@ impl Limits {
             presence: buckets(PRESENCE_PER_SECOND, SECOND, PRESENCE_BURST),
             searches: buckets(SEARCHES_PER_SECOND, SECOND, SEARCHES_BURST),
             passwords: buckets(PASSWORDS_PER_MINUTE, MINUTE, PASSWORDS_PER_MINUTE),
+            passwords_from: buckets(PASSWORDS_PER_NETWORK, MINUTE, PASSWORDS_PER_NETWORK),
             logins: unset(),
             accounts: unset(),
             strangers: unset(),
@@ -263,15 +268,17 @@ impl Limits {
     ///
     /// # Errors
     /// [`RejectCode::RateLimited`] with the wait.
-    pub fn check_own_password(&self, user: UserId) -> Result<(), Reject> {
-        self.check(&self.passwords, user, Limit::OwnPassword)
+    pub fn check_own_password(&self, user: UserId, from: IpAddr) -> Result<(), Reject> {
+        self.check(&self.passwords, user, Limit::OwnPassword)?;
+        self.check(&self.passwords_from, network(from), Limit::OwnPasswordFrom)
     }
 
-    /// May a login from there be carried on once more? They are known, so they may ten times as often.
+    /// A refresh token from there was not good. One that is good is never counted, and so never refused for what others
+    /// do. Those whose login has ended are among them, so ten times as many as strangers.
     ///
     /// # Errors
-    /// [`RejectCode::RateLimited`] with the wait.
-    pub fn check_refresh(&self, from: IpAddr) -> Result<(), Reject> {
+    /// [`RejectCode::RateLimited`] with the wait, when too many were not.
+    pub fn note_bad_refresh(&self, from: IpAddr) -> Result<(), Reject> {
         self.check(&self.refreshes, network(from), Limit::Refreshes)
     }
 
@@ -317,6 +324,7 @@ impl Limits {
         self.presence.evict(now);
         self.searches.evict(now);
         self.passwords.evict(now);
+        self.passwords_from.evict(now);
         self.logins.evict(now);
         self.accounts.evict(now);
         self.strangers.evict(now);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use confab_protocol::codec::encode_entry;
-use confab_protocol::command::{Appended, Publish, Reply, Write};
+use confab_protocol::command::{Appended, Command, CreateRoom, Publish, Reply, Write};
 use confab_protocol::limits::RETENTION_MS_MIN;
 use confab_protocol::model::{Body, CaseId, ClientId, Entry, EntryContent, Message, Millis, RoomId, UserId};
 use confab_protocol::reject::{Reject, RejectCode};
@@ -83,6 +83,16 @@ impl Core {
         Ok(self
             .queue(actor, order, write, Queueing { digest, altered, membership, content, change, then: Vec::new() })
             .await)
+    }
+
+    /// Whether a command is sent again and has its outcome.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn is_recorded(&self, actor: &Actor, command: &Command) -> Result<bool, Reject> {
+        let Some((room, client_id)) = resent(command) else { return Ok(false) };
+        let found = self.store.find_recorded(room, actor.user, client_id).await;
+        Ok(found.map_err(|error| self.unavailable(&error))?.is_some())
     }
 
     /// What every write begins with: is it a resend, may its author do that here, are they too fast?
@@ -319,4 +329,28 @@ pub(super) fn check_age(id: ClientId, now: Millis) -> Result<(), Reject> {
         return Err(Reject::new(RejectCode::Malformed, "the client id is of the future: use the server's time"));
     }
     if now.since(id.created()) > DEDUPE_WINDOW_MS { Err(RejectCode::ClientIdTooOld.into()) } else { Ok(()) }
+}
+
+/// Which write a command asks for once more, if it does.
+fn resent(command: &Command) -> Option<(RoomId, ClientId)> {
+    let write = match command {
+        Command::Publish(Publish { room, client_id, resend, .. }) => {
+            Write { room: *room, client_id: *client_id, resend: *resend }
+        }
+        Command::CreateRoom(CreateRoom { client_id, resend, .. }) => {
+            Write { room: RoomId::from_u128(client_id.as_u128()), client_id: *client_id, resend: *resend }
+        }
+        Command::Edit(edit) => edit.write,
+        Command::Delete(delete) => delete.write,
+        Command::React(react) => react.write,
+        Command::Pin(pin) => pin.write,
+        Command::UpdateRoom(update) => update.write,
+        Command::SetRole(set) => set.write,
+        Command::Sanction(sanction) => sanction.write,
+        Command::Knock(write) => *write,
+        Command::Admit(admit) => admit.write,
+        Command::Notice(notice) => notice.write,
+        _ => return None,
+    };
+    write.resend.then_some((write.room, write.client_id))
 }

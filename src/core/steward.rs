@@ -29,7 +29,7 @@ impl Core {
         next: &Secret,
     ) -> Result<Reply, Reject> {
         check_length(next)?;
-        self.limits.check_own_password(actor.user)?;
+        self.limits.check_own_password(actor.user, from)?;
         let place = self.auth.passwords.reserve(Lane::Known)?;
         let found = self.store.find_login(actor.username.clone()).await.map_err(|error| self.unavailable(&error))?;
         let old = found.and_then(|(_, hash)| hash);

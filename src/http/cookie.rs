@@ -17,8 +17,9 @@ const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Strict";
 
 /// The token, if the request carries one.
 pub(super) fn find(headers: &HeaderMap) -> Option<Secret> {
-    let values = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    // Other cookies of the host may hold what is no text.
+    let parts = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    let mut pairs = parts.filter_map(|part| std::str::from_utf8(part).ok()?.trim().split_once('='));
     pairs.find(|(name, value)| *name == NAME && !value.is_empty()).map(|(_, value)| Secret::new(value))
 }
 

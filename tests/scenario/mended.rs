@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use confab::core::append::{Change, Decision, Item, Order, OrderGuard};
+use confab_protocol::close::CloseCode;
 use confab_protocol::codec::decode_entry;
 use confab_protocol::command::{Command, Login, Reply, RoomTarget, Secret};
 use confab_protocol::model::{
-    Cursor, DeviceName, EntryContent, Envelope, MembershipChange, RoomId, RoomRole, Seq, UserId,
+    Cursor, DeviceName, EntryContent, Envelope, MembershipChange, RoomId, RoomRole, SanctionKind, Seq, UserId,
 };
+use confab_protocol::reject::RejectCode;
 
-use crate::support::raw::{Raw, Target, accounts, client_id, publish, spawn};
+use crate::support::raw::{Raw, Target, accounts, appended, client_id, now, publish, resend, spawn};
 use crate::support::{TRANSPORTS, TestServer, Transport};
 
 async fn bare_server() -> (TestServer, Target) {
@@ -273,7 +275,7 @@ async fn a_change_and_its_note_are_one_commit() {
     let before = head(own).await;
     let note = || Some(item(own, Change::SelfNote, None));
     let batch = vec![item(room.id, Change::Leave, note()), item(room.id, Change::Leave, note())];
-    let decided = store.append(batch, crate::support::raw::now()).await.unwrap();
+    let decided = store.append(batch, now()).await.unwrap();
     assert!(matches!(decided[0].decision, Decision::Append { .. }) && decided[0].all().count() == 2);
     assert!(decided[1].decision == Decision::Unchanged && decided[1].then.is_empty(), "{:?}", decided[1]);
     assert_eq!(head(own).await, before.next());
@@ -299,7 +301,7 @@ async fn who_receives_no_events_is_not_stuck_and_misses_nothing() {
                 asked.push(alice.begin(publish(room.id, client_id(), "again")).await);
             }
             for id in asked {
-                last = crate::support::raw::appended(alice.reply(id).await).seq;
+                last = appended(alice.reply(id).await).seq;
             }
             // One push each: nothing shares a commit with a pause between.
         }
@@ -316,5 +318,28 @@ async fn who_receives_no_events_is_not_stuck_and_misses_nothing() {
                 }
             }
         }
+    }
+}
+
+/// src/router.rs: a command that is sent again was refused for what happened since, though it had been done.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_before_a_mute_is_answered_as_it_was() {
+    let (server, target) = bare_server().await;
+    let people = accounts(&server.config, &["alice"]).await;
+    let alice = people[0].0;
+    for transport in TRANSPORTS {
+        let mut before = Raw::enter(&target, transport, &people[0].1).await;
+        let room = before.join(&format!("mutes {transport:?}")).await;
+        let (id, other) = (client_id(), client_id());
+        let said = appended(before.request(publish(room.id, id, "before")).await);
+        let store = confab::open_store(&server.config).await.unwrap();
+        assert!(store.restrict(alice, None, SanctionKind::Mute, None, now()).await.unwrap());
+        assert_eq!(before.closed().await.code, CloseCode::RightsChanged.number());
+        let mut muted = Raw::enter(&target, transport, &people[0].1).await;
+        let again = appended(muted.request(resend(room.id, id, "before")).await);
+        assert_eq!((again.seq, again.duplicate), (said.seq, true));
+        assert_eq!(muted.refusal(resend(room.id, other, "new")).await, RejectCode::Muted.number());
+        assert_eq!(muted.refusal(publish(room.id, other, "new")).await, RejectCode::Muted.number());
+        assert!(store.restrict(alice, None, SanctionKind::Lift, None, now()).await.unwrap());
     }
 }

@@ -202,19 +202,7 @@ impl Act {
                 }
                 facts.effects.push(Effect::Pin(key(*target), *pinned));
             }
-            Self::Settings { settings, key, .. } => {
-                // The name that is left is free for the next batch: rooms are created before settings are written.
-                facts.settings.insert(item.room, settings.clone());
-                if let Some(room) = facts.rooms.get_mut(&item.room) {
-                    // Of private rooms nobody else is told by what is taken.
-                    if room.kind == RoomKind::Channel {
-                        facts.names.insert(key.clone());
-                    }
-                    room.slow_mode_ms = settings.slow_mode_ms;
-                    room.rights = settings.rights;
-                }
-                facts.effects.push(Effect::Settings(item.room, settings.clone(), key.clone()));
-            }
+            Self::Settings { settings, key, .. } => apply_settings(facts, item, settings, key),
             Self::SetRole(user, role) => give_role(facts, item, *user, *role),
             Self::Sanction(user, kind, until) => apply_sanction(facts, item, *user, *kind, *until, seq),
             Self::Knock => facts.note_knock((item.room, item.author), seq, now),
@@ -231,6 +219,24 @@ impl Act {
     }
 }
 
+fn apply_settings(facts: &mut Facts, item: &Item, settings: &RoomSettings, key: &Key) {
+    // The name that is left is free for the next batch: rooms are created before settings are written.
+    facts.settings.insert(item.room, settings.clone());
+    if let Some(room) = facts.rooms.get_mut(&item.room) {
+        // Of private rooms nobody else is told by what is taken.
+        if room.kind == RoomKind::Channel {
+            facts.names.insert(key.clone());
+        }
+        room.slow_mode_ms = settings.slow_mode_ms;
+        let is_for_fewer = settings.rights.invite.number() < room.rights.invite.number();
+        room.rights = settings.rights;
+        if is_for_fewer {
+            facts.forget_all_invites(item.room);
+        }
+    }
+    facts.effects.push(Effect::Settings(item.room, settings.clone(), key.clone()));
+}
+
 fn give_role(facts: &mut Facts, item: &Item, user: UserId, role: RoomRole) {
     if role == RoomRole::Owner {
         set_role(facts, (item.room, item.author), RoomRole::Admin);
@@ -240,7 +246,8 @@ fn give_role(facts: &mut Facts, item: &Item, user: UserId, role: RoomRole) {
         }
     }
     let is_there = set_role(facts, (item.room, user), role);
-    if is_there && !access::has_right(role.number(), Right::Moderate) {
+    let least = facts.rooms.get(&item.room).map_or(RoomRole::Owner, |room| room.rights.invite);
+    if is_there && role.number() > least.number() {
         facts.forget_invites((item.room, user));
     }
 }
@@ -376,16 +383,17 @@ impl Amend {
             _ => {}
         }
         let membership = facts.membership(item.room, item.author);
+        // Two people have no ranks, and their room no settings.
+        let is_of_many =
+            facts.rooms.get(&item.room).is_some_and(|it| matches!(it.kind, RoomKind::Channel | RoomKind::Private));
+        let server_role = if is_of_many { self.server_role } else { ServerRole::User };
         let checked = match self.act.action() {
-            Some(action) => access::check_action(membership, self.server_role, action, now),
+            Some(action) => access::check_action(membership, server_role, action, now),
             None => access::check_active(membership, now),
         };
         if let Err(code) = checked {
             return refuse(code);
         }
-        // Two people have no ranks, and their room no settings.
-        let is_of_many =
-            facts.rooms.get(&item.room).is_some_and(|it| matches!(it.kind, RoomKind::Channel | RoomKind::Private));
         if !is_of_many && matches!(self.act, Act::Settings { .. } | Act::SetRole(..) | Act::Sanction(..)) {
             return refuse(RejectCode::Forbidden);
         }

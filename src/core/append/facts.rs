@@ -155,6 +155,8 @@ pub enum Effect {
     UseInvite(InviteHash),
     /// Somebody may not invite any more: what they gave out is not good any more either.
     ForgetInvites(MemberKey),
+    /// All invitations to a room are good for nothing any more.
+    ForgetAllInvites(RoomId),
 }
 
 /// What makes an append the same as another.
@@ -436,6 +438,12 @@ impl Facts {
     pub(super) fn forget_invites(&mut self, key: MemberKey) {
         self.invites.retain(|_, invite| (invite.room, invite.author) != key);
         self.effects.push(Effect::ForgetInvites(key));
+    }
+
+    /// Fewer may invite: who gave out what is not looked at.
+    pub(super) fn forget_all_invites(&mut self, room: RoomId) {
+        self.invites.retain(|_, invite| invite.room != room);
+        self.effects.push(Effect::ForgetAllInvites(room));
     }
 
     fn move_marker(&mut self, key: MemberKey, seq: Seq, number: u64) {

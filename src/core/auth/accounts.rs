@@ -157,21 +157,22 @@ impl Core {
         Ok(session)
     }
 
-    /// Where a login waits, within its limits.
+    /// Where a login waits, within its limits. Who comes from a network of the account's waits with the known, but is
+    /// limited as its neighbours are: else a limit that is used up would tell which names were logged in from there. Who
+    /// proves a device is not.
     async fn login_place(&self, from: IpAddr, login: &Login) -> Result<(Lane, Place), Reject> {
         let name = &login.username;
-        if !self.auth.known.contains(name, from, self.clock.elapsed()) {
-            self.limits.check_stranger(from)?;
-            if !self.is_of_known_device(login).await? {
-                let lane = self.limits.lane(from);
-                // First a place, so that names cost the limiter no more memory than hashing lets through.
-                let place = self.auth.passwords.reserve(lane)?;
-                self.limits.check_login(from, name, lane)?;
-                return Ok((lane, place));
-            }
+        let limited = self.limits.check_stranger(from);
+        let is_of_network = self.auth.known.contains(name, from, self.clock.elapsed());
+        let is_of_device = (limited.is_err() || !is_of_network) && self.is_of_known_device(login).await?;
+        if !is_of_device {
+            limited?;
         }
-        self.limits.check_login(from, name, Lane::Known)?;
-        Ok((Lane::Known, self.auth.passwords.reserve(Lane::Known)?))
+        let lane = if is_of_network || is_of_device { Lane::Known } else { self.limits.lane(from) };
+        // First a place: names cost the limiter no more memory than hashing lets through, and a busy server costs no try.
+        let place = self.auth.passwords.reserve(lane)?;
+        self.limits.check_login(from, name, lane)?;
+        Ok((lane, place))
     }
 
     /// Whether a login is from a device that was logged in to the account: its id is random, and told to nobody else.

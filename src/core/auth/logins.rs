@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use confab_protocol::close::CloseCode;
-use confab_protocol::command::{EndSession, Identity, Reply, Secret, Session, SessionInfo};
+use confab_protocol::command::{EndSession, Identity, PresenceStatus, Reply, Secret, Session, SessionInfo};
 use confab_protocol::model::{DeviceId, DeviceName, Millis, SanctionKind, SessionId, UserId};
 use confab_protocol::reject::{Reject, RejectCode};
 
@@ -42,15 +42,20 @@ impl Core {
     /// # Errors
     /// [`RejectCode::TokenInvalid`], [`RejectCode::TokenExpired`]. Reuse ends the login on that device.
     pub async fn refresh(&self, from: IpAddr, token: &Secret) -> Result<Session, Reject> {
-        self.limits.check_refresh(from)?;
         let now = self.clock.now();
         let next_token = self.auth.passwords.refresh_token_after(token);
         let next = self.new_refresh(opaque_hash(next_token.expose()), now);
         let spent = self.store.refresh(opaque_hash(token.expose()), next, now).await;
         let (user, device) = match spent.map_err(|error| self.unavailable(&error))? {
             Refreshed::Yes(user, device) => (user, device),
-            Refreshed::Unknown => return Err(RejectCode::TokenInvalid.into()),
-            Refreshed::Expired => return Err(RejectCode::TokenExpired.into()),
+            Refreshed::Unknown => {
+                self.limits.note_bad_refresh(from)?;
+                return Err(RejectCode::TokenInvalid.into());
+            }
+            Refreshed::Expired => {
+                self.limits.note_bad_refresh(from)?;
+                return Err(RejectCode::TokenExpired.into());
+            }
             Refreshed::Reused => {
                 self.metrics.logins_total.with_label_values(&["refresh_reused"]).inc();
                 self.heed_now().await;
@@ -126,6 +131,10 @@ impl Core {
             Ok(Some(Standing { user, .. })) if is_banned(user.restriction, self.clock.now()) => Err(CloseCode::Banned),
             Ok(Some(Standing { user, scopes, epoch, .. })) => {
                 self.delivery.confirm(session, epoch);
+                // Others see who is here.
+                if !scopes.allow(Scopes::WRITE) {
+                    self.delivery.set_status(session, PresenceStatus::Invisible);
+                }
                 Ok(Actor::new(&user, identity.device, identity.token_expires, scopes))
             }
             Ok(None) => Err(CloseCode::LoggedOut),

@@ -170,10 +170,10 @@ pub(super) async fn log_in(client: &mut Client, login: NewLogin) -> Result<Optio
     Ok(Some(LoggedIn { login: logins, ended: oldest }))
 }
 
-/// The oldest of the other devices, if there are too many for one more.
+/// The one of the other devices that was seen last the longest time ago, if there are too many for one more.
 async fn oldest_in_excess(transaction: &Transaction<'_>, login: &NewLogin) -> Result<Option<DeviceId>> {
     const SQL: &str = "SELECT id, count(*) OVER () FROM devices WHERE user_id = $1 AND active AND id <> $2
-         ORDER BY created_ms, id LIMIT 1";
+         ORDER BY seen_ms, id LIMIT 1";
     let statement = transaction.prepare_cached(SQL).await?;
     let row = transaction.query_opt(&statement, &[&login.user.sql(), &login.device.sql()]).await?;
     let Some(row) = row else { return Ok(None) };

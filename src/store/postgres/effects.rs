@@ -32,6 +32,7 @@ const MENTION: &str = "INSERT INTO mentions (room, seq, user_id) VALUES ($1, $2,
 const READ: &str = "UPDATE members SET read_seq = $3, read_number = $4
      WHERE room = $1 AND user_id = $2 AND read_seq < $3";
 
+const FORGET_ALL_INVITES: &str = "DELETE FROM invites WHERE room = $1";
 const FORGET_INVITES: &str = "DELETE FROM invites WHERE room = $1 AND author = $2";
 const USE_INVITE: &str = "UPDATE invites SET uses_left = uses_left - 1 WHERE hash = $1";
 
@@ -93,6 +94,7 @@ fn statements(vault: &Vault, effect: &Effect) -> Vec<(&'static str, Params)> {
         Effect::ForgetInvites((room, author)) => {
             vec![(FORGET_INVITES, vec![Box::new(room.sql()), Box::new(author.sql())])]
         }
+        Effect::ForgetAllInvites(room) => vec![(FORGET_ALL_INVITES, vec![Box::new(room.sql())])],
         Effect::UseInvite(hash) => vec![(USE_INVITE, vec![Box::new(hash.to_vec())])],
         Effect::Mention(target, user) => vec![(MENTION, with(key(target), vec![Box::new(user.sql())]))],
         Effect::Read((room, user), seq, number) => {
@@ -186,8 +188,10 @@ pub(super) async fn find_invite(client: &Client, hash: InviteHash) -> Result<Opt
 pub(super) async fn create_invite(client: &mut Client, new: NewInvite) -> Result<bool> {
     const LOCK: &str = "SELECT 1 FROM rooms WHERE id = $1 FOR NO KEY UPDATE";
     const INSERT: &str = "INSERT INTO invites (hash, room, author, uses_left, expires_ms, created_ms)
-         SELECT $1, $2, $3, $4, $5, $6 FROM members m JOIN users u ON u.id = m.user_id
-         WHERE m.room = $2 AND m.user_id = $3 AND m.leave_seq IS NULL AND least(m.role, u.role) <= 3
+         SELECT $1, $2, $3, $4, $5, $6 FROM members m JOIN users u ON u.id = m.user_id JOIN rooms r ON r.id = m.room
+         WHERE m.room = $2 AND m.user_id = $3 AND m.leave_seq IS NULL
+             AND least(m.role, CASE WHEN u.role <= 3 THEN u.role END)
+                 <= CASE WHEN r.rights = 0 THEN 3 ELSE (r.rights >> 8) & 15 END
              AND (m.restriction IN (0, 3) OR (m.until_ms > 0 AND m.until_ms <= $6))";
     let forget = client.prepare_cached("DELETE FROM invites WHERE expires_ms < $1").await?;
     client.execute(&forget, &[&new.now.sql()]).await?;

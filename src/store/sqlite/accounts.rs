@@ -115,7 +115,7 @@ pub(super) fn log_in(connection: &Connection, login: NewLogin) -> Result<Option<
         }
     }
     let mut statement = connection.prepare_cached(
-        "SELECT id, count(*) OVER () FROM devices WHERE user = ? AND active AND id <> ? ORDER BY created_ms, id LIMIT 1",
+        "SELECT id, count(*) OVER () FROM devices WHERE user = ? AND active AND id <> ? ORDER BY seen_ms, id LIMIT 1",
     )?;
     let others: Option<(DeviceId, u32)> =
         statement.query_row(params![user, device], |row| Ok((get(row, 0)?, row.get(1)?))).optional()?;

@@ -57,6 +57,9 @@ pub(super) fn write(connection: &Connection, vault: &Vault, effect: &Effect) -> 
             let mut statement = connection.prepare_cached("DELETE FROM invites WHERE room = ? AND author = ?")?;
             statement.execute(params![Sql(*room), Sql(*author)])?;
         }
+        Effect::ForgetAllInvites(room) => {
+            connection.prepare_cached("DELETE FROM invites WHERE room = ?")?.execute([Sql(*room)])?;
+        }
         Effect::UseInvite(hash) => {
             let mut statement =
                 connection.prepare_cached("UPDATE invites SET uses_left = uses_left - 1 WHERE hash = ?")?;
@@ -123,8 +126,9 @@ pub(super) fn create_invite(connection: &Connection, new: NewInvite) -> Result<b
     connection.prepare_cached("DELETE FROM invites WHERE expires_ms < ?")?.execute([Sql(new.now)])?;
     let mut statement = connection.prepare_cached(
         "INSERT INTO invites (hash, room, author, uses_left, expires_ms, created_ms)
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6 FROM members m JOIN users u ON u.id = m.user
-         WHERE m.room = ?2 AND m.user = ?3 AND m.leave_seq IS NULL AND min(m.role, u.role) <= 3
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6 FROM members m JOIN users u ON u.id = m.user JOIN rooms r ON r.id = m.room
+         WHERE m.room = ?2 AND m.user = ?3 AND m.leave_seq IS NULL
+             AND min(m.role, iif(u.role <= 3, u.role, 255)) <= iif(r.rights = 0, 3, (r.rights >> 8) & 15)
              AND (m.restriction IN (0, 3) OR (m.until_ms > 0 AND m.until_ms <= ?6))",
     )?;
     let (room, author, expires, now) = (Sql(new.room), Sql(new.author), Sql(new.expires), Sql(new.now));

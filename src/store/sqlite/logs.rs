@@ -126,14 +126,18 @@ pub(super) fn envelope(vault: &Vault, row: &Row<'_>, room: RoomId, from: usize) 
     let (seq, time): (Seq, Millis) = (get(row, from)?, get(row, from + 1)?);
     let (rev, payload, stored): (u32, Vec<u8>, u32) = (row.get(from + 2)?, row.get(from + 3)?, row.get(from + 4)?);
     if checksum(room, seq, time, rev, row.get(from + 5)?, &payload) != stored {
-        let what = format!("entry {} of room {room} is damaged: its checksum differs", seq.0);
-        return Err(rusqlite::Error::FromSqlConversionFailure(from + 4, rusqlite::types::Type::Integer, what.into()));
+        return Err(damaged(room, seq, from + 4));
     }
     let unopened = |error: Error| {
         rusqlite::Error::FromSqlConversionFailure(from + 3, rusqlite::types::Type::Blob, error.to_string().into())
     };
     let payload = vault.open(SealedAt::Entry(room, seq, rev), payload.into()).map_err(unopened)?;
     Ok(Envelope { seq, time, rev, payload, rewritten: None })
+}
+
+fn damaged(room: RoomId, seq: Seq, column: usize) -> rusqlite::Error {
+    let what = format!("entry {} of room {room} is damaged: it is not what was stored", seq.0);
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, what.into())
 }
 
 /// An entry, and behind it the message that it edits, if it does.
@@ -157,12 +161,16 @@ pub(super) fn read(
     let after = after.max(Seq(state.first_seq.0.saturating_sub(1)));
     let mut statement = snapshot.prepare_cached(
         "SELECT e.seq, e.time_ms, e.rev, e.payload, e.checksum, e.kind,
-             t.seq, t.time_ms, t.rev, t.payload, t.checksum, t.kind, e.author FROM entries e
+             t.seq, t.time_ms, t.rev, t.payload, t.checksum, t.kind, e.author, e.room FROM entries e
          LEFT JOIN entries t ON e.kind IN (5, 69) AND t.room = e.room AND t.seq = e.target
          WHERE e.room = ? AND e.seq > ? ORDER BY e.seq LIMIT ?",
     )?;
     let limit = bound(limit.min(PAGE_ITEMS_MAX));
     let entry = |row: &Row<'_>| {
+        // A room that was altered to sort before its neighbours stops a scan from behind, and none from the front.
+        if get::<RoomId>(row, 13)? != room {
+            return Err(damaged(room, get(row, 0)?, 13));
+        }
         let entry = envelope_and_target(vault, row, room)?;
         Ok(if is_void_for(reader, row.get(5)?, get(row, 12)?) { void(&entry) } else { entry })
     };

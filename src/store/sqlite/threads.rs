@@ -18,6 +18,8 @@ const SEARCH_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often, and after which wait, the WAL is merged if somebody reads an older state.
 const MERGE_TRIES: u32 = 10;
 const MERGE_EVERY: Duration = Duration::from_millis(500);
+/// How long another process is waited for that writes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Jobs that share a commit.
 const COMMIT_JOBS_MAX: usize = 64;
 
@@ -65,7 +67,7 @@ impl Writer {
     /// Writes the file anew, merges the WAL into it and empties that. `secure_delete` alone does not do it: a page that
     /// is put together anew keeps pieces of earlier rows in its gap. `false`: somebody reads an older state all the time.
     pub(super) async fn compact(&self) -> Result<bool> {
-        self.run_alone(|connection| Ok(connection.execute_batch("VACUUM")?)).await?;
+        self.run_alone(vacuum).await?;
         for _ in 1..MERGE_TRIES {
             if self.run_alone(merge).await? {
                 return Ok(true);
@@ -146,9 +148,20 @@ fn write_all(mut connection: Connection, mut waiting: mpsc::Receiver<Task>) {
     let _ = answer.send(());
 }
 
+/// It needs as much room again, for which there may be no memory.
+fn vacuum(connection: &Connection) -> Result<()> {
+    connection.pragma_update(None, "temp_store", "FILE")?;
+    let written = connection.execute_batch("VACUUM");
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(written?)
+}
+
+/// `false`: somebody reads an older state. Nobody is waited for, because no other process could write meanwhile.
 fn merge(connection: &Connection) -> Result<bool> {
-    let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-    Ok(busy == 0)
+    connection.busy_timeout(Duration::ZERO)?;
+    let merged = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(merged? == 0)
 }
 
 /// All of it is durable, or none of it, and every caller is told the first reason.

@@ -1,6 +1,6 @@
 //! What a room leaves to whom.
 
-use confab_protocol::command::{Command, Edit, Pin, React, SetRole, UpdateRoom, Write};
+use confab_protocol::command::{Command, Edit, Pin, React, Reply, RoomTarget, SetRole, UpdateRoom, Write};
 use confab_protocol::model::{Body, Emoji, RoomId, RoomRole, Seq};
 use confab_protocol::rights::RoomRights;
 use expect_test::expect;
@@ -52,6 +52,13 @@ async fn a_room_of_announcements_and_one_for_guests() {
         let _ = stage.ask("bob", pin(den, 5)).await;
         let rights = RoomRights { invite: RoomRole::Guest, ..RoomRights::default() };
         let _ = stage.ask("alice", give(den, rights)).await;
+        let members_invite = RoomRights { invite: RoomRole::Member, ..RoomRights::default() };
+        let _ = stage.ask("alice", give(den, members_invite)).await;
+        let Ok(Reply::Invited { token, .. }) = stage.ask("bob", invite(den)).await else { panic!("no invitation") };
+        // What was given out by those who may not any more is good for nothing.
+        let _ = stage.ask("alice", give(den, RoomRights::default())).await;
+        stage.register("carol").await;
+        let _ = stage.ask("carol", Command::JoinRoom(RoomTarget::Invite(token))).await;
         let set = SetRole { write: write(den), user: bob.identity.user, role: RoomRole::Guest };
         let _ = stage.ask("alice", Command::SetRole(set)).await;
         let _ = stage.ask("bob", react(den, 3)).await;
@@ -97,19 +104,31 @@ async fn a_room_of_announcements_and_one_for_guests() {
         bob < appended 7
         alice > update_room room-3 client-10 name None topic None slow None post Member react Member invite Guest pin Moderator
         alice < reject 1001 no room can give that right to that role
-        alice > set_role room-3 client-11 user-2 Guest
+        alice > update_room room-3 client-11 name None topic None slow None post Member react Member invite Member pin Moderator
         alice < appended 8
-        bob > react room-3 client-12 3 +
-        bob < reject 2006 you may not do that here
-        alice > update_room room-3 client-13 name None topic None slow None post Guest react Guest invite Moderator pin Moderator
+        bob > invite room-3 uses 1 for 60000
+        bob < invited
+        alice > update_room room-3 client-12 name None topic None slow None
         alice < appended 9
-        bob > publish room-3 client-14 "a guest speaks"
-        bob < appended 10
-        bob > react room-3 client-15 3 +
-        bob < appended 11
-        bob > pin room-3 client-16 3
+        carol > hello
+        carol < welcome version 1: nobody
+        carol > register carol
+        carol < session user-3 carol "carol Doe" User on device-3 with room-4
+        carol > join_room by invitation
+        carol < reject 2008 this invitation is not good (any more): ask for another
+        alice > set_role room-3 client-13 user-2 Guest
+        alice < appended 10
+        bob > react room-3 client-14 3 +
+        bob < reject 2006 you may not do that here
+        alice > update_room room-3 client-15 name None topic None slow None post Guest react Guest invite Moderator pin Moderator
+        alice < appended 11
+        bob > publish room-3 client-16 "a guest speaks"
+        bob < appended 12
+        bob > react room-3 client-17 3 +
+        bob < appended 13
+        bob > pin room-3 client-18 3
         bob < reject 2006 you may not do that here
         bob > join_room "den"
-        bob < room-3 Channel "den" about "talk" history-1 1..11 role Some(Guest) members 2 post Guest react Guest invite Moderator pin Moderator read to 2, unread 3, mentions 0
+        bob < room-3 Channel "den" about "talk" history-1 1..13 role Some(Guest) members 2 post Guest react Guest invite Moderator pin Moderator read to 2, unread 3, mentions 0
     "#]]).await;
 }
