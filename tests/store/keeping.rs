@@ -171,5 +171,7 @@ async fn what_the_shadowed_say_is_void_for_others_and_can_be_erased(scene: Scene
     let erase = Act::Erase(vec![(Seq(9), bytes("gone")), (Seq(11), bytes("gone"))]);
     assert!(seq(&scene.act(room, member, erase).await).is_some());
     assert_eq!(pages(moderator).await, [&company[..], &[10]].concat());
+    let texts = scene.store.revisions(room, Seq(9)).await.unwrap();
+    assert_eq!(texts.len(), 1, "what was said is kept for moderators, and is whole");
     assert_eq!(voids(owner).await, [8, 9, 11, 12], "and still nobody is told");
 }

@@ -174,7 +174,7 @@ impl Act {
             audience == Audience::Author && facts.targets.get(&key(seq)).is_some_and(|it| !it.is_shadowed())
         };
         match self {
-            Self::Edit(target, ..) | Self::React(target, ..) if is_kept(facts, *target) => {}
+            Self::Edit(target, ..) | Self::React(target, ..) | Self::Pin(target, _) if is_kept(facts, *target) => {}
             Self::Edit(target, payload, mentions) => {
                 let rewritten = rewrite(facts, item, *target, MESSAGE_KIND, payload, time);
                 let mentions = mentions.iter().filter(|_| audience == Audience::Everyone);

@@ -64,8 +64,9 @@ impl Audience {
             Change::Amend(amend) => {
                 let Amend { act, shadowed, .. } = &**amend;
                 match act {
-                    Act::Edit(seq, ..) | Act::React(seq, ..) => *shadowed || is_author_shadowed() || is_hidden(seq),
-                    Act::Pin(seq, _) => is_hidden(seq),
+                    Act::Edit(seq, ..) | Act::React(seq, ..) | Act::Pin(seq, _) => {
+                        *shadowed || is_author_shadowed() || is_hidden(seq)
+                    }
                     Act::Delete(seqs) | Act::Erase(seqs) => seqs.iter().all(|(seq, _)| is_hidden(seq)),
                     Act::Sanction(_, SanctionKind::Shadow, _) => true,
                     // That it is over is nobody's affair either.

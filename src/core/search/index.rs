@@ -64,6 +64,10 @@ impl Fresh {
     }
 }
 
+/// Who reads for the index: nobody, who is given what everybody is. What others do not see is not to be found either,
+/// not even by where a search stops.
+const STRANGER: UserId = UserId::from_u128(u128::MAX);
+
 /// Follows until the server drains.
 pub async fn follow(core: Arc<Core>, fresh: Arc<Fresh>, lifecycle: Lifecycle) {
     if core.store.words().is_none() {
@@ -154,7 +158,7 @@ impl Follower {
     /// Those of the store.
     pub async fn step(&mut self, store: &dyn Store) -> Result<bool> {
         let Some(mut progress) = self.behind.pop_front() else { return Ok(false) };
-        let page = store.read(progress.room, UserId::NONE, progress.indexed, PAGE_ITEMS_MAX).await?;
+        let page = store.read(progress.room, STRANGER, progress.indexed, PAGE_ITEMS_MAX).await?;
         if let Some(page) = page.filter(|page| page.state.incarnation == progress.incarnation) {
             progress.first_seq = page.state.first_seq;
             let (has_some, head) = (!page.entries.is_empty(), page.state.head);

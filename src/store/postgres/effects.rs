@@ -19,7 +19,8 @@ use crate::core::store::{Error, NewInvite, Result};
 
 const KEEP: &str = "INSERT INTO entry_revisions (room, seq, rev, time_ms, payload, replaced_ms)
      SELECT room, seq, rev, time_ms, payload, $3 FROM entries WHERE room = $1 AND seq = $2";
-const WRITE_OVER: &str = "UPDATE entries SET payload = $3, rev = $4, kind = $5, pinned = pinned AND $5 = 1::smallint
+const WRITE_OVER: &str =
+    "UPDATE entries SET payload = $3, rev = $4, kind = $5, pinned = pinned AND $5 IN (1::smallint, 65::smallint)
      WHERE room = $1 AND seq = $2";
 const CLEAR_REACTIONS: &str = "DELETE FROM reactions WHERE room = $1 AND seq = $2";
 const CLEAR_MENTIONS: &str = "DELETE FROM mentions WHERE room = $1 AND seq = $2";

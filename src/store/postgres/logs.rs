@@ -156,7 +156,7 @@ macro_rules! messages {
             ") AS bytes FROM entries WHERE room = r.id AND seq ",
             $side,
             " $3 AND seq >= coalesce(CASE WHEN r.since_join THEN m.join_seq END, 0) AND kind IN (1, 65)
-                     AND (kind = 1 OR author = $2 OR least(m.role, u.role) <= 3) AND ",
+                     AND (kind = 1 OR author = $2 OR (r.kind <> 2 AND least(m.role, u.role) <= 3)) AND ",
             $filter,
             " ORDER BY seq ",
             $order,

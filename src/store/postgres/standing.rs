@@ -178,7 +178,7 @@ macro_rules! good_ticket {
     () => {
         "hash = $1 AND kind = $2 AND uses_left > 0 AND expires_ms >= $3
              AND (author = '00000000-0000-0000-0000-000000000000' OR EXISTS (
-                 SELECT 1 FROM users a WHERE a.id = author AND a.restriction = 0
+                 SELECT 1 FROM users a WHERE a.id = author AND a.restriction IN (0, 3)
                      AND (kind = 2 AND a.role <= 3
                          OR kind = 1 AND a.role <= 2 AND a.role < (SELECT u.role FROM users u WHERE u.id = tickets.user_id))))"
     };

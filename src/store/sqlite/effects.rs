@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::logs::{checksum, envelope};
 use super::rooms::visibility;
 use super::rows::{Sql, get};
-use crate::core::append::{Effect, Facts, InviteHash, InviteState, Rewrite, TargetKey, TargetState};
+use crate::core::append::{Effect, Facts, InviteHash, InviteState, MESSAGE_KIND, Rewrite, TargetKey, TargetState};
 use crate::core::seal::{Place as SealedAt, Vault};
 use crate::core::store::{Error, NewInvite, Result};
 
@@ -75,19 +75,37 @@ pub(super) fn write(connection: &Connection, vault: &Vault, effect: &Effect) -> 
     Ok(())
 }
 
-fn write_over(connection: &Connection, vault: &Vault, rewrite: &Rewrite) -> Result<()> {
-    let (room, seq) = (Sql(rewrite.target.0), Sql(rewrite.target.1));
+/// What was said before. It is a message, whoever saw it; what is damaged stays so.
+fn keep(connection: &Connection, rewrite: &Rewrite) -> Result<()> {
+    let (room, seq) = rewrite.target;
+    let mut statement = connection
+        .prepare_cached("SELECT time_ms, rev, payload, kind, checksum FROM entries WHERE room = ? AND seq = ?")?;
+    let before = |row: &Row<'_>| {
+        let (time, rev, payload): (Millis, u32, Vec<u8>) = (get(row, 0)?, row.get(1)?, row.get(2)?);
+        let (kind, stored): (u8, u32) = (row.get(3)?, row.get(4)?);
+        let is_good = checksum(room, seq, time, rev, kind, &payload) == stored;
+        let sum = if is_good { checksum(room, seq, time, rev, MESSAGE_KIND, &payload) } else { stored };
+        Ok((time, rev, payload, sum))
+    };
+    let found = statement.query_row(params![Sql(room), Sql(seq)], before).optional()?;
+    let Some((time, rev, payload, sum)) = found else { return Ok(()) };
     connection
         .prepare_cached(
             "INSERT INTO entry_revisions (room, seq, rev, time_ms, payload, checksum, replaced_ms)
-             SELECT room, seq, rev, time_ms, payload, checksum, ?3 FROM entries WHERE room = ?1 AND seq = ?2",
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
         )?
-        .execute(params![room, seq, Sql(rewrite.time)])?;
+        .execute(params![Sql(room), Sql(seq), rev, Sql(time), payload, sum, Sql(rewrite.time)])?;
+    Ok(())
+}
+
+fn write_over(connection: &Connection, vault: &Vault, rewrite: &Rewrite) -> Result<()> {
+    let (room, seq) = (Sql(rewrite.target.0), Sql(rewrite.target.1));
+    keep(connection, rewrite)?;
     let payload = vault.seal(SealedAt::Entry(rewrite.target.0, rewrite.target.1, rewrite.rev), &rewrite.payload);
     let sum = checksum(rewrite.target.0, rewrite.target.1, rewrite.said, rewrite.rev, rewrite.kind, &payload);
     connection
         .prepare_cached(
-            "UPDATE entries SET payload = ?3, rev = ?4, kind = ?5, checksum = ?6, pinned = CASE ?5 WHEN 1 THEN pinned ELSE 0 END
+            "UPDATE entries SET payload = ?3, rev = ?4, kind = ?5, checksum = ?6, pinned = iif(?5 IN (1, 65), pinned, 0)
              WHERE room = ?1 AND seq = ?2",
         )?
         .execute(params![room, seq, payload, rewrite.rev, rewrite.kind, sum])?;

@@ -84,7 +84,7 @@ pub(super) fn record(connection: &Connection, vault: &Vault, unappended: Unappen
 fn log_state(connection: &Connection, room: RoomId, reader: UserId) -> Result<Option<(LogState, Option<Place>, bool)>> {
     let mut statement = connection.prepare_cached(
         "SELECT incarnation, max(first_seq, iif(since_join, coalesce(join_seq, 0), 0)), head, m.role, leave_seq, join_seq,
-             coalesce(min(m.role, u.role) <= 3, 0)
+             coalesce(r.kind <> 2 AND min(m.role, u.role) <= 3, 0)
          FROM rooms r LEFT JOIN members m ON m.room = r.id AND m.user = ?2 LEFT JOIN users u ON u.id = m.user
          WHERE r.id = ?1",
     )?;
