@@ -60,8 +60,8 @@ pub type Toll = BTreeMap<String, Fared>;
 /// What was stored: per room, what each seq says.
 type Truth = Vec<(Room, BTreeMap<Seq, String>)>;
 
-/// Damages a database so many times, each time the good one.
-pub async fn run(seed: u64, count: usize, deadline: Instant) -> Toll {
+/// Damages a database so many times, each time the good one; when the time for it is up, in each way once.
+pub async fn run(seed: u64, count: usize, budget: Duration) -> Toll {
     let mut rng = Rng::new(seed);
     let mut stage = Stage::set(Kind::Sqlite, false, false, 1).await;
     let people = stage.invite(&["author".to_owned(), "reader".to_owned()]);
@@ -69,9 +69,9 @@ pub async fn run(seed: u64, count: usize, deadline: Instant) -> Toll {
     stage.drain();
     let file = stage.place.data_dir.join("confab.db");
     let good = fs::read(&file).unwrap();
-    let mut toll = Toll::new();
+    let (mut toll, deadline) = (Toll::new(), Instant::now() + budget);
     for n in 0..count {
-        if Instant::now() >= deadline {
+        if n >= HARMS.len() && Instant::now() >= deadline {
             break;
         }
         let harm = HARMS[n % HARMS.len()];

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use confab_protocol::command::{Appended, Secret};
 use confab_protocol::model::ClientId;
@@ -20,8 +21,8 @@ use crate::support::{TRANSPORTS, Transport};
 /// Messages that one connection sends at once.
 const BATCH: u64 = 8;
 
-/// Has so many messages sent twice, unless time is up before.
-pub async fn run(seed: u64, kind: Kind, count: usize, deadline: Instant) -> Outcome {
+/// Has so many messages sent twice, unless the time for it is up before.
+pub async fn run(seed: u64, kind: Kind, count: usize, budget: Duration) -> Outcome {
     let mut rng = Rng::new(seed);
     let mut stage = Stage::set(kind, false, false, 2).await;
     let names = ["twin", "auditor"].map(str::to_owned);
@@ -34,8 +35,8 @@ pub async fn run(seed: u64, kind: Kind, count: usize, deadline: Instant) -> Outc
     let token = Secret::new(&*people[0].token);
     let pairs = [TRANSPORTS, [Transport::Quic; 2], [Transport::WebSocket; 2]];
     let (mut outcome, mut lane) = (Outcome::default(), 0);
-    let mut sent = 0;
-    while sent < count && Instant::now() < deadline {
+    let (mut sent, deadline) = (0, Instant::now() + budget);
+    while sent == 0 || (sent < count && Instant::now() < deadline) {
         let pair = rng.pick(&pairs);
         let mut a = Raw::enter(&target, pair[0], &token).await;
         let mut b = Raw::enter(&target, pair[1], &token).await;
