@@ -34,7 +34,7 @@ fn main() {
     let _cores = Cores::claim();
     let config = Config::default();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let plugins = PluginSet::load(&config.plugins, confab::assets::PLUGINS, &clock, &Metrics::new());
+    let plugins = PluginSet::load(&config.plugins, confab::assets::PLUGINS, None, &clock, &Metrics::new());
     let plugins = plugins.unwrap_or_else(|error| panic!("{error}"));
     // Composed letters and emoji are clean; what is decomposed or hidden is replaced.
     let cases = [
@@ -63,6 +63,7 @@ fn row(plugins: &PluginSet, name: &str, body: &str, is_replaced: bool) -> Vec<St
         username: "bench",
         role: ServerRole::User,
         account_created: Millis(0),
+        member: None,
         now: now(),
         body,
     };
@@ -70,7 +71,11 @@ fn row(plugins: &PluginSet, name: &str, body: &str, is_replaced: bool) -> Vec<St
     let native = confab_sanitize::clean(body);
     assert_eq!(native.is_some(), is_replaced, "{name}: not what this case is to be");
     let decision = support::run(plugins.decide_message(event));
-    assert_eq!(decision, native.map_or(Verdict::Allow, Verdict::Replace), "{name}: plugin and native filter disagree");
+    assert_eq!(
+        decision.verdict,
+        native.map_or(Verdict::Allow, Verdict::Replace),
+        "{name}: plugin and native filter disagree"
+    );
 
     let plugin_us = support::run(async {
         let mut rounds = [0.0; ROUNDS];

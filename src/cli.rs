@@ -8,6 +8,7 @@ mod config;
 mod emergency;
 mod health;
 mod migrate;
+mod plugin;
 mod seal;
 mod serve;
 mod token;
@@ -61,6 +62,8 @@ enum Command {
     Emergency(emergency::Args),
     /// Keys that what people say is sealed with where it is stored.
     Seal(seal::Args),
+    /// Plugins: made, tested, tried on what was said, installed.
+    Plugin(plugin::Args),
     /// Everything that is stored, out of one store and into another.
     Backup(backup::Args),
 }
@@ -76,6 +79,7 @@ pub fn run() -> ExitCode {
         Command::Health => load(file).and_then(|config| health::run(&config)),
         Command::Migrate => load(file).and_then(|config| migrate::run(&config)),
         Command::Config(args) => config::run(file, args),
+        Command::Plugin(args) => plugin::run(file, args),
         Command::Token(args) => load(file).and_then(|config| token::run(&config, args)),
         Command::User(args) => load(file).and_then(|config| user::run(&config, args)),
         Command::Bot(args) => load(file).and_then(|config| bot::run(&config, args)),

@@ -1,6 +1,7 @@
 //! Configuration: defaults, then the file, then `CONFAB__SECTION__KEY`. The only reader of the environment.
 //! Unknown keys are refused; secrets come from files and are never part of it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -152,14 +153,45 @@ pub struct Plugins {
     pub dir: Option<PathBuf>,
     /// Ids in the order they decide.
     pub chain: Vec<String>,
-    /// Capabilities granted to all of the chain.
-    pub grant: Vec<String>,
+    /// How each is meant; `enforce` where nothing is said.
+    pub mode: BTreeMap<String, Mode>,
+    /// Capabilities granted to each; the stock plugins inside the server have what they declare.
+    pub grant: BTreeMap<String, Vec<String>>,
+    /// SHA-256 of each component, in hex: another one is not loaded.
+    pub sha256: BTreeMap<String, String>,
+    /// Whether instances are used again; `pooled` where nothing is said.
+    pub isolation: BTreeMap<String, Isolation>,
+    /// What each is configured with, as it says itself.
+    pub config: BTreeMap<String, serde_json::Value>,
     /// CPU time of one message hook, milliseconds.
     pub call_budget_ms: u64,
     /// CPU time of a whole chain, milliseconds.
     pub chain_budget_ms: u64,
     /// Linear memory of one instance, MiB.
     pub memory_mib: u64,
+}
+
+/// How a plugin is meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// It decides.
+    Enforce,
+    /// It is asked, and what it would do is noted; it decides nothing.
+    Shadow,
+    /// It is loaded, and not asked.
+    Off,
+}
+
+/// Whether an instance of a plugin is used again.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// For many calls.
+    #[default]
+    Pooled,
+    /// For one: nothing stays in its memory, and a call takes some ten times as long.
+    PerCall,
 }
 
 /// Where everything durable is.
@@ -264,8 +296,12 @@ impl Default for Config {
             },
             plugins: Plugins {
                 dir: None,
-                chain: vec!["sanitize".into()],
-                grant: Vec::new(),
+                chain: ["sanitize", "words", "links", "mentions", "newcomer", "flood"].map(str::to_owned).into(),
+                mode: BTreeMap::new(),
+                grant: BTreeMap::new(),
+                sha256: BTreeMap::new(),
+                isolation: BTreeMap::new(),
+                config: BTreeMap::new(),
                 call_budget_ms: 5,
                 chain_budget_ms: 50,
                 memory_mib: 16,

@@ -2,6 +2,7 @@
 //! [`hook::Moderator`], [`log::Log`], [`log::Delivery`]) and neither transports nor drivers.
 
 pub mod access;
+mod acts;
 pub mod amend;
 pub mod append;
 pub mod auth;

@@ -72,6 +72,9 @@ use crate::transport::tls::{Certificate, Current, TlsError};
 /// How often the keys of limits that are back to normal are dropped.
 const EVICT_EVERY: Duration = Duration::from_secs(60);
 
+/// How often it is looked how much memory plugins take.
+const NOTE_PLUGINS_EVERY: Duration = Duration::from_secs(5);
+
 /// How often it is told who came and went.
 const TELL_PRESENCE_EVERY: Duration = Duration::from_secs(1);
 
@@ -120,6 +123,7 @@ pub struct Addresses {
 /// A server, ready to run.
 pub struct Server {
     core: Arc<Core>,
+    plugins: Arc<PluginSet>,
     origins: Origins,
     certificate: Arc<Current>,
     fresh: Arc<Fresh>,
@@ -144,7 +148,8 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let metrics = Metrics::new();
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let plugins = PluginSet::load(&config.plugins, assets::PLUGINS, &clock, &metrics)?;
+        create_data_dir(&config)?;
+        let plugins = PluginSet::load(&config.plugins, assets::PLUGINS, Some(&config.data_dir), &clock, &metrics)?;
         // Before the store: opening it may bring its schema up to date.
         let lock = lock(&config)?;
         let store = open_store_as(&config, Opener::Server).await?;
@@ -157,7 +162,7 @@ impl Server {
         clock: Arc<dyn Clock>,
         metrics: Metrics,
         store: Arc<dyn Store>,
-        moderator: Arc<dyn Moderator>,
+        plugins: Arc<PluginSet>,
         lock: File,
     ) -> Result<Self, StartError> {
         let lifecycle = Lifecycle::default();
@@ -173,10 +178,7 @@ impl Server {
         let http = listen(config.listen.http, "listen.http").await?;
         let ops = listen(config.listen.ops, "listen.ops").await?;
         let quic = bind_quic(&config.listen, &certificate, &current)?;
-        let tls = match &fingerprint {
-            Some(_) => None,
-            None => Some(tokio_rustls::TlsAcceptor::from(Arc::new(Certificate::https(Arc::clone(&current))?))),
-        };
+        let tls = accept_tls(&certificate, &current)?;
         let watch = Watch::begin(&*store, &metrics).await?;
         let hub = Arc::new(Hub::new(config.limits.connections_per_user, metrics.clone()));
         let tail = Tail::new(Arc::clone(&hub), lifecycle.clone());
@@ -193,7 +195,7 @@ impl Server {
             store,
             log: Arc::new(sequencer),
             delivery: Arc::new(HubDelivery(Arc::clone(&hub))),
-            moderator,
+            moderator: Arc::clone(&plugins) as Arc<dyn Moderator>,
             auth,
             limits: Limits::new(&config.limits, Arc::clone(&clock), metrics.clone()),
             memberships: core::access::MembershipCache::new(),
@@ -208,6 +210,7 @@ impl Server {
         Ok(Self {
             core,
             origins: Origins::new(&config.listen.allowed_origins),
+            plugins,
             certificate: current,
             fresh,
             connections,
@@ -228,6 +231,7 @@ impl Server {
     pub fn reloader(&self) -> Reloader {
         Reloader {
             core: Arc::clone(&self.core),
+            plugins: Arc::clone(&self.plugins),
             hub: Arc::clone(&self.connections.hub),
             gate: Arc::clone(&self.gate),
             origins: self.origins.clone(),
@@ -259,7 +263,8 @@ impl Server {
 
     /// Serves until `shutdown` resolves, then drains.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { core, origins, fresh, connections, lifecycle, gate, http, ops, quic, tls, config, .. } = self;
+        let Self { core, plugins, origins, fresh, connections, lifecycle, gate, http, ops, quic, tls, config, .. } =
+            self;
         let metrics = core.metrics.clone();
         let on_socket = {
             let connections = connections.clone();
@@ -277,6 +282,7 @@ impl Server {
         lifecycle.spawn(evict(Arc::clone(&core), lifecycle.clone()));
         lifecycle.spawn(index::follow(Arc::clone(&core), fresh, lifecycle.clone()));
         lifecycle.spawn(tell_presence(Arc::clone(&core), lifecycle.clone()));
+        lifecycle.spawn(note_plugins(plugins, lifecycle.clone()));
         lifecycle.spawn(retire(Arc::clone(&core), Ages::from(&config.retention), lifecycle.clone()));
         lifecycle.spawn(heed(Arc::clone(&core), lifecycle.clone()));
         lifecycle.spawn(compare_heads(Arc::clone(&core), lifecycle.clone()));
@@ -408,6 +414,17 @@ fn bind_quic(
     })
 }
 
+/// A development certificate is for QUIC alone: browsers would not take it.
+fn accept_tls(
+    certificate: &Certificate,
+    current: &Arc<Current>,
+) -> Result<Option<tokio_rustls::TlsAcceptor>, StartError> {
+    if certificate.is_development {
+        return Ok(None);
+    }
+    Ok(Some(tokio_rustls::TlsAcceptor::from(Arc::new(Certificate::https(Arc::clone(current))?))))
+}
+
 async fn listen(address: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, key, source })
 }
@@ -417,6 +434,16 @@ async fn evict(core: Arc<Core>, lifecycle: Lifecycle) {
         tokio::select! {
             () = lifecycle.draining() => return,
             () = tokio::time::sleep(EVICT_EVERY) => core.limits.evict(),
+        }
+    }
+}
+
+async fn note_plugins(plugins: Arc<PluginSet>, lifecycle: Lifecycle) {
+    loop {
+        plugins.note_bytes();
+        tokio::select! {
+            () = lifecycle.draining() => return,
+            () = tokio::time::sleep(NOTE_PLUGINS_EVERY) => {}
         }
     }
 }

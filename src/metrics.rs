@@ -68,6 +68,7 @@ metrics! {
     append_batch_entries: Histogram = "confab_append_batch_entries", "Entries in one commit.", buckets BATCH_ENTRIES;
     append_seconds: Histogram = "confab_append_seconds", "From taking a batch to its durable commit.", buckets LATENCY_SECONDS;
     append_unknown_total: IntCounter = "confab_append_unknown_total", "Commits whose answer came late or was lost; their authors were told to try again.";
+    plugin_generation: IntGauge = "confab_plugin_generation", "How often the plugins were loaded.";
     index_rooms_behind: IntGauge = "confab_index_rooms_behind", "Rooms whose index of words is behind their log, as of its last page.";
     append_queue: IntGauge = "confab_append_queue_entries", "Entries that wait for a commit.";
     deliveries_total: IntCounter = "confab_deliveries_total", "Pushes handed to readers.";
@@ -86,6 +87,9 @@ metrics! {
     plugin_verdicts_total: IntCounterVec = "confab_plugin_verdicts_total", "Verdicts of plugins.", ["plugin", "hook", "verdict"];
     plugin_traps_total: IntCounterVec = "confab_plugin_traps_total", "Calls that a plugin did not survive, by kind.", ["plugin", "kind"];
     plugin_breaker_state: IntGaugeVec = "confab_plugin_breaker_state", "0 closed, 1 half open, 2 open.", ["plugin"];
+    plugin_memory_bytes: IntGaugeVec = "confab_plugin_memory_bytes", "Linear memory of instances that wait for a call.", ["plugin"];
+    plugin_kv_bytes: IntGaugeVec = "confab_plugin_kv_bytes", "What a plugin remembers between calls.", ["plugin"];
+    plugin_custom_total: IntCounterVec = "confab_plugin_custom_total", "What plugins count by themselves.", ["plugin", "name"];
     http_responses_total: IntCounterVec = "confab_http_responses_total", "HTTP responses, by status.", ["status"];
 }
 

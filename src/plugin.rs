@@ -1,36 +1,46 @@
-//! The plugins: sandboxed components that decide what may be said. They get values and give values; they
+//! The plugins: sandboxed components that decide what may be said and done. They get values and give values; they
 //! reach neither store nor sockets.
 
 mod breaker;
+mod cache;
+mod chain;
 mod engine;
+mod guests;
 mod host;
+pub mod installed;
+mod kv;
+pub mod lab;
 mod manifest;
+mod member;
 mod pool;
 mod ticker;
+mod translate;
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use confab_protocol::limits::BODY_BYTES_MAX;
-use confab_protocol::model::{ServerRole, UserId};
-use prometheus::{Histogram, IntCounter, IntGauge};
+use tokio::sync::Semaphore;
 
-use self::breaker::{Breaker, Permission};
-use self::engine::{Budget, Engine, Failure};
-use self::host::bindings::exports::confab::plugin::message;
-use self::manifest::{Manifest, OnError};
-use self::pool::Pool;
+use self::cache::Cache;
+use self::chain::Chain;
+use self::engine::{Engine, Wish};
+use self::installed::{Entry, Home};
+use self::manifest::{Hook, Manifest};
+use self::member::Member;
 use crate::clock::Clock;
-use crate::config;
-use crate::core::hook::{MessageEvent, Moderator, TextKind, Verdict};
+use crate::config::{self, Mode};
+use crate::core::hook::{ActEvent, MessageEvent, Moderator, Ruling, Verdict};
 use crate::metrics::Metrics;
 
-/// What a plugin says to people is cut to this, bytes.
-const REASON_BYTES_MAX: usize = 256;
-/// Told to authors while a plugin that must decide cannot.
-const CLOSED_REASON: &str = "messages cannot be checked right now: try again later";
+/// Why a plugin is not loaded is told in so many bytes.
+const ERROR_BYTES_MAX: usize = 256;
+/// Machine code of plugins, in the data folder.
+const CACHE: &str = "plugin-cache";
+/// Calls of interpreted plugins at once, on threads of their own; others wait for them.
+const SLOW_CALLS_MAX: usize = 4;
 
 /// A plugin that cannot be loaded: which, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -48,143 +58,218 @@ pub fn check_manifest(id: &str, bytes: &[u8]) -> Result<(), String> {
     Manifest::parse(id, bytes).map(drop).map_err(|reason| one_line(&reason))
 }
 
-/// One plugin of the chain, with the counters that each call moves: looking them up by label costs more than a
-/// small plugin does.
-struct Plugin {
-    manifest: Manifest,
-    pool: Pool,
-    breaker: Breaker,
-    call_seconds: Histogram,
-    verdicts: [IntCounter; VERDICTS.len()],
-    breaker_state: IntGauge,
-}
+/// Plugins that are inside the server, by file name.
+pub type Stock = &'static [(&'static str, &'static [u8])];
 
-/// Every name that a verdict can have, in the order of [`Plugin::verdicts`].
-const VERDICTS: [&str; 6] = ["allow", "replace", "hold", "bounce", "reject", "unavailable"];
-
-/// The chain, in order.
+/// The chain, which can be exchanged while it runs.
 pub struct PluginSet {
-    chain: Vec<Plugin>,
-    _engine: Engine,
-    chain_budget: Duration,
-    call_budget: Duration,
+    chain: RwLock<Arc<Chain>>,
+    stock: Stock,
+    data_dir: Option<PathBuf>,
+    slow: Arc<Semaphore>,
+    generation: AtomicI64,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
 }
 
 impl PluginSet {
-    /// Loads the configured chain from its folder, or from the stock plugins inside the server.
+    /// Loads the configured chain from its folder, or from the stock plugins inside the server, and behind it what was
+    /// installed into the data folder. Machine code is kept there as well.
     ///
     /// # Errors
-    /// [`LoadError`]: a missing file, a bad manifest, an import that was not granted.
+    /// [`LoadError`]: a missing file, a bad manifest, an import that was not granted, another component than the one
+    /// whose hash was given, a configuration that it does not take.
     pub fn load(
         config: &config::Plugins,
-        stock: &[(&str, &[u8])],
+        stock: Stock,
+        data_dir: Option<&Path>,
         clock: &Arc<dyn Clock>,
         metrics: &Metrics,
     ) -> Result<Self, LoadError> {
-        let engine = Engine::new(config, clock).map_err(|reason| LoadError { id: "engine".into(), reason })?;
-        let mut chain = Vec::with_capacity(config.chain.len());
-        for id in &config.chain {
-            let fail = |reason: String| LoadError { id: id.clone(), reason: one_line(&reason) };
-            let (wasm, toml) = match &config.dir {
-                Some(dir) => (read(dir, id, "wasm").map_err(fail)?, read(dir, id, "toml").map_err(fail)?),
-                None => (find(stock, id, "wasm").map_err(fail)?, find(stock, id, "toml").map_err(fail)?),
-            };
-            let manifest = Manifest::parse(id, &toml).map_err(fail)?;
-            let granted: Vec<&str> = config.grant.iter().map(String::as_str).collect();
-            let pool = engine.load(&manifest, &wasm, &granted).map_err(fail)?;
-            let breaker_state = metrics.plugin_breaker_state.with_label_values(&[id]);
-            breaker_state.set(0);
-            let call_seconds = metrics.plugin_call_seconds.with_label_values(&[id, "message"]);
-            let verdicts = VERDICTS.map(|name| metrics.plugin_verdicts_total.with_label_values(&[id, "message", name]));
-            tracing::info!(plugin = id, version = manifest.version, sha256 = pool.hash(), "plugin loaded");
-            let breaker = Breaker::default();
-            chain.push(Plugin { manifest, pool, breaker, call_seconds, verdicts, breaker_state });
-        }
+        let chain = load(config, stock, data_dir, clock, metrics, &[])?;
+        metrics.plugin_generation.set(1);
         Ok(Self {
-            chain,
-            _engine: engine,
-            chain_budget: Duration::from_millis(config.chain_budget_ms),
-            call_budget: Duration::from_millis(config.call_budget_ms),
+            chain: RwLock::new(Arc::new(chain)),
+            stock,
+            data_dir: data_dir.map(Path::to_owned),
+            slow: Arc::new(Semaphore::new(SLOW_CALLS_MAX)),
+            generation: AtomicI64::new(1),
             clock: Arc::clone(clock),
             metrics: metrics.clone(),
         })
     }
 
-    /// The verdict, and the CPU time that it took.
-    fn call(&self, plugin: &Plugin, author: UserId, event: message::Event<'_>, budget: Budget) -> (Verdict, Duration) {
-        let now = self.clock.elapsed();
-        let permission = plugin.breaker.ask(now);
-        if permission == Permission::Refused {
-            return (while_open(plugin), Duration::ZERO);
-        }
-        let (called, spent) = plugin.pool.call(event, budget);
-        plugin.call_seconds.observe(self.clock.elapsed().saturating_sub(now).as_secs_f64());
-        plugin.breaker_state.set(plugin.breaker.record(permission, now, called.is_err().then_some(author)));
-        let verdict = match called {
-            Ok(verdict) => bounded(verdict),
-            Err(failure) => self.after_failure(plugin, &failure),
-        };
-        (verdict, spent)
+    /// Loads it anew and takes it up at once: calls in flight end with the plugins that they began with. What plugins
+    /// remember stays. It compiles, and so takes its time.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; the old chain stays then.
+    pub fn replace(&self, config: &config::Plugins) -> Result<(), LoadError> {
+        let before = self.current();
+        let data_dir = self.data_dir.as_deref();
+        let chain = load(config, self.stock, data_dir, &self.clock, &self.metrics, &before.members)?;
+        *self.chain.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(chain);
+        self.metrics.plugin_generation.set(self.generation.fetch_add(1, Ordering::SeqCst) + 1);
+        Ok(())
     }
 
-    /// A message that a plugin does not survive is held, or trapping would be a way past every plugin.
-    fn after_failure(&self, plugin: &Plugin, failure: &Failure) -> Verdict {
-        let id = plugin.manifest.id.as_str();
-        self.metrics.plugin_traps_total.with_label_values(&[id, failure.kind()]).inc();
-        tracing::warn!(plugin = id, kind = failure.kind(), detail = failure.detail(), "a plugin failed on a message");
-        Verdict::Hold { note: format!("plugin {id} failed: {}", failure.kind()) }
+    fn current(&self) -> Arc<Chain> {
+        Arc::clone(&self.chain.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn decide(&self, event: &MessageEvent<'_>) -> Verdict {
-        let mut spent = Duration::ZERO;
-        let mut replaced: Option<String> = None;
-        for plugin in &self.chain {
-            let body = replaced.as_deref().unwrap_or(event.body);
-            let cpu = self.call_budget.min(self.chain_budget.saturating_sub(spent));
-            let (verdict, took) = self.call(plugin, event.author, guest_event(event, body), Budget { cpu });
-            spent += took;
-            if let Some(counter) = plugin.verdicts.get(index(&verdict)) {
-                counter.inc();
-            }
-            match verdict {
-                Verdict::Allow => {}
-                // An oversized or empty result is caught where bodies are parsed.
-                Verdict::Replace(text) => replaced = Some(text),
-                last => return last,
-            }
-        }
-        replaced.map_or(Verdict::Allow, Verdict::Replace)
+    /// For metrics; to be called now and then.
+    pub fn note_bytes(&self) {
+        self.current().members.iter().for_each(Member::note_bytes);
+    }
+
+    /// Where it holds nobody up. A server that ends decides nothing any more.
+    async fn decide_apart(&self, decide: impl FnOnce() -> Ruling + Send + 'static) -> Ruling {
+        let ended = || Ruling { verdict: Verdict::Unavailable { reason: String::new() }, marks: Vec::new() };
+        let Ok(permit) = Arc::clone(&self.slow).acquire_owned().await else { return ended() };
+        let decided = tokio::task::spawn_blocking(move || {
+            let ruling = decide();
+            drop(permit);
+            ruling
+        });
+        decided.await.unwrap_or_else(|_| ended())
     }
 }
 
 #[async_trait]
 impl Moderator for PluginSet {
-    async fn decide_message(&self, event: MessageEvent<'_>) -> Verdict {
+    async fn decide_message(&self, event: MessageEvent<'_>) -> Ruling {
+        let chain = self.current();
         // Inline: a compiled guest takes microseconds, and a looping one is stopped within its budget.
-        self.decide(&event)
+        if !chain.is_slow(Hook::Message) {
+            return chain.decide_message(&event, &*self.clock);
+        }
+        let (username, body, clock) = (event.username.to_owned(), event.body.to_owned(), Arc::clone(&self.clock));
+        let MessageEvent { kind, room, author, role, account_created, member, now, .. } = event;
+        self.decide_apart(move || {
+            let (username, body) = (username.as_str(), body.as_str());
+            let event = MessageEvent { kind, room, author, username, role, account_created, member, now, body };
+            chain.decide_message(&event, &*clock)
+        })
+        .await
+    }
+
+    async fn decide_act(&self, event: ActEvent<'_>) -> Ruling {
+        // What interprets takes part in acts inline as well: they are rare, and its budget is short.
+        self.current().decide_act(&event, &*self.clock)
     }
 
     fn is_ready(&self) -> bool {
-        self.chain.iter().all(|plugin| plugin.pool.is_sound())
+        self.current().members.iter().all(|member| member.pool.is_sound())
     }
 }
 
-fn while_open(plugin: &Plugin) -> Verdict {
-    let id = plugin.manifest.id.as_str();
-    match plugin.manifest.on_error {
-        OnError::Open => Verdict::Allow,
-        OnError::Hold => Verdict::Hold { note: format!("plugin {id} is out of service") },
-        OnError::Closed => Verdict::Unavailable { reason: CLOSED_REASON.into() },
+fn load(
+    config: &config::Plugins,
+    stock: Stock,
+    data_dir: Option<&Path>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+    before: &[Member],
+) -> Result<Chain, LoadError> {
+    let of_engine = |reason| LoadError { id: "engine".into(), reason };
+    let home = data_dir.map(Home::of);
+    let home = home.as_ref();
+    let cache = data_dir.and_then(|data_dir| Cache::open(&data_dir.join(CACHE)));
+    let engine = Engine::new(config, clock, &metrics.plugin_custom_total, cache).map_err(of_engine)?;
+    let fail = |id: &str| {
+        let id = id.to_owned();
+        move |reason: String| LoadError { id, reason: one_line(&reason) }
+    };
+    let mut members = Vec::with_capacity(config.chain.len());
+    for id in &config.chain {
+        let source = configured(config, stock, id).map_err(fail(id))?;
+        members.push(load_member(&engine, config, source, (stock, before), metrics).map_err(fail(id))?);
     }
+    if let Some(home) = home {
+        for entry in home.read().map_err(fail("installed"))?.plugins {
+            if members.iter().any(|member| *member.id == *entry.id) {
+                let reason =
+                    "it is in plugins.chain already: take it out there, or remove the installed one".to_owned();
+                return Err(fail(&entry.id)(reason));
+            }
+            let source = of_home(home, &entry).map_err(fail(&entry.id))?;
+            members.push(load_member(&engine, config, source, (stock, before), metrics).map_err(fail(&entry.id))?);
+        }
+    }
+    let (chain_budget, call_budget) =
+        (Duration::from_millis(config.chain_budget_ms), Duration::from_millis(config.call_budget_ms));
+    Ok(Chain { members, chain_budget, call_budget })
+}
+
+/// What a plugin is made of, wherever it comes from.
+struct Source<'a> {
+    id: &'a str,
+    wasm: Vec<u8>,
+    manifest: Vec<u8>,
+    mode: Option<Mode>,
+    grant: Option<Vec<String>>,
+    goldens: Option<PathBuf>,
+}
+
+fn load_member(
+    engine: &Engine,
+    config: &config::Plugins,
+    source: Source<'_>,
+    (stock, before): (Stock, &[Member]),
+    metrics: &Metrics,
+) -> Result<Member, String> {
+    let Source { id, wasm, manifest, mode, grant, goldens } = source;
+    let hash = installed::hash(&wasm);
+    if let Some(pinned) = config.sha256.get(id)
+        && !pinned.eq_ignore_ascii_case(&hash)
+    {
+        return Err(format!("plugins.sha256.{id} is that of another component: this one has {hash}"));
+    }
+    let manifest = Manifest::parse(id, &manifest)?;
+    // What is inside the server is part of it, and has what it declares.
+    let is_inside = find(stock, id, "wasm").is_ok_and(|inside| inside == wasm);
+    let granted = match config.grant.get(id).cloned().or(grant) {
+        Some(granted) => granted,
+        None if is_inside => manifest.capabilities.clone(),
+        None => Vec::new(),
+    };
+    let loaded = engine.load(&manifest, &wasm, &granted)?;
+    let given = config.config.get(id).map_or_else(|| "{}".to_owned(), ToString::to_string);
+    let isolation = config.isolation.get(id).copied().unwrap_or_default();
+    let kv = before.iter().find(|member| *member.id == *id).map(|member| member.pool.kv()).unwrap_or_default();
+    let pool = engine.open(&manifest, &loaded, &Wish { isolation, config: &given, kv })?;
+    if let Some(goldens) = goldens {
+        lab::check_goldens(engine, &manifest, &loaded, &goldens)?;
+    }
+    let mode = config.mode.get(id).copied().or(mode).unwrap_or(Mode::Enforce);
+    tracing::info!(plugin = id, version = manifest.version, sha256 = hash, mode = ?mode, "plugin loaded");
+    Ok(Member::new(manifest, pool, hash.into(), mode, metrics))
+}
+
+fn configured<'a>(config: &config::Plugins, stock: Stock, id: &'a str) -> Result<Source<'a>, String> {
+    let (wasm, manifest) = match &config.dir {
+        Some(dir) => (read(dir, id, "wasm")?, read(dir, id, "toml")?),
+        None => (find(stock, id, "wasm")?, find(stock, id, "toml")?),
+    };
+    let goldens = config.dir.as_ref().map(|dir| dir.join(format!("{id}.goldens")));
+    Ok(Source { id, wasm, manifest, mode: None, grant: None, goldens })
+}
+
+fn of_home<'a>(home: &Home, entry: &'a Entry) -> Result<Source<'a>, String> {
+    let (wasm, manifest) = (home.file(entry, "wasm")?, home.file(entry, "toml")?);
+    let (mode, grant, goldens) = (Some(entry.mode), Some(entry.grant.clone()), Some(home.goldens(entry)));
+    Ok(Source { id: &entry.id, wasm, manifest, mode, grant, goldens })
 }
 
 /// Libraries explain themselves over many lines; an operator reads one.
 fn one_line(text: &str) -> String {
     let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.truncate(line.floor_char_boundary(REASON_BYTES_MAX));
+    line.truncate(line.floor_char_boundary(ERROR_BYTES_MAX));
     line
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn read(dir: &Path, id: &str, extension: &str) -> Result<Vec<u8>, String> {
@@ -192,68 +277,10 @@ fn read(dir: &Path, id: &str, extension: &str) -> Result<Vec<u8>, String> {
     std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn find(stock: &[(&str, &[u8])], id: &str, extension: &str) -> Result<Vec<u8>, String> {
+fn find(stock: Stock, id: &str, extension: &str) -> Result<Vec<u8>, String> {
     let name = format!("{id}.{extension}");
     let found = stock.iter().find(|(known, _)| *known == name).map(|(_, bytes)| bytes.to_vec());
     found.ok_or_else(|| {
         format!("{name} is not inside this server; build it with `cargo xtask plugins`, or set plugins.dir")
     })
-}
-
-fn guest_event<'a>(event: &MessageEvent<'a>, body: &'a str) -> message::Event<'a> {
-    let halves = |id: u128| ((id >> 64) as u64, id as u64);
-    message::Event {
-        kind: match event.kind {
-            TextKind::New => message::Kind::New,
-            TextKind::Edit => message::Kind::Edit,
-            TextKind::Reaction => message::Kind::Reaction,
-            TextKind::Room => message::Kind::Room,
-            TextKind::DisplayName => message::Kind::DisplayName,
-        },
-        room: halves(event.room.as_u128()),
-        author: halves(event.author.as_u128()),
-        username: event.username,
-        role: match event.role {
-            ServerRole::Owner => message::Role::Owner,
-            ServerRole::Admin => message::Role::Admin,
-            ServerRole::Moderator => message::Role::Moderator,
-            ServerRole::User => message::Role::User,
-            ServerRole::Bot => message::Role::Bot,
-        },
-        account_age_seconds: event.now.since(event.account_created) / 1000,
-        time_ms: event.now.0,
-        body,
-    }
-}
-
-fn bounded(verdict: message::Verdict) -> Verdict {
-    let cut = |mut text: String| {
-        text.truncate(text.floor_char_boundary(REASON_BYTES_MAX));
-        text.retain(|c| !c.is_control());
-        text
-    };
-    match verdict {
-        message::Verdict::Allow => Verdict::Allow,
-        message::Verdict::Replace(text) if text.len() > BODY_BYTES_MAX => {
-            Verdict::Hold { note: "the plugin's replacement is too long".into() }
-        }
-        message::Verdict::Replace(text) => Verdict::Replace(text),
-        message::Verdict::Hold(note) => Verdict::Hold { note: cut(note) },
-        message::Verdict::Bounce(reason) => Verdict::Bounce { reason: cut(reason) },
-        message::Verdict::Reject(rejection) => {
-            Verdict::Reject { reason: cut(rejection.public_reason), note: cut(rejection.private_reason) }
-        }
-    }
-}
-
-/// Its place in [`VERDICTS`].
-const fn index(verdict: &Verdict) -> usize {
-    match verdict {
-        Verdict::Allow => 0,
-        Verdict::Replace(_) => 1,
-        Verdict::Hold { .. } => 2,
-        Verdict::Bounce { .. } => 3,
-        Verdict::Reject { .. } => 4,
-        Verdict::Unavailable { .. } => 5,
-    }
 }

@@ -9,12 +9,14 @@ use crate::config::Config;
 use crate::core::Core;
 use crate::http::Origins;
 use crate::hub::Hub;
+use crate::plugin::PluginSet;
 use crate::transport::gate::Gate;
 use crate::transport::tls::{Certificate, Current};
 
 /// The keys, and sections of keys, that are taken up.
-const TAKEN_UP: [&str; 7] = [
+const TAKEN_UP: [&str; 8] = [
     "limits",
+    "plugins",
     "tls",
     "listen.allowed_origins",
     "auth.registration",
@@ -27,6 +29,7 @@ const TAKEN_UP: [&str; 7] = [
 #[derive(Clone)]
 pub struct Reloader {
     pub(crate) core: Arc<Core>,
+    pub(crate) plugins: Arc<PluginSet>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) origins: Origins,
@@ -41,13 +44,15 @@ impl Reloader {
     /// were issued keep their life.
     ///
     /// # Errors
-    /// A certificate that cannot be read or does not fit its key; nothing is changed then.
+    /// A certificate that cannot be read or does not fit its key, a plugin that cannot be loaded; nothing is changed then.
     pub fn reload(&self, config: &Config) -> Result<(), StartError> {
         let certificate = Certificate::load(config)?;
         if certificate.is_development != self.is_development {
             let what = "tls: whether there is a certificate changes with a restart only";
             return Err(StartError::Config(what.into()));
         }
+        // What can fail comes first: all of it is taken up, or nothing.
+        self.plugins.replace(&config.plugins)?;
         self.certificate.replace(&certificate);
         let limits = &config.limits;
         self.core.limits.replace(limits);
@@ -101,16 +106,16 @@ mod tests {
         after.auth.registration = Registration::Closed;
         after.auth.access_ttl_seconds += 1;
         after.tls.cert_file = Some("cert.pem".into());
+        after.plugins.chain.clear();
         assert_eq!(restart_keys(&before, &after), [""; 0], "these are taken up");
         after.data_dir = "elsewhere".into();
         after.listen.quic_gso = false;
         after.auth.bcrypt_cost += 1;
-        after.plugins.chain.clear();
         after.store.url = Some("postgres://db".into());
         after.log.filter = "debug".into();
         let mut keys = restart_keys(&before, &after);
         keys.sort();
-        let expected = ["auth.bcrypt_cost", "data_dir", "listen.quic_gso", "log.filter", "plugins.chain", "store.url"];
+        let expected = ["auth.bcrypt_cost", "data_dir", "listen.quic_gso", "log.filter", "store.url"];
         assert_eq!(keys, expected);
     }
 

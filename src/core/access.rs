@@ -232,7 +232,8 @@ mod tests {
     }
 
     fn membership(role: RoomRole) -> Membership {
-        Membership { role, restriction: None, rights: RoomRights::default(), acl_version: 0 }
+        let (restriction, joined, rights) = (None, Millis(0), RoomRights::default());
+        Membership { role, restriction, joined, rights, acl_version: 0 }
     }
 
     /// A room of announcements, and one where guests speak.

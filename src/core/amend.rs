@@ -15,8 +15,8 @@ use confab_protocol::reject::{Reject, RejectCode};
 use super::access::Action;
 use super::append::{Act, Amend, Change, OrderGuard};
 use super::auth::Actor;
-use super::hook::{TextKind, Verdict};
-use super::publish::{Admission, Admitted, Applied, Queueing, digest};
+use super::hook::{self, Ruling, TextKind, Verdict};
+use super::publish::{Admission, Admitted, Applied, Queueing, UNAVAILABLE_RETRY_MS, digest};
 use super::store::Membership;
 use super::{Core, access, names};
 
@@ -24,6 +24,8 @@ use super::{Core, access, names};
 struct Amendment {
     digest: [u8; 16],
     membership: Membership,
+    /// Whether a plugin keeps it from others.
+    hidden: bool,
     altered: bool,
     content: EntryContent,
     act: Act,
@@ -51,16 +53,16 @@ impl Core {
             let content = EntryContent::Message(Message { body, reply_to: said.reply_to, mentions });
             encode_entry(&Entry { author: actor.user, client_id, content })
         };
-        let verdict = self.decide_text(actor, TextKind::Edit, write.room, body.as_str()).await;
+        let ruling = self.decide_text(actor, TextKind::Edit, (write.room, Some(membership)), body.as_str()).await;
         let held = |body| rewrite(body, Vec::new());
-        let (body, altered) = match self.apply(actor, write, digest, verdict, body, &held).await? {
-            Applied::Post(body, altered) => (body, altered),
+        let (body, altered, hidden) = match self.apply(actor, write, digest, ruling.verdict, body, &held).await? {
+            Applied::Post { body, altered, shadowed } => (body, altered, shadowed),
             Applied::Done(reply) => return Ok(Admitted::Done(reply)),
         };
         let mentions = self.find_mentions(write.room, &body).await?;
         let act = Act::Edit(seq, rewrite(body, mentions.clone()), mentions);
         let content = EntryContent::Edit(seq);
-        Ok(self.amend(actor, order, write, Amendment { digest, membership, altered, content, act }).await)
+        Ok(self.amend(actor, order, write, Amendment { digest, membership, hidden, altered, content, act }).await)
     }
 
     /// Deletes messages: all of them or none.
@@ -88,7 +90,9 @@ impl Core {
         };
         let act = Act::Delete(before.into_iter().map(tombstone).collect::<Vec<(Seq, Bytes)>>());
         let content = EntryContent::Deletion { seqs, by_moderator };
-        Ok(self.amend(actor, order, write, Amendment { digest, membership, altered: false, content, act }).await)
+        Ok(self
+            .amend(actor, order, write, Amendment { digest, membership, hidden: false, altered: false, content, act })
+            .await)
     }
 
     /// Gives a reaction or takes it back.
@@ -105,14 +109,18 @@ impl Core {
         let (emoji, altered) = if remove {
             (emoji, false)
         } else {
-            match short_text(self.decide_text(actor, TextKind::Reaction, write.room, emoji.as_str()).await)? {
+            match short_text(
+                self.decide_text(actor, TextKind::Reaction, (write.room, Some(membership)), emoji.as_str()).await,
+            )? {
                 None => (emoji, false),
                 Some(text) => (Emoji::parse(&text).map_err(|_| RejectCode::ByPlugin)?, true),
             }
         };
         let content = EntryContent::Reaction { seq, emoji: emoji.clone(), removed: remove };
         let act = Act::React(seq, emoji, !remove);
-        Ok(self.amend(actor, order, write, Amendment { digest, membership, altered, content, act }).await)
+        Ok(self
+            .amend(actor, order, write, Amendment { digest, membership, hidden: false, altered, content, act })
+            .await)
     }
 
     /// Pins a message, or takes the pin away.
@@ -127,7 +135,9 @@ impl Core {
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
         };
         let (content, act) = (EntryContent::Pin { seq, removed: remove }, Act::Pin(seq, !remove));
-        Ok(self.amend(actor, order, write, Amendment { digest, membership, altered: false, content, act }).await)
+        Ok(self
+            .amend(actor, order, write, Amendment { digest, membership, hidden: false, altered: false, content, act })
+            .await)
     }
 
     /// Changes a room's settings; what is not given stays.
@@ -178,7 +188,9 @@ impl Core {
             names::check(settings.name.as_str()).map_err(|error| error.reject("room name"))?;
         }
         let (content, act) = (EntryContent::Settings(settings.clone()), Act::settings(base, settings));
-        Ok(self.amend(actor, order, write, Amendment { digest, membership, altered, content, act }).await)
+        Ok(self
+            .amend(actor, order, write, Amendment { digest, membership, hidden: false, altered, content, act })
+            .await)
     }
 
     /// Asks the plugins about name and topic, which they may replace. Whether they did.
@@ -189,7 +201,8 @@ impl Core {
         settings: &mut RoomSettings,
     ) -> Result<bool, Reject> {
         let text = format!("{}\n{}", settings.name, settings.topic);
-        let Some(text) = short_text(self.decide_text(actor, TextKind::Room, room, text.trim_end()).await)? else {
+        let Some(text) = short_text(self.decide_text(actor, TextKind::Room, (room, None), text.trim_end()).await)?
+        else {
             return Ok(false);
         };
         let (name, topic) = text.split_once('\n').unwrap_or((&text, ""));
@@ -210,10 +223,13 @@ impl Core {
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
         };
         let display_name = self.display_name(user).await?;
+        self.check_act(actor, hook::Act::RoleChange { room: write.room, target: user, role }).await?;
         let change = MembershipChange::RoleChanged;
         let content = EntryContent::Membership { user, change, role, display_name };
         let act = Act::SetRole(user, role);
-        Ok(self.amend(actor, order, write, Amendment { digest, membership, altered: false, content, act }).await)
+        Ok(self
+            .amend(actor, order, write, Amendment { digest, membership, hidden: false, altered: false, content, act })
+            .await)
     }
 
     /// Mutes, kicks or bans somebody of lower rank, or lifts that.
@@ -292,10 +308,10 @@ impl Core {
     }
 
     async fn amend(&self, actor: &Actor, order: &Arc<OrderGuard>, write: Write, amendment: Amendment) -> Admitted {
-        let Amendment { digest, membership, altered, content, act } = amendment;
+        let Amendment { digest, membership, hidden, altered, content, act } = amendment;
         let change = Change::Amend(Box::new(Amend {
             server_role: actor.role,
-            shadowed: self.is_shadowed(actor, membership),
+            shadowed: hidden || self.is_shadowed(actor, membership),
             act,
         }));
         self.queue(actor, order, write, Queueing { digest, altered, membership, content, change, then: Vec::new() })
@@ -335,16 +351,19 @@ impl Core {
 }
 
 /// What a verdict says of a text that nothing can be held of: the text instead, if another is wanted.
-pub(super) fn short_text(verdict: Verdict) -> Result<Option<String>, Reject> {
+pub(super) fn short_text(ruling: Ruling) -> Result<Option<String>, Reject> {
     let reject = |code: RejectCode, reason: String| {
         Err(Reject::new(code, if reason.is_empty() { code.text().to_owned() } else { reason }))
     };
-    match verdict {
+    match ruling.verdict {
         Verdict::Allow => Ok(None),
         Verdict::Replace(text) => Ok(Some(text)),
-        Verdict::Hold { .. } => reject(RejectCode::ByPlugin, String::new()),
+        // There is nothing that its author alone could be shown.
+        Verdict::Hold { .. } | Verdict::Shadow(_) => reject(RejectCode::ByPlugin, String::new()),
         Verdict::Bounce { reason } => reject(RejectCode::Bounced, reason),
         Verdict::Reject { reason, .. } => reject(RejectCode::ByPlugin, reason),
-        Verdict::Unavailable { reason } => reject(RejectCode::Busy, reason),
+        Verdict::Unavailable { reason } => {
+            Err(Reject { detail: reason, ..Reject::retry(RejectCode::Busy, UNAVAILABLE_RETRY_MS) })
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use confab_protocol::codec::decode_entry;
 use confab_protocol::command::{Admit, Notice, Reply, Write};
-use confab_protocol::model::{Body, EntryContent, MembershipChange, RoomId, RoomRole, SelfNote};
+use confab_protocol::model::{Body, EntryContent, MembershipChange, Millis, RoomId, RoomRole, SelfNote};
 use confab_protocol::reject::{Reject, RejectCode};
 use confab_protocol::rights::RoomRights;
 
@@ -53,7 +53,7 @@ impl Core {
         if let Some(reply) = self.admit_outside(actor, write, digest).await? {
             return Ok(Admitted::Done(reply));
         }
-        let text = short_text(self.decide_text(actor, TextKind::New, write.room, body.as_str()).await)?;
+        let text = short_text(self.decide_text(actor, TextKind::New, (write.room, None), body.as_str()).await)?;
         let altered = text.is_some();
         let body = match text {
             Some(text) => Body::parse(&text).map_err(|_| RejectCode::ByPlugin)?,
@@ -79,8 +79,13 @@ impl Core {
         let Asked { digest, altered, content, act } = asked;
         let change = Change::Amend(Box::new(Amend { server_role: actor.role, shadowed: false, act }));
         // Their rights are looked at in the transaction alone.
-        let membership =
-            Membership { role: RoomRole::Guest, restriction: None, rights: RoomRights::default(), acl_version: 0 };
+        let membership = Membership {
+            role: RoomRole::Guest,
+            restriction: None,
+            joined: Millis(0),
+            rights: RoomRights::default(),
+            acl_version: 0,
+        };
         let queueing = Queueing { digest, altered, membership, content, change, then: Vec::new() };
         self.queue(actor, order, write, queueing).await
     }

@@ -1,7 +1,9 @@
-//! What the core needs of plugins: one decision for each thing that somebody wants to write.
+//! What the core needs of plugins: one decision for each thing that somebody wants to write or do.
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use confab_protocol::model::{Millis, RoomId, ServerRole, UserId};
+use confab_protocol::model::{Millis, RoomId, RoomRole, ServerRole, UserId};
 
 /// What a text is to be. Each way to write one asks the plugins once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +20,14 @@ pub enum TextKind {
     DisplayName,
 }
 
+/// How somebody stands in the room that they write to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Presently {
+    pub role: RoomRole,
+    pub joined: Millis,
+}
+
 /// A text that somebody wants others to read.
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -28,8 +38,38 @@ pub struct MessageEvent<'a> {
     pub username: &'a str,
     pub role: ServerRole,
     pub account_created: Millis,
+    /// `None`: there is no room, or they are not in it.
+    pub member: Option<Presently>,
     pub now: Millis,
     pub body: &'a str,
+}
+
+/// Something else that somebody wants to do.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct ActEvent<'a> {
+    pub who: UserId,
+    pub username: &'a str,
+    pub role: ServerRole,
+    pub account_created: Millis,
+    pub now: Millis,
+    pub act: Act<'a>,
+}
+
+/// See [`ActEvent`].
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Act<'a> {
+    /// Coming into a room.
+    Join { room: RoomId, by_invitation: bool },
+    /// Making an invitation, into a room or to the server.
+    Invite { room: RoomId, uses: u32, duration_ms: u64 },
+    /// Giving somebody a role in a room.
+    RoleChange { room: RoomId, target: UserId, role: RoomRole },
+    /// Making an account.
+    Register { display_name: &'a str, invited: bool },
+    /// Logging in, by the right password.
+    Login,
 }
 
 /// What a chain of plugins says about it.
@@ -61,13 +101,56 @@ pub enum Verdict {
         /// For moderators.
         note: String,
     },
+    /// For its author alone, who is not told.
+    Shadow(Option<String>),
+}
+
+/// What a plugin found, whether it decided or not.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mark {
+    /// Which plugin.
+    pub plugin: Arc<str>,
+    /// SHA-256 of its component, in hex.
+    pub hash: Arc<str>,
+    /// Whether it counts: a plugin in shadow mode only says what it would do.
+    pub enforced: bool,
+    /// By the names of the contract.
+    pub verdict: &'static str,
+    /// The plugin's own name for why.
+    pub rule: String,
+    /// What a flag says of it.
+    pub label: String,
+    /// How sure that is, percent.
+    pub score: u8,
+    /// Where it was found: of which form of the text, and its bytes.
+    pub span: Option<(&'static str, u32, u32)>,
+    /// For moderators.
+    pub note: String,
+    /// What the author is told.
+    pub shown: String,
+}
+
+/// What came of asking the plugins.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Ruling {
+    pub verdict: Verdict,
+    /// Of every plugin that said more than "allow".
+    pub marks: Vec<Mark>,
+}
+
+impl Ruling {
+    /// As it is, and nothing was found.
+    pub const ALLOW: Self = Self { verdict: Verdict::Allow, marks: Vec::new() };
 }
 
 /// The plugins.
 #[async_trait]
 pub trait Moderator: Send + Sync {
     /// Decides one text within the chain's budget. It never fails: a plugin that does has a declared outcome.
-    async fn decide_message(&self, event: MessageEvent<'_>) -> Verdict;
+    async fn decide_message(&self, event: MessageEvent<'_>) -> Ruling;
+    /// Decides something else: to allow, to reject, or that it cannot be decided now.
+    async fn decide_act(&self, event: ActEvent<'_>) -> Ruling;
     /// Whether every plugin of the chain is loaded; for readiness.
     fn is_ready(&self) -> bool;
 }

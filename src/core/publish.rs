@@ -15,7 +15,7 @@ use super::Core;
 use super::access::{self, Action};
 use super::append::{Change, Decision, Item, OrderGuard, Said, recorded_decision};
 use super::auth::Actor;
-use super::hook::{MessageEvent, TextKind, Verdict};
+use super::hook::{MessageEvent, Presently, Ruling, TextKind, Verdict};
 use super::log::Receipt;
 use super::store::{Membership, Outcome, Recorded, Unappended};
 
@@ -27,7 +27,7 @@ const AHEAD_MS_MAX: u64 = DEDUPE_WINDOW_MS / 2;
 const _: () = assert!(AHEAD_MS_MAX + DEDUPE_WINDOW_MS < RETENTION_MS_MIN);
 
 /// Told to authors while a plugin that must decide is out of service, milliseconds.
-const UNAVAILABLE_RETRY_MS: u64 = 5_000;
+pub(super) const UNAVAILABLE_RETRY_MS: u64 = 5_000;
 
 /// A message that passed admission.
 pub enum Admitted {
@@ -70,14 +70,14 @@ impl Core {
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
         };
         let message = |body, mentions| EntryContent::Message(Message { body, reply_to, mentions });
-        let verdict = self.decide_text(actor, TextKind::New, room, body.as_str()).await;
+        let ruling = self.decide_text(actor, TextKind::New, (room, Some(membership)), body.as_str()).await;
         let held = |body| encode_entry(&Entry { author: actor.user, client_id, content: message(body, Vec::new()) });
-        let (body, altered) = match self.apply(actor, write, digest, verdict, body, &held).await? {
-            Applied::Post(body, altered) => (body, altered),
+        let (body, altered, shadowed) = match self.apply(actor, write, digest, ruling.verdict, body, &held).await? {
+            Applied::Post { body, altered, shadowed } => (body, altered, shadowed),
             Applied::Done(reply) => return Ok(Admitted::Done(reply)),
         };
         let mentions = self.find_mentions(room, &body).await?;
-        let shadowed = self.is_shadowed(actor, membership);
+        let shadowed = shadowed || self.is_shadowed(actor, membership);
         let change = Change::Message(Said { reply_to, mentions: mentions.clone(), shadowed });
         let content = message(body, mentions);
         Ok(self
@@ -132,7 +132,13 @@ impl Core {
     }
 
     /// The one question to the plugins.
-    pub(super) async fn decide_text(&self, actor: &Actor, kind: TextKind, room: RoomId, text: &str) -> Verdict {
+    pub(super) async fn decide_text(
+        &self,
+        actor: &Actor,
+        kind: TextKind,
+        (room, membership): (RoomId, Option<Membership>),
+        text: &str,
+    ) -> Ruling {
         let event = MessageEvent {
             kind,
             room,
@@ -140,6 +146,7 @@ impl Core {
             username: actor.username.as_str(),
             role: actor.role,
             account_created: actor.user.created(),
+            member: membership.map(|it| Presently { role: it.role, joined: it.joined }),
             now: self.clock.now(),
             body: text,
         };
@@ -250,9 +257,13 @@ impl Core {
             note,
         };
         let (code, reason, note) = match verdict {
-            Verdict::Allow => return Ok(Applied::Post(body, false)),
-            Verdict::Replace(text) => match Body::parse(&text) {
-                Ok(body) => return Ok(Applied::Post(body, true)),
+            Verdict::Allow => return Ok(Applied::Post { body, altered: false, shadowed: false }),
+            Verdict::Shadow(None) => return Ok(Applied::Post { body, altered: false, shadowed: true }),
+            Verdict::Replace(ref text) | Verdict::Shadow(Some(ref text)) => match Body::parse(text) {
+                Ok(body) => {
+                    let shadowed = matches!(verdict, Verdict::Shadow(_));
+                    return Ok(Applied::Post { body, altered: true, shadowed });
+                }
                 // Nothing is left once it is cleaned: that is the author's to know.
                 Err(TextError::Blank) => {
                     (RejectCode::BodyBlank, RejectCode::BodyBlank.text().to_owned(), "replaced by nothing".to_owned())
@@ -298,7 +309,12 @@ pub(super) enum Admission {
 
 /// See [`Core::apply`].
 pub(super) enum Applied {
-    Post(Body, bool),
+    /// Goes into the log: perhaps another text, perhaps for its author alone.
+    Post {
+        body: Body,
+        altered: bool,
+        shadowed: bool,
+    },
     Done(Reply),
 }
 

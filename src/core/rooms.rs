@@ -16,6 +16,7 @@ use super::access;
 use super::append::{Change, Decision, Item, Order};
 use super::auth::Actor;
 use super::auth::tokens::{opaque_hash, opaque_token};
+use super::hook;
 use super::names;
 use super::publish::check_age;
 use super::store::{NewInvite, NewRoom, Outcome, RoomShape, new_incarnation, pair};
@@ -114,6 +115,7 @@ impl Core {
         }
         let now = self.clock.now();
         access::check_action(membership, actor.role, access::Action::Invite, now)?;
+        self.check_act(actor, hook::Act::Invite { room, uses, duration_ms }).await?;
         let (token, hash) = opaque_token();
         let expires = now.after(duration_ms);
         let invite = NewInvite { hash, room, author: actor.user, uses, expires, now };
@@ -143,6 +145,10 @@ impl Core {
             (None, target) => self.open_room(actor, target).await?.id,
         };
         self.check_room_count(id, actor.user).await?;
+        // Who is in it already does not come.
+        if self.store.membership(id, actor.user).await.map_err(|error| self.unavailable(&error))?.is_none() {
+            self.check_act(actor, hook::Act::Join { room: id, by_invitation: invite.is_some() }).await?;
+        }
         let note = self.note_item(actor, SelfNote::Joined(id));
         self.append_membership(actor, id, MembershipChange::Joined, Change::Join(invite), note).await?;
         self.room_reply(actor, id).await

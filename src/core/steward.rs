@@ -4,12 +4,13 @@
 use std::net::IpAddr;
 
 use confab_protocol::command::{Reply, Secret};
-use confab_protocol::model::{SanctionKind, ServerRole, UserId};
+use confab_protocol::model::{RoomId, SanctionKind, ServerRole, UserId};
 use confab_protocol::reject::{Reject, RejectCode};
 
 use super::Core;
 use super::auth::tokens::{opaque_hash, opaque_token};
 use super::auth::{Actor, Lane, check_length};
+use super::hook::Act;
 use super::permissions::{Stewardship, may};
 use super::standing::{NewTicket, Standing, TicketKind};
 
@@ -134,6 +135,7 @@ impl Core {
     /// [`RejectCode::Forbidden`]: no moderator of the server.
     pub async fn invite_account(&self, actor: &Actor, uses: u32, duration_ms: u64) -> Result<Reply, Reject> {
         self.steward(actor, Stewardship::Invite).await?;
+        self.check_act(actor, Act::Invite { room: RoomId::NONE, uses, duration_ms }).await?;
         self.ticket(actor, TicketKind::Account, actor.user, uses, duration_ms).await
     }
 

@@ -171,6 +171,8 @@ pub struct Scrub {
 pub struct Membership {
     pub role: RoomRole,
     pub restriction: Option<Restriction>,
+    /// When they last came in; 0: longer ago than the log goes back.
+    pub joined: Millis,
     /// What one has to be in the room for what.
     pub rights: RoomRights,
     /// The room's rights as of this reading.

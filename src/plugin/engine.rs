@@ -1,25 +1,29 @@
 //! The sandbox: engine settings, what a component may import, and how a call is stopped.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aws_lc_rs::digest;
+use prometheus::IntCounterVec;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Trap, WasmFeatures};
 
-use super::host::bindings::confab::plugin::log;
-use super::host::bindings::exports::confab::plugin::message;
-use super::host::{HostState, MemoryExceeded};
-use super::manifest::Manifest;
-use super::pool::Pool;
+use super::cache::Cache;
+use super::guests::Indices;
+use super::host::bindings::confab::plugin::{kv, log, metrics, types};
+use super::host::{HostState, MemoryExceeded, Shared};
+use super::kv::Kv;
+use super::manifest::{Class, Manifest};
+use super::pool::{Pool, Recipe};
 use super::ticker::Ticker;
 use crate::clock::Clock;
-use crate::config;
+use crate::config::{self, Isolation};
 
 const STACK_BYTES_MAX: usize = 512 * 1024;
 const PACKAGE: &str = "confab:plugin/";
 const VERSION: &str = "@0.1.0";
+/// An interpreter brings its own heap.
+const INTERPRETED_MEMORY_FACTOR: usize = 4;
 
 /// How long a call may take.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +40,13 @@ pub(super) struct Failure {
 }
 
 impl Failure {
+    /// The plugin does not take its configuration.
+    pub(super) fn of_config(error: &str) -> Self {
+        let mut detail = error.to_owned();
+        detail.truncate(detail.floor_char_boundary(200));
+        Self { kind: "init", detail }
+    }
+
     /// For metrics and the note to moderators.
     pub(super) const fn kind(&self) -> &'static str {
         self.kind
@@ -69,35 +80,103 @@ pub(super) struct Engine {
     ticker: Ticker,
     memory_max: usize,
     clock: Arc<dyn Clock>,
+    counters: IntCounterVec,
+    cache: Option<Cache>,
+}
+
+/// A component, compiled, with what it was granted.
+pub(super) struct Loaded {
+    linker: Linker<HostState>,
+    component: Component,
+}
+
+/// How the operator wants a plugin to be run.
+pub(super) struct Wish<'a> {
+    pub(super) isolation: Isolation,
+    /// As JSON.
+    pub(super) config: &'a str,
+    /// What it remembers.
+    pub(super) kv: Arc<Kv>,
 }
 
 impl Engine {
-    pub(super) fn new(config: &config::Plugins, clock: &Arc<dyn Clock>) -> Result<Self, String> {
+    pub(super) fn new(
+        config: &config::Plugins,
+        clock: &Arc<dyn Clock>,
+        counters: &IntCounterVec,
+        cache: Option<Cache>,
+    ) -> Result<Self, String> {
         let memory_max = usize::try_from(config.memory_mib << 20).map_err(|error| error.to_string())?;
-        let engine = wasmtime::Engine::new(&settings(memory_max as u64)).map_err(|error| format!("{error:#}"))?;
+        let reserved = (memory_max * INTERPRETED_MEMORY_FACTOR) as u64;
+        let engine = wasmtime::Engine::new(&settings(reserved)).map_err(|error| format!("{error:#}"))?;
         let ticker = Ticker::start(&engine).map_err(|error| error.to_string())?;
-        Ok(Self { engine, ticker, memory_max, clock: Arc::clone(clock) })
+        Ok(Self { engine, ticker, memory_max, clock: Arc::clone(clock), counters: counters.clone(), cache })
     }
 
-    /// Compiles a component, checks its imports against what was granted, and makes a first instance.
-    pub(super) fn load(&self, manifest: &Manifest, wasm: &[u8], granted: &[&str]) -> Result<Pool, String> {
-        let component =
-            Component::from_binary(&self.engine, wasm).map_err(|error| format!("not a component: {error:#}"))?;
+    /// Compiles a component, or finds it compiled, and checks its imports against what was granted.
+    pub(super) fn load(&self, manifest: &Manifest, wasm: &[u8], granted: &[String]) -> Result<Loaded, String> {
+        let cached = self.cache.as_ref().and_then(|cache| cache.find(&self.engine, wasm));
+        let component = match cached {
+            Some(component) => component,
+            None => {
+                let compiled = Component::from_binary(&self.engine, wasm);
+                let component = compiled.map_err(|error| format!("not a component: {error:#}"))?;
+                if let Some(cache) = &self.cache {
+                    cache.keep(&self.engine, wasm, &component);
+                }
+                component
+            }
+        };
         self.check_imports(&component, manifest, granted)?;
         let mut linker = Linker::<HostState>::new(&self.engine);
-        if granted.contains(&"log") {
-            log::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state).map_err(|error| error.to_string())?;
+        let fail = |error: wasmtime::Error| error.to_string();
+        types::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state).map_err(fail)?;
+        let has = |name| granted.iter().any(|it| it == name);
+        if has("log") {
+            log::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state).map_err(fail)?;
         }
-        let prepared = linker.instantiate_pre(&component).map_err(|error| format!("{error:#}"))?;
-        let hook = message::GuestIndices::new(&prepared).map_err(|_| "does not export the message hook".to_owned())?;
-        let hash = digest::digest(&digest::SHA256, wasm).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        let id: Arc<str> = manifest.id.as_str().into();
-        let pool = Pool::new(id, hash, prepared, hook, self.memory_max, Arc::clone(&self.clock), self.ticker.clone());
-        pool.warm_up().map_err(|failure| format!("cannot be instantiated: {}", failure.detail()))?;
-        Ok(pool)
+        if has("kv") {
+            kv::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state).map_err(fail)?;
+        }
+        if has("metrics") {
+            metrics::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state).map_err(fail)?;
+        }
+        Ok(Loaded { linker, component })
     }
 
-    fn check_imports(&self, component: &Component, manifest: &Manifest, granted: &[&str]) -> Result<(), String> {
+    /// Makes a first instance.
+    pub(super) fn open(&self, manifest: &Manifest, loaded: &Loaded, wish: &Wish<'_>) -> Result<Pool, String> {
+        let prepared = loaded.linker.instantiate_pre(&loaded.component).map_err(|error| format!("{error:#}"))?;
+        let indices = Indices::check(&prepared, manifest)?;
+        let shared = Arc::new(Shared {
+            plugin: manifest.id.as_str().into(),
+            clock: Arc::clone(&self.clock),
+            kv: Arc::clone(&wish.kv),
+            counters: self.counters.clone(),
+            named: Mutex::default(),
+        });
+        let factor = if manifest.class == Class::Interpreted { INTERPRETED_MEMORY_FACTOR } else { 1 };
+        let (memory_max, isolation, config) = (self.memory_max * factor, wish.isolation, wish.config.into());
+        let ticker = self.ticker.clone();
+        let recipe = Recipe { prepared, indices, shared, memory_max, isolation, config, ticker };
+        Pool::open(recipe).map_err(|failure| match failure.kind() {
+            "init" => format!("does not take its configuration: {}", failure.detail()),
+            _ => format!("cannot be instantiated: {}", failure.detail()),
+        })
+    }
+
+    /// What a component calls of the host, by the names of the contract.
+    pub(super) fn imports(&self, loaded: &Loaded) -> Vec<String> {
+        let kind = loaded.component.component_type();
+        let names = kind.imports(&self.engine).map(|(name, _)| name.to_owned());
+        let short = |name: String| {
+            name.strip_prefix(PACKAGE).and_then(|rest| rest.strip_suffix(VERSION)).map_or(name.clone(), str::to_owned)
+        };
+        // Types are called by nobody.
+        names.map(short).filter(|name| name != "types").collect()
+    }
+
+    fn check_imports(&self, component: &Component, manifest: &Manifest, granted: &[String]) -> Result<(), String> {
         for (name, item) in component.component_type().imports(&self.engine) {
             let is_callable = match &item.ty {
                 ComponentItem::ComponentInstance(instance) => instance.exports(&self.engine).any(|(_, export)| {
@@ -113,9 +192,10 @@ impl Engine {
             if !manifest.capabilities.iter().any(|declared| declared == capability) {
                 return Err(format!("imports {capability}, which its manifest does not declare"));
             }
-            if !granted.contains(&capability) {
+            if !granted.iter().any(|it| it == capability) {
                 return Err(format!(
-                    "wants the capability {capability}; grant it with plugins.grant = [\"{capability}\"]"
+                    "wants the capability {capability}; grant it with plugins.grant.{} = [\"{capability}\"]",
+                    manifest.id
                 ));
             }
         }

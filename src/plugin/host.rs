@@ -1,11 +1,14 @@
 //! The host's side of the contract: bindings, what an instance carries, and the capabilities.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use prometheus::{IntCounter, IntCounterVec};
 use wasmtime::ResourceLimiter;
 
-use self::bindings::confab::plugin::log;
+use self::bindings::confab::plugin::{kv, log, metrics, types};
+use super::kv::Kv;
 use crate::clock::Clock;
 
 #[allow(clippy::all, clippy::pedantic, dead_code, reason = "generated")]
@@ -21,22 +24,36 @@ pub(super) mod bindings {
 const LINES_PER_SECOND: u32 = 50;
 const LINE_BYTES_MAX: usize = 1024;
 const TABLE_ELEMENTS_MAX: usize = 20_000;
+/// Names of counters that one plugin may have.
+const COUNTERS_MAX: usize = 20;
+const NAME_BYTES_MAX: usize = 64;
 
 /// The plugin wanted more memory than its limit.
 #[derive(Debug, thiserror::Error)]
 #[error("memory limit reached")]
 pub(super) struct MemoryExceeded;
 
-/// What one instance carries.
-pub(super) struct HostState {
+/// What all instances of a plugin share.
+pub(super) struct Shared {
     pub(super) plugin: Arc<str>,
     pub(super) clock: Arc<dyn Clock>,
+    /// Outlives a generation.
+    pub(super) kv: Arc<Kv>,
+    pub(super) counters: IntCounterVec,
+    pub(super) named: Mutex<HashMap<String, IntCounter>>,
+}
+
+/// What one instance carries.
+pub(super) struct HostState {
+    pub(super) shared: Arc<Shared>,
     pub(super) memory_max: usize,
     pub(super) memory: usize,
     /// The calling thread's CPU time at which the call is over.
     pub(super) cpu_deadline: Duration,
     /// The wall time at which it is over anyhow.
     pub(super) wall_deadline: Duration,
+    /// The time of what is decided, milliseconds since the Unix epoch.
+    pub(super) now_ms: u64,
     pub(super) log_second: u64,
     pub(super) log_lines: u32,
 }
@@ -67,9 +84,17 @@ impl ResourceLimiter for HostState {
     }
 }
 
+/// A name as a plugin gives it, as it is kept: a-z 0-9 . _ -
+pub(super) fn name(text: &str) -> String {
+    let kept = text.chars().filter(|c| matches!(c, 'a'..='z' | '0'..='9' | '.' | '_' | '-'));
+    kept.take(NAME_BYTES_MAX).collect()
+}
+
+impl types::Host for HostState {}
+
 impl log::Host for HostState {
     fn write(&mut self, level: log::Level, mut text: String) -> wasmtime::Result<()> {
-        let second = self.clock.elapsed().as_secs();
+        let second = self.shared.clock.elapsed().as_secs();
         if second != self.log_second {
             (self.log_second, self.log_lines) = (second, 0);
         }
@@ -79,12 +104,50 @@ impl log::Host for HostState {
         }
         text.truncate(text.floor_char_boundary(LINE_BYTES_MAX));
         text.retain(|c| !c.is_control());
-        let plugin = &*self.plugin;
+        let plugin = &*self.shared.plugin;
         match level {
             log::Level::Debug => tracing::debug!(plugin, "{text}"),
             log::Level::Info => tracing::info!(plugin, "{text}"),
             log::Level::Warn => tracing::warn!(plugin, "{text}"),
             log::Level::Error => tracing::error!(plugin, "{text}"),
+        }
+        Ok(())
+    }
+}
+
+impl kv::Host for HostState {
+    fn get(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
+        Ok(self.shared.kv.find(&key, self.now_ms))
+    }
+
+    fn set(&mut self, key: String, value: Vec<u8>, ttl_ms: u64) -> wasmtime::Result<()> {
+        self.shared.kv.set(&key, value, ttl_ms, self.now_ms);
+        Ok(())
+    }
+
+    fn add(&mut self, key: String, by: i64, ttl_ms: u64) -> wasmtime::Result<i64> {
+        Ok(self.shared.kv.add(&key, by, ttl_ms, self.now_ms))
+    }
+
+    fn remove(&mut self, key: String) -> wasmtime::Result<()> {
+        self.shared.kv.remove(&key);
+        Ok(())
+    }
+}
+
+impl metrics::Host for HostState {
+    fn count(&mut self, wanted: String, by: u64) -> wasmtime::Result<()> {
+        let mut named = self.shared.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = name(&wanted);
+        if !named.contains_key(&wanted) {
+            if named.len() >= COUNTERS_MAX {
+                return Ok(());
+            }
+            let counter = self.shared.counters.with_label_values(&[&*self.shared.plugin, &wanted]);
+            named.insert(wanted.clone(), counter);
+        }
+        if let Some(counter) = named.get(&wanted) {
+            counter.inc_by(by);
         }
         Ok(())
     }

@@ -5,16 +5,55 @@ use serde::Deserialize;
 /// Contract versions that this server speaks.
 const API: &str = "0.1";
 
+/// What a plugin can take part in, by the names of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Hook {
+    Message,
+    Join,
+    Invite,
+    RoleChange,
+    Register,
+    Login,
+}
+
+impl Hook {
+    pub(super) const ALL: [Self; 6] =
+        [Self::Message, Self::Join, Self::Invite, Self::RoleChange, Self::Register, Self::Login];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::Join => "join",
+            Self::Invite => "invite",
+            Self::RoleChange => "role-change",
+            Self::Register => "register",
+            Self::Login => "login",
+        }
+    }
+}
+
 /// What holds while a plugin's breaker is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum OnError {
-    /// Messages pass.
+    /// It passes.
     Open,
-    /// Messages are refused.
+    /// It is refused.
     Closed,
-    /// Messages wait for review.
+    /// Messages wait for review; everything else is refused.
     Hold,
+}
+
+/// What a guest is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Class {
+    /// Machine code of its own: microseconds, called where the message is handled.
+    #[default]
+    Compiled,
+    /// An interpreter with a script, JavaScript or Python: called on threads of their own, with a larger budget.
+    Interpreted,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -23,15 +62,13 @@ pub(super) struct Manifest {
     pub(super) id: String,
     pub(super) version: String,
     pub(super) api: String,
-    pub(super) hooks: Vec<String>,
+    pub(super) hooks: Vec<Hook>,
     #[serde(default)]
     pub(super) capabilities: Vec<String>,
-    #[serde(default = "open")]
-    pub(super) on_error: OnError,
-}
-
-const fn open() -> OnError {
-    OnError::Open
+    /// Without it messages and acts pass, and nobody registers or logs in.
+    pub(super) on_error: Option<OnError>,
+    #[serde(default)]
+    pub(super) class: Class,
 }
 
 impl Manifest {
@@ -44,10 +81,17 @@ impl Manifest {
         if manifest.api != API {
             return Err(format!("made for contract {}, this server speaks {API}", manifest.api));
         }
-        if manifest.hooks != ["message"] {
-            return Err("hooks: this server knows \"message\"".into());
+        if manifest.hooks.is_empty() {
+            let known: Vec<&str> = Hook::ALL.into_iter().map(Hook::name).collect();
+            return Err(format!("hooks: there is none; this server knows {}", known.join(", ")));
         }
         Ok(manifest)
+    }
+
+    /// What holds for a hook while the plugin is out of service.
+    pub(super) fn on_error(&self, hook: Hook) -> OnError {
+        let default = if matches!(hook, Hook::Register | Hook::Login) { OnError::Closed } else { OnError::Open };
+        self.on_error.unwrap_or(default)
     }
 }
 
@@ -57,17 +101,30 @@ mod tests {
 
     #[test]
     fn manifests() {
-        let good = "id = \"x\"\nversion = \"1\"\napi = \"0.1\"\nhooks = [\"message\"]\non_error = \"closed\"";
+        let good = "id = \"x\"\nversion = \"1\"\napi = \"0.1\"\nhooks = [\"message\", \"role-change\"]";
         let manifest = Manifest::parse("x", good.as_bytes()).unwrap();
-        assert_eq!((manifest.on_error, manifest.capabilities.len()), (OnError::Closed, 0));
+        assert_eq!(
+            (manifest.on_error(Hook::Message), manifest.on_error(Hook::Login)),
+            (OnError::Open, OnError::Closed)
+        );
+        assert_eq!((manifest.hooks, manifest.class), (vec![Hook::Message, Hook::RoleChange], Class::Compiled));
         for (id, text, word) in [
             ("y", good.to_owned(), "is for x"),
             ("x", good.replace("0.1", "9.0"), "contract 9.0"),
-            ("x", good.replace("message", "login"), "hooks"),
+            ("x", good.replace("message", "sleep"), "hooks"),
+            ("x", good.replace("\"message\", \"role-change\"", ""), "hooks"),
             ("x", format!("{good}\nextra = 1"), "unknown field"),
         ] {
             let error = Manifest::parse(id, text.as_bytes()).unwrap_err();
-            assert!(error.contains(word), "{error}");
+            assert!(error.contains(word) || error.contains("unknown variant"), "{error}");
+        }
+    }
+
+    #[test]
+    fn hooks_are_called_as_the_contract_calls_them() {
+        for hook in Hook::ALL {
+            let manifest = format!("id = \"x\"\nversion = \"1\"\napi = \"0.1\"\nhooks = [\"{}\"]", hook.name());
+            assert_eq!(Manifest::parse("x", manifest.as_bytes()).unwrap().hooks, [hook]);
         }
     }
 }

@@ -1,6 +1,7 @@
-//! Instances of one plugin: reused, one call at a time each, as many as there are workers. An instance that
-//! failed is thrown away; one that is old or fat is replaced.
+//! Instances of one plugin: taken by a call and given back, so that there are as many as calls at once, and calls are
+//! as many as workers. An instance that failed is thrown away; one that is old or fat is replaced.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,10 +9,12 @@ use wasmtime::component::InstancePre;
 use wasmtime::{Store, UpdateDeadline};
 
 use super::engine::{Budget, Failure};
-use super::host::HostState;
-use super::host::bindings::exports::confab::plugin::message;
+use super::guests::{Guests, Indices};
+use super::host::{HostState, Shared};
+use super::kv::Kv;
 use super::ticker::Ticker;
-use crate::clock::{Clock, thread_cpu_time};
+use crate::clock::thread_cpu_time;
+use crate::config::Isolation;
 
 /// Calls after which an instance is replaced, so that slow leaks stay small.
 const CALLS_MAX: u32 = 10_000;
@@ -22,90 +25,107 @@ const HOSTCALL_FUEL: usize = 256 * 1024;
 const WALL_CAP: Duration = Duration::from_secs(1);
 /// A call that took less by the wall clock is not measured by the thread's.
 const SHORT: Duration = Duration::from_micros(200);
-/// Instantiating runs guest code too.
-const START_BUDGET: Budget = Budget { cpu: Duration::from_millis(250) };
+/// Instantiating runs guest code too, and so does its configuration.
+const START_BUDGET: Budget = Budget { cpu: Duration::from_millis(1_000) };
 
 struct Instance {
     store: Store<HostState>,
-    guest: message::Guest,
+    guests: Guests,
     calls: u32,
 }
 
+/// Everything that an instance is made of.
+pub(super) struct Recipe {
+    pub(super) prepared: InstancePre<HostState>,
+    pub(super) indices: Indices,
+    pub(super) shared: Arc<Shared>,
+    pub(super) memory_max: usize,
+    pub(super) isolation: Isolation,
+    /// What `init` is given.
+    pub(super) config: Arc<str>,
+    pub(super) ticker: Ticker,
+}
+
 pub(super) struct Pool {
-    plugin: Arc<str>,
-    hash: String,
-    prepared: InstancePre<HostState>,
-    hook: message::GuestIndices,
-    memory_max: usize,
-    clock: Arc<dyn Clock>,
-    ticker: Ticker,
+    recipe: Recipe,
     idle: Mutex<Vec<Instance>>,
+    /// Linear memory of the instances that wait, bytes.
+    memory: AtomicUsize,
 }
 
 impl Pool {
-    pub(super) fn new(
-        plugin: Arc<str>,
-        hash: String,
-        prepared: InstancePre<HostState>,
-        hook: message::GuestIndices,
-        memory_max: usize,
-        clock: Arc<dyn Clock>,
-        ticker: Ticker,
-    ) -> Self {
-        Self { plugin, hash, prepared, hook, memory_max, clock, ticker, idle: Mutex::default() }
-    }
-
-    /// SHA-256 of the component, in hex.
-    pub(super) fn hash(&self) -> &str {
-        &self.hash
-    }
-
     /// Makes the first instance, so that a plugin that cannot start is known before it is needed.
-    pub(super) fn warm_up(&self) -> Result<(), Failure> {
-        let instance = self.start()?;
-        self.lock().push(instance);
-        Ok(())
+    pub(super) fn open(recipe: Recipe) -> Result<Self, Failure> {
+        let pool = Self { recipe, idle: Mutex::default(), memory: AtomicUsize::new(0) };
+        let instance = pool.start()?;
+        pool.give_back(instance);
+        Ok(pool)
     }
 
     /// Whether an instance can be had.
     pub(super) fn is_sound(&self) -> bool {
-        !self.lock().is_empty() || self.warm_up().is_ok()
+        !self.lock().is_empty() || self.start().map(|instance| self.give_back(instance)).is_ok()
     }
 
-    /// One call, and the CPU time that it took.
-    pub(super) fn call(
+    /// What it remembers between calls.
+    pub(super) fn kv(&self) -> Arc<Kv> {
+        Arc::clone(&self.recipe.shared.kv)
+    }
+
+    /// Linear memory of instances, and what is remembered between calls; bytes.
+    pub(super) fn bytes(&self) -> (usize, usize) {
+        (self.memory.load(Ordering::Relaxed), self.recipe.shared.kv.bytes())
+    }
+
+    /// One call at a time of its event, and the CPU time that it took.
+    pub(super) fn call<T>(
         &self,
-        event: message::Event<'_>,
         budget: Budget,
-    ) -> (Result<message::Verdict, Failure>, Duration) {
-        let (cpu, wall) = (thread_cpu_time(), self.clock.elapsed());
-        let called = self.call_from(cpu, wall, event, budget);
-        let took = self.clock.elapsed().saturating_sub(wall);
+        now_ms: u64,
+        call: impl FnOnce(&Guests, &mut Store<HostState>) -> wasmtime::Result<T>,
+    ) -> (Result<T, Failure>, Duration) {
+        let clock = &self.recipe.shared.clock;
+        let (cpu, wall) = (thread_cpu_time(), clock.elapsed());
+        let called = self.call_from(cpu, wall, budget, now_ms, call);
+        let took = clock.elapsed().saturating_sub(wall);
         // A short call took no longer by the thread's clock, which costs a system call to read.
         (called, if took < SHORT { took } else { thread_cpu_time().saturating_sub(cpu) })
     }
 
-    fn call_from(
+    fn call_from<T>(
         &self,
         cpu: Duration,
         wall: Duration,
-        event: message::Event<'_>,
         budget: Budget,
-    ) -> Result<message::Verdict, Failure> {
-        let _watch = self.ticker.watch();
-        let idle = self.lock().pop();
-        let mut instance = match idle {
+        now_ms: u64,
+        call: impl FnOnce(&Guests, &mut Store<HostState>) -> wasmtime::Result<T>,
+    ) -> Result<T, Failure> {
+        let _watch = self.recipe.ticker.watch();
+        let mut instance = match self.take() {
             Some(instance) => instance,
             None => self.start()?,
         };
         arm(&mut instance.store, cpu, wall, budget);
+        instance.store.data_mut().now_ms = now_ms;
         // On an error the instance is poisoned: it is dropped here and never reused.
-        let verdict = instance.guest.call_decide(&mut instance.store, event)?;
+        let returned = call(&instance.guests, &mut instance.store)?;
         instance.calls += 1;
-        if instance.calls < CALLS_MAX && instance.store.data().memory <= self.memory_max / 4 * 3 {
-            self.lock().push(instance);
+        let is_lean = instance.store.data().memory <= self.recipe.memory_max / 4 * 3;
+        if self.recipe.isolation == Isolation::Pooled && instance.calls < CALLS_MAX && is_lean {
+            self.give_back(instance);
         }
-        Ok(verdict)
+        Ok(returned)
+    }
+
+    fn take(&self) -> Option<Instance> {
+        let instance = self.lock().pop()?;
+        self.memory.fetch_sub(instance.store.data().memory, Ordering::Relaxed);
+        Some(instance)
+    }
+
+    fn give_back(&self, instance: Instance) {
+        self.memory.fetch_add(instance.store.data().memory, Ordering::Relaxed);
+        self.lock().push(instance);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Instance>> {
@@ -113,29 +133,34 @@ impl Pool {
     }
 
     fn start(&self) -> Result<Instance, Failure> {
-        let _watch = self.ticker.watch();
+        let Recipe { prepared, indices, shared, memory_max, config, ticker, .. } = &self.recipe;
+        let _watch = ticker.watch();
         let state = HostState {
-            plugin: Arc::clone(&self.plugin),
-            clock: Arc::clone(&self.clock),
-            memory_max: self.memory_max,
+            shared: Arc::clone(shared),
+            memory_max: *memory_max,
             memory: 0,
             cpu_deadline: Duration::ZERO,
             wall_deadline: Duration::ZERO,
+            now_ms: 0,
             log_second: 0,
             log_lines: 0,
         };
-        let mut store = Store::new(self.prepared.engine(), state);
+        let mut store = Store::new(prepared.engine(), state);
         store.limiter(|state| state);
         store.set_hostcall_fuel(HOSTCALL_FUEL);
         store.epoch_deadline_callback(|context| {
             let state = context.data();
-            let is_over = thread_cpu_time() >= state.cpu_deadline || state.clock.elapsed() >= state.wall_deadline;
+            let is_over =
+                thread_cpu_time() >= state.cpu_deadline || state.shared.clock.elapsed() >= state.wall_deadline;
             Ok(if is_over { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
         });
-        arm(&mut store, thread_cpu_time(), self.clock.elapsed(), START_BUDGET);
-        let instance = self.prepared.instantiate(&mut store)?;
-        let guest = self.hook.load(&mut store, &instance)?;
-        Ok(Instance { store, guest, calls: 0 })
+        arm(&mut store, thread_cpu_time(), shared.clock.elapsed(), START_BUDGET);
+        let instance = prepared.instantiate(&mut store)?;
+        let guests = indices.load(&mut store, &instance)?;
+        if let Some(lifecycle) = &guests.lifecycle {
+            lifecycle.call_init(&mut store, config)?.map_err(|error| Failure::of_config(&error))?;
+        }
+        Ok(Instance { store, guests, calls: 0 })
     }
 }
 

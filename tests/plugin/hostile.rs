@@ -257,7 +257,7 @@ async fn memory_returns_after_five_hundred_traps() {
     const GROWTH_MAX: u64 = 64 << 20;
     let folder = folder();
     let place = Place::with(&format!(
-        "plugins.dir = {:?}\nplugins.chain = [\"sanitize\", \"hostile\"]\nplugins.grant = [\"log\"]",
+        "plugins.dir = {:?}\nplugins.chain = [\"sanitize\", \"hostile\"]\nplugins.grant.hostile = [\"log\", \"kv\"]",
         folder.path()
     ));
     let server = place.serve();

@@ -1,5 +1,6 @@
 //! What is refused before a server runs, and that the refusal says what to do.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use super::{built, folder, plugins};
 
 fn load(plugins: &Plugins) -> Result<PluginSet, String> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    PluginSet::load(plugins, confab::assets::PLUGINS, &clock, &Metrics::new()).map_err(|error| error.to_string())
+    PluginSet::load(plugins, confab::assets::PLUGINS, None, &clock, &Metrics::new()).map_err(|error| error.to_string())
 }
 
 fn assert_refused(plugins: &Plugins, words: &[&str]) {
@@ -49,7 +50,7 @@ fn what_is_granted_loads_and_is_ready() {
     let folder = folder();
     let set = load(&plugins(folder.path())).unwrap();
     assert!(set.is_ready());
-    let stock = Plugins { dir: None, chain: vec!["sanitize".into()], grant: Vec::new(), ..plugins(folder.path()) };
+    let stock = Plugins { dir: None, chain: vec!["sanitize".into()], grant: BTreeMap::new(), ..plugins(folder.path()) };
     assert!(load(&stock).unwrap().is_ready(), "the stock plugin is inside the server and wants nothing");
     assert!(load(&Plugins { chain: Vec::new(), ..stock }).unwrap().is_ready(), "no plugin at all is a choice");
 }
@@ -85,8 +86,8 @@ fn a_bad_manifest_is_explained() {
     for (manifest, word) in [
         (good.replace("id = \"hostile\"", "id = \"other\""), "other"),
         (good.replace("api = \"0.1\"", "api = \"0.9\""), "0.9"),
-        (good.replace("hooks = [\"message\"]", "hooks = [\"login\"]"), "hooks"),
-        (good.replace("hooks = [\"message\"]", "hooks = []"), "hooks"),
+        (good.replace("\"login\"", "\"dream\""), "dream"),
+        (good.replace("\"message\", ", ""), "hook message"),
         (good.replace("\"hold\"", "\"explode\""), "explode"),
         (format!("{good}\nnetwork = true\n"), "network"),
         ("= nonsense =".to_owned(), "manifest"),
@@ -102,12 +103,12 @@ fn a_bad_manifest_is_explained() {
 #[test]
 fn a_capability_must_be_declared_and_granted() {
     let folder = folder();
-    let ungranted = Plugins { grant: Vec::new(), ..hostile(folder.path()) };
+    let ungranted = Plugins { grant: BTreeMap::new(), ..hostile(folder.path()) };
     assert_refused(&ungranted, &["plugin hostile", "capability log", "plugins.grant"]);
-    let misspelt = Plugins { grant: vec!["logs".into()], ..hostile(folder.path()) };
+    let misspelt = Plugins { grant: super::granted(&["logs"]), ..hostile(folder.path()) };
     assert_refused(&misspelt, &["log", "plugins.grant"]);
     let path = folder.path().join("hostile.toml");
-    let undeclared = std::fs::read_to_string(&path).unwrap().replace("[\"log\"]", "[]");
+    let undeclared = std::fs::read_to_string(&path).unwrap().replace("[\"log\", \"kv\"]", "[]");
     std::fs::write(&path, undeclared).unwrap();
     assert_refused(&hostile(folder.path()), &["plugin hostile", "log", "manifest"]);
 }
@@ -134,10 +135,10 @@ fn another_contract_is_refused() {
     let folder = folder();
     let path = folder.path().join("hostile.wasm");
     std::fs::write(&path, b"\0asm\x0d\0\x01\0").unwrap(); // an empty component
-    assert_refused(&hostile(folder.path()), &["plugin hostile", "message hook"]);
+    assert_refused(&hostile(folder.path()), &["plugin hostile", "hook message"]);
     let wasm = std::fs::read(built("test-plugins/hostile.wasm")).unwrap();
     for (from, to, word) in [
-        ("confab:plugin/message@0.1.0", "confab:plugin/message@0.9.0", "message hook"),
+        ("confab:plugin/message@0.1.0", "confab:plugin/message@0.9.0", "hook message"),
         ("confab:plugin/log@0.1.0", "confab:plugin/log@0.9.0", "which no plugin can have"),
         ("confab:plugin/log@0.1.0", "confab:plugin/net@0.1.0", "imports net"),
         ("confab:plugin/log@0.1.0", "wasi:clocks12/log@0.1.0", "imports wasi:clocks12/log@0.1.0"),

@@ -1,11 +1,15 @@
 //! The sandbox: what misbehaving guests do to authors and to the server, what is refused at load, and the
 //! stock filter inside it beside the same filter outside.
 
+mod acts;
+mod goldens;
 mod hostile;
 mod load;
+mod platform;
 mod sanitize;
 mod write_paths;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,12 +38,17 @@ pub(crate) fn folder() -> Arc<tempfile::TempDir> {
     Arc::new(folder)
 }
 
+/// What the hostile guest is granted.
+fn granted(capabilities: &[&str]) -> BTreeMap<String, Vec<String>> {
+    [("hostile".to_owned(), capabilities.iter().map(|&it| it.to_owned()).collect())].into()
+}
+
 /// Both plugins in a chain, with the budgets of the defaults.
 fn plugins(folder: &Path) -> Plugins {
     Plugins {
         dir: Some(folder.to_owned()),
         chain: vec!["sanitize".into(), "hostile".into()],
-        grant: vec!["log".into()],
+        grant: granted(&["log", "kv"]),
         ..Config::default().plugins
     }
 }

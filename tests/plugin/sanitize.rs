@@ -21,8 +21,9 @@ struct Sandbox(PluginSet);
 impl Sandbox {
     fn new(call_budget_ms: u64) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let config = confab::config::Plugins { call_budget_ms, ..Config::default().plugins };
-        Self(PluginSet::load(&config, confab::assets::PLUGINS, &clock, &Metrics::new()).unwrap())
+        let chain = vec!["sanitize".to_owned()];
+        let config = confab::config::Plugins { call_budget_ms, chain, ..Config::default().plugins };
+        Self(PluginSet::load(&config, confab::assets::PLUGINS, None, &clock, &Metrics::new()).unwrap())
     }
 
     async fn decide(&self, body: &str) -> Verdict {
@@ -33,10 +34,11 @@ impl Sandbox {
             username: "author",
             role: ServerRole::User,
             account_created: Millis(1),
+            member: None,
             now: Millis(1_000_000),
             body,
         };
-        self.0.decide_message(event).await
+        self.0.decide_message(event).await.verdict
     }
 }
 

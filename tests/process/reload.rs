@@ -80,13 +80,14 @@ async fn keys_are_taken_up_and_the_others_are_named() {
             ("auth.refresh_idle_seconds", "120"),
             ("auth.hashing_queue", "65"),
             ("plugins.call_budget_ms", "6"),
+            ("store.readers", "3"),
             ("limits.devices_per_user", "2"),
             ("limits.sends_burst", "2"),
             ("limits.sends_per_second", "1"),
         ],
     );
     hang_up(&server);
-    eventually("it is taken up", || place.err().contains("plugins.call_budget_ms").then_some(()));
+    eventually("it is taken up", || place.err().contains("store.readers").then_some(()));
     let err = place.err();
     assert_eq!(err.matches("takes a restart").count(), 2, "{err}");
     assert!(err.contains("auth.hashing_queue"), "{err}");

@@ -225,7 +225,7 @@ fn post(place: &Place, path: &str, headers: &str, body: &str) -> String {
 fn plugins() -> (std::sync::Arc<tempfile::TempDir>, String) {
     let folder = crate::plugin::folder();
     let keys = format!(
-        "plugins.dir = {:?}\nplugins.chain = [\"sanitize\", \"hostile\"]\nplugins.grant = [\"log\"]\n",
+        "plugins.dir = {:?}\nplugins.chain = [\"sanitize\", \"hostile\"]\nplugins.grant.hostile = [\"log\", \"kv\"]\n",
         folder.path()
     );
     (folder, keys)

@@ -166,12 +166,14 @@ impl Place {
     pub fn at(folder: tempfile::TempDir, data_dir: PathBuf, keys: &str) -> Self {
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let (http, quic, ops) = (local(free_port()), local(free_port()), local(free_port()));
+        // The others have tests of their own, and each start compiles what is in the chain.
+        let chain = if keys.contains("plugins.chain") { "" } else { "plugins.chain = [\"sanitize\"]\n" };
         let config = format!(
             "data_dir = {data_dir:?}\nlisten.http = \"{http}\"\nlisten.quic = \"{quic}\"\nlisten.ops = \"{ops}\"\n\
              auth.bcrypt_cost = 10\nlimits.strangers_per_minute = 100000\nlimits.sends_per_second = 100000\nlimits.sends_burst = 100000\n\
              limits.sends_per_room_per_second = 100000\nlimits.room_deliveries_per_second = 100000000\n\
              limits.commands_per_second = 1000000\nlimits.commands_burst = 1000000\n\
-             log.filter = \"warn\"\n{keys}\n"
+             log.filter = \"warn\"\n{keys}\n{chain}"
         );
         std::fs::write(folder.path().join("confab.toml"), config).unwrap();
         Self { folder, data_dir, http, quic, ops }

@@ -20,11 +20,17 @@ enum Std {
     Source,
 }
 
+/// The stock plugins, each a folder of `plugins`.
+pub(crate) const STOCK: [&str; 6] = ["sanitize", "words", "links", "flood", "mentions", "newcomer"];
+
 /// Builds the stock plugins as components.
 pub(crate) fn plugins() -> Result<()> {
     let out = shell::root().join("target/assets/plugins");
     fs::create_dir_all(&out)?;
-    build_plugin("confab-sanitize", Path::new("plugins/sanitize"), &out.join("sanitize"))
+    for id in STOCK {
+        build_plugin(&format!("confab-{id}"), &Path::new("plugins").join(id), &out.join(id))?;
+    }
+    Ok(())
 }
 
 /// Builds the hostile guest that the tests load.

@@ -17,8 +17,11 @@ pub(crate) fn run() -> Result<()> {
     let clippy = Cmd::cargo().args(["clippy", "--quiet", "--workspace", "--all-targets"]).args(wasm_only);
     clippy.args(["--", "--deny", "warnings"]).run()?;
     assets::check_for_wasm("confab-protocol").context("the protocol must build for wasm32: it does no I/O")?;
-    for guest in ["confab-web", "confab-hostile", "confab-sanitize"] {
+    for guest in ["confab-web", "confab-hostile"] {
         assets::clippy_for_wasm(guest)?;
+    }
+    for id in assets::STOCK {
+        assets::clippy_for_wasm(&format!("confab-{id}"))?;
     }
     let doc = Cmd::cargo().env("RUSTDOCFLAGS", "--deny warnings").args([
         "doc",

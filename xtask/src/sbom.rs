@@ -17,8 +17,16 @@ const WASM: &[&str] = &["wasm32-unknown-unknown"];
 /// The package that everything else is a part of.
 const PROGRAM: &str = "confab";
 /// Package, what it is in the program, and what it is built for.
-const PARTS: &[(&str, &str, &[&str])] =
-    &[(PROGRAM, "server", LINUX), ("confab-web", "page", WASM), ("confab-sanitize", "plugin sanitize", WASM)];
+const PARTS: &[(&str, &str, &[&str])] = &[
+    (PROGRAM, "server", LINUX),
+    ("confab-web", "page", WASM),
+    ("confab-sanitize", "plugin sanitize", WASM),
+    ("confab-words", "plugin words", WASM),
+    ("confab-links", "plugin links", WASM),
+    ("confab-flood", "plugin flood", WASM),
+    ("confab-mentions", "plugin mentions", WASM),
+    ("confab-newcomer", "plugin newcomer", WASM),
+];
 
 /// Name and version; no package of ours stands twice in Cargo.lock with both the same.
 type Key = (String, String);

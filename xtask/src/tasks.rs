@@ -42,9 +42,11 @@ pub(crate) fn test(layer: Option<&str>) -> Result<()> {
     if is_wanted("protocol") {
         timed("protocol", &|| {
             let packages =
-                ["confab-protocol", "confab-plugin", "confab-client", "confab-sanitize", "confab-fuzz", "xtask"];
+                ["confab-protocol", "confab-plugin", "confab-client", "confab-fuzz", "xtask"].map(str::to_owned);
+            let plugins = assets::STOCK.map(|id| format!("confab-{id}"));
             let cargo = Cmd::cargo().args(["test", "--quiet"]);
-            packages.iter().fold(cargo, |cargo, package| cargo.args(["--package", package])).run()?;
+            let all = packages.iter().chain(&plugins);
+            all.fold(cargo, |cargo, package| cargo.args(["--package", package])).run()?;
             fuzz::smoke_of_protocol()
         })?;
     }

@@ -5,7 +5,8 @@
 mod clean;
 
 pub use clean::clean;
-use confab_plugin::message::{Event, Guest, Verdict};
+use confab_plugin::Verdict;
+use confab_plugin::message::{Event, Guest};
 
 struct Sanitize;
 
@@ -18,4 +19,4 @@ impl Guest for Sanitize {
     }
 }
 
-confab_plugin::message_plugin!(Sanitize);
+confab_plugin::export!(Sanitize: message);

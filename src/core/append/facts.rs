@@ -285,7 +285,9 @@ impl Facts {
     pub(super) fn membership(&self, room: RoomId, user: UserId) -> Option<Membership> {
         let member = self.members.get(&(room, user)).filter(|member| member.leave_seq.is_none())?;
         let RoomState { acl_version, rights, .. } = *self.rooms.get(&room)?;
-        Some(Membership { role: member.role, restriction: member.restriction, rights, acl_version })
+        // When they came in is asked before, by those who decide about what they say.
+        let (role, restriction, joined) = (member.role, member.restriction, Millis(0));
+        Some(Membership { role, restriction, joined, rights, acl_version })
     }
 
     pub(super) fn is_broken(&self, item: &Item) -> bool {

@@ -10,8 +10,9 @@ use confab_protocol::reject::{Reject, RejectCode};
 use super::{Actor, Lane, Place};
 use crate::config::Registration;
 use crate::core::Core;
+use crate::core::acts::Doer;
 use crate::core::amend::short_text;
-use crate::core::hook::{MessageEvent, TextKind};
+use crate::core::hook::{Act, MessageEvent, TextKind};
 use crate::core::names::{self, user_key};
 use crate::core::standing::{Level, Scopes, TicketKind};
 use crate::core::store::{Created, NewUser, User, new_incarnation};
@@ -41,6 +42,12 @@ impl Core {
         };
         let id = UserId::new(now, self.clock.random());
         let display_name = self.check_display_name(id, &register.username, role, display_name).await?;
+        // Who makes the server theirs is nobody that a plugin could keep out.
+        if role != ServerRole::Owner {
+            let doer = Doer { id, username: register.username.as_str(), role, created: now };
+            let act = Act::Register { display_name: display_name.as_str(), invited: ticket.is_some() };
+            self.check_act_of(doer, act).await?;
+        }
         let user = NewUser {
             id,
             username_key: user_key(&register.username),
@@ -98,6 +105,7 @@ impl Core {
             username: username.as_str(),
             role,
             account_created: id.created(),
+            member: None,
             now,
             body: name.as_str(),
         };
@@ -139,6 +147,8 @@ impl Core {
             return Err(RejectCode::BadCredentials.into());
         };
         self.check_not_banned(&user)?;
+        let doer = Doer { id: user.id, username: user.username.as_str(), role: user.role, created: user.created };
+        self.check_act_of(doer, Act::Login).await?;
         if self.auth.passwords.is_outdated(&hash) {
             // A busy moment is no reason to refuse a right password.
             if let Some(next) = self.rehash(&login.password).await {

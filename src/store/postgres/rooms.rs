@@ -126,16 +126,17 @@ pub(super) async fn list_members(client: &Client, room: RoomId, after: UserId, l
 }
 
 pub(super) async fn membership(client: &Client, room: RoomId, user: UserId) -> Result<Option<Membership>> {
-    const SQL: &str =
-        "SELECT m.role, r.acl_version, m.restriction, m.until_ms, r.rights FROM members m JOIN rooms r ON r.id = m.room
+    const SQL: &str = "SELECT m.role, r.acl_version, m.restriction, m.until_ms, r.rights,
+                coalesce((SELECT time_ms FROM entries e WHERE e.room = m.room AND e.seq = m.join_seq), 0)
+         FROM members m JOIN rooms r ON r.id = m.room
          WHERE m.room = $1 AND m.user_id = $2 AND m.leave_seq IS NULL";
     let statement = client.prepare_cached(SQL).await?;
     let Some(row) = client.query_opt(&statement, &[&room.sql(), &user.sql()]).await? else { return Ok(None) };
     let (acl_version, restriction, until): (i64, i16, i64) = (plain(&row, 1)?, plain(&row, 2)?, plain(&row, 3)?);
     let restriction = u8::try_from(restriction).unwrap_or_default();
     let restriction = Restriction::from_numbers(restriction, until.cast_unsigned());
-    let (role, rights, acl_version) = (get(&row, 0)?, get(&row, 4)?, acl_version.cast_unsigned());
-    Ok(Some(Membership { role, restriction, rights, acl_version }))
+    let (role, rights, joined) = (get(&row, 0)?, get(&row, 4)?, get(&row, 5)?);
+    Ok(Some(Membership { role, restriction, joined, rights, acl_version: acl_version.cast_unsigned() }))
 }
 
 pub(super) async fn counts(client: &Client, room: RoomId, user: UserId) -> Result<(u32, u32)> {

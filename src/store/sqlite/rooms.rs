@@ -108,8 +108,9 @@ pub(super) fn list_members(connection: &Connection, room: RoomId, after: UserId,
 
 pub(super) fn membership(connection: &Connection, room: RoomId, user: UserId) -> Result<Option<Membership>> {
     let mut statement = connection.prepare_cached(
-        "SELECT m.role, r.acl_version, m.restriction, m.until_ms, r.rights FROM members m JOIN rooms r ON r.id = m.room
-         WHERE m.room = ? AND m.user = ? AND m.leave_seq IS NULL",
+        "SELECT m.role, r.acl_version, m.restriction, m.until_ms, r.rights,
+                coalesce((SELECT time_ms FROM entries e WHERE e.room = m.room AND e.seq = m.join_seq), 0)
+         FROM members m JOIN rooms r ON r.id = m.room WHERE m.room = ? AND m.user = ? AND m.leave_seq IS NULL",
     )?;
     let membership = |row: &Row<'_>| {
         let acl_version: i64 = row.get(1)?;
@@ -118,6 +119,7 @@ pub(super) fn membership(connection: &Connection, room: RoomId, user: UserId) ->
         Ok(Membership {
             role: get(row, 0)?,
             restriction,
+            joined: get(row, 5)?,
             rights: get(row, 4)?,
             acl_version: acl_version.cast_unsigned(),
         })

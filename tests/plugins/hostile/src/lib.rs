@@ -1,25 +1,54 @@
-//! Does what no plugin should, as the message tells it: the host must survive each.
+//! Does what no plugin should, as the message tells it: the host must survive each. And decides about acts, by name.
+
+mod acts;
+
+use std::cell::{Cell, RefCell};
 
 use confab_plugin::log::{Level, write};
-use confab_plugin::message::{Event, Guest, Rejection, Verdict};
+use confab_plugin::message::{Event, Guest};
+use confab_plugin::{Finding, Form, Verdict, bounce, flag, hold, kv, lifecycle, reject};
 
 struct Hostile;
 
+thread_local! {
+    static GREETING: RefCell<String> = RefCell::default();
+    static CALLS: Cell<u32> = const { Cell::new(0) };
+}
+
+impl lifecycle::Guest for Hostile {
+    fn init(config: String) -> Result<(), String> {
+        if config.contains("impossible") {
+            return Err("nobody can be configured\nlike this".into());
+        }
+        GREETING.set(config);
+        Ok(())
+    }
+}
+
 impl Guest for Hostile {
     fn decide(event: Event) -> Verdict {
+        CALLS.set(CALLS.get() + 1);
         match event.body.as_str() {
             "loop" => spin(),
             "trap" => panic!("as told"),
             "eat" => eat(),
-            "deep" => Verdict::Hold(deep(1).to_string()),
+            "deep" => Verdict::Hold(Finding::of("deep").noting(deep(1).to_string())),
             "flood" => Verdict::Replace("x".repeat(8 << 20)),
             "long" => Verdict::Replace("x".repeat(100 << 10)),
             "blank" => Verdict::Replace(" ".into()),
             "nul" => Verdict::Replace("a\0b".into()),
-            "reject" => Verdict::Reject(Rejection { public_reason: "no".into(), private_reason: "because".into() }),
-            "bounce" => Verdict::Bounce("say it nicer\u{1b}[31m".into()),
-            "hold" => Verdict::Hold("look at this".into()),
+            "reject" => reject("told-to", "no"),
+            "bounce" => bounce("told-to", "say it nicer\u{1b}[31m"),
+            "hold" => hold("told-to"),
+            "flag" => flag("told-to", "odd", 70),
+            "shadow" => Verdict::Shadow(Finding::of("told-to").at(Form::Body, 0..6)),
+            "forge" => forge(),
             "upper" => Verdict::Replace(event.body.to_uppercase()),
+            "greet" => Verdict::Replace(format!("hello {}", GREETING.take())),
+            "again" => Verdict::Replace(CALLS.get().to_string()),
+            "count" => Verdict::Replace(kv::add("count", 1, 60_000).to_string()),
+            "hoard" => hoard(),
+            "context" => Verdict::Replace(format!("{:?} {} {}", event.room_role, event.member_seconds, event.skeleton)),
             "storm" => {
                 for _ in 0..10_000 {
                     write(Level::Debug, "storm");
@@ -29,6 +58,24 @@ impl Guest for Hostile {
             _ => Verdict::Allow,
         }
     }
+}
+
+/// A verdict that wants to be more than it is.
+fn forge() -> Verdict {
+    let finding =
+        Finding::of("UPPER \n\u{1b}[31m\"};--").at(Form::Body, usize::MAX - 1..usize::MAX).noting("n".repeat(10_000));
+    Verdict::Flag(confab_plugin::Flagging { label: "l".repeat(10_000), score: 255, finding })
+}
+
+/// More keys and larger values than it may have.
+fn hoard() -> Verdict {
+    for n in 0..30_000_u32 {
+        kv::set(&format!("key {n}"), &[1; 100], 60_000);
+    }
+    kv::set("large", &[1; 5_000], 60_000);
+    kv::set(&"k".repeat(300), &[1], 60_000);
+    let kept = kv::get("large").is_some() || kv::get(&"k".repeat(300)).is_some();
+    Verdict::Replace(if kept { "kept" } else { "not kept" }.into())
 }
 
 fn spin() -> Verdict {
@@ -52,4 +99,4 @@ fn deep(n: u64) -> u64 {
     deep(n + 1) + pad[0]
 }
 
-confab_plugin::message_plugin!(Hostile);
+confab_plugin::export!(Hostile: message, lifecycle, join, invite, role_change, register, login);

@@ -1,0 +1,161 @@
+//! `confab plugin`: from an idea to a plugin that is tested, tried on what was said, and enforced.
+
+mod author;
+mod operate;
+mod replay;
+mod scaffold;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use clap::Subcommand;
+
+use crate::config::Config;
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Print JSON, for programs.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Write a new plugin with everything that it needs.
+    New {
+        /// Its folder; the last part is its id.
+        folder: PathBuf,
+    },
+    /// Build a plugin: into target/<id>.wasm and target/<id>.toml.
+    Build {
+        /// Its folder.
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+    },
+    /// Build it, and run its golden files natively and in the sandbox.
+    Test {
+        /// Its folder.
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+        /// Write down what the sandbox says as what is expected.
+        #[arg(long)]
+        bless: bool,
+    },
+    /// What a call costs, over the bodies of its golden files.
+    Bench {
+        /// Its folder, built.
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+    },
+    /// What a component is: hooks, capabilities, size and hash.
+    Inspect {
+        /// A component; the manifest stands beside it.
+        component: PathBuf,
+    },
+    /// What it would have said of what was said already, in open rooms. Nothing is changed.
+    Replay {
+        /// A component; the manifest stands beside it.
+        component: PathBuf,
+        /// This room alone, which need not be open.
+        #[arg(long, value_name = "NAME")]
+        room: Option<String>,
+        /// Of so long ago and later, as 24h or 30d.
+        #[arg(long, value_name = "TIME", value_parser = super::duration)]
+        since: Option<u64>,
+        /// What it is configured with, as a file of TOML.
+        #[arg(long, value_name = "FILE")]
+        settings: Option<PathBuf>,
+        /// So many examples of each verdict are named, by room and seq.
+        #[arg(long, default_value_t = 3)]
+        samples: usize,
+    },
+    /// Install a component, in shadow mode: it says what it would do. `promote` lets it decide.
+    Install {
+        /// A component; the manifest stands beside it, and golden files in goldens/.
+        component: PathBuf,
+        /// What it is granted of what it declares.
+        #[arg(long, value_delimiter = ',')]
+        grant: Vec<String>,
+    },
+    /// Installed plugins.
+    List,
+    /// Let an installed plugin have these capabilities, and no others.
+    Grant {
+        /// Which.
+        id: String,
+        /// Capabilities, as kv,log.
+        #[arg(value_delimiter = ',')]
+        capabilities: Vec<String>,
+    },
+    /// Let an installed plugin decide.
+    Promote {
+        /// Which.
+        id: String,
+    },
+    /// Let an installed plugin say what it would do, and decide nothing.
+    Shadow {
+        /// Which.
+        id: String,
+    },
+    /// Ask an installed plugin nothing.
+    Off {
+        /// Which.
+        id: String,
+    },
+    /// Go back to the component that counted before.
+    Rollback {
+        /// Which.
+        id: String,
+    },
+    /// Take an installed plugin out.
+    Remove {
+        /// Which.
+        id: String,
+    },
+    /// What plugins do in the running server, from its metrics.
+    Top,
+}
+
+pub(super) fn run(file: Option<&Path>, args: Args) -> anyhow::Result<()> {
+    let json = args.json;
+    let config = || -> anyhow::Result<Config> { super::load(file) };
+    match args.action {
+        Action::New { folder } => scaffold::new(&folder),
+        Action::Build { folder } => author::build(&folder).map(|built| author::print_built(&built, json)),
+        Action::Test { folder, bless } => author::test(&folder, bless, json),
+        Action::Bench { folder } => author::bench(&folder, json),
+        Action::Inspect { component } => author::inspect(&component, json),
+        Action::Replay { component, room, since, settings, samples } => {
+            replay::run(&config()?, &replay::Wanted { component, room, since, settings, samples, json })
+        }
+        Action::Install { component, grant } => operate::install(&config()?, &component, grant),
+        Action::List => operate::list(&config()?, json),
+        Action::Grant { id, capabilities } => operate::change(&config()?, &id, |entry| entry.grant = capabilities),
+        Action::Promote { id } => operate::set_mode(&config()?, &id, crate::config::Mode::Enforce),
+        Action::Shadow { id } => operate::set_mode(&config()?, &id, crate::config::Mode::Shadow),
+        Action::Off { id } => operate::set_mode(&config()?, &id, crate::config::Mode::Off),
+        Action::Rollback { id } => operate::roll_back(&config()?, &id),
+        Action::Remove { id } => operate::remove(&config()?, &id),
+        Action::Top => operate::top(&config()?, json),
+    }
+}
+
+/// A component with the manifest that stands beside it.
+struct Pair {
+    id: String,
+    wasm: Vec<u8>,
+    manifest: Vec<u8>,
+}
+
+fn read_pair(component: &Path) -> anyhow::Result<Pair> {
+    let read = |path: &Path| std::fs::read(path).with_context(|| path.display().to_string());
+    let (wasm, manifest) = (read(component)?, read(&component.with_extension("toml"))?);
+    let id = component.file_stem().and_then(|stem| stem.to_str()).context("a component is called <id>.wasm")?;
+    Ok(Pair { id: id.to_owned(), wasm, manifest })
+}
+
+fn open_lab(pair: &Pair) -> anyhow::Result<crate::plugin::lab::Lab> {
+    crate::plugin::lab::Lab::open(&pair.id, &pair.wasm, &pair.manifest).map_err(|error| anyhow!("{}: {error}", pair.id))
+}

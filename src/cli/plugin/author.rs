@@ -1,0 +1,199 @@
+//! For those who write plugins: build, test, bench, inspect.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, anyhow, bail};
+use confab_plugin::golden;
+use confab_protocol::model::{Millis, RoomId, RoomRole, ServerRole, UserId};
+use serde_json::{Value, json};
+
+use super::{Pair, open_lab, read_pair};
+use crate::clock::{Clock, SystemClock, thread_cpu_time};
+use crate::core::hook::{MessageEvent, Presently, TextKind};
+use crate::plugin::{check_manifest, installed};
+
+const TARGET: &str = "wasm32-unknown-unknown";
+/// Calls that a bench measures, about.
+const BENCH_CALLS: usize = 100_000;
+
+/// What `build` made.
+pub(super) struct Built {
+    pub(super) component: PathBuf,
+    bytes: usize,
+    sha256: String,
+}
+
+pub(super) fn print_built(built: &Built, json: bool) {
+    let Built { component, bytes, sha256 } = built;
+    if json {
+        println!("{}", json!({ "component": component, "bytes": bytes, "sha256": sha256 }));
+    } else {
+        println!("{}: {} KiB, SHA-256 {sha256}", component.display(), bytes.div_ceil(1024));
+    }
+}
+
+fn cargo(folder: &Path, arguments: &[&str]) -> anyhow::Result<Command> {
+    let program = which("cargo").context("cargo is missing: install Rust with rustup")?;
+    let mut command = Command::new(program);
+    command.current_dir(folder).args(arguments).stdout(Stdio::null());
+    Ok(command)
+}
+
+/// Programs are found where the shell finds them.
+fn which(name: &str) -> Option<PathBuf> {
+    let known = Command::new("sh").args(["-c", &format!("command -v {name}")]).output().ok()?;
+    let path = PathBuf::from(String::from_utf8(known.stdout).ok()?.trim());
+    path.is_file().then_some(path)
+}
+
+fn ensure_target() {
+    // Where there is no rustup, cargo says what is missing.
+    let _ = Command::new("rustup").args(["target", "add", TARGET]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+}
+
+fn read_toml(path: &Path) -> anyhow::Result<toml::Table> {
+    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    toml::from_str(&text).map_err(|error| anyhow!("{}: {}", path.display(), error.message()))
+}
+
+/// Its id, from its manifest, which is checked as loading would.
+fn plugin_id(folder: &Path) -> anyhow::Result<String> {
+    let path = folder.join("plugin.toml");
+    let id = read_toml(&path)?.get("id").and_then(toml::Value::as_str).map(str::to_owned);
+    let id = id.with_context(|| format!("{}: id is missing", path.display()))?;
+    check_manifest(&id, &fs::read(&path)?).map_err(|error| anyhow!("{}: {error}", path.display()))?;
+    Ok(id)
+}
+
+pub(super) fn build(folder: &Path) -> anyhow::Result<Built> {
+    let id = plugin_id(folder)?;
+    let manifest = read_toml(&folder.join("Cargo.toml"))?;
+    let package = manifest.get("package").and_then(|package| package.get("name")).and_then(toml::Value::as_str);
+    let package = package.context("Cargo.toml: package.name is missing")?.replace('-', "_");
+    ensure_target();
+    let target = folder.join("target");
+    let status = cargo(folder, &["build", "--release", "--target", TARGET, "--target-dir", "target"])?.status()?;
+    if !status.success() {
+        bail!("cargo did not build it");
+    }
+    let module = fs::read(target.join(TARGET).join("release").join(format!("{package}.wasm")))?;
+    let bytes = componentize(&module).map_err(|error| anyhow!("no component: {error:#}"))?;
+    let component = target.join(format!("{id}.wasm"));
+    fs::write(&component, &bytes)?;
+    fs::copy(folder.join("plugin.toml"), component.with_extension("toml"))?;
+    let goldens = target.join(format!("{id}.goldens"));
+    let _ = fs::remove_dir_all(&goldens);
+    if folder.join("goldens").is_dir() {
+        fs::create_dir_all(&goldens)?;
+        for file in fs::read_dir(folder.join("goldens"))? {
+            let file = file?;
+            fs::copy(file.path(), goldens.join(file.file_name()))?;
+        }
+    }
+    Ok(Built { component, bytes: bytes.len(), sha256: installed::hash(&bytes) })
+}
+
+fn componentize(module: &[u8]) -> anyhow::Result<Vec<u8>> {
+    wit_component::ComponentEncoder::default().validate(true).module(module)?.encode()
+}
+
+pub(super) fn test(folder: &Path, bless: bool, json: bool) -> anyhow::Result<()> {
+    let built = build(folder)?;
+    let pair = read_pair(&built.component)?;
+    let lab = open_lab(&pair)?;
+    let goldens = folder.join("goldens");
+    if bless {
+        let changed = lab.bless(&goldens).map_err(anyhow::Error::msg)?;
+        eprintln!("{changed} golden lines say something else now; look at them before you commit them");
+    }
+    let status = cargo(folder, &["test", "--quiet", "--target-dir", "target"])?.status()?;
+    let report = lab.goldens(&goldens).map_err(anyhow::Error::msg)?;
+    let is_good = status.success() && report.wrong.is_empty();
+    if json {
+        let (lines, wrong) = (report.lines, &report.wrong);
+        println!("{}", json!({ "native": status.success(), "lines": lines, "wrong": wrong }));
+    } else {
+        println!("natively: {}", if status.success() { "passed" } else { "FAILED" });
+        println!("in the sandbox: {} golden lines, {} wrong", report.lines, report.wrong.len());
+        report.wrong.iter().for_each(|wrong| println!("  {wrong}"));
+    }
+    if is_good { Ok(()) } else { bail!("{} does not do what its golden files say", pair.id) }
+}
+
+pub(super) fn bench(folder: &Path, json: bool) -> anyhow::Result<()> {
+    let component = folder.join("target").join(format!("{}.wasm", plugin_id(folder)?));
+    let lab = open_lab(&read_pair(&component)?)?;
+    let stories = golden::read_folder(&folder.join("goldens")).map_err(anyhow::Error::msg)?;
+    let config = stories.first().map_or("{}", |story| story.config.as_str());
+    let subject = lab.subject(config).map_err(anyhow::Error::msg)?;
+    let cases: Vec<&golden::Case> =
+        stories.iter().flat_map(|story| &story.cases).map(|(_, case)| case).filter(|it| it.hook == "message").collect();
+    if cases.is_empty() {
+        bail!("there are no golden lines of the message hook to measure with");
+    }
+    let mut times = Vec::with_capacity(BENCH_CALLS);
+    for case in cases.iter().cycle().take(BENCH_CALLS) {
+        let event = event(case.body.as_str(), Millis(golden::FIRST_MS));
+        let start = thread_cpu_time();
+        let _ = subject.decide(&event);
+        times.push(thread_cpu_time().saturating_sub(start));
+    }
+    times.sort_unstable();
+    let at = |share: f64| times.get((times.len() as f64 * share) as usize).map_or(0.0, |it| it.as_secs_f64() * 1e6);
+    let (p50, p99, worst) = (at(0.5), at(0.99), times.last().map_or(0.0, |it| it.as_secs_f64() * 1e6));
+    if json {
+        println!("{}", json!({ "calls": times.len(), "p50_us": p50, "p99_us": p99, "worst_us": worst }));
+    } else {
+        println!(
+            "{} calls over {} bodies, microseconds of CPU each, the clock's own included:",
+            times.len(),
+            cases.len()
+        );
+        println!("  p50 {p50:.1}   p99 {p99:.1}   worst {worst:.1}   (budget 5000)");
+    }
+    Ok(())
+}
+
+/// A text as somebody says it who has been there for long.
+pub(super) fn event(body: &str, now: Millis) -> MessageEvent<'_> {
+    MessageEvent {
+        kind: TextKind::New,
+        room: RoomId::from_u128(1),
+        author: UserId::from_u128(1),
+        username: "somebody",
+        role: ServerRole::User,
+        account_created: Millis(1),
+        member: Some(Presently { role: RoomRole::Member, joined: Millis(1) }),
+        now,
+        body,
+    }
+}
+
+pub(super) fn inspect(component: &Path, json: bool) -> anyhow::Result<()> {
+    let pair = read_pair(component)?;
+    let clock = SystemClock::new();
+    let start = clock.elapsed();
+    let lab = open_lab(&pair)?;
+    let compiled = (clock.elapsed().saturating_sub(start)).as_millis();
+    let Pair { id, wasm, manifest } = &pair;
+    let manifest: toml::Table = toml::from_str(&String::from_utf8_lossy(manifest))?;
+    let said = |key: &str| manifest.get(key).cloned().map_or(Value::Null, |it| json!(it));
+    let (hooks, imports) = (lab.hooks(), lab.imports());
+    if json {
+        let (bytes, sha256) = (wasm.len(), installed::hash(wasm));
+        let found = json!({ "id": id, "version": said("version"), "bytes": bytes, "sha256": sha256, "hooks": hooks,
+            "imports": imports, "capabilities": said("capabilities"), "compiled_ms": compiled });
+        println!("{found}");
+        return Ok(());
+    }
+    println!("{id} {}", said("version").as_str().unwrap_or("?"));
+    println!("  size           {} KiB, compiled in {compiled} ms", wasm.len().div_ceil(1024));
+    println!("  SHA-256        {}", installed::hash(wasm));
+    println!("  hooks          {}", hooks.join(", "));
+    println!("  imports        {}", if imports.is_empty() { "nothing".to_owned() } else { imports.join(", ") });
+    println!("  wants          {}", said("capabilities"));
+    println!("  on error       {}", said("on_error").as_str().unwrap_or("open; register and login: closed"));
+    Ok(())
+}

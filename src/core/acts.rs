@@ -1,0 +1,35 @@
+//! What is done and not said asks the plugins as well: coming in, inviting, giving roles, making accounts, logging in.
+
+use confab_protocol::model::{Millis, ServerRole, UserId};
+use confab_protocol::reject::Reject;
+
+use super::Core;
+use super::amend::short_text;
+use super::auth::Actor;
+use super::hook::{Act, ActEvent};
+
+/// Who does it, where there is no [`Actor`] yet.
+pub(super) struct Doer<'a> {
+    pub(super) id: UserId,
+    pub(super) username: &'a str,
+    pub(super) role: ServerRole,
+    pub(super) created: Millis,
+}
+
+impl Core {
+    /// The one question to the plugins about an act.
+    ///
+    /// # Errors
+    /// What they refuse, or that they cannot be asked.
+    pub(super) async fn check_act(&self, actor: &Actor, act: Act<'_>) -> Result<(), Reject> {
+        let (id, created) = (actor.user, actor.user.created());
+        self.check_act_of(Doer { id, username: actor.username.as_str(), role: actor.role, created }, act).await
+    }
+
+    /// As [`Self::check_act`].
+    pub(super) async fn check_act_of(&self, doer: Doer<'_>, act: Act<'_>) -> Result<(), Reject> {
+        let Doer { id: who, username, role, created: account_created } = doer;
+        let event = ActEvent { who, username, role, account_created, now: self.clock.now(), act };
+        short_text(self.moderator.decide_act(event).await).map(drop)
+    }
+}

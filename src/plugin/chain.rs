@@ -1,0 +1,139 @@
+//! The plugins in their order, over one event: sanitizers first, deciders on the final text. The first verdict that is
+//! neither "allow" nor another text ends it, but for a shadow, after which others may still refuse.
+
+use std::time::Duration;
+
+use super::host::bindings::exports::confab::plugin::{invite, join, login, register, role_change};
+use super::manifest::Hook;
+use super::member::Member;
+use super::translate::{self, Forms, Speaker};
+use crate::clock::Clock;
+use crate::core::hook::{Act, ActEvent, Mark, MessageEvent, Ruling, Verdict};
+
+/// One generation: what was loaded together. Calls that began with it end with it.
+pub(super) struct Chain {
+    pub(super) members: Vec<Member>,
+    pub(super) chain_budget: Duration,
+    pub(super) call_budget: Duration,
+}
+
+impl Chain {
+    /// Whether it may take longer than the worker of a connection should be held up.
+    pub(super) fn is_slow(&self, hook: Hook) -> bool {
+        self.members.iter().any(|member| member.is_asked(hook) && member.is_interpreted())
+    }
+
+    pub(super) fn decide_message(&self, event: &MessageEvent<'_>, clock: &dyn Clock) -> Ruling {
+        let (mut spent, mut marks) = (Duration::ZERO, Vec::new());
+        let (mut replaced, mut is_shadowed): (Option<String>, bool) = (None, false);
+        let mut forms = Forms::of(event.body);
+        for member in self.members.iter().filter(|member| member.is_asked(Hook::Message)) {
+            let body = replaced.as_deref().unwrap_or(event.body);
+            let guest_event = translate::message(event, body, &forms);
+            let (verdict, mark, took) = member.ask(
+                Hook::Message,
+                event.author,
+                (event.now.0, self.left(spent)),
+                |guests, store| match &guests.message {
+                    Some(message) => message.call_decide(store, guest_event),
+                    None => Err(missing()),
+                },
+                Speaker::verdict,
+                clock.elapsed(),
+            );
+            spent += took;
+            marks.extend(mark);
+            match verdict {
+                Verdict::Allow => {}
+                // An oversized or empty result is caught where bodies are parsed.
+                Verdict::Replace(text) => {
+                    forms = Forms::of(&text);
+                    replaced = Some(text);
+                }
+                Verdict::Shadow(_) => is_shadowed = true,
+                last => return Ruling { verdict: last, marks },
+            }
+        }
+        let verdict = match replaced {
+            text if is_shadowed => Verdict::Shadow(text),
+            Some(text) => Verdict::Replace(text),
+            None => Verdict::Allow,
+        };
+        Ruling { verdict, marks }
+    }
+
+    pub(super) fn decide_act(&self, event: &ActEvent<'_>, clock: &dyn Clock) -> Ruling {
+        let hook = hook(&event.act);
+        let (mut spent, mut marks) = (Duration::ZERO, Vec::new());
+        for member in self.members.iter().filter(|member| member.is_asked(hook)) {
+            let (verdict, mark, took) = ask_act(member, hook, event, self.left(spent), clock);
+            spent += took;
+            marks.extend(mark);
+            if verdict != Verdict::Allow {
+                return Ruling { verdict, marks };
+            }
+        }
+        Ruling { verdict: Verdict::Allow, marks }
+    }
+
+    fn left(&self, spent: Duration) -> Duration {
+        self.call_budget.min(self.chain_budget.saturating_sub(spent))
+    }
+}
+
+fn ask_act(
+    member: &Member,
+    hook: Hook,
+    event: &ActEvent<'_>,
+    cpu: Duration,
+    clock: &dyn Clock,
+) -> (Verdict, Option<Mark>, Duration) {
+    let (who, time_ms) = (translate::person(event), event.now.0);
+    let id = |number: u128| translate::id(number);
+    member.ask(
+        hook,
+        event.who,
+        (time_ms, cpu),
+        |guests, store| match event.act {
+            Act::Join { room, by_invitation } => {
+                let event = join::Event { who, room: id(room.as_u128()), by_invitation, time_ms };
+                guests.join.as_ref().ok_or_else(missing)?.call_decide(store, event)
+            }
+            Act::Invite { room, uses, duration_ms } => {
+                let event = invite::Event { who, room: id(room.as_u128()), uses, duration_ms, time_ms };
+                guests.invite.as_ref().ok_or_else(missing)?.call_decide(store, event)
+            }
+            Act::RoleChange { room, target, role } => {
+                let (room, target) = (id(room.as_u128()), id(target.as_u128()));
+                let event = role_change::Event { who, room, target, role: translate::room_role(Some(role)), time_ms };
+                guests.role_change.as_ref().ok_or_else(missing)?.call_decide(store, event)
+            }
+            Act::Register { display_name, invited } => {
+                let (id, username) = (who.id, who.username);
+                let event = register::Event { id, username, display_name, invited, time_ms };
+                guests.register.as_ref().ok_or_else(missing)?.call_decide(store, event)
+            }
+            Act::Login => {
+                let event = login::Event { who, time_ms };
+                guests.login.as_ref().ok_or_else(missing)?.call_decide(store, event)
+            }
+        },
+        Speaker::act_verdict,
+        clock.elapsed(),
+    )
+}
+
+const fn hook(act: &Act<'_>) -> Hook {
+    match act {
+        Act::Join { .. } => Hook::Join,
+        Act::Invite { .. } => Hook::Invite,
+        Act::RoleChange { .. } => Hook::RoleChange,
+        Act::Register { .. } => Hook::Register,
+        Act::Login => Hook::Login,
+    }
+}
+
+/// Loading checks that each declared hook is there.
+fn missing() -> wasmtime::Error {
+    wasmtime::Error::msg("the hook is missing")
+}

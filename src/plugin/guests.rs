@@ -1,0 +1,58 @@
+//! The hooks of one component: found once when it is loaded, and bound for each instance.
+
+use wasmtime::Store;
+use wasmtime::component::{Instance, InstancePre};
+
+use super::host::HostState;
+use super::host::bindings::exports::confab::plugin::{invite, join, lifecycle, login, message, register, role_change};
+use super::manifest::{Hook, Manifest};
+
+macro_rules! hooks {
+    ($($field:ident),+) => {
+        /// Where each hook stands in a component that has it.
+        pub(super) struct Indices { $($field: Option<$field::GuestIndices>),+ }
+
+        /// The hooks of an instance.
+        pub(super) struct Guests { $(pub(super) $field: Option<$field::Guest>),+ }
+
+        impl Indices {
+            fn find(prepared: &InstancePre<HostState>) -> Self {
+                Self { $($field: $field::GuestIndices::new(prepared).ok()),+ }
+            }
+
+            pub(super) fn load(&self, store: &mut Store<HostState>, instance: &Instance) -> wasmtime::Result<Guests> {
+                Ok(Guests { $($field: self.$field.as_ref().map(|it| it.load(&mut *store, instance)).transpose()?),+ })
+            }
+        }
+    };
+}
+
+hooks!(message, join, invite, role_change, register, login, lifecycle);
+
+impl Indices {
+    /// Finds the hooks, and that they are those that the manifest declares.
+    pub(super) fn check(prepared: &InstancePre<HostState>, manifest: &Manifest) -> Result<Self, String> {
+        let indices = Self::find(prepared);
+        for hook in Hook::ALL {
+            let (name, is_declared) = (hook.name(), manifest.hooks.contains(&hook));
+            if is_declared && !indices.has(hook) {
+                return Err(format!("does not export the hook {name}, which its manifest declares"));
+            }
+            if !is_declared && indices.has(hook) {
+                return Err(format!("exports the hook {name}, which its manifest does not declare"));
+            }
+        }
+        Ok(indices)
+    }
+
+    const fn has(&self, hook: Hook) -> bool {
+        match hook {
+            Hook::Message => self.message.is_some(),
+            Hook::Join => self.join.is_some(),
+            Hook::Invite => self.invite.is_some(),
+            Hook::RoleChange => self.role_change.is_some(),
+            Hook::Register => self.register.is_some(),
+            Hook::Login => self.login.is_some(),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What a plugin remembers between calls: a bounded map that all its instances share. The time is that of the event
+//! that is decided, so that a replay finds what the first run found.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+/// Keys are kept in two halves; when the young one is full it becomes the old one, and what nobody asked for since goes.
+const HALF_KEYS_MAX: usize = 10_000;
+const HALF_BYTES_MAX: usize = 4 << 20;
+pub(super) const KEY_BYTES_MAX: usize = 256;
+pub(super) const VALUE_BYTES_MAX: usize = 4096;
+/// What a key costs beside its bytes, about.
+const KEY_OVERHEAD: usize = 64;
+
+struct Value {
+    bytes: Box<[u8]>,
+    until_ms: u64,
+}
+
+#[derive(Default)]
+struct Half {
+    values: HashMap<Box<str>, Value>,
+    bytes: usize,
+}
+
+impl Half {
+    fn put(&mut self, key: &str, value: Value) {
+        self.take(key);
+        self.bytes += cost(key, &value);
+        self.values.insert(key.into(), value);
+    }
+
+    fn take(&mut self, key: &str) -> Option<Value> {
+        let value = self.values.remove(key)?;
+        self.bytes -= cost(key, &value);
+        Some(value)
+    }
+}
+
+fn cost(key: &str, value: &Value) -> usize {
+    key.len() + value.bytes.len() + KEY_OVERHEAD
+}
+
+#[derive(Default)]
+struct Halves {
+    young: Half,
+    old: Half,
+}
+
+impl Halves {
+    fn put(&mut self, key: &str, value: Value) {
+        self.old.take(key);
+        if self.young.values.len() >= HALF_KEYS_MAX || self.young.bytes + cost(key, &value) > HALF_BYTES_MAX {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.put(key, value);
+    }
+
+    /// What is asked for is young again.
+    fn find(&mut self, key: &str, now_ms: u64) -> Option<&mut Value> {
+        if let Some(value) = self.old.take(key) {
+            self.put(key, value);
+        }
+        self.young.values.get_mut(key).filter(|value| now_ms < value.until_ms)
+    }
+}
+
+/// See the head of this file. Keys and values that are too long are not kept.
+#[derive(Default)]
+pub(super) struct Kv(Mutex<Halves>);
+
+impl Kv {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Halves> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn find(&self, key: &str, now_ms: u64) -> Option<Vec<u8>> {
+        self.lock().find(key, now_ms).map(|value| value.bytes.to_vec())
+    }
+
+    pub(super) fn set(&self, key: &str, bytes: Vec<u8>, ttl_ms: u64, now_ms: u64) {
+        if key.len() <= KEY_BYTES_MAX && bytes.len() <= VALUE_BYTES_MAX {
+            let until_ms = now_ms.saturating_add(ttl_ms);
+            self.lock().put(key, Value { bytes: bytes.into(), until_ms });
+        }
+    }
+
+    pub(super) fn add(&self, key: &str, by: i64, ttl_ms: u64, now_ms: u64) -> i64 {
+        let mut halves = self.lock();
+        if let Some(value) = halves.find(key, now_ms) {
+            let sum = value.bytes.first_chunk().map_or(0, |it| i64::from_le_bytes(*it)).saturating_add(by);
+            if let Some(number) = value.bytes.first_chunk_mut() {
+                *number = sum.to_le_bytes();
+            }
+            return sum;
+        }
+        if key.len() <= KEY_BYTES_MAX {
+            let until_ms = now_ms.saturating_add(ttl_ms);
+            halves.put(key, Value { bytes: by.to_le_bytes().into(), until_ms });
+        }
+        by
+    }
+
+    pub(super) fn remove(&self, key: &str) {
+        let mut halves = self.lock();
+        halves.young.take(key);
+        halves.old.take(key);
+    }
+
+    /// About as much memory as it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let halves = self.lock();
+        halves.young.bytes + halves.old.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_add_up_until_their_time_is_over() {
+        let kv = Kv::default();
+        assert_eq!([kv.add("a", 1, 1_000, 5), kv.add("a", 2, 1_000, 1_004), kv.add("a", 3, 1_000, 1_005)], [1, 3, 3]);
+        kv.set("a", b"12345678".to_vec(), 10, 2_000);
+        assert_eq!((kv.find("a", 2_009), kv.find("a", 2_010)), (Some(b"12345678".to_vec()), None));
+        kv.remove("a");
+        assert_eq!(kv.find("a", 2_001), None);
+    }
+
+    #[test]
+    fn what_nobody_asks_for_goes_and_the_rest_stays_in_bounds() {
+        let kv = Kv::default();
+        kv.set("asked", vec![1], u64::MAX, 0);
+        kv.set("forgotten", vec![2], u64::MAX, 0);
+        for n in 0..50_000 {
+            kv.add(&format!("n{n}"), 1, u64::MAX, 0);
+            if n % 1_000 == 0 {
+                assert!(kv.find("asked", 1).is_some(), "{n}");
+            }
+        }
+        assert!(kv.find("forgotten", 1).is_none());
+        for n in 0..10_000 {
+            kv.set(&format!("large{n}"), vec![0; VALUE_BYTES_MAX], u64::MAX, 0);
+        }
+        assert!(kv.bytes() <= 2 * HALF_BYTES_MAX, "{}", kv.bytes());
+        kv.set("too large", vec![0; VALUE_BYTES_MAX + 1], u64::MAX, 0);
+        assert_eq!(kv.find("too large", 0), None);
+    }
+}

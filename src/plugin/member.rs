@@ -1,0 +1,171 @@
+//! One plugin of the chain: its pool, its breaker, how it is meant, and the counters that each call moves. Looking those
+//! up by label costs more than a small plugin does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use confab_protocol::model::UserId;
+use prometheus::{Histogram, IntCounter, IntGauge};
+use wasmtime::Store;
+
+use super::breaker::{Breaker, Permission};
+use super::engine::{Budget, Failure};
+use super::guests::Guests;
+use super::host::HostState;
+use super::manifest::{Class, Hook, Manifest, OnError};
+use super::pool::Pool;
+use super::translate::Speaker;
+use crate::config::Mode;
+use crate::core::hook::{Mark, Verdict};
+use crate::metrics::Metrics;
+
+/// Told to people while a plugin that must decide cannot.
+const CLOSED_REASON: &str = "this cannot be checked right now: try again later";
+/// CPU time of one call of an interpreter.
+const INTERPRETED_BUDGET: Duration = Duration::from_millis(25);
+
+/// Every name that a verdict can have, in the order of [`Meters::verdicts`].
+const VERDICTS: [&str; 8] = ["allow", "replace", "flag", "hold", "bounce", "reject", "shadow", "unavailable"];
+
+/// Of one hook.
+struct Meters {
+    hook: Hook,
+    call_seconds: Histogram,
+    verdicts: [IntCounter; VERDICTS.len()],
+}
+
+pub(super) struct Member {
+    pub(super) manifest: Manifest,
+    pub(super) pool: Pool,
+    pub(super) id: Arc<str>,
+    speaker: Speaker,
+    pub(super) mode: Mode,
+    breaker: Breaker,
+    meters: Vec<Meters>,
+    breaker_state: IntGauge,
+    memory_bytes: IntGauge,
+    kv_bytes: IntGauge,
+    metrics: Metrics,
+}
+
+/// What came of a call: what it decides, what is to be noted, and the CPU time that it took.
+pub(super) type Called = (Verdict, Option<Mark>, Duration);
+
+impl Member {
+    pub(super) fn new(manifest: Manifest, pool: Pool, hash: Arc<str>, mode: Mode, metrics: &Metrics) -> Self {
+        let id = manifest.id.as_str();
+        let breaker_state = metrics.plugin_breaker_state.with_label_values(&[id]);
+        breaker_state.set(0);
+        let meters = |hook: &Hook| Meters {
+            hook: *hook,
+            call_seconds: metrics.plugin_call_seconds.with_label_values(&[id, hook.name()]),
+            verdicts: VERDICTS.map(|name| metrics.plugin_verdicts_total.with_label_values(&[id, hook.name(), name])),
+        };
+        Self {
+            speaker: Speaker { plugin: id.into(), hash, enforced: mode == Mode::Enforce },
+            id: id.into(),
+            breaker: Breaker::default(),
+            meters: manifest.hooks.iter().map(meters).collect(),
+            breaker_state,
+            memory_bytes: metrics.plugin_memory_bytes.with_label_values(&[id]),
+            kv_bytes: metrics.plugin_kv_bytes.with_label_values(&[id]),
+            metrics: metrics.clone(),
+            manifest,
+            pool,
+            mode,
+        }
+    }
+
+    pub(super) fn is_asked(&self, hook: Hook) -> bool {
+        self.mode != Mode::Off && self.manifest.hooks.contains(&hook)
+    }
+
+    pub(super) fn is_interpreted(&self) -> bool {
+        self.mode != Mode::Off && self.manifest.class == Class::Interpreted
+    }
+
+    /// For metrics: what it takes is looked at now and then, not with each call.
+    pub(super) fn note_bytes(&self) {
+        let (memory, kv) = self.pool.bytes();
+        self.memory_bytes.set(i64::try_from(memory).unwrap_or(i64::MAX));
+        self.kv_bytes.set(i64::try_from(kv).unwrap_or(i64::MAX));
+    }
+
+    /// Asks it, unless it is out of service. In shadow mode it decides nothing, whatever it says or does.
+    pub(super) fn ask<T>(
+        &self,
+        hook: Hook,
+        who: UserId,
+        (now_ms, cpu): (u64, Duration),
+        call: impl FnOnce(&Guests, &mut Store<HostState>) -> wasmtime::Result<T>,
+        understand: impl FnOnce(&Speaker, T) -> (Verdict, Option<Mark>),
+        now: Duration,
+    ) -> Called {
+        let enforced = self.mode == Mode::Enforce;
+        let speaker = &self.speaker;
+        let permission = self.breaker.ask(now);
+        if permission == Permission::Refused {
+            let (verdict, mark) = self.while_open(hook, speaker);
+            return (if enforced { verdict } else { Verdict::Allow }, mark, Duration::ZERO);
+        }
+        let cpu = if self.manifest.class == Class::Interpreted { INTERPRETED_BUDGET } else { cpu };
+        let (called, spent) = self.pool.call(Budget { cpu }, now_ms, call);
+        self.breaker_state.set(self.breaker.record(permission, now, called.is_err().then_some(who)));
+        let (verdict, mark) = match called {
+            Ok(returned) => understand(speaker, returned),
+            Err(failure) => self.after_failure(hook, &failure, speaker),
+        };
+        if let Some(meters) = self.meters.iter().find(|meters| meters.hook == hook) {
+            meters.call_seconds.observe(spent.as_secs_f64());
+            if let Some(counter) = meters.verdicts.get(index(&verdict, mark.as_ref())) {
+                counter.inc();
+            }
+        }
+        (if enforced { verdict } else { Verdict::Allow }, mark, spent)
+    }
+
+    /// A message that a plugin does not survive is held, or trapping would be a way past every plugin.
+    fn after_failure(&self, hook: Hook, failure: &Failure, speaker: &Speaker) -> (Verdict, Option<Mark>) {
+        let id = &*self.id;
+        self.metrics.plugin_traps_total.with_label_values(&[id, failure.kind()]).inc();
+        tracing::warn!(
+            plugin = id,
+            hook = hook.name(),
+            kind = failure.kind(),
+            detail = failure.detail(),
+            "a plugin failed"
+        );
+        let note = format!("plugin {id} failed: {}", failure.kind());
+        let (name, verdict) = if hook == Hook::Message {
+            ("hold", Verdict::Hold { note: note.clone() })
+        } else {
+            ("unavailable", Verdict::Unavailable { reason: CLOSED_REASON.into() })
+        };
+        (verdict, Some(speaker.mark(name, "failed", note, String::new())))
+    }
+
+    /// What passes unseen is noted.
+    fn while_open(&self, hook: Hook, speaker: &Speaker) -> (Verdict, Option<Mark>) {
+        let note = format!("plugin {} is out of service", self.id);
+        let (name, verdict) = match self.manifest.on_error(hook) {
+            OnError::Open => ("flag", Verdict::Allow),
+            OnError::Hold if hook == Hook::Message => ("hold", Verdict::Hold { note: note.clone() }),
+            OnError::Hold | OnError::Closed => ("unavailable", Verdict::Unavailable { reason: CLOSED_REASON.into() }),
+        };
+        (verdict, Some(speaker.mark(name, "out-of-service", note, String::new())))
+    }
+}
+
+/// Its place in [`VERDICTS`].
+fn index(verdict: &Verdict, mark: Option<&Mark>) -> usize {
+    match verdict {
+        Verdict::Allow if mark.is_some() => 2,
+        Verdict::Allow => 0,
+        Verdict::Replace(_) => 1,
+        Verdict::Hold { .. } => 3,
+        Verdict::Bounce { .. } => 4,
+        Verdict::Reject { .. } => 5,
+        Verdict::Shadow(_) => 6,
+        Verdict::Unavailable { .. } => 7,
+    }
+}

@@ -1,0 +1,185 @@
+//! The core's words into those of the contract, and back. What a plugin says is cut to its bounds here.
+
+use std::sync::Arc;
+
+use confab_protocol::limits::BODY_BYTES_MAX;
+use confab_protocol::model::{RoomRole, ServerRole};
+
+use super::host::bindings::confab::plugin::types;
+use super::host::bindings::exports::confab::plugin::message;
+use super::host::name;
+use crate::core::hook::{ActEvent, Mark, MessageEvent, TextKind, Verdict};
+
+/// What a plugin says to people is cut to this, bytes.
+const REASON_BYTES_MAX: usize = 256;
+
+/// The forms of a body beside it; `None` where one is as the form before it.
+pub(super) struct Forms {
+    plain: Option<String>,
+    skeleton: Option<String>,
+}
+
+impl Forms {
+    pub(super) fn of(body: &str) -> Self {
+        let plain = match confab_plugin::normal::plain(body) {
+            std::borrow::Cow::Borrowed(_) => None,
+            std::borrow::Cow::Owned(plain) => Some(plain),
+        };
+        let skeleton = match confab_plugin::normal::skeleton(plain.as_deref().unwrap_or(body)) {
+            std::borrow::Cow::Borrowed(_) => None,
+            std::borrow::Cow::Owned(skeleton) => Some(skeleton),
+        };
+        Self { plain, skeleton }
+    }
+}
+
+const fn halves(id: u128) -> types::Id {
+    ((id >> 64) as u64, id as u64)
+}
+
+const fn role(role: ServerRole) -> types::Role {
+    match role {
+        ServerRole::Owner => types::Role::Owner,
+        ServerRole::Admin => types::Role::Admin,
+        ServerRole::Moderator => types::Role::Moderator,
+        ServerRole::User => types::Role::User,
+        ServerRole::Bot => types::Role::Bot,
+    }
+}
+
+/// Muted and banned are no roles of those who write.
+pub(super) const fn room_role(role: Option<RoomRole>) -> types::RoomRole {
+    match role {
+        Some(RoomRole::Owner) => types::RoomRole::Owner,
+        Some(RoomRole::Admin) => types::RoomRole::Admin,
+        Some(RoomRole::Moderator) => types::RoomRole::Moderator,
+        Some(RoomRole::Member) => types::RoomRole::Member,
+        Some(RoomRole::Guest) => types::RoomRole::Guest,
+        Some(RoomRole::Muted | RoomRole::Banned) | None => types::RoomRole::None,
+    }
+}
+
+pub(super) fn message<'a>(event: &MessageEvent<'a>, body: &'a str, forms: &'a Forms) -> message::Event<'a> {
+    let plain = forms.plain.as_deref().unwrap_or(body);
+    message::Event {
+        kind: match event.kind {
+            TextKind::New => message::Kind::New,
+            TextKind::Edit => message::Kind::Edit,
+            TextKind::Reaction => message::Kind::Reaction,
+            TextKind::Room => message::Kind::Room,
+            TextKind::DisplayName => message::Kind::DisplayName,
+        },
+        room: halves(event.room.as_u128()),
+        author: halves(event.author.as_u128()),
+        username: event.username,
+        role: role(event.role),
+        room_role: room_role(event.member.map(|member| member.role)),
+        account_age_seconds: event.now.since(event.account_created) / 1000,
+        member_seconds: event.member.map_or(0, |member| event.now.since(member.joined) / 1000),
+        time_ms: event.now.0,
+        body,
+        plain,
+        skeleton: forms.skeleton.as_deref().unwrap_or(plain),
+    }
+}
+
+pub(super) fn person<'a>(event: &ActEvent<'a>) -> types::Person<'a> {
+    types::Person {
+        id: halves(event.who.as_u128()),
+        username: event.username,
+        role: role(event.role),
+        account_age_seconds: event.now.since(event.account_created) / 1000,
+    }
+}
+
+pub(super) const fn id(id: u128) -> types::Id {
+    halves(id)
+}
+
+/// Who says it.
+pub(super) struct Speaker {
+    pub(super) plugin: Arc<str>,
+    /// SHA-256 of the component, in hex.
+    pub(super) hash: Arc<str>,
+    /// Whether what it says counts.
+    pub(super) enforced: bool,
+}
+
+impl Speaker {
+    pub(super) fn mark(&self, verdict: &'static str, rule: &str, note: String, shown: String) -> Mark {
+        Mark {
+            plugin: Arc::clone(&self.plugin),
+            hash: Arc::clone(&self.hash),
+            enforced: self.enforced,
+            verdict,
+            rule: name(rule),
+            label: String::new(),
+            score: 0,
+            span: None,
+            note,
+            shown,
+        }
+    }
+
+    fn found(&self, verdict: &'static str, finding: types::Finding, shown: String) -> Mark {
+        let form = |form| match form {
+            types::Form::Body => "body",
+            types::Form::Plain => "plain",
+            types::Form::Skeleton => "skeleton",
+        };
+        let span = finding.where_.map(|span| (form(span.form), span.start, span.end));
+        Mark { span, ..self.mark(verdict, &finding.rule, cut(finding.note), shown) }
+    }
+
+    fn flagged(&self, flagging: types::Flagging) -> Mark {
+        let (label, score) = (name(&flagging.label), flagging.score.min(100));
+        Mark { label, score, ..self.found("flag", flagging.finding, String::new()) }
+    }
+
+    /// What it decides, and what is to be noted of it.
+    pub(super) fn verdict(&self, verdict: types::Verdict) -> (Verdict, Option<Mark>) {
+        match verdict {
+            types::Verdict::Allow => (Verdict::Allow, None),
+            types::Verdict::Replace(text) if text.len() > BODY_BYTES_MAX => {
+                let note = "the plugin's replacement is too long".to_owned();
+                (Verdict::Hold { note: note.clone() }, Some(self.mark("hold", "too-long", note, String::new())))
+            }
+            types::Verdict::Replace(text) => {
+                (Verdict::Replace(text), Some(self.mark("replace", "", String::new(), String::new())))
+            }
+            types::Verdict::Flag(flagging) => (Verdict::Allow, Some(self.flagged(flagging))),
+            types::Verdict::Hold(finding) => {
+                let mark = self.found("hold", finding, String::new());
+                (Verdict::Hold { note: mark.note.clone() }, Some(mark))
+            }
+            types::Verdict::Bounce(types::Refusal { reason, finding }) => {
+                let mark = self.found("bounce", finding, cut(reason));
+                (Verdict::Bounce { reason: mark.shown.clone() }, Some(mark))
+            }
+            types::Verdict::Reject(refusal) => self.rejected(refusal),
+            types::Verdict::Shadow(finding) => {
+                (Verdict::Shadow(None), Some(self.found("shadow", finding, String::new())))
+            }
+        }
+    }
+
+    fn rejected(&self, refusal: types::Refusal) -> (Verdict, Option<Mark>) {
+        let types::Refusal { reason, finding } = refusal;
+        let mark = self.found("reject", finding, cut(reason));
+        (Verdict::Reject { reason: mark.shown.clone(), note: mark.note.clone() }, Some(mark))
+    }
+
+    pub(super) fn act_verdict(&self, verdict: types::ActVerdict) -> (Verdict, Option<Mark>) {
+        match verdict {
+            types::ActVerdict::Allow => (Verdict::Allow, None),
+            types::ActVerdict::Flag(flagging) => (Verdict::Allow, Some(self.flagged(flagging))),
+            types::ActVerdict::Reject(refusal) => self.rejected(refusal),
+        }
+    }
+}
+
+fn cut(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(REASON_BYTES_MAX));
+    text.retain(|c| !c.is_control());
+    text
+}

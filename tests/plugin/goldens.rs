@@ -1,0 +1,44 @@
+//! The golden files of the stock plugins, in the sandbox. Each plugin runs the same files natively in its own tests, so
+//! both say the same.
+
+use std::path::Path;
+
+use confab::plugin::lab::Lab;
+
+use super::built;
+
+const STOCK: [&str; 6] = ["sanitize", "words", "links", "mentions", "newcomer", "flood"];
+
+#[test]
+fn the_stock_plugins_pass_their_golden_files_in_the_sandbox() {
+    for id in STOCK {
+        let (wasm, toml) = (built(&format!("plugins/{id}.wasm")), built(&format!("plugins/{id}.toml")));
+        let lab = Lab::open(id, &std::fs::read(wasm).unwrap(), &std::fs::read(toml).unwrap()).unwrap();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins").join(id).join("goldens");
+        let report = lab.goldens(&folder).unwrap();
+        eprintln!("{id}: {} stories, {} lines", report.stories, report.lines);
+        assert!(report.wrong.is_empty(), "{id}:\n{}", report.wrong.join("\n"));
+        assert!(report.lines >= 10, "{id} has {} golden lines", report.lines);
+    }
+}
+
+/// A check that cannot fail is none.
+#[test]
+fn a_wrong_line_is_told_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wrong.jsonl");
+    let lines = "{\"body\": \"plain\"}\n\n{\"body\": \"a\\u202eb\"}\n{\"body\": \"x\", \"expect\": \"reject\"}\n";
+    std::fs::write(&file, lines).unwrap();
+    let (wasm, toml) = (built("plugins/sanitize.wasm"), built("plugins/sanitize.toml"));
+    let lab = Lab::open("sanitize", &std::fs::read(wasm).unwrap(), &std::fs::read(toml).unwrap()).unwrap();
+    let report = lab.goldens(folder.path()).unwrap();
+    assert_eq!((report.stories, report.lines, report.wrong.len()), (1, 3, 2), "{:?}", report.wrong);
+    assert!(report.wrong[0].contains("wrong.jsonl:3: ") && report.wrong[0].contains("found"), "{:?}", report.wrong);
+    assert!(report.wrong[1].contains("wrong.jsonl:4: "), "{:?}", report.wrong);
+    for (line, word) in [("{\"body\": 1}", "wrong.jsonl:1"), ("{\"nobody\": \"x\"}", "nobody"), ("{", "wrong.jsonl:1")]
+    {
+        std::fs::write(&file, line).unwrap();
+        let error = lab.goldens(folder.path()).unwrap_err();
+        assert!(error.contains(word), "{error}");
+    }
+}
