@@ -28,7 +28,7 @@ use self::cache::Cache;
 use self::chain::Chain;
 use self::engine::{Engine, Wish};
 use self::installed::{Entry, Home};
-use self::manifest::{Hook, Manifest};
+use self::manifest::{Hook, Manifest, check_id};
 use self::member::Member;
 use crate::clock::Clock;
 use crate::config::{self, Mode};
@@ -196,9 +196,29 @@ fn load(
             members.push(load_member(&engine, config, source, (stock, before), metrics).map_err(fail(&entry.id))?);
         }
     }
+    check_keys(config, &members)?;
     let (chain_budget, call_budget) =
         (Duration::from_millis(config.chain_budget_ms), Duration::from_millis(config.call_budget_ms));
     Ok(Chain { members, chain_budget, call_budget })
+}
+
+/// A key for nobody is a slip, and a pin or a grant that is not meant for anybody would look like one that holds.
+fn check_keys(config: &config::Plugins, members: &[Member]) -> Result<(), LoadError> {
+    let config::Plugins { mode, grant, sha256, isolation, config, .. } = config;
+    let all = [
+        ("mode", mode.keys().collect::<Vec<_>>()),
+        ("grant", grant.keys().collect()),
+        ("sha256", sha256.keys().collect()),
+        ("isolation", isolation.keys().collect()),
+        ("config", config.keys().collect()),
+    ];
+    for (table, ids) in all {
+        if let Some(id) = ids.into_iter().find(|id| !members.iter().any(|member| *member.id == ***id)) {
+            let reason = format!("plugins.{table}.{id} is for no plugin of the chain and for none that was installed");
+            return Err(LoadError { id: id.clone(), reason });
+        }
+    }
+    Ok(())
 }
 
 /// What a plugin is made of, wherever it comes from.
@@ -247,6 +267,7 @@ fn load_member(
 }
 
 fn configured<'a>(config: &config::Plugins, stock: Stock, id: &'a str) -> Result<Source<'a>, String> {
+    check_id(id)?;
     let (wasm, manifest) = match &config.dir {
         Some(dir) => (read(dir, id, "wasm")?, read(dir, id, "toml")?),
         None => (find(stock, id, "wasm")?, find(stock, id, "toml")?),
@@ -256,6 +277,7 @@ fn configured<'a>(config: &config::Plugins, stock: Stock, id: &'a str) -> Result
 }
 
 fn of_home<'a>(home: &Home, entry: &'a Entry) -> Result<Source<'a>, String> {
+    check_id(&entry.id)?;
     let (wasm, manifest) = (home.file(entry, "wasm")?, home.file(entry, "toml")?);
     let (mode, grant, goldens) = (Some(entry.mode), Some(entry.grant.clone()), Some(home.goldens(entry)));
     Ok(Source { id: &entry.id, wasm, manifest, mode, grant, goldens })

@@ -26,7 +26,7 @@ impl Cache {
         match checked {
             Ok(()) => Some(Self(folder.to_owned())),
             Err(error) => {
-                tracing::warn!(folder = %folder.display(), %error, "compiled plugins are not kept");
+                tracing::info!(folder = %folder.display(), %error, "compiled plugins are not kept");
                 None
             }
         }
@@ -64,7 +64,7 @@ impl Cache {
             fs::rename(&fresh, &path)
         });
         if let Err(error) = kept {
-            tracing::warn!(%error, "a compiled plugin is not kept");
+            tracing::info!(%error, "a compiled plugin is not kept: each start compiles it");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The sandbox: engine settings, what a component may import, and how a call is stopped.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -119,8 +120,7 @@ impl Engine {
         let component = match cached {
             Some(component) => component,
             None => {
-                let compiled = Component::from_binary(&self.engine, wasm);
-                let component = compiled.map_err(|error| format!("not a component: {error:#}"))?;
+                let component = compile(&self.engine, wasm)?;
                 if let Some(cache) = &self.cache {
                     cache.keep(&self.engine, wasm, &component);
                 }
@@ -203,7 +203,15 @@ impl Engine {
     }
 }
 
-/// Cranelift only, no threads, no WASI, nothing newer than a compiled guest needs.
+/// A compiler that panics has refused: bytes of a plugin never end the server.
+fn compile(engine: &wasmtime::Engine, wasm: &[u8]) -> Result<Component, String> {
+    let compiled = std::panic::catch_unwind(AssertUnwindSafe(|| Component::from_binary(engine, wasm)));
+    let compiled = compiled.map_err(|_| "the compiler does not survive it".to_owned())?;
+    compiled.map_err(|error| format!("not a component: {error:#}"))
+}
+
+/// Cranelift only, no threads, no WASI, nothing newer than a compiled guest needs. Several memories are: without them
+/// the compiler panics on a component whose parts hand each other data.
 fn settings(memory_max: u64) -> Config {
     let mut config = Config::new();
     config
@@ -214,7 +222,6 @@ fn settings(memory_max: u64) -> Config {
         .wasm_memory64(false)
         .wasm_gc(false)
         .wasm_tail_call(false)
-        .wasm_multi_memory(false)
         .wasm_features(WasmFeatures::FUNCTION_REFERENCES | WasmFeatures::EXCEPTIONS | WasmFeatures::THREADS, false)
         .cranelift_nan_canonicalization(true)
         .memory_init_cow(true)

@@ -24,6 +24,11 @@ pub(super) mod bindings {
 const LINES_PER_SECOND: u32 = 50;
 const LINE_BYTES_MAX: usize = 1024;
 const TABLE_ELEMENTS_MAX: usize = 20_000;
+/// Modules inside one component. A compiled guest is one, with a few that join it to its memory; an interpreter comes as
+/// dozens, and in memories of its own.
+const INSTANCES_MAX: usize = 64;
+const TABLES_MAX: usize = 4;
+const MEMORIES_MAX: usize = 4;
 /// Names of counters that one plugin may have.
 const COUNTERS_MAX: usize = 20;
 const NAME_BYTES_MAX: usize = 64;
@@ -59,11 +64,13 @@ pub(super) struct HostState {
 }
 
 impl ResourceLimiter for HostState {
-    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        if desired > self.memory_max {
+    /// All memories of an instance share one limit.
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.memory.saturating_sub(current).saturating_add(desired);
+        if total > self.memory_max {
             return Err(MemoryExceeded.into());
         }
-        self.memory = desired;
+        self.memory = total;
         Ok(true)
     }
 
@@ -72,15 +79,15 @@ impl ResourceLimiter for HostState {
     }
 
     fn instances(&self) -> usize {
-        8
+        INSTANCES_MAX
     }
 
     fn tables(&self) -> usize {
-        4
+        TABLES_MAX
     }
 
     fn memories(&self) -> usize {
-        1
+        MEMORIES_MAX
     }
 }
 

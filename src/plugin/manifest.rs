@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 /// Contract versions that this server speaks.
 const API: &str = "0.1";
+const ID_BYTES_MAX: usize = 64;
 
 /// What a plugin can take part in, by the names of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -71,8 +72,19 @@ pub(super) struct Manifest {
     pub(super) class: Class,
 }
 
+/// An id is a name of files and metrics, and no path.
+pub(super) fn check_id(id: &str) -> Result<(), String> {
+    let is_name = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '-');
+    let begins_well = id.starts_with(|c: char| c.is_ascii_lowercase());
+    if begins_well && id.len() <= ID_BYTES_MAX && id.chars().all(is_name) {
+        return Ok(());
+    }
+    Err(format!("no id of a plugin: it begins with a small letter and has at most {ID_BYTES_MAX} of a-z 0-9 -"))
+}
+
 impl Manifest {
     pub(super) fn parse(id: &str, bytes: &[u8]) -> Result<Self, String> {
+        check_id(id)?;
         let text = std::str::from_utf8(bytes).map_err(|_| "the manifest is not UTF-8".to_owned())?;
         let manifest: Self = toml::from_str(text).map_err(|error| format!("manifest: {}", error.message()))?;
         if manifest.id != id {
@@ -114,6 +126,9 @@ mod tests {
             ("x", good.replace("message", "sleep"), "hooks"),
             ("x", good.replace("\"message\", \"role-change\"", ""), "hooks"),
             ("x", format!("{good}\nextra = 1"), "unknown field"),
+            ("../x", good.replace("\"x\"", "\"../x\""), "no id"),
+            ("X", good.replace("\"x\"", "\"X\""), "no id"),
+            ("", good.replace("\"x\"", "\"\""), "no id"),
         ] {
             let error = Manifest::parse(id, text.as_bytes()).unwrap_err();
             assert!(error.contains(word) || error.contains("unknown variant"), "{error}");

@@ -143,6 +143,10 @@ async fn which_component_it_is_and_what_it_is_given() {
             ["does not take its configuration", "nobody can be configured like this"],
         ),
         (Plugins { grant: granted(&["log"]), ..config.clone() }, ["capability kv", "plugins.grant.hostile"]),
+        (
+            Plugins { mode: [("hostle".to_owned(), Mode::Off)].into(), ..config.clone() },
+            ["plugin hostle", "plugins.mode.hostle is for no plugin"],
+        ),
     ] {
         let Err(error) = load_with(&wrong, None, &Metrics::new()) else { panic!("{words:?}") };
         assert!(words.iter().all(|word| error.contains(word)) && !error.contains('\n'), "{error}");

@@ -238,7 +238,7 @@ async fn planted_secrets_stay_where_they_are() {
     let _server = stage.place.serve_by(stage.place.command(&["serve"]).env("CONFAB__LOG__FILTER", TALKATIVE));
     stage.plant().await;
     stage.plant_keys();
-    stage.search(&[CLIENT, "storm", "a plugin failed on a message", "TRACE"]);
+    stage.search(&[CLIENT, "storm", "a plugin failed", "TRACE"]);
     let mut store = Places::default();
     store.add_folder(&stage.place.data_dir);
     store.assert_finds("confab.db", "member-quic");
