@@ -2,6 +2,7 @@
 //! stock filter inside it beside the same filter outside.
 
 mod acts;
+mod examples;
 mod goldens;
 mod hostile;
 mod load;

@@ -110,11 +110,11 @@ fn ensure_std() -> Result<Std> {
     bail!("the standard library for {TARGET} is missing and could not be added; run: rustup target add {TARGET}")
 }
 
-fn tool(args: &[&str]) -> Result<()> {
+pub(crate) fn tool(args: &[&str]) -> Result<()> {
     Cmd::cargo().args(["run", "--quiet", "--package", "confab-assets", "--"]).args(args).run()
 }
 
-fn path(path: &Path) -> Result<&str> {
+pub(crate) fn path(path: &Path) -> Result<&str> {
     path.to_str().context("paths are UTF-8")
 }
 

@@ -6,6 +6,7 @@ mod attack;
 mod check;
 mod codegen;
 mod elf;
+mod examples;
 mod fuzz;
 mod image;
 mod image_test;
@@ -24,11 +25,12 @@ const HELP: &str = "cargo xtask <task>
   test [LAYER]      everything, beginning with check; or one of check, protocol, server, image
   check             format, habits, generated code, clippy, wasm32, documents, the systemd unit, licences and
                     known vulnerabilities; of these alone: tidy, unit, deny
-  bench [NAME]      fanout, publish, resume, slow, logins, plugins, idle
+  bench [NAME]      fanout, publish, resume, slow, logins, plugins, moderation, idle
   simulate [--seed N]
                     faults at length: kill -9, a dying database, lost answers; prints the table
   codegen [--check] generated protocol code from schema/chat.capnp
   plugins           stock plugins as components into target/assets
+  examples          guests in C, JavaScript and Python into target/assets, where their toolchains can be had
   page              the web page into target/assets
   image [DIR]       the root file system of the container, with a static server, into target/image
   image --try FILE  run a static server that is built already as in a container
@@ -78,6 +80,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["image"] => image::run(None),
         ["image", "--try", program] => image_test::run_with(program),
         ["image", folder] => image::run(Some(folder)),
+        ["examples"] => examples::run(),
         ["page"] => assets::page(),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["attack", rest @ ..] => attack::run(rest),

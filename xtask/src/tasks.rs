@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::shell::{self, Cmd};
-use crate::{assets, check, fuzz, image_test};
+use crate::{assets, check, examples, fuzz, image_test};
 
 /// Builds the page, the stock plugins and the server, and runs it. Needs nothing but cargo and a C compiler.
 pub(crate) fn run(args: &[&str]) -> Result<()> {
@@ -54,6 +54,7 @@ pub(crate) fn test(layer: Option<&str>) -> Result<()> {
         timed("guests and page", &|| {
             assets::plugins()?;
             assets::test_plugins()?;
+            examples::run()?;
             assets::page()
         })?;
         timed("server", &|| {
@@ -88,7 +89,7 @@ pub(crate) fn simulate(seed: Option<&str>) -> Result<()> {
 /// All benches, or one by name.
 pub(crate) fn bench(name: Option<&str>) -> Result<()> {
     assets::plugins()?;
-    let benches = ["fanout", "publish", "resume", "slow", "logins", "plugins", "idle"];
+    let benches = ["fanout", "publish", "resume", "slow", "logins", "plugins", "moderation", "idle"];
     for bench in benches.iter().filter(|bench| name.is_none_or(|name| name == **bench)) {
         Cmd::cargo().args(["bench", "--quiet", "--package", "confab", "--bench", bench]).run()?;
     }

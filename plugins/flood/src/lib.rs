@@ -53,7 +53,8 @@ thread_local! {
     static CONFIG: Cell<Config> = const { Cell::new(Config::DEFAULT) };
 }
 
-struct Flood;
+/// The plugin.
+pub struct Flood;
 
 impl lifecycle::Guest for Flood {
     fn init(config: String) -> Result<(), String> {

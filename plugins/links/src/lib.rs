@@ -51,7 +51,8 @@ thread_local! {
     static JUDGE: RefCell<Option<Judge>> = const { RefCell::new(None) };
 }
 
-struct Links;
+/// The plugin.
+pub struct Links;
 
 impl lifecycle::Guest for Links {
     fn init(config: String) -> Result<(), String> {

@@ -37,7 +37,8 @@ thread_local! {
     static JUDGE: RefCell<Option<Judge>> = const { RefCell::new(None) };
 }
 
-struct Mentions;
+/// The plugin.
+pub struct Mentions;
 
 impl lifecycle::Guest for Mentions {
     fn init(config: String) -> Result<(), String> {

@@ -51,7 +51,8 @@ thread_local! {
     static CONFIG: Cell<Config> = const { Cell::new(Config::DEFAULT) };
 }
 
-struct Newcomer;
+/// The plugin.
+pub struct Newcomer;
 
 impl lifecycle::Guest for Newcomer {
     fn init(config: String) -> Result<(), String> {

@@ -8,7 +8,8 @@ pub use clean::clean;
 use confab_plugin::Verdict;
 use confab_plugin::message::{Event, Guest};
 
-struct Sanitize;
+/// The plugin.
+pub struct Sanitize;
 
 impl Guest for Sanitize {
     fn decide(event: Event) -> Verdict {
