@@ -8,6 +8,7 @@ mod hostile;
 mod load;
 mod platform;
 mod sanitize;
+mod tutorial;
 mod write_paths;
 
 use std::collections::BTreeMap;

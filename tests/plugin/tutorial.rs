@@ -1,0 +1,152 @@
+//! docs/PLUGINS.md, line by line: each command of a `console` block is run, and what it prints is compared. `...` stands
+//! for whatever it likes.
+
+use std::path::Path;
+use std::process::Command;
+
+use confab_client::{Error, Room};
+use tokio::time::Instant;
+
+use crate::support::Transport;
+use crate::support::people::Person;
+use crate::support::process::{Place, Running, eventually};
+
+const DOCUMENT: &str = include_str!("../../docs/PLUGINS.md");
+
+/// A command, and the lines that it is to print.
+struct Step<'a> {
+    command: &'a str,
+    expected: Vec<&'a str>,
+}
+
+fn steps() -> Vec<Step<'static>> {
+    let mut steps: Vec<Step<'_>> = Vec::new();
+    let mut is_inside = false;
+    for line in DOCUMENT.lines() {
+        match line.strip_prefix("```") {
+            Some(rest) => is_inside = rest == "console",
+            None if !is_inside => {}
+            None => match line.strip_prefix("$ ") {
+                Some(command) => steps.push(Step { command, expected: Vec::new() }),
+                None => steps.last_mut().expect("a command comes first").expected.push(line),
+            },
+        }
+    }
+    steps
+}
+
+/// Whether a line is as the pattern says.
+fn is_alike(pattern: &str, line: &str) -> bool {
+    let mut parts = pattern.split("...");
+    let Some(mut rest) = parts.next().and_then(|first| line.strip_prefix(first)) else { return false };
+    let mut last = None;
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+        last = Some(part);
+    }
+    rest.is_empty() || last == Some("")
+}
+
+fn assert_printed(command: &str, expected: &[&str], printed: &str) {
+    let mut lines = printed.lines();
+    let mut skips = false;
+    for pattern in expected {
+        if *pattern == "..." {
+            skips = true;
+            continue;
+        }
+        let found = if skips {
+            lines.any(|line| is_alike(pattern, line))
+        } else {
+            lines.next().is_some_and(|it| is_alike(pattern, it))
+        };
+        assert!(found, "$ {command}\nhas no line {pattern:?}:\n{printed}");
+        skips = false;
+    }
+    assert!(skips || lines.next().is_none(), "$ {command}\nprints more than its lines:\n{printed}");
+}
+
+struct Reader {
+    place: Place,
+    server: Running,
+    author: Person,
+    room: Room,
+}
+
+impl Reader {
+    async fn sit_down() -> Self {
+        let place = Place::with("plugins.chain = []");
+        let server = place.serve();
+        let author = place.register(Transport::WebSocket, "author").await;
+        let room = author.enter("lobby").await;
+        for text in ["hello", "WHERE IS EVERYBODY TODAY", "NASA says so"] {
+            author.client.say(room.id, text).await.unwrap();
+        }
+        Self { place, server, author, room }
+    }
+
+    async fn do_as_it_says(&self, command: &str) -> String {
+        let folder = self.place.folder.path();
+        let words: Vec<&str> = command.split(' ').collect();
+        match words[..] {
+            ["confab", ref arguments @ ..] => {
+                let mut confab = self.place.command(arguments);
+                // What the workspace is built with is here already.
+                confab.current_dir(folder).env("CARGO_NET_OFFLINE", "true").env_remove("CARGO_TARGET_DIR");
+                let output = confab.output().unwrap();
+                let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+                assert!(output.status.success(), "{command}\n{printed}{}", String::from_utf8_lossy(&output.stderr));
+                if let ["plugin", "new", id] = arguments {
+                    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock");
+                    std::fs::copy(lock, folder.join(id).join("Cargo.lock")).unwrap();
+                }
+                printed
+            }
+            ["cat", file] => std::fs::read_to_string(folder.join(file)).unwrap(),
+            ["reload"] => {
+                let before = self.place.metric("confab_plugin_generation");
+                let status = Command::new("kill").args(["-HUP", &self.server.pid().to_string()]).status().unwrap();
+                assert!(status.success());
+                eventually("it is taken up", || {
+                    assert!(!self.place.err().contains("nothing was reloaded"), "{}", self.place.err());
+                    (self.place.metric("confab_plugin_generation") > before).then_some(())
+                });
+                String::new()
+            }
+            ["say", ..] => match self.author.client.say(self.room.id, &command["say ".len()..]).await {
+                Ok(_) => "posted\n".to_owned(),
+                Err(Error::Rejected(reject)) => format!("refused: {} {}\n", reject.code, reject.detail),
+                Err(other) => panic!("{other:?}"),
+            },
+            _ => panic!("nobody can do {command}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tutorial_does_what_it_says() {
+    let reader = Reader::sit_down().await;
+    let steps = steps();
+    assert!(steps.len() >= 14, "{} steps", steps.len());
+    let start = Instant::now();
+    for Step { command, expected } in steps {
+        let printed = reader.do_as_it_says(command).await;
+        assert_printed(command, &expected, &printed);
+        eprintln!("{:>6.1} s  $ {command}", start.elapsed().as_secs_f64());
+    }
+}
+
+#[test]
+fn lines_are_compared() {
+    for (pattern, line, alike) in [
+        ("a b", "a b", true),
+        ("a b", "a bc", false),
+        ("a ... c", "a b c", true),
+        ("a ... c", "a b d", false),
+        ("a...", "a and more", true),
+        ("...c", "b c", true),
+    ] {
+        assert_eq!(is_alike(pattern, line), alike, "{pattern:?} {line:?}");
+    }
+}
