@@ -70,14 +70,16 @@ fn log() -> Option<Vec<Said>> {
         let Some((hour, minute)) = minute.split_once(':') else { continue };
         let minutes: u64 = hour.parse::<u64>().unwrap_or(0) * 60 + minute.parse::<u64>().unwrap_or(0);
         let at = MORNING + (day * 1_440 + minutes) * 60_000;
-        let time = said
-            .last()
-            .filter(|it| it.time.0 >= at)
-            .map_or(at, |it| (it.time.0 + 1_500).min(at + 59_000).max(it.time.0));
         let author = nick
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-        said.push(Said { author: author.into(), time: Millis(time), body: body.to_owned() });
+        said.push(Said { author: author.into(), time: Millis(at), body: body.to_owned() });
+    }
+    for of_minute in said.chunk_by_mut(|one, other| one.time == other.time) {
+        let step = 60_000 / of_minute.len() as u64;
+        for (number, one) in (0..).zip(of_minute) {
+            one.time.0 += number * step;
+        }
     }
     Some(said)
 }
@@ -206,6 +208,9 @@ type Counts = BTreeMap<(String, String), u64>;
 
 fn note(counts: &mut Counts, ruling: &Ruling) {
     for mark in &ruling.marks {
+        if mark.rule == "failed" {
+            println!("{}", mark.note);
+        }
         *counts.entry((mark.verdict.to_owned(), format!("{} {}", mark.plugin, mark.rule))).or_default() += 1;
     }
 }

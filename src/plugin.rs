@@ -37,8 +37,12 @@ use crate::metrics::Metrics;
 
 /// Why a plugin is not loaded is told in so many bytes.
 const ERROR_BYTES_MAX: usize = 256;
+/// How long a call waits for its turn.
+const SLOW_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Machine code of plugins, in the data folder.
 const CACHE: &str = "plugin-cache";
+/// Told to people while too many wait for plugins.
+const BUSY_REASON: &str = "too much is being checked right now: try again later";
 /// Calls of interpreted plugins at once, on threads of their own; others wait for them.
 const SLOW_CALLS_MAX: usize = 4;
 
@@ -124,8 +128,10 @@ impl PluginSet {
 
     /// Where it holds nobody up. A server that ends decides nothing any more.
     async fn decide_apart(&self, decide: impl FnOnce() -> Ruling + Send + 'static) -> Ruling {
-        let ended = || Ruling { verdict: Verdict::Unavailable { reason: String::new() }, marks: Vec::new() };
-        let Ok(permit) = Arc::clone(&self.slow).acquire_owned().await else { return ended() };
+        let ended = || Ruling { verdict: Verdict::Unavailable { reason: BUSY_REASON.into() }, marks: Vec::new() };
+        // Who waits longer is told to come again.
+        let waited = tokio::time::timeout(SLOW_WAIT_MAX, Arc::clone(&self.slow).acquire_owned()).await;
+        let Ok(Ok(permit)) = waited else { return ended() };
         let decided = tokio::task::spawn_blocking(move || {
             let ruling = decide();
             drop(permit);
@@ -159,7 +165,9 @@ impl Moderator for PluginSet {
     }
 
     fn is_ready(&self) -> bool {
-        self.current().members.iter().all(|member| member.pool.is_sound())
+        // One that decides nothing keeps nobody from working.
+        let current = self.current();
+        current.members.iter().filter(|member| member.mode == Mode::Enforce).all(|member| member.pool.is_sound())
     }
 }
 
@@ -175,7 +183,7 @@ fn load(
     let home = data_dir.map(Home::of);
     let home = home.as_ref();
     let cache = data_dir.and_then(|data_dir| Cache::open(&data_dir.join(CACHE)));
-    let engine = Engine::new(config, clock, &metrics.plugin_custom_total, cache).map_err(of_engine)?;
+    let engine = Engine::new(config, clock, cache).map_err(of_engine)?;
     let fail = |id: &str| {
         let id = id.to_owned();
         move |reason: String| LoadError { id, reason: one_line(&reason) }
@@ -186,7 +194,9 @@ fn load(
         members.push(load_member(&engine, config, source, (stock, before), metrics).map_err(fail(id))?);
     }
     if let Some(home) = home {
-        for entry in home.read().map_err(fail("installed"))?.plugins {
+        // One that is off is not loaded: it may be off because it cannot be.
+        let is_on = |entry: &Entry| config.mode.get(&entry.id).copied().unwrap_or(entry.mode) != Mode::Off;
+        for entry in home.read().map_err(fail("installed"))?.plugins.into_iter().filter(is_on) {
             if members.iter().any(|member| *member.id == *entry.id) {
                 let reason =
                     "it is in plugins.chain already: take it out there, or remove the installed one".to_owned();
@@ -256,11 +266,14 @@ fn load_member(
     let loaded = engine.load(&manifest, &wasm, &granted)?;
     let given = config.config.get(id).map_or_else(|| "{}".to_owned(), ToString::to_string);
     let isolation = config.isolation.get(id).copied().unwrap_or_default();
-    let kv = before.iter().find(|member| *member.id == *id).map(|member| member.pool.kv()).unwrap_or_default();
-    let pool = engine.open(&manifest, &loaded, &Wish { isolation, config: &given, kv })?;
+    // First, so that one that is not taken up has touched nothing.
     if let Some(goldens) = goldens {
         lab::check_goldens(engine, &manifest, &loaded, &goldens)?;
     }
+    let lasting =
+        before.iter().find(|member| *member.id == *id).map(|member| member.pool.lasting()).unwrap_or_default();
+    let counters = &metrics.plugin_custom_total;
+    let pool = engine.open(&manifest, &loaded, &Wish { isolation, config: &given, lasting, counters })?;
     let mode = config.mode.get(id).copied().or(mode).unwrap_or(Mode::Enforce);
     tracing::info!(plugin = id, version = manifest.version, sha256 = hash, mode = ?mode, "plugin loaded");
     Ok(Member::new(manifest, pool, hash.into(), mode, metrics))

@@ -74,29 +74,41 @@ fn undone(body: &str) -> Cow<'_, str> {
     text
 }
 
-/// `None`: there is nothing to undo, or it is no text.
+/// `None`: there is nothing to undo. What is no text stays as it is written, and hides nothing beside it.
 fn undone_once(text: &str) -> Option<String> {
-    if !text.contains('%') {
-        return None;
-    }
-    let bytes = text.as_bytes();
-    let (mut decoded, mut at, mut is_changed) = (Vec::with_capacity(bytes.len()), 0, false);
-    while let Some(&byte) = bytes.get(at) {
-        let digits = bytes.get(at + 1..at + 3).filter(|_| byte == b'%');
-        let number = digits.and_then(|it| std::str::from_utf8(it).ok()).and_then(|it| u8::from_str_radix(it, 16).ok());
-        // NUL and controls stay as they are written.
-        match number.filter(|number| *number >= b' ' && *number != 0x7f) {
-            Some(number) => {
-                decoded.push(number);
-                (at, is_changed) = (at + 3, true);
-            }
-            None => {
-                decoded.push(byte);
-                at += 1;
-            }
+    let (mut decoded, mut rest, mut is_changed) = (String::with_capacity(text.len()), text, false);
+    while let Some(at) = rest.find('%') {
+        let (before, run) = rest.split_at(at);
+        decoded.push_str(before);
+        let bytes = run_of_bytes(run);
+        let (good, length) = match std::str::from_utf8(&bytes) {
+            Ok(good) => (good, bytes.len()),
+            Err(error) => (
+                bytes.get(..error.valid_up_to()).map_or("", |it| str::from_utf8(it).unwrap_or("")),
+                error.valid_up_to(),
+            ),
+        };
+        is_changed |= length > 0;
+        decoded.push_str(good);
+        rest = run.get(3 * length..).unwrap_or("");
+        if length == 0 {
+            // This one sign is none of an encoding.
+            decoded.push('%');
+            rest = run.get(1..).unwrap_or("");
         }
     }
-    if is_changed { String::from_utf8(decoded).ok() } else { None }
+    decoded.push_str(rest);
+    is_changed.then_some(decoded)
+}
+
+/// The bytes that `%66%72` and so on stand for, up to the first sign of another kind. NUL and controls stay as written.
+fn run_of_bytes(text: &str) -> Vec<u8> {
+    let byte = |it: &[u8]| match it {
+        [b'%', digits @ ..] => std::str::from_utf8(digits).ok().and_then(|it| u8::from_str_radix(it, 16).ok()),
+        _ => None,
+    };
+    let bytes = text.as_bytes().chunks_exact(3).map_while(byte);
+    bytes.take_while(|byte| *byte >= b' ' && *byte != 0x7f).collect()
 }
 
 /// Whether a character is seen: controls, joiners, fillers, marks of direction and tags are not.
@@ -124,6 +136,9 @@ mod tests {
             ("%66%72ee %2566ree", "free free"),
             ("100% sure, 5%00", "100% sure, 5%00"),
             ("%ff", "%ff"),
+            ("%66%72ee %ff %66%ff%e4x", "free %ff f%ff%e4x"),
+            ("%C3%A9%", "é%"),
+            ("%+6%", "%+6%"),
             ("two\nlines", "two\nlines"),
             ("ПРИВЕТ", "привет"),
         ] {

@@ -1,12 +1,12 @@
 //! What is done and not said asks the plugins as well: coming in, inviting, giving roles, making accounts, logging in.
 
-use confab_protocol::model::{Millis, ServerRole, UserId};
+use confab_protocol::model::{Millis, RoomId, ServerRole, UserId};
 use confab_protocol::reject::Reject;
 
 use super::Core;
 use super::amend::short_text;
 use super::auth::Actor;
-use super::hook::{Act, ActEvent};
+use super::hook::{Act, ActEvent, Mark, Ruling};
 
 /// Who does it, where there is no [`Actor`] yet.
 pub(super) struct Doer<'a> {
@@ -30,6 +30,16 @@ impl Core {
     pub(super) async fn check_act_of(&self, doer: Doer<'_>, act: Act<'_>) -> Result<(), Reject> {
         let Doer { id: who, username, role, created: account_created } = doer;
         let event = ActEvent { who, username, role, account_created, now: self.clock.now(), act };
-        short_text(self.moderator.decide_act(event).await).map(drop)
+        let ruling = self.moderator.decide_act(event).await;
+        note_marks(who, RoomId::NONE, &ruling);
+        short_text(ruling).map(drop)
+    }
+}
+
+/// What plugins found is for the operator's log: who found what, never what was said. Notes may quote that.
+pub(super) fn note_marks(who: UserId, room: RoomId, ruling: &Ruling) {
+    for mark in ruling.marks.iter().filter(|mark| mark.verdict != "replace") {
+        let Mark { plugin, enforced, verdict, rule, label, score, .. } = mark;
+        tracing::info!(%who, %room, %plugin, enforced, verdict, rule, label, score, "a plugin found something");
     }
 }

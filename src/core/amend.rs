@@ -106,21 +106,21 @@ impl Core {
             Admission::Granted(membership) => membership,
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
         };
-        let (emoji, altered) = if remove {
-            (emoji, false)
-        } else {
-            match short_text(
-                self.decide_text(actor, TextKind::Reaction, (write.room, Some(membership)), emoji.as_str()).await,
-            )? {
-                None => (emoji, false),
-                Some(text) => (Emoji::parse(&text).map_err(|_| RejectCode::ByPlugin)?, true),
+        let (mut emoji, mut altered, mut hidden) = (emoji, false, false);
+        if !remove {
+            let member = (write.room, Some(membership));
+            let mut ruling = self.decide_text(actor, TextKind::Reaction, member, emoji.as_str()).await;
+            if let Verdict::Shadow(text) = ruling.verdict {
+                hidden = true;
+                ruling.verdict = text.map_or(Verdict::Allow, Verdict::Replace);
             }
-        };
+            if let Some(text) = short_text(ruling)? {
+                (emoji, altered) = (Emoji::parse(&text).map_err(|_| RejectCode::ByPlugin)?, true);
+            }
+        }
         let content = EntryContent::Reaction { seq, emoji: emoji.clone(), removed: remove };
         let act = Act::React(seq, emoji, !remove);
-        Ok(self
-            .amend(actor, order, write, Amendment { digest, membership, hidden: false, altered, content, act })
-            .await)
+        Ok(self.amend(actor, order, write, Amendment { digest, membership, hidden, altered, content, act }).await)
     }
 
     /// Pins a message, or takes the pin away.
@@ -182,7 +182,9 @@ impl Core {
             knocks: knocks.unwrap_or(base.knocks),
             rights: rights.unwrap_or(base.rights),
         };
-        let altered = self.check_room_text(actor, write.room, &mut settings).await?;
+        // Slow mode and the like can be changed whatever anybody thinks of the name.
+        let is_text_new = settings.name != base.name || settings.topic != base.topic;
+        let altered = is_text_new && self.check_room_text(actor, (write.room, Some(membership)), &mut settings).await?;
         // A name that it has may have been given under other rules.
         if settings.name != base.name {
             names::check(settings.name.as_str()).map_err(|error| error.reject("room name"))?;
@@ -197,12 +199,11 @@ impl Core {
     pub(super) async fn check_room_text(
         &self,
         actor: &Actor,
-        room: RoomId,
+        room: (RoomId, Option<Membership>),
         settings: &mut RoomSettings,
     ) -> Result<bool, Reject> {
         let text = format!("{}\n{}", settings.name, settings.topic);
-        let Some(text) = short_text(self.decide_text(actor, TextKind::Room, (room, None), text.trim_end()).await)?
-        else {
+        let Some(text) = short_text(self.decide_text(actor, TextKind::Room, room, text.trim_end()).await)? else {
             return Ok(false);
         };
         let (name, topic) = text.split_once('\n').unwrap_or((&text, ""));

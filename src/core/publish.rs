@@ -13,6 +13,7 @@ use confab_protocol::text::TextError;
 
 use super::Core;
 use super::access::{self, Action};
+use super::acts::note_marks;
 use super::append::{Change, Decision, Item, OrderGuard, Said, recorded_decision};
 use super::auth::Actor;
 use super::hook::{MessageEvent, Presently, Ruling, TextKind, Verdict};
@@ -150,7 +151,9 @@ impl Core {
             now: self.clock.now(),
             body: text,
         };
-        self.moderator.decide_message(event).await
+        let ruling = self.moderator.decide_message(event).await;
+        note_marks(actor.user, room, &ruling);
+        ruling
     }
 
     /// Encodes it and puts it into the queue.

@@ -57,7 +57,7 @@ impl Core {
             knocks: false,
             rights: RoomRights::default(),
         };
-        self.check_room_text(actor, RoomId::NONE, &mut settings).await?;
+        self.check_room_text(actor, (RoomId::NONE, None), &mut settings).await?;
         let RoomSettings { name, topic, .. } = settings;
         names::check(name.as_str()).map_err(|error| error.reject("room name"))?;
         let content = EntryContent::RoomCreated { name: name.clone(), topic: topic.clone() };

@@ -3,12 +3,17 @@
 
 use std::time::Duration;
 
+use confab_protocol::model::UserId;
+
 use super::host::bindings::exports::confab::plugin::{invite, join, login, register, role_change};
 use super::manifest::Hook;
 use super::member::Member;
 use super::translate::{self, Forms, Speaker};
 use crate::clock::Clock;
-use crate::core::hook::{Act, ActEvent, Mark, MessageEvent, Ruling, Verdict};
+use crate::core::hook::{Act, ActEvent, Mark, MessageEvent, Ruling, TextKind, Verdict};
+
+/// The name of an account that is about to be made comes with an id as young as this, milliseconds.
+const NEW_MS: u64 = 1_000;
 
 /// One generation: what was loaded together. Calls that began with it end with it.
 pub(super) struct Chain {
@@ -25,14 +30,19 @@ impl Chain {
 
     pub(super) fn decide_message(&self, event: &MessageEvent<'_>, clock: &dyn Clock) -> Ruling {
         let (mut spent, mut marks) = (Duration::ZERO, Vec::new());
+        // Those who register are one to the breaker: else one of them alone could be many.
+        let registers = event.kind == TextKind::DisplayName && event.now.since(event.account_created) < NEW_MS;
         let (mut replaced, mut is_shadowed): (Option<String>, bool) = (None, false);
-        let mut forms = Forms::of(event.body);
+        if !self.members.iter().any(|member| member.is_asked(Hook::Message)) {
+            return Ruling::ALLOW;
+        }
+        let Some(mut forms) = Forms::of(event.body) else { return too_long(marks) };
         for member in self.members.iter().filter(|member| member.is_asked(Hook::Message)) {
             let body = replaced.as_deref().unwrap_or(event.body);
             let guest_event = translate::message(event, body, &forms);
             let (verdict, mark, took) = member.ask(
                 Hook::Message,
-                event.author,
+                if registers { UserId::NONE } else { event.author },
                 (event.now.0, self.left(spent)),
                 |guests, store| match &guests.message {
                     Some(message) => message.call_decide(store, guest_event),
@@ -47,7 +57,10 @@ impl Chain {
                 Verdict::Allow => {}
                 // An oversized or empty result is caught where bodies are parsed.
                 Verdict::Replace(text) => {
-                    forms = Forms::of(&text);
+                    forms = match Forms::of(&text) {
+                        Some(forms) => forms,
+                        None => return too_long(marks),
+                    };
                     replaced = Some(text);
                 }
                 Verdict::Shadow(_) => is_shadowed = true,
@@ -76,8 +89,9 @@ impl Chain {
         Ruling { verdict: Verdict::Allow, marks }
     }
 
-    fn left(&self, spent: Duration) -> Duration {
-        self.call_budget.min(self.chain_budget.saturating_sub(spent))
+    /// For a call, and for all that are left.
+    fn left(&self, spent: Duration) -> (Duration, Duration) {
+        (self.call_budget, self.chain_budget.saturating_sub(spent))
     }
 }
 
@@ -85,14 +99,14 @@ fn ask_act(
     member: &Member,
     hook: Hook,
     event: &ActEvent<'_>,
-    cpu: Duration,
+    cpu: (Duration, Duration),
     clock: &dyn Clock,
 ) -> (Verdict, Option<Mark>, Duration) {
     let (who, time_ms) = (translate::person(event), event.now.0);
     let id = |number: u128| translate::id(number);
     member.ask(
         hook,
-        event.who,
+        if hook == Hook::Register { UserId::NONE } else { event.who },
         (time_ms, cpu),
         |guests, store| match event.act {
             Act::Join { room, by_invitation } => {
@@ -131,6 +145,11 @@ const fn hook(act: &Act<'_>) -> Hook {
         Act::Register { .. } => Hook::Register,
         Act::Login => Hook::Login,
     }
+}
+
+/// What nobody would read as it is spelled out.
+fn too_long(marks: Vec<Mark>) -> Ruling {
+    Ruling { verdict: Verdict::Hold { note: "its normal form is too long to be looked at".into() }, marks }
 }
 
 /// Loading checks that each declared hook is there.

@@ -1,7 +1,7 @@
 //! The sandbox: engine settings, what a component may import, and how a call is stopped.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::IntCounterVec;
@@ -12,8 +12,7 @@ use wasmtime::{Config, Trap, WasmFeatures};
 use super::cache::Cache;
 use super::guests::Indices;
 use super::host::bindings::confab::plugin::{kv, log, metrics, types};
-use super::host::{HostState, MemoryExceeded, Shared};
-use super::kv::Kv;
+use super::host::{HostState, Lasting, MemoryExceeded, Shared};
 use super::manifest::{Class, Manifest};
 use super::pool::{Pool, Recipe};
 use super::ticker::Ticker;
@@ -81,7 +80,6 @@ pub(super) struct Engine {
     ticker: Ticker,
     memory_max: usize,
     clock: Arc<dyn Clock>,
-    counters: IntCounterVec,
     cache: Option<Cache>,
 }
 
@@ -96,22 +94,18 @@ pub(super) struct Wish<'a> {
     pub(super) isolation: Isolation,
     /// As JSON.
     pub(super) config: &'a str,
-    /// What it remembers.
-    pub(super) kv: Arc<Kv>,
+    pub(super) lasting: Arc<Lasting>,
+    /// Where what it counts is kept.
+    pub(super) counters: &'a IntCounterVec,
 }
 
 impl Engine {
-    pub(super) fn new(
-        config: &config::Plugins,
-        clock: &Arc<dyn Clock>,
-        counters: &IntCounterVec,
-        cache: Option<Cache>,
-    ) -> Result<Self, String> {
+    pub(super) fn new(config: &config::Plugins, clock: &Arc<dyn Clock>, cache: Option<Cache>) -> Result<Self, String> {
         let memory_max = usize::try_from(config.memory_mib << 20).map_err(|error| error.to_string())?;
         let reserved = (memory_max * INTERPRETED_MEMORY_FACTOR) as u64;
         let engine = wasmtime::Engine::new(&settings(reserved)).map_err(|error| format!("{error:#}"))?;
         let ticker = Ticker::start(&engine).map_err(|error| error.to_string())?;
-        Ok(Self { engine, ticker, memory_max, clock: Arc::clone(clock), counters: counters.clone(), cache })
+        Ok(Self { engine, ticker, memory_max, clock: Arc::clone(clock), cache })
     }
 
     /// Compiles a component, or finds it compiled, and checks its imports against what was granted.
@@ -151,14 +145,14 @@ impl Engine {
         let shared = Arc::new(Shared {
             plugin: manifest.id.as_str().into(),
             clock: Arc::clone(&self.clock),
-            kv: Arc::clone(&wish.kv),
-            counters: self.counters.clone(),
-            named: Mutex::default(),
+            lasting: Arc::clone(&wish.lasting),
+            counters: wish.counters.clone(),
         });
-        let factor = if manifest.class == Class::Interpreted { INTERPRETED_MEMORY_FACTOR } else { 1 };
+        let interpreted = manifest.class == Class::Interpreted;
+        let factor = if interpreted { INTERPRETED_MEMORY_FACTOR } else { 1 };
         let (memory_max, isolation, config) = (self.memory_max * factor, wish.isolation, wish.config.into());
         let ticker = self.ticker.clone();
-        let recipe = Recipe { prepared, indices, shared, memory_max, isolation, config, ticker };
+        let recipe = Recipe { prepared, indices, shared, memory_max, interpreted, isolation, config, ticker };
         Pool::open(recipe).map_err(|failure| match failure.kind() {
             "init" => format!("does not take its configuration: {}", failure.detail()),
             _ => format!("cannot be instantiated: {}", failure.detail()),

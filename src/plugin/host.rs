@@ -42,10 +42,17 @@ pub(super) struct MemoryExceeded;
 pub(super) struct Shared {
     pub(super) plugin: Arc<str>,
     pub(super) clock: Arc<dyn Clock>,
-    /// Outlives a generation.
-    pub(super) kv: Arc<Kv>,
+    pub(super) lasting: Arc<Lasting>,
     pub(super) counters: IntCounterVec,
-    pub(super) named: Mutex<HashMap<String, IntCounter>>,
+}
+
+/// What outlives a generation, by the plugin's id: what it remembers, and how much it wrote and named.
+#[derive(Default)]
+pub(super) struct Lasting {
+    pub(super) kv: Kv,
+    named: Mutex<HashMap<String, IntCounter>>,
+    /// The second of the newest line, and how many it has.
+    lines: Mutex<(u64, u32)>,
 }
 
 /// What one instance carries.
@@ -53,14 +60,14 @@ pub(super) struct HostState {
     pub(super) shared: Arc<Shared>,
     pub(super) memory_max: usize,
     pub(super) memory: usize,
-    /// The calling thread's CPU time at which the call is over.
-    pub(super) cpu_deadline: Duration,
+    /// How much of the calling thread's CPU time the call may take ...
+    pub(super) cpu_budget: Duration,
+    /// ... and when that is over: asked for with the first tick that a call meets, because most meet none.
+    pub(super) cpu_deadline: Option<Duration>,
     /// The wall time at which it is over anyhow.
     pub(super) wall_deadline: Duration,
     /// The time of what is decided, milliseconds since the Unix epoch.
     pub(super) now_ms: u64,
-    pub(super) log_second: u64,
-    pub(super) log_lines: u32,
 }
 
 impl ResourceLimiter for HostState {
@@ -102,13 +109,15 @@ impl types::Host for HostState {}
 impl log::Host for HostState {
     fn write(&mut self, level: log::Level, mut text: String) -> wasmtime::Result<()> {
         let second = self.shared.clock.elapsed().as_secs();
-        if second != self.log_second {
-            (self.log_second, self.log_lines) = (second, 0);
+        let mut lines = self.shared.lasting.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if second != lines.0 {
+            *lines = (second, 0);
         }
-        self.log_lines += 1;
-        if self.log_lines > LINES_PER_SECOND {
+        lines.1 = lines.1.saturating_add(1);
+        if lines.1 > LINES_PER_SECOND {
             return Ok(());
         }
+        drop(lines);
         text.truncate(text.floor_char_boundary(LINE_BYTES_MAX));
         text.retain(|c| !c.is_control());
         let plugin = &*self.shared.plugin;
@@ -124,27 +133,27 @@ impl log::Host for HostState {
 
 impl kv::Host for HostState {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
-        Ok(self.shared.kv.find(&key, self.now_ms))
+        Ok(self.shared.lasting.kv.find(&key, self.now_ms))
     }
 
     fn set(&mut self, key: String, value: Vec<u8>, ttl_ms: u64) -> wasmtime::Result<()> {
-        self.shared.kv.set(&key, value, ttl_ms, self.now_ms);
+        self.shared.lasting.kv.set(&key, value, ttl_ms, self.now_ms);
         Ok(())
     }
 
     fn add(&mut self, key: String, by: i64, ttl_ms: u64) -> wasmtime::Result<i64> {
-        Ok(self.shared.kv.add(&key, by, ttl_ms, self.now_ms))
+        Ok(self.shared.lasting.kv.add(&key, by, ttl_ms, self.now_ms))
     }
 
     fn remove(&mut self, key: String) -> wasmtime::Result<()> {
-        self.shared.kv.remove(&key);
+        self.shared.lasting.kv.remove(&key);
         Ok(())
     }
 }
 
 impl metrics::Host for HostState {
     fn count(&mut self, wanted: String, by: u64) -> wasmtime::Result<()> {
-        let mut named = self.shared.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut named = self.shared.lasting.named.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = name(&wanted);
         if !named.contains_key(&wanted) {
             if named.len() >= COUNTERS_MAX {

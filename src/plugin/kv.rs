@@ -50,6 +50,8 @@ struct Halves {
 impl Halves {
     fn put(&mut self, key: &str, value: Value) {
         self.old.take(key);
+        // Else the turn below would make an old value of it, which the next look finds first.
+        self.young.take(key);
         if self.young.values.len() >= HALF_KEYS_MAX || self.young.bytes + cost(key, &value) > HALF_BYTES_MAX {
             self.old = std::mem::take(&mut self.young);
         }
@@ -89,9 +91,8 @@ impl Kv {
         let mut halves = self.lock();
         if let Some(value) = halves.find(key, now_ms) {
             let sum = value.bytes.first_chunk().map_or(0, |it| i64::from_le_bytes(*it)).saturating_add(by);
-            if let Some(number) = value.bytes.first_chunk_mut() {
-                *number = sum.to_le_bytes();
-            }
+            let until_ms = value.until_ms;
+            halves.put(key, Value { bytes: sum.to_le_bytes().into(), until_ms });
             return sum;
         }
         if key.len() <= KEY_BYTES_MAX {
@@ -144,6 +145,16 @@ mod tests {
             kv.set(&format!("large{n}"), vec![0; VALUE_BYTES_MAX], u64::MAX, 0);
         }
         assert!(kv.bytes() <= 2 * HALF_BYTES_MAX, "{}", kv.bytes());
+        // What was written when the halves turned is what is found.
+        let kv = Kv::default();
+        for n in 0..HALF_KEYS_MAX {
+            kv.set(&format!("n{n}"), vec![1], u64::MAX, 0);
+        }
+        kv.set("n5", vec![2], u64::MAX, 0);
+        kv.set("one more", vec![1], u64::MAX, 0);
+        assert_eq!(kv.find("n5", 0), Some(vec![2]));
+        kv.set("short", vec![3], u64::MAX, 0);
+        assert_eq!((kv.add("short", 4, 1, 0), kv.add("short", 1, 1, 0)), (4, 5));
         kv.set("too large", vec![0; VALUE_BYTES_MAX + 1], u64::MAX, 0);
         assert_eq!(kv.find("too large", 0), None);
     }

@@ -52,7 +52,7 @@ impl Lab {
     /// As [`super::PluginSet::load`].
     pub fn open(id: &str, wasm: &[u8], manifest: &[u8]) -> Result<Self, String> {
         let (clock, plugins): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::new()), Config::default().plugins);
-        let engine = Engine::new(&plugins, &clock, &Metrics::new().plugin_custom_total, None)?;
+        let engine = Engine::new(&plugins, &clock, None)?;
         let manifest = Manifest::parse(id, manifest)?;
         let loaded = engine.load(&manifest, wasm, &manifest.capabilities)?;
         Ok(Self { engine, manifest, loaded })
@@ -147,9 +147,12 @@ pub(super) fn check_goldens(
 }
 
 fn chain_of(engine: &Engine, manifest: &Manifest, loaded: &Loaded, config: &str) -> Result<Chain, String> {
-    let wish = Wish { isolation: Isolation::Pooled, config, kv: Arc::default() };
+    // Nothing of it touches what a server remembers or counts.
+    let metrics = Metrics::new();
+    let counters = &metrics.plugin_custom_total;
+    let wish = Wish { isolation: Isolation::Pooled, config, lasting: Arc::default(), counters };
     let pool = engine.open(manifest, loaded, &wish)?;
-    let member = Member::new(manifest.clone(), pool, "".into(), Mode::Enforce, &Metrics::new());
+    let member = Member::new(manifest.clone(), pool, "".into(), Mode::Enforce, &metrics).in_the_lab(BUDGET);
     Ok(Chain { members: vec![member], chain_budget: BUDGET, call_budget: BUDGET })
 }
 

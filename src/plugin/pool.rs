@@ -10,8 +10,7 @@ use wasmtime::{Store, UpdateDeadline};
 
 use super::engine::{Budget, Failure};
 use super::guests::{Guests, Indices};
-use super::host::{HostState, Shared};
-use super::kv::Kv;
+use super::host::{HostState, Lasting, Shared};
 use super::ticker::Ticker;
 use crate::clock::thread_cpu_time;
 use crate::config::Isolation;
@@ -23,10 +22,10 @@ const HOSTCALL_FUEL: usize = 256 * 1024;
 /// The wall only catches what CPU time cannot: a thread that waits for a core is not guilty. Four times the CPU
 /// budget held ordinary messages on a busy machine (9 of 196,127).
 const WALL_CAP: Duration = Duration::from_secs(1);
-/// A call that took less by the wall clock is not measured by the thread's.
-const SHORT: Duration = Duration::from_micros(200);
 /// Instantiating runs guest code too, and so does its configuration.
-const START_BUDGET: Budget = Budget { cpu: Duration::from_millis(1_000) };
+const START_BUDGET: Budget = Budget { cpu: Duration::from_millis(250) };
+/// An interpreter reads its script.
+const INTERPRETED_START_BUDGET: Budget = Budget { cpu: Duration::from_millis(1_000) };
 
 struct Instance {
     store: Store<HostState>,
@@ -40,6 +39,7 @@ pub(super) struct Recipe {
     pub(super) indices: Indices,
     pub(super) shared: Arc<Shared>,
     pub(super) memory_max: usize,
+    pub(super) interpreted: bool,
     pub(super) isolation: Isolation,
     /// What `init` is given.
     pub(super) config: Arc<str>,
@@ -67,14 +67,14 @@ impl Pool {
         !self.lock().is_empty() || self.start().map(|instance| self.give_back(instance)).is_ok()
     }
 
-    /// What it remembers between calls.
-    pub(super) fn kv(&self) -> Arc<Kv> {
-        Arc::clone(&self.recipe.shared.kv)
+    /// What outlives a generation.
+    pub(super) fn lasting(&self) -> Arc<Lasting> {
+        Arc::clone(&self.recipe.shared.lasting)
     }
 
     /// Linear memory of instances, and what is remembered between calls; bytes.
     pub(super) fn bytes(&self) -> (usize, usize) {
-        (self.memory.load(Ordering::Relaxed), self.recipe.shared.kv.bytes())
+        (self.memory.load(Ordering::Relaxed), self.recipe.shared.lasting.kv.bytes())
     }
 
     /// One call at a time of its event, and the CPU time that it took.
@@ -84,37 +84,32 @@ impl Pool {
         now_ms: u64,
         call: impl FnOnce(&Guests, &mut Store<HostState>) -> wasmtime::Result<T>,
     ) -> (Result<T, Failure>, Duration) {
-        let clock = &self.recipe.shared.clock;
-        let (cpu, wall) = (thread_cpu_time(), clock.elapsed());
-        let called = self.call_from(cpu, wall, budget, now_ms, call);
-        let took = clock.elapsed().saturating_sub(wall);
-        // A short call took no longer by the thread's clock, which costs a system call to read.
-        (called, if took < SHORT { took } else { thread_cpu_time().saturating_sub(cpu) })
-    }
-
-    fn call_from<T>(
-        &self,
-        cpu: Duration,
-        wall: Duration,
-        budget: Budget,
-        now_ms: u64,
-        call: impl FnOnce(&Guests, &mut Store<HostState>) -> wasmtime::Result<T>,
-    ) -> Result<T, Failure> {
-        let _watch = self.recipe.ticker.watch();
-        let mut instance = match self.take() {
-            Some(instance) => instance,
-            None => self.start()?,
+        let Recipe { shared, ticker, memory_max, isolation, .. } = &self.recipe;
+        let _watch = ticker.watch();
+        // To start one is not this call's doing: it has a budget of its own, and costs the chain nothing.
+        let mut instance = match self.take().map_or_else(|| self.start(), Ok) {
+            Ok(instance) => instance,
+            Err(failure) => return (Err(failure), Duration::ZERO),
         };
-        arm(&mut instance.store, cpu, wall, budget);
+        let wall = shared.clock.elapsed();
+        arm(&mut instance.store, wall, budget);
         instance.store.data_mut().now_ms = now_ms;
+        let returned = call(&instance.guests, &mut instance.store);
+        let took = shared.clock.elapsed().saturating_sub(wall);
+        // The thread's clock costs a system call to read: a call that met no tick is not measured by it.
+        let deadline = instance.store.data().cpu_deadline;
+        let spent = deadline.map_or(took, |it| (thread_cpu_time() + budget.cpu).saturating_sub(it));
         // On an error the instance is poisoned: it is dropped here and never reused.
-        let returned = call(&instance.guests, &mut instance.store)?;
+        let returned = match returned {
+            Ok(returned) => returned,
+            Err(error) => return (Err(error.into()), spent),
+        };
         instance.calls += 1;
-        let is_lean = instance.store.data().memory <= self.recipe.memory_max / 4 * 3;
-        if self.recipe.isolation == Isolation::Pooled && instance.calls < CALLS_MAX && is_lean {
+        let is_lean = instance.store.data().memory <= memory_max / 4 * 3;
+        if *isolation == Isolation::Pooled && instance.calls < CALLS_MAX && is_lean {
             self.give_back(instance);
         }
-        Ok(returned)
+        (Ok(returned), spent)
     }
 
     fn take(&self) -> Option<Instance> {
@@ -133,28 +128,29 @@ impl Pool {
     }
 
     fn start(&self) -> Result<Instance, Failure> {
-        let Recipe { prepared, indices, shared, memory_max, config, ticker, .. } = &self.recipe;
+        let Recipe { prepared, indices, shared, memory_max, interpreted, config, ticker, .. } = &self.recipe;
         let _watch = ticker.watch();
         let state = HostState {
             shared: Arc::clone(shared),
             memory_max: *memory_max,
             memory: 0,
-            cpu_deadline: Duration::ZERO,
+            cpu_budget: Duration::ZERO,
+            cpu_deadline: None,
             wall_deadline: Duration::ZERO,
-            now_ms: 0,
-            log_second: 0,
-            log_lines: 0,
+            now_ms: shared.clock.now().0,
         };
         let mut store = Store::new(prepared.engine(), state);
         store.limiter(|state| state);
         store.set_hostcall_fuel(HOSTCALL_FUEL);
-        store.epoch_deadline_callback(|context| {
-            let state = context.data();
-            let is_over =
-                thread_cpu_time() >= state.cpu_deadline || state.shared.clock.elapsed() >= state.wall_deadline;
+        store.epoch_deadline_callback(|mut context| {
+            let cpu = thread_cpu_time();
+            let state = context.data_mut();
+            let deadline = *state.cpu_deadline.get_or_insert(cpu + state.cpu_budget);
+            let is_over = cpu >= deadline || state.shared.clock.elapsed() >= state.wall_deadline;
             Ok(if is_over { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
         });
-        arm(&mut store, thread_cpu_time(), shared.clock.elapsed(), START_BUDGET);
+        let budget = if *interpreted { INTERPRETED_START_BUDGET } else { START_BUDGET };
+        arm(&mut store, shared.clock.elapsed(), budget);
         let instance = prepared.instantiate(&mut store)?;
         let guests = indices.load(&mut store, &instance)?;
         if let Some(lifecycle) = &guests.lifecycle {
@@ -164,9 +160,9 @@ impl Pool {
     }
 }
 
-fn arm(store: &mut Store<HostState>, cpu: Duration, wall: Duration, budget: Budget) {
+fn arm(store: &mut Store<HostState>, wall: Duration, budget: Budget) {
     let state = store.data_mut();
-    state.cpu_deadline = cpu + budget.cpu;
+    (state.cpu_budget, state.cpu_deadline) = (budget.cpu, None);
     state.wall_deadline = wall + WALL_CAP.max(budget.cpu);
     store.set_epoch_deadline(1);
 }

@@ -10,6 +10,8 @@ use super::host::bindings::exports::confab::plugin::message;
 use super::host::name;
 use crate::core::hook::{ActEvent, Mark, MessageEvent, TextKind, Verdict};
 
+/// A few letters stand for whole phrases (U+FDFA for eighteen): a body of them is held, and costs nobody more.
+const PLAIN_BYTES_MAX: usize = 2 * BODY_BYTES_MAX;
 /// What a plugin says to people is cut to this, bytes.
 const REASON_BYTES_MAX: usize = 256;
 
@@ -20,8 +22,10 @@ pub(super) struct Forms {
 }
 
 impl Forms {
-    pub(super) fn of(body: &str) -> Self {
+    /// `None`: its plain form is too long.
+    pub(super) fn of(body: &str) -> Option<Self> {
         let plain = match confab_plugin::normal::plain(body) {
+            std::borrow::Cow::Owned(plain) if plain.len() > PLAIN_BYTES_MAX => return None,
             std::borrow::Cow::Borrowed(_) => None,
             std::borrow::Cow::Owned(plain) => Some(plain),
         };
@@ -29,7 +33,7 @@ impl Forms {
             std::borrow::Cow::Borrowed(_) => None,
             std::borrow::Cow::Owned(skeleton) => Some(skeleton),
         };
-        Self { plain, skeleton }
+        Some(Self { plain, skeleton })
     }
 }
 

@@ -68,7 +68,9 @@ async fn each_asks_the_plugins_once() {
     let topic = || Topic::parse("about").unwrap();
     let mut step = 0;
     while let Some(command) = asked.pop() {
-        let (expected, before) = (f64::from(questions(&command)), calls().await);
+        // The first is the owner's account, which no plugin keeps from being made.
+        let questions = if step == 0 { 0 } else { questions(&command) };
+        let (expected, before) = (f64::from(questions), calls().await);
         let label = command.name();
         let reply = raw.request(command).await;
         assert_eq!(calls().await - before, expected, "{label}: {reply:?}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use serde_json::json;
 
-use super::read_pair;
+use super::{Pair, open_lab, read_pair};
 use crate::assets;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Mode};
@@ -38,12 +38,30 @@ fn put(config: &Config, home: &Home, before: &Installed, after: &Installed) -> a
     Ok(())
 }
 
+/// What would be refused touches no file of what is installed already.
+fn check(pair: &Pair, goldens: Option<&Path>, before: &Installed, grant: &[String]) -> anyhow::Result<()> {
+    let lab = open_lab(pair)?;
+    if let Some(folder) = goldens {
+        let report = lab.goldens(folder).map_err(anyhow::Error::msg)?;
+        if let Some(wrong) = report.wrong.first() {
+            bail!("{} golden lines are not as expected: {wrong}", report.wrong.len());
+        }
+    }
+    let known = before.plugins.iter().find(|entry| entry.id == pair.id);
+    let granted = if grant.is_empty() { known.map_or(grant, |entry| &entry.grant) } else { grant };
+    if let Some(missing) = lab.imports().into_iter().find(|it| !granted.contains(it)) {
+        bail!("{} wants the capability {missing}: install it with --grant {missing}", pair.id);
+    }
+    Ok(())
+}
+
 pub(super) fn install(config: &Config, component: &Path, grant: Vec<String>) -> anyhow::Result<()> {
     let pair = read_pair(component)?;
     let home = Home::of(&config.data_dir);
     let before = home.read().map_err(anyhow::Error::msg)?;
     let goldens = component.with_extension("goldens");
     let goldens = goldens.is_dir().then_some(goldens.as_path());
+    check(&pair, goldens, &before, &grant)?;
     let sha256 = home.keep(&pair.id, &pair.wasm, &pair.manifest, goldens).map_err(anyhow::Error::msg)?;
     let mut after = before.clone();
     if let Some(entry) = after.find(&pair.id) {
@@ -116,7 +134,8 @@ pub(super) fn remove(config: &Config, id: &str) -> anyhow::Result<()> {
     if after.plugins.len() == before.plugins.len() {
         bail!("{id} is not installed: see `confab plugin list`");
     }
-    put(config, &home, &before, &after)?;
+    // Whatever else is wrong: with one less it is not worse.
+    home.write(&after).map_err(anyhow::Error::msg)?;
     println!("{id} is taken out; its files stay in {}", config.data_dir.join("plugins").join(id).display());
     Ok(())
 }
