@@ -1,18 +1,10 @@
-//! Stories with the verdicts that they must have, and what ordinary people's chat comes to.
-
-use std::cell::Cell;
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+//! Stories with the verdicts that they must have, and the rules one by one.
 
 use confab_plugin::golden::{Hooks, check_folder};
 use confab_plugin::message::{Event, Guest as Message};
 use confab_plugin::{Verdict, lifecycle};
 
 use super::{Config, Flood, Look, Print};
-
-thread_local! {
-    static COUNTS: Cell<Vec<(String, String)>> = const { Cell::new(Vec::new()) };
-}
 
 fn init(config: String) -> Result<(), String> {
     <Flood as lifecycle::Guest>::init(config)
@@ -84,72 +76,4 @@ fn anything_is_decided() {
         super::shout::is_shouting(&Config::DEFAULT, &look, &body);
         assert!(Print::of(&body, 80).length <= body.len() as u32);
     }
-}
-
-/// Counts what is found, and lets it pass.
-fn counted(event: Event) -> Verdict {
-    let body = event.body.clone();
-    let finding = match <Flood as Message>::decide(event) {
-        Verdict::Flag(it) => Some(("flag", it.finding)),
-        Verdict::Hold(it) => Some(("hold", it)),
-        Verdict::Bounce(it) => Some(("bounce", it.finding)),
-        Verdict::Reject(it) => Some(("reject", it.finding)),
-        _ => None,
-    };
-    let mut counts = COUNTS.take();
-    counts.extend(finding.map(|(verdict, it)| (format!("{verdict} {}", it.rule), body)));
-    COUNTS.set(counts);
-    Verdict::Allow
-}
-
-/// What ordinary chat comes to with the defaults; run with `--ignored --nocapture`.
-#[test]
-#[ignore = "long, and reads data that is not part of the repository"]
-fn ordinary_chat() {
-    const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/chat-ubuntu-irc.tsv.gz");
-    let Some(lines) = chat(PATH) else {
-        println!("flood: {PATH} is not there or zcat is not: NOTHING WAS MEASURED");
-        return;
-    };
-    let folder = std::env::temp_dir().join(format!("confab-flood-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("folder");
-    std::fs::write(folder.join("chat.jsonl"), &lines).expect("file");
-    let hooks = Hooks { init: Some(init), message: Some(counted), ..Hooks::default() };
-    check_folder(folder.to_str().expect("utf-8"), hooks);
-    std::fs::remove_dir_all(&folder).expect("remove");
-    let mut rules = BTreeMap::<String, Vec<String>>::new();
-    for (rule, body) in COUNTS.take() {
-        rules.entry(rule).or_default().push(body);
-    }
-    println!("{} messages", lines.lines().count());
-    for (rule, bodies) in &rules {
-        println!("{rule}: {}", bodies.len());
-        if rule.ends_with("rate") || rule.starts_with("bounce") {
-            assert!(bodies.len() * 10_000 < lines.lines().count(), "{rule}: too many for ordinary chat");
-        }
-    }
-}
-
-/// The chat as a golden file that expects nothing: minutes as days have them, their messages spread evenly.
-fn chat(path: &str) -> Option<String> {
-    std::fs::metadata(path).ok()?;
-    let output = std::process::Command::new("zcat").arg(path).output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.splitn(4, '\t').collect()).collect();
-    let mut story = String::new();
-    for minute in rows.chunk_by(|one, other| one[..2] == other[..2]) {
-        let number = |text: &str| text.parse::<u64>().expect("number");
-        let (day, time) = (minute[0][0], minute[0][1]);
-        let days = (number(&day[..4]) * 12 + number(&day[5..7])) * 31 + number(&day[8..10]);
-        let start = ((days * 24 + number(&time[..2])) * 60 + number(&time[3..5])) * 60_000;
-        for (at, row) in (0..).zip(minute) {
-            let author =
-                row[2].bytes().fold(7_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-            let time_ms = start + at * 60_000 / minute.len() as u64;
-            let body = if row[3].trim().is_empty() { "-" } else { row[3] };
-            let case = serde_json::json!({ "author": author, "time_ms": time_ms, "body": body });
-            writeln!(story, "{case}").expect("string");
-        }
-    }
-    Some(story)
 }

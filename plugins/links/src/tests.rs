@@ -1,12 +1,9 @@
-//! The plugin as a whole: its goldens, what scanning finds, and a measurement on texts of others.
-
-use std::collections::BTreeMap;
-use std::process::Command;
+//! The plugin as a whole: its goldens, and what scanning finds.
 
 use confab_plugin::golden::{Hooks, check_folder};
 use confab_plugin::message::{Event, Kind};
 use confab_plugin::normal::{plain, skeleton};
-use confab_plugin::{Finding, Role, RoomRole, Verdict, lifecycle, message};
+use confab_plugin::{Role, RoomRole, Verdict, lifecycle, message};
 
 use crate::Links;
 use crate::known::Ending;
@@ -131,53 +128,4 @@ fn decide(body: &str) -> Verdict {
         skeleton: skeleton(&plain).into_owned(),
         plain,
     })
-}
-
-fn finding(verdict: Verdict) -> Option<(&'static str, Finding)> {
-    match verdict {
-        Verdict::Allow | Verdict::Replace(_) => None,
-        Verdict::Flag(it) => Some(("flag", it.finding)),
-        Verdict::Hold(it) => Some(("hold", it)),
-        Verdict::Bounce(it) => Some(("bounce", it.finding)),
-        Verdict::Reject(it) => Some(("reject", it.finding)),
-        Verdict::Shadow(it) => Some(("shadow", it)),
-    }
-}
-
-/// Lines of a packed file of the data folder; `None`, and a word about it, when it is not there.
-fn data(name: &str) -> Option<String> {
-    let path = format!("{}/../../../shared/data/{name}", env!("CARGO_MANIFEST_DIR"));
-    let output = Command::new("zcat").arg(&path).output().ok().filter(|output| output.status.success());
-    if output.is_none() {
-        eprintln!("not measured: there is no {path}");
-    }
-    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-fn measure(name: &str, config: &str, of_line: fn(&str) -> Option<(&str, &str)>) {
-    let Some(text) = data(name) else { return };
-    <Links as lifecycle::Guest>::init(config.into()).unwrap();
-    let (mut counts, mut samples) = (BTreeMap::<String, usize>::new(), BTreeMap::<String, usize>::new());
-    for (class, body) in text.lines().filter_map(of_line) {
-        *counts.entry(format!("{class}: all")).or_default() += 1;
-        let Some((verdict, finding)) = finding(decide(body)) else { continue };
-        *counts.entry(format!("{class}: {verdict} {}", finding.rule)).or_default() += 1;
-        let span = finding.where_.unwrap();
-        let plain = plain(body);
-        let found = plain.get(span.start as usize..span.end as usize).unwrap_or("?");
-        *samples.entry(format!("{} {found}", finding.rule)).or_default() += 1;
-    }
-    eprintln!("{name} with {config}");
-    counts.iter().for_each(|(what, count)| eprintln!("{count:8} {what}"));
-    samples.iter().for_each(|(what, count)| eprintln!("  {count:6} {what}"));
-}
-
-#[test]
-#[ignore = "reads data beside the repository; run with --nocapture"]
-fn measured_on_texts_of_others() {
-    for config in ["{}", r#"{"others": "bounce", "ip_action": "off"}"#] {
-        measure("chat-ubuntu-irc.tsv.gz", config, |line| Some(("chat", line.splitn(4, '\t').nth(3)?)));
-        measure("labelled-spam-en.tsv.gz", config, |line| line.split_once('\t'));
-        measure("labelled-offensive-en.tsv.gz", config, |line| line.split_once('\t'));
-    }
 }
