@@ -1,5 +1,6 @@
 //! `check`: everything that can be said about the code without running it.
 
+use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -13,11 +14,11 @@ pub(crate) fn run() -> Result<()> {
     Cmd::cargo().args(["fmt", "--all", "--check"]).run().context("run `cargo fmt --all`")?;
     tidy::run()?;
     codegen::run(true)?;
-    let wasm_only = ["--exclude", "confab-hostile", "--exclude", "confab-web"];
+    let wasm_only = ["--exclude", "confab-hostile", "--exclude", "confab-observer", "--exclude", "confab-web"];
     let clippy = Cmd::cargo().args(["clippy", "--quiet", "--workspace", "--all-targets"]).args(wasm_only);
     clippy.args(["--", "--deny", "warnings"]).run()?;
     assets::check_for_wasm("confab-protocol").context("the protocol must build for wasm32: it does no I/O")?;
-    for guest in ["confab-web", "confab-hostile"] {
+    for guest in ["confab-web", "confab-hostile", "confab-observer"] {
         assets::clippy_for_wasm(guest)?;
     }
     for id in assets::STOCK {
@@ -43,7 +44,10 @@ pub(crate) fn deny() -> Result<()> {
     if !version.contains(DENY_VERSION) {
         eprintln!("xtask: building cargo-deny {DENY_VERSION} once, into {}", home.display());
         let install = Cmd::cargo().args(["install", "cargo-deny", "--quiet", "--locked", "--version", DENY_VERSION]);
-        install.arg("--root").arg(&home).arg("--target-dir").arg(home.join("build")).run()?;
+        let build = home.join("build");
+        install.arg("--root").arg(&home).arg("--target-dir").arg(&build).run()?;
+        // Only the program is used again.
+        fs::remove_dir_all(&build)?;
     }
     // It reads the sources of every platform's crates, of which a build fetched only ours.
     Cmd::cargo().args(["fetch", "--quiet", "--locked"]).run()?;
@@ -61,6 +65,6 @@ fn tools_home() -> Result<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
     let home = cache.or_else(home).unwrap_or_else(|| shell::root().join("target")).join("confab-tools");
-    std::fs::create_dir_all(&home)?;
+    fs::create_dir_all(&home)?;
     Ok(home)
 }

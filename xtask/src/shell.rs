@@ -93,6 +93,14 @@ impl Cmd {
     }
 }
 
+/// Says how much room there is on the disk and in memory, as far as the machine tells.
+pub(crate) fn tell_room() {
+    for (program, args) in [("df", ["-h", "."]), ("free", ["-h", "-t"])] {
+        let told = Cmd::new(program).args(args).read_all().unwrap_or_default();
+        eprintln!("{told}");
+    }
+}
+
 /// Where a program stands, if it does. Debian keeps PostgreSQL's out of the path, because several may be installed.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;

@@ -65,6 +65,9 @@ pub(crate) fn test(layer: Option<&str>) -> Result<()> {
                 ("initdb", "postgresql"),
                 ("faketime", "faketime"),
             ])?;
+            // What a linker has no room for it says in ways that are hard to read.
+            let build = Cmd::cargo().args(["test", "--quiet", "--package", "confab", "--no-run"]).run();
+            build.inspect_err(|_| shell::tell_room())?;
             Cmd::cargo().args(["test", "--package", "confab"]).run()
         })?;
     }
@@ -89,7 +92,8 @@ pub(crate) fn simulate(seed: Option<&str>) -> Result<()> {
 /// All benches, or one by name.
 pub(crate) fn bench(name: Option<&str>) -> Result<()> {
     assets::plugins()?;
-    let benches = ["fanout", "publish", "resume", "slow", "logins", "plugins", "moderation", "idle"];
+    assets::test_plugins()?;
+    let benches = ["fanout", "publish", "resume", "slow", "logins", "plugins", "moderation", "hostile", "idle"];
     for bench in benches.iter().filter(|bench| name.is_none_or(|name| name == **bench)) {
         Cmd::cargo().args(["bench", "--quiet", "--package", "confab", "--bench", bench]).run()?;
     }
