@@ -139,11 +139,11 @@ struct Request {
     sessions @28 :Void;           # where I am logged in -> sessions
 
     # moderation and reports
-    report @29 :Void;             # reserved
-    cases @30 :Void;              # reserved
-    appeal @31 :Void;             # reserved
+    report @29 :Report;           # a message, or somebody, to those who moderate the room -> reported
+    cases @30 :ListCases;         # what waits for a decision and what was decided -> cases
+    appeal @31 :Appeal;           # against a decision about oneself, once -> ok
     sanction @32 :Sanction;       # somebody of lower rank, as a moderator -> appended
-    audit @33 :Void;              # reserved
+    audit @33 :ListAudit;         # who did what and what plugins found, as a moderator -> audit
 
     # reserved: devices and MLS (RFC 9420)
     keyPackages @34 :Void;
@@ -171,6 +171,10 @@ struct Request {
     setServerRole @51 :SetServerRole;   # of an account of lower rank, as an admin of the server -> ok
     issueReset @52 :Id;           # for an account of lower rank, as an admin of the server -> invited
     inviteAccount @53 :InviteAccount;   # a token to register with, as a moderator of the server -> invited
+
+    # moderation, once more
+    case @54 :Id;                 # all that is known of one, as a moderator; else what its people may know -> case
+    updateCase @55 :UpdateCase;   # as a moderator -> ok
   }
 }
 
@@ -386,6 +390,103 @@ struct MessageTarget {
   seq @1 :UInt64;
 }
 
+struct Report {
+  # What the message says now and up to five before and after it are kept for the moderators as they read now, whatever
+  # becomes of them. Reports of one message make one case; to report it again changes nothing. Who reports is told to
+  # moderators alone.
+  room @0 :Id;           # that I am a member of
+  seq @1 :UInt64;        # the message; 0: the person themselves, not something they said
+  user @2 :Id;           # whom, where there is no message
+  reason @3 :ReportReason;
+  text @4 :Text;         # for the moderators; at most 1,000 bytes
+}
+
+enum ReportReason {
+  unspecified @0;
+  spam @1;
+  harassment @2;
+  hate @3;
+  violence @4;
+  sexual @5;
+  selfHarm @6;           # somebody may need help
+  illegal @7;
+  other @8;
+}
+
+struct ListCases {
+  # The newest first. Of rooms that I moderate, and with `mine` those that I opened or that are about me instead.
+  room @0 :Id;           # zero: of all
+  state @1 :CaseState;   # unspecified: what is not decided yet, be it for the first time or after an appeal
+  kind @2 :CaseKind;     # unspecified: all
+  mine @3 :Bool;
+  before @4 :Id;         # continue after this case; zero: from the start
+  limit @5 :UInt16;      # at most 100; 0 means that
+  any @6 :Bool;          # whatever its state is
+}
+
+enum CaseKind {
+  unspecified @0;
+  held @1;               # a message that a plugin holds back
+  report @2;             # people reported a message, or somebody
+  flag @3;               # a plugin found something in a message, and let it pass
+  sanction @4;           # somebody was muted, kicked or banned: decided as it begins
+}
+
+enum CaseState {
+  unspecified @0;
+  open @1;
+  taken @2;              # somebody looks into it
+  decided @3;
+  appealed @4;           # whom it is about asks for another look; by somebody else than who decided, where there is one
+  closed @5;             # the appeal was decided as well
+}
+
+enum CaseDecision {
+  unspecified @0;        # none yet
+  dismiss @1;            # nothing is wrong
+  release @2;            # of what is held: posted now, by its author
+  drop @3;               # of what is held: never posted
+  remove @4;             # of a message: deleted
+  sanction @5;           # somebody was sanctioned
+  uphold @6;             # of an appeal: it stays as it is
+  reverse @7;            # of an appeal: what was dropped is posted, a mute or ban is lifted. What was deleted stays so
+}
+
+struct UpdateCase {
+  case @0 :Id;
+  act @1 :CaseAct;       # take, letGo, note or decide
+  decision @2 :CaseDecision; # with `decide`
+  text @3 :Text;         # a note for moderators; with `decide` why, which whom it is about and who reported read; at most
+                         # 1,000 bytes
+}
+
+struct Appeal {
+  case @0 :Id;           # that was decided within 30 days
+  text @1 :Text;         # why; at most 1,000 bytes
+}
+
+enum CaseAct {
+  unspecified @0;
+  open @1;
+  report @2;             # somebody else reports the same
+  take @3;
+  letGo @4;              # nobody looks into it any more
+  note @5;
+  decide @6;
+  appeal @7;
+  fail @8;               # what was decided could not be done; the text says why
+}
+
+struct ListAudit {
+  # The newest first.
+  room @0 :Id;           # zero: everything, as a moderator of the server
+  user @1 :Id;           # only what this one did, or was done to them; zero: everybody
+  case @2 :Id;           # only what belongs to this case; zero: everything
+  plugin @3 :Text;       # only what this plugin found; empty: everything
+  before @4 :Id;         # continue after this record; zero: from the newest
+  limit @5 :UInt16;      # at most 200; 0 means that
+}
+
 struct AttachmentRef {
   # Reserved: content-addressed files staged over HTTP.
   sha256 @0 :Data;
@@ -465,7 +566,92 @@ struct Reply {
     found @14 :Found;
     here @15 :WhoIsHere;
     sessions @16 :List(SessionInfo);
+    reported @17 :Id;          # the case
+    cases @18 :Cases;
+    case @19 :CaseFile;
+    audit @20 :Audit;
   }
+}
+
+struct Cases {
+  cases @0 :List(Case);
+  next @1 :Id;                 # use as `before`; zero: that was all
+}
+
+struct Case {
+  id @0 :Id;
+  kind @1 :CaseKind;
+  state @2 :CaseState;
+  decision @3 :CaseDecision;
+  room @4 :Id;
+  subject @5 :Id;              # whom it is about
+  seq @6 :UInt64;              # the message; 0: none, or one that is held
+  openedMs @7 :UInt64;
+  changedMs @8 :UInt64;
+  reports @9 :UInt32;          # how many reported it; to moderators
+  reason @10 :ReportReason;    # of the first report
+  assignee @11 :Id;            # to moderators
+  appealable @12 :Bool;        # by me, now
+}
+
+struct CaseFile {
+  case @0 :Case;
+  events @1 :List(CaseEvent);  # ascending. To others than moderators what they did, and decisions
+  evidence @2 :List(Evidence); # to moderators: what was said, as it read when the case was opened, oldest first
+}
+
+struct CaseEvent {
+  timeMs @0 :UInt64;
+  actor @1 :Id;                # zero: a plugin, the server, or a moderator who is not named to you
+  act @2 :CaseAct;
+  decision @3 :CaseDecision;
+  text @4 :Text;
+}
+
+struct Evidence {
+  entry @0 :Envelope;          # seq 0: it is held
+  subject @1 :Bool;            # the case is about this one; the others are its context
+}
+
+struct Audit {
+  records @0 :List(AuditEntry);
+  next @1 :Id;                 # use as `before`; zero: that was all
+}
+
+struct AuditEntry {
+  id @0 :Id;
+  record @1 :Data;             # an `AuditRecord`, as a frame of its own
+}
+
+struct AuditRecord {
+  # Who did what to whom. A standalone message, encoded once. It has references and hashes, and what plugins call things; of
+  # what was said it has nothing. Nobody can change it.
+  timeMs @0 :UInt64;
+  actor @1 :Id;                # zero: a plugin, or who runs the machine
+  act @2 :Text;                # what, in a word: `verdict`, `delete`, `ban`, `role`, `decide` ...
+  room @3 :Id;
+  user @4 :Id;                 # to whom
+  seq @5 :UInt64;              # of the message or entry
+  case @6 :Id;
+  before @7 :Data;             # SHA-256 of the payload, or of the settings, as they were ...
+  after @8 :Data;              # ... and as they are
+  detail @9 :Text;             # what it was and is where that is a word: `member -> moderator`
+  finding @10 :Finding;        # of a plugin
+}
+
+struct Finding {
+  plugin @0 :Text;
+  sha256 @1 :Text;             # of its component, in hex
+  verdict @2 :Text;
+  enforced @3 :Bool;           # not: it only said what it would do
+  rule @4 :Text;               # the plugin's own name for why
+  label @5 :Text;
+  score @6 :UInt8;             # percent
+  form @7 :Text;               # of which form of the text the span is: `body`, `plain` or `skeleton`; empty: none
+  from @8 :UInt32;             # bytes
+  to @9 :UInt32;
+  shown @10 :Text;             # what the author was told
+  hook @11 :Text;
 }
 
 struct SessionInfo {
@@ -735,7 +921,14 @@ struct SelfNote {
     left @2 :Id;
     read @3 :MarkRead;         # on another device
     profileChanged @4 :Void;   # ask for it
+    case @5 :CaseNote;         # there is news of a case: ask for it
   }
+}
+
+struct CaseNote {
+  case @0 :Id;
+  room @1 :Id;
+  state @2 :CaseState;         # as of then
 }
 
 enum MembershipChange {
@@ -810,6 +1003,7 @@ const rejectOrderBroken :UInt16 = 3007;      # an earlier send of this connectio
 const rejectUnknownMessage :UInt16 = 3008;   # no message of that seq, or it was deleted
 const rejectUnknownUser :UInt16 = 3009;      # no such user here
 const rejectChangedMeanwhile :UInt16 = 3010; # somebody else was faster: look, and ask again
+const rejectUnknownCase :UInt16 = 3011;      # no such case, or not yours to see
 
 # 4xxx: limits; try again after retryAfterMs.
 const rejectRateLimited :UInt16 = 4001;
@@ -823,6 +1017,7 @@ const rejectTooManyReactions :UInt16 = 4007; # no more different reactions to th
 # 5xxx: moderation.
 const rejectByPlugin :UInt16 = 5001;         # refused; the detail says why
 const rejectBounced :UInt16 = 5002;          # change it as the detail says and send it as a new message
+const rejectCaseState :UInt16 = 5003;        # not in the state that the case is in; look at it again
 
 # 9xxx: the server; try again later.
 const rejectInternal :UInt16 = 9001;         # the detail carries a correlation id for the operator

@@ -10,6 +10,7 @@ mod amend;
 mod door;
 mod entry;
 mod here;
+mod moderation;
 mod read;
 mod reply;
 mod request;
@@ -23,6 +24,7 @@ use capnp::message::{Builder, ReaderOptions, ReaderSegments, ScratchSpaceHeapAll
 
 pub use self::entry::{decode_entry, encode_entry};
 pub use self::here::encode_ephemeral;
+pub use self::moderation::{decode_audit, encode_audit};
 pub use self::reply::{decode_server_frame, encode_push, encode_server_frame};
 pub use self::request::{decode_client_frame, encode_client_frame};
 use crate::limits::{FRAME_BYTES_MAX, NESTING_MAX, PAGE_BYTES_MAX, PAGE_ITEMS_MAX, TRAVERSAL_WORDS_MAX};

@@ -1,11 +1,17 @@
 //! What can be asked and what comes back: closed enums of plain Rust values, and the frames they travel in.
 
 mod account;
+mod moderation;
+mod names;
 
 pub use self::account::{EndSession, Identity, Login, Register, Session, SessionInfo};
+pub use self::moderation::{
+    About, Appeal, AuditEntry, AuditRecord, Case, CaseEvent, CaseFile, CaseFilter, CaseStep, Evidence, Finding,
+    ListAudit, ListCases, Report, UpdateCase,
+};
 use crate::model::{
-    Body, CaseId, ClientId, Cursor, DisplayName, Emoji, Envelope, Incarnation, Millis, Reason, RoomId, RoomKind,
-    RoomName, RoomRole, SanctionKind, Seq, ServerRole, SessionId, Topic, UserId, Visibility,
+    AuditId, Body, CaseId, ClientId, Cursor, DisplayName, Emoji, Envelope, Incarnation, Millis, Reason, RoomId,
+    RoomKind, RoomName, RoomRole, SanctionKind, Seq, ServerRole, SessionId, Topic, UserId, Visibility,
 };
 use crate::reject::Reject;
 use crate::rights::RoomRights;
@@ -126,6 +132,12 @@ pub enum Command {
     Admit(Admit),
     UpdateProfile(DisplayName),
     Notice(Notice),
+    Report(Report),
+    ListCases(ListCases),
+    Case(CaseId),
+    UpdateCase(UpdateCase),
+    Appeal(Appeal),
+    ListAudit(ListAudit),
     Sessions,
     EndSession(EndSession),
     ChangePassword { current: Secret, next: Secret },
@@ -134,73 +146,6 @@ pub enum Command {
     SetServerRole { user: UserId, role: ServerRole },
     IssueReset(UserId),
     InviteAccount { uses: u32, duration_ms: u64 },
-}
-
-impl Command {
-    /// Whether a connection without identity may ask this.
-    #[must_use]
-    pub const fn is_public(&self) -> bool {
-        matches!(
-            self,
-            Self::Ping
-                | Self::Register(_)
-                | Self::Login(_)
-                | Self::Authenticate(_)
-                | Self::Refresh(_)
-                | Self::ResetPassword { .. }
-        )
-    }
-
-    /// The name, as metrics and logs spell it.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Ping => "ping",
-            Self::Register(_) => "register",
-            Self::Login(_) => "login",
-            Self::Authenticate(_) => "authenticate",
-            Self::Refresh(_) => "refresh",
-            Self::Logout => "logout",
-            Self::CreateRoom(_) => "create_room",
-            Self::JoinRoom(_) => "join_room",
-            Self::LeaveRoom(_) => "leave_room",
-            Self::ListRooms { .. } => "list_rooms",
-            Self::ListMembers { .. } => "list_members",
-            Self::Profiles(_) => "profiles",
-            Self::Publish(_) => "publish",
-            Self::Edit(_) => "edit",
-            Self::Delete(_) => "delete",
-            Self::React(_) => "react",
-            Self::Pin(_) => "pin",
-            Self::MarkRead { .. } => "mark_read",
-            Self::UpdateRoom(_) => "update_room",
-            Self::SetRole(_) => "set_role",
-            Self::Sanction(_) => "sanction",
-            Self::Revisions { .. } => "revisions",
-            Self::Direct { .. } => "direct",
-            Self::Invite { .. } => "invite",
-            Self::History(_) => "history",
-            Self::Sync { .. } => "sync",
-            Self::Resume(_) => "resume",
-            Self::Unsubscribe(_) => "unsubscribe",
-            Self::Search(_) => "search",
-            Self::Typing { .. } => "typing",
-            Self::SetPresence(_) => "presence",
-            Self::WhoIsHere(_) => "who_is_here",
-            Self::Knock(_) => "knock",
-            Self::Admit(_) => "admit",
-            Self::UpdateProfile(_) => "update_profile",
-            Self::Notice(_) => "notice",
-            Self::Sessions => "sessions",
-            Self::EndSession(_) => "end_session",
-            Self::ChangePassword { .. } => "change_password",
-            Self::ResetPassword { .. } => "reset_password",
-            Self::Restrict { .. } => "restrict",
-            Self::SetServerRole { .. } => "set_server_role",
-            Self::IssueReset(_) => "issue_reset",
-            Self::InviteAccount { .. } => "invite_account",
-        }
-    }
 }
 
 /// A new named room.
@@ -442,6 +387,16 @@ pub enum Reply {
         users: Vec<(UserId, PresenceStatus)>,
     },
     Sessions(Vec<SessionInfo>),
+    Reported(CaseId),
+    Cases {
+        cases: Vec<Case>,
+        next: CaseId,
+    },
+    Case(Box<CaseFile>),
+    Audit {
+        records: Vec<AuditEntry>,
+        next: AuditId,
+    },
     /// A kind that this version does not know.
     Unknown,
 }

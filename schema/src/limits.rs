@@ -52,6 +52,16 @@ pub const RETENTION_MS_MIN: u64 = 2 * 24 * 3600 * 1000;
 pub const RETENTION_MS_MAX: u64 = 100 * 365 * 24 * 3600 * 1000;
 /// Reason of a sanction, bytes of UTF-8.
 pub const REASON_BYTES_MAX: usize = 256;
+/// What is said of a case, bytes of UTF-8.
+pub const CASE_TEXT_BYTES_MAX: usize = 1_000;
+/// Cases in one page.
+pub const PAGE_CASES_MAX: usize = 100;
+/// Texts of a case's events in one answer, bytes; the newest are kept.
+pub const CASE_EVENTS_BYTES_MAX: usize = 16 * 1024;
+/// Payloads of a case's evidence in one answer, bytes; what is nearest to what it is about is kept.
+pub const EVIDENCE_BYTES_MAX: usize = 40 * 1024;
+/// The name of a plugin, bytes.
+pub const PLUGIN_NAME_BYTES_MAX: usize = 64;
 /// Token of an invitation, bytes.
 pub const INVITE_BYTES_MAX: usize = 64;
 /// How many may come with one invitation.
@@ -104,6 +114,8 @@ const _: () = assert!(PAGE_ROOMS_MAX * (ROOM_NAME_BYTES_MAX + TOPIC_BYTES_MAX + 
 const _: () = assert!(PAGE_ITEMS_MAX * (USERNAME_BYTES_MAX + DISPLAY_NAME_BYTES_MAX + 96) < FRAME_BYTES_MAX);
 const _: () = assert!(PRESENCE_CONNECTIONS_MAX * 48 + 1024 <= FRAME_BYTES_MAX);
 const _: () = assert!(PAGE_HITS_MAX <= PAGE_ITEMS_MAX);
+const _: () = assert!(PAGE_CASES_MAX * 192 < FRAME_BYTES_MAX);
+const _: () = assert!(CASE_EVENTS_BYTES_MAX + EVIDENCE_BYTES_MAX + 2 * 1024 <= FRAME_BYTES_MAX);
 const _: () = assert!(HEARTBEAT_MS * 2 < IDLE_TIMEOUT_MS);
 const _: () = assert!(HEARTBEAT_MS < PROBE_MS && PROBE_MS * 2 < IDLE_TIMEOUT_MS);
 const _: () = assert!(FRAME_BYTES_MAX.is_multiple_of(8));

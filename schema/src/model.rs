@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::rights::RoomRights;
 
-pub use crate::text::{Body, DeviceName, DisplayName, Emoji, Reason, RoomName, TextError, Topic, Username};
+pub use crate::text::{Body, CaseText, DeviceName, DisplayName, Emoji, Reason, RoomName, TextError, Topic, Username};
 
 macro_rules! id {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
@@ -88,6 +88,8 @@ id! {
     SessionId,
     /// Something in the review queue of the moderators.
     CaseId,
+    /// A record of the audit.
+    AuditId,
 }
 
 /// Milliseconds since the Unix epoch, or a deadline on that scale.
@@ -330,6 +332,9 @@ pub enum SelfNote {
     Read(RoomId, Seq),
     /// The user's profile is another one.
     ProfileChanged,
+    /// There is news of a case that the user moderates, opened, or that is about them.
+    #[allow(missing_docs, reason = "the names say it")]
+    Case { case: CaseId, room: RoomId, state: CaseState },
 }
 
 /// See [`EntryContent::Membership`].
@@ -378,6 +383,68 @@ pub enum ServerRole {
     Bot,
 }
 
+/// How a case began. See the schema, as for what follows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub enum CaseKind {
+    Held,
+    Report,
+    Flag,
+    Sanction,
+}
+
+/// Where a case stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub enum CaseState {
+    Open,
+    Taken,
+    Decided,
+    Appealed,
+    Closed,
+}
+
+/// What was decided about a case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub enum CaseDecision {
+    Dismiss,
+    Release,
+    Drop,
+    Remove,
+    Sanction,
+    Uphold,
+    Reverse,
+}
+
+/// What somebody did with a case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub enum CaseAct {
+    Open,
+    Report,
+    Take,
+    LetGo,
+    Note,
+    Decide,
+    Appeal,
+    Fail,
+}
+
+/// What somebody finds wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub enum ReportReason {
+    Spam,
+    Harassment,
+    Hate,
+    Violence,
+    Sexual,
+    SelfHarm,
+    Illegal,
+    Other,
+}
+
 macro_rules! numbered {
     ($name:ident: $($variant:ident = $number:literal),+ $(,)?) => {
         impl $name {
@@ -396,6 +463,13 @@ macro_rules! numbered {
 numbered!(RoomKind: Channel = 1, Direct = 2, SelfLog = 3, Private = 4);
 numbered!(RoomRole: Owner = 1, Admin = 2, Moderator = 3, Member = 4, Guest = 5, Muted = 6, Banned = 7);
 numbered!(ServerRole: Owner = 1, Admin = 2, Moderator = 3, User = 4, Bot = 5);
+numbered!(CaseKind: Held = 1, Report = 2, Flag = 3, Sanction = 4);
+numbered!(CaseState: Open = 1, Taken = 2, Decided = 3, Appealed = 4, Closed = 5);
+numbered!(CaseDecision: Dismiss = 1, Release = 2, Drop = 3, Remove = 4, Sanction = 5, Uphold = 6, Reverse = 7);
+numbered!(CaseAct: Open = 1, Report = 2, Take = 3, LetGo = 4, Note = 5, Decide = 6, Appeal = 7, Fail = 8);
+numbered!(
+    ReportReason: Spam = 1, Harassment = 2, Hate = 3, Violence = 4, Sexual = 5, SelfHarm = 6, Illegal = 7, Other = 8
+);
 
 #[cfg(test)]
 mod tests {

@@ -60,6 +60,7 @@ reject_codes! {
     UnknownMessage = REJECT_UNKNOWN_MESSAGE, "there is no such message (any more)";
     UnknownUser = REJECT_UNKNOWN_USER, "there is no such user here";
     ChangedMeanwhile = REJECT_CHANGED_MEANWHILE, "somebody else was faster: look at how it is now, and ask again";
+    UnknownCase = REJECT_UNKNOWN_CASE, "there is no such case here";
     RateLimited = REJECT_RATE_LIMITED, "too fast: wait and try again";
     TooManyInFlight = REJECT_TOO_MANY_IN_FLIGHT, "too many requests without a reply: wait for one";
     TooManyRooms = REJECT_TOO_MANY_ROOMS, "you are in too many rooms: leave one first";
@@ -69,6 +70,7 @@ reject_codes! {
     TooManyReactions = REJECT_TOO_MANY_REACTIONS, "this message has too many different reactions";
     ByPlugin = REJECT_BY_PLUGIN, "this server's rules do not allow that message";
     Bounced = REJECT_BOUNCED, "change the message and send it again";
+    CaseState = REJECT_CASE_STATE, "that cannot be done with the case as it is now: look at it again";
     Internal = REJECT_INTERNAL, "something went wrong in the server: try again later";
     Unavailable = REJECT_UNAVAILABLE, "the server cannot store anything right now: try again later";
     Busy = REJECT_BUSY, "the server is busy: try again later";

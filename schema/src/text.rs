@@ -67,6 +67,13 @@ text_type! {
     Topic: |text| one_line(text, limits::TOPIC_BYTES_MAX, true);
     /// Why something was done to somebody: one line, at most 256 bytes, may be empty.
     Reason: |text| one_line(text, limits::REASON_BYTES_MAX, true);
+    /// What is said of a case: at most 1,000 bytes, may have lines and may be empty. Its `Debug` shows the length only.
+    CaseText: |text| {
+        if text.len() > limits::CASE_TEXT_BYTES_MAX { return Err(TextError::TooLong); }
+        let is_bad = |c: char| c.is_control() && c != '\n' && c != '\t' || is_deceptive(c);
+        if text.chars().any(is_bad) { return Err(TextError::Invalid); }
+        Ok(text.into())
+    };
     /// A reaction: one grapheme of at most 32 bytes.
     Emoji: |text| {
         let emoji = one_line(text, limits::EMOJI_BYTES_MAX, false)?;
@@ -90,6 +97,18 @@ text_type! {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Body({} bytes)", self.0.len())
+    }
+}
+
+impl Default for CaseText {
+    fn default() -> Self {
+        Self("".into())
+    }
+}
+
+impl fmt::Debug for CaseText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CaseText({} bytes)", self.0.len())
     }
 }
 

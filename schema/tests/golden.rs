@@ -1,6 +1,8 @@
 //! Golden frames: the bytes of one frame of each kind, kept for ever. Encoders must go on making them,
 //! decoders must go on reading them. `BLESS=1` rewrites the file, which is right only for new kinds.
 
+#[path = "golden/cases.rs"]
+mod cases;
 #[path = "golden/samples.rs"]
 mod samples;
 
@@ -9,7 +11,8 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use confab_protocol::codec::{
-    decode_client_frame, decode_entry, decode_server_frame, encode_client_frame, encode_entry, encode_server_frame,
+    decode_audit, decode_client_frame, decode_entry, decode_server_frame, encode_audit, encode_client_frame,
+    encode_entry, encode_server_frame,
 };
 
 use crate::samples::{Sample, samples};
@@ -28,6 +31,7 @@ fn encode(sample: &Sample) -> Bytes {
         Sample::Client(frame) => encode_client_frame(frame),
         Sample::Server(frame) => encode_server_frame(frame),
         Sample::Entry(entry) => encode_entry(entry),
+        Sample::Audit(record) => encode_audit(record),
     }
 }
 
@@ -80,6 +84,7 @@ fn decoders_read_the_golden_bytes() {
             Sample::Client(frame) => assert_eq!(decode_client_frame(kept), Ok(frame), "{name}"),
             Sample::Server(frame) => assert_eq!(decode_server_frame(kept), Ok(frame), "{name}"),
             Sample::Entry(entry) => assert_eq!(decode_entry(kept), Ok(entry), "{name}"),
+            Sample::Audit(record) => assert_eq!(decode_audit(kept), Ok(*record), "{name}"),
         }
     }
 }

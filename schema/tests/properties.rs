@@ -7,6 +7,8 @@ mod bounds;
 mod generators;
 #[path = "properties/hostile.rs"]
 mod hostile;
+#[path = "properties/moderation.rs"]
+mod moderation;
 #[path = "properties/operations.rs"]
 mod operations;
 #[path = "properties/round_trips.rs"]

@@ -189,6 +189,10 @@ const fn reply_name(reply: &Reply) -> &'static str {
         Reply::Found { .. } => "found",
         Reply::Here { .. } => "here",
         Reply::Sessions(_) => "sessions",
+        Reply::Reported(_) => "reported",
+        Reply::Cases { .. } => "cases",
+        Reply::Case(_) => "case",
+        Reply::Audit { .. } => "audit",
         Reply::Unknown => "reply of a later version",
     }
 }

@@ -1,10 +1,10 @@
 //! Logins, passwords, and what those may do to accounts who run the server: both ways.
 
-use super::FrameError;
-use super::read::{invite_bounds, secret, some, unsupported};
+use super::read::{invite_bounds, secret, some};
 use super::values::{
     malformed, read_id, read_sanction_kind, read_server_role, sanction_kind_to, server_role_to, server_text, write_id,
 };
+use super::{FrameError, moderation};
 use crate::chat_capnp as wire;
 use crate::command::{Command, EndSession, Login, Register, SessionInfo};
 use crate::limits::{INVITE_BYTES_MAX, PASSWORD_BYTES_MAX};
@@ -56,7 +56,7 @@ pub(super) fn read(which: wire::request::WhichReader<'_>) -> Result<Command, Rej
             let (uses, duration_ms) = invite_bounds(invite.get_uses(), invite.get_duration_ms())?;
             Command::InviteAccount { uses, duration_ms }
         }
-        _ => return Err(unsupported()),
+        which => return moderation::read(which),
     })
 }
 
@@ -106,7 +106,16 @@ pub(super) fn write(mut out: wire::request::Builder<'_>, command: &Command) {
     }
 }
 
-pub(super) fn write_session(mut out: wire::session_info::Builder<'_>, session: &SessionInfo) {
+pub(super) fn write_sessions(
+    mut list: capnp::struct_list::Builder<'_, wire::session_info::Owned>,
+    sessions: &[SessionInfo],
+) {
+    for (index, session) in (0..).zip(sessions) {
+        write_session(list.reborrow().get(index), session);
+    }
+}
+
+fn write_session(mut out: wire::session_info::Builder<'_>, session: &SessionInfo) {
     write_id(out.reborrow().init_device(), session.device);
     out.set_name(session.name.as_str());
     out.set_created_ms(session.created.0);

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::request::count;
 use super::values::{
-    change_to, optional_seq, read_change, read_id, read_rights, read_room_role, read_sanction_kind, read_visibility,
-    room_role_to, sanction_kind_to, server_text, visibility_to, write_id, write_rights,
+    change_to, optional_seq, read_change, read_id, read_rights, read_room_role, read_sanction_kind, read_state,
+    read_visibility, room_role_to, sanction_kind_to, server_text, state_to, visibility_to, write_id, write_rights,
 };
 use super::{FrameError, encode, open};
 use crate::chat_capnp as wire;
@@ -172,6 +172,12 @@ fn write_self_note(mut out: wire::self_note::Builder<'_>, note: &SelfNote) {
         SelfNote::Joined(room) => write_id(out.init_joined(), *room),
         SelfNote::Left(room) => write_id(out.init_left(), *room),
         SelfNote::ProfileChanged => out.set_profile_changed(()),
+        SelfNote::Case { case, room, state } => {
+            let mut out = out.init_case();
+            write_id(out.reborrow().init_case(), *case);
+            write_id(out.reborrow().init_room(), *room);
+            out.set_state(state_to(*state));
+        }
         SelfNote::Read(room, seq) => {
             let mut out = out.init_read();
             out.set_seq(seq.0);
@@ -212,6 +218,12 @@ fn read_self_note(note: wire::self_note::Reader<'_>) -> Result<EntryContent, Fra
         Ok(Which::Read(read)) => {
             let read = read?;
             EntryContent::SelfNote(SelfNote::Read(read_id(read.get_room()?), Seq(read.get_seq())))
+        }
+        Ok(Which::Case(note)) => {
+            let note = note?;
+            let (case, room) = (read_id(note.get_case()?), read_id(note.get_room()?));
+            let known = |state| EntryContent::SelfNote(SelfNote::Case { case, room, state });
+            read_state(note.get_state()).map_or(EntryContent::Unknown, known)
         }
         Err(_) => EntryContent::Unknown,
     })

@@ -7,7 +7,7 @@ use super::values::{
     read_id, read_rights, read_room_kind, read_room_role, read_server_role, read_visibility, room_kind_to,
     room_role_to, server_role_to, server_text, visibility_to, write_id, write_rights,
 };
-use super::{FrameError, account, encode, here, open, search};
+use super::{FrameError, account, encode, here, moderation, open, search};
 use crate::chat_capnp as wire;
 use crate::command::{
     Appended, EntriesPush, GoAway, Identity, Member, MessageState, Page, Push, ReactionCount, Reply, ResumeOutcome,
@@ -302,10 +302,10 @@ fn write_reply(mut out: wire::reply::Builder<'_>, reply: &Reply) {
             }
         }
         Reply::Sessions(sessions) => {
-            let mut list = out.init_sessions(count(sessions.len()));
-            for (index, session) in (0..).zip(sessions) {
-                account::write_session(list.reborrow().get(index), session);
-            }
+            account::write_sessions(out.init_sessions(count(sessions.len())), sessions);
+        }
+        Reply::Reported(_) | Reply::Cases { .. } | Reply::Case(_) | Reply::Audit { .. } => {
+            moderation::write_reply(out, reply);
         }
         Reply::Resumed(outcomes) => {
             let mut list = out.init_resumed(count(outcomes.len()));
@@ -375,6 +375,10 @@ fn read_result(frame: &Bytes, reply: wire::reply::Reader<'_>) -> Result<Result<R
         Ok(Which::Sessions(list)) => {
             Reply::Sessions(list?.iter().map(account::read_session).collect::<Result<_, FrameError>>()?)
         }
+        Ok(Which::Reported(case)) => Reply::Reported(read_id(case?)),
+        Ok(Which::Cases(cases)) => moderation::read_cases(cases?)?,
+        Ok(Which::Case(file)) => moderation::read_file(frame, file?)?,
+        Ok(Which::Audit(audit)) => moderation::read_audit(frame, audit?)?,
         Err(_) => Reply::Unknown,
     }))
 }

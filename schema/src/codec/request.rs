@@ -5,7 +5,7 @@ use capnp::text;
 
 use super::read::read_command;
 use super::values::{server_text, write_cursor, write_id};
-use super::{FrameError, account, amend, door, encode, here, open, search};
+use super::{FrameError, account, amend, door, encode, here, moderation, open, search};
 use crate::chat_capnp as wire;
 use crate::command::{
     ClientFrame, Command, CreateRoom, Hello, History, HistoryRange, Publish, RoomScope, RoomTarget, Secret,
@@ -88,27 +88,7 @@ fn write_command(mut out: wire::request::Builder<'_>, command: &Command) {
         Command::JoinRoom(target) => write_target(out.init_join_room(), target),
         Command::LeaveRoom(target) => write_target(out.init_leave_room(), target),
         Command::Unsubscribe(target) => write_target(out.init_unsubscribe(), target),
-        Command::ListRooms { scope, after, limit } => {
-            let mut out = out.init_list_rooms();
-            out.set_scope(match scope {
-                RoomScope::Joined => wire::RoomScope::Joined,
-                RoomScope::Open => wire::RoomScope::Open,
-            });
-            write_id(out.reborrow().init_after(), *after);
-            out.set_limit(limit_to_wire(*limit));
-        }
-        Command::ListMembers { room, after, limit } => {
-            let mut out = out.init_list_members();
-            write_id(out.reborrow().init_room(), *room);
-            write_id(out.reborrow().init_after(), *after);
-            out.set_limit(limit_to_wire(*limit));
-        }
-        Command::Profiles(users) => {
-            let mut list = out.init_profiles(count(users.len()));
-            for (index, user) in (0..).zip(users) {
-                write_id(list.reborrow().get(index), *user);
-            }
-        }
+        Command::ListRooms { .. } | Command::ListMembers { .. } | Command::Profiles(_) => write_lists(out, command),
         Command::Publish(publish) => write_publish(out.init_publish(), publish),
         Command::Edit(_)
         | Command::Delete(_)
@@ -137,6 +117,12 @@ fn write_command(mut out: wire::request::Builder<'_>, command: &Command) {
         | Command::SetServerRole { .. }
         | Command::IssueReset(_)
         | Command::InviteAccount { .. } => account::write(out, command),
+        Command::Report(_)
+        | Command::ListCases(_)
+        | Command::Case(_)
+        | Command::UpdateCase(_)
+        | Command::Appeal(_)
+        | Command::ListAudit(_) => moderation::write(out, command),
         Command::Search(search) => search::write(out.init_search(), search),
         Command::Typing { .. } | Command::SetPresence(_) | Command::WhoIsHere(_) => here::write(out, command),
         Command::History(history) => write_history(out.init_history(), history),
@@ -147,6 +133,33 @@ fn write_command(mut out: wire::request::Builder<'_>, command: &Command) {
                 write_cursor(list.reborrow().get(index), cursor);
             }
         }
+    }
+}
+
+fn write_lists(out: wire::request::Builder<'_>, command: &Command) {
+    match command {
+        Command::ListRooms { scope, after, limit } => {
+            let mut out = out.init_list_rooms();
+            out.set_scope(match scope {
+                RoomScope::Joined => wire::RoomScope::Joined,
+                RoomScope::Open => wire::RoomScope::Open,
+            });
+            write_id(out.reborrow().init_after(), *after);
+            out.set_limit(limit_to_wire(*limit));
+        }
+        Command::ListMembers { room, after, limit } => {
+            let mut out = out.init_list_members();
+            write_id(out.reborrow().init_room(), *room);
+            write_id(out.reborrow().init_after(), *after);
+            out.set_limit(limit_to_wire(*limit));
+        }
+        Command::Profiles(users) => {
+            let mut list = out.init_profiles(count(users.len()));
+            for (index, user) in (0..).zip(users) {
+                write_id(list.reborrow().get(index), *user);
+            }
+        }
+        _ => {}
     }
 }
 

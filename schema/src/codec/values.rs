@@ -6,8 +6,8 @@ use super::FrameError;
 use crate::chat_capnp as wire;
 use crate::command::PresenceStatus;
 use crate::model::{
-    ClientId, Cursor, DeviceId, Incarnation, MembershipChange, RoomId, RoomKind, RoomRole, SanctionKind, Seq,
-    ServerRole, UserId, Visibility,
+    CaseAct, CaseDecision, CaseKind, CaseState, ClientId, Cursor, DeviceId, Incarnation, MembershipChange,
+    ReportReason, RoomId, RoomKind, RoomRole, SanctionKind, Seq, ServerRole, UserId, Visibility,
 };
 use crate::reject::{Reject, RejectCode};
 use crate::rights::RoomRights;
@@ -33,7 +33,7 @@ macro_rules! ids {
     )+};
 }
 
-ids!(UserId, DeviceId, RoomId, ClientId, crate::model::SessionId, crate::model::CaseId);
+ids!(UserId, DeviceId, RoomId, ClientId, crate::model::SessionId, crate::model::CaseId, crate::model::AuditId);
 
 pub(super) fn read_id<T: Id>(id: wire::id::Reader<'_>) -> T {
     T::join(id.get_high(), id.get_low())
@@ -124,4 +124,12 @@ enums! {
     visibility_to read_visibility Visibility: All = All, SinceJoin = SinceJoin;
     sanction_kind_to read_sanction_kind SanctionKind: Mute = Mute, Kick = Kick, Ban = Ban, Lift = Lift,
         Shadow = Shadow;
+    kind_to read_kind CaseKind: Held = Held, Report = Report, Flag = Flag, Sanction = Sanction;
+    state_to read_state CaseState: Open = Open, Taken = Taken, Decided = Decided, Appealed = Appealed, Closed = Closed;
+    decision_to read_decision CaseDecision: Dismiss = Dismiss, Release = Release, Drop = Drop, Remove = Remove,
+        Sanction = Sanction, Uphold = Uphold, Reverse = Reverse;
+    act_to read_act CaseAct: Open = Open, Report = Report, Take = Take, LetGo = LetGo, Note = Note, Decide = Decide,
+        Appeal = Appeal, Fail = Fail;
+    reason_to read_reason ReportReason: Spam = Spam, Harassment = Harassment, Hate = Hate, Violence = Violence,
+        Sexual = Sexual, SelfHarm = SelfHarm, Illegal = Illegal, Other = Other;
 }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use confab_protocol::codec::encode_entry;
 use confab_protocol::command::{
-    Admit, Appended, ClientFrame, Command, CreateRoom, Delete, Edit, EndSession, EntriesPush, Ephemeral, FoundAt,
-    GoAway, Hello, History, HistoryRange, Hit, Identity, Login, Member, MessageState, News, Notice, Page, Pin,
+    Admit, Appended, AuditRecord, ClientFrame, Command, CreateRoom, Delete, Edit, EndSession, EntriesPush, Ephemeral,
+    FoundAt, GoAway, Hello, History, HistoryRange, Hit, Identity, Login, Member, MessageState, News, Notice, Page, Pin,
     PresenceStatus, Publish, Push, React, ReactionCount, Register, Reply, ResumeOutcome, Resumed, Room, RoomScope,
     RoomTarget, SanctionUser, Search, Secret, ServerFrame, Session, SessionInfo, SetRole, UpdateRoom, Welcome, Write,
 };
@@ -16,22 +16,25 @@ use confab_protocol::model::{
 use confab_protocol::reject::{Reject, RejectCode};
 use confab_protocol::rights::RoomRights;
 
+use crate::cases;
+
 #[derive(Debug)]
 pub(crate) enum Sample {
     Client(ClientFrame),
     Server(ServerFrame),
     Entry(Entry),
+    Audit(Box<AuditRecord>),
 }
 
-const TIME: Millis = Millis(1_767_225_600_123);
-const USER: UserId = UserId::from_u128(0x019b_76da_a87b_7111_8222_3333_4444_5501);
-const OTHER: UserId = UserId::from_u128(0x019b_76da_a87b_7111_8222_3333_4444_5502);
+pub(crate) const TIME: Millis = Millis(1_767_225_600_123);
+pub(crate) const USER: UserId = UserId::from_u128(0x019b_76da_a87b_7111_8222_3333_4444_5501);
+pub(crate) const OTHER: UserId = UserId::from_u128(0x019b_76da_a87b_7111_8222_3333_4444_5502);
 const DEVICE: DeviceId = DeviceId::from_u128(0x019b_76da_a87b_7111_8222_3333_4444_5503);
-const ROOM: RoomId = RoomId::from_u128(0x019b_76da_a87b_7111_8222_3333_4444_5504);
+pub(crate) const ROOM: RoomId = RoomId::from_u128(0x019b_76da_a87b_7111_8222_3333_4444_5504);
 const SELF_ROOM: RoomId = RoomId::from_u128(0x019b_76da_a87b_7111_8222_3333_4444_5505);
 const CLIENT: ClientId = ClientId::from_u128(0x019b_76da_a87b_7111_8222_3333_4444_5506);
 const SESSION: SessionId = SessionId::from_u128(0x019b_76da_a87b_7111_8222_3333_4444_5507);
-const CASE: CaseId = CaseId::from_u128(0x019b_76da_a87b_7111_8222_3333_4444_5508);
+pub(crate) const CASE: CaseId = CaseId::from_u128(0x019b_76da_a87b_7111_8222_3333_4444_5508);
 const INCARNATION: Incarnation = Incarnation(0x0102_0304_0506_0708);
 /// Two scripts, a combining mark and an emoji of several code points.
 const TEXT: &str = "Gru\u{308}\u{df}e, \u{4e16}\u{754c} \u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}\nline two";
@@ -246,13 +249,15 @@ pub(crate) fn samples() -> Vec<(&'static str, Sample)> {
             .chain(stewardship())
             .chain(amendments())
             .chain(lookups())
+            .chain(cases::commands())
             .map(request),
     );
     let reply = |(name, result)| (name, Sample::Server(ServerFrame::Reply { id: 0xdead_beef, result }));
-    samples.extend(replies().into_iter().chain(findings()).map(reply));
+    samples.extend(replies().into_iter().chain(findings()).chain(cases::replies()).map(reply));
     samples.extend(server_frames().into_iter().map(|(name, frame)| (name, Sample::Server(frame))));
     let push = |news| Sample::Server(ServerFrame::Push(Push::Ephemeral(Ephemeral { room: ROOM, news })));
     samples.extend(news().into_iter().map(|(name, news)| (name, push(news))));
+    samples.extend(cases::records().into_iter().map(|(name, record)| (name, Sample::Audit(Box::new(record)))));
     samples.extend(entries().into_iter().map(|(name, content)| (name, Sample::Entry(entry(content)))));
     samples
 }
@@ -458,5 +463,6 @@ fn entries() -> Vec<(&'static str, EntryContent)> {
         ("SelfNote.read", EntryContent::SelfNote(SelfNote::Read(ROOM, Seq(69_000)))),
         ("SelfNote.left", EntryContent::SelfNote(SelfNote::Left(ROOM))),
         ("SelfNote.profileChanged", EntryContent::SelfNote(SelfNote::ProfileChanged)),
+        ("SelfNote.case", EntryContent::SelfNote(cases::NOTE)),
     ]
 }

@@ -327,6 +327,7 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         amendment(),
         lookup(),
         account(),
+        super::moderation::command(),
         (cursor(), limit()).prop_map(|(cursor, limit)| Command::Sync { cursor, limit }),
         vec(cursor(), 0..=RESUME_CURSORS_MAX).prop_map(Command::Resume),
     ]
@@ -482,6 +483,7 @@ pub(crate) fn reply() -> impl Strategy<Value = Reply> {
         (vec(member(), 0..30), any::<u128>())
             .prop_map(|(members, next)| Reply::Members { members, next: UserId::from_u128(next) }),
         vec(session_info(), 0..20).prop_map(Reply::Sessions),
+        super::moderation::reply(),
         appended().prop_map(Reply::Appended),
         case().prop_map(Reply::Held),
         (token(), time()).prop_map(|(token, expires)| Reply::Invited { token, expires }),

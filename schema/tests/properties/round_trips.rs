@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use confab_protocol::codec::{
-    decode_client_frame, decode_entry, decode_server_frame, encode_client_frame, encode_entry, encode_ephemeral,
-    encode_push, encode_server_frame, page_len,
+    decode_audit, decode_client_frame, decode_entry, decode_server_frame, encode_audit, encode_client_frame,
+    encode_entry, encode_ephemeral, encode_push, encode_server_frame, page_len,
 };
 use confab_protocol::command::{
     ClientFrame, Command, EntriesPush, Ephemeral, FoundAt, Hello, Hit, Member, News, PresenceStatus, Publish, Push,
@@ -20,6 +20,7 @@ use proptest::prelude::*;
 
 use crate::cases;
 use crate::generators::{client_frame, entry, envelopes, ephemeral, server_frame};
+use crate::moderation::record;
 
 proptest! {
     #![proptest_config(cases(250))]
@@ -29,6 +30,11 @@ proptest! {
         let bytes = encode_client_frame(&frame);
         prop_assert!(bytes.len() <= limits::FRAME_BYTES_MAX);
         prop_assert_eq!(decode_client_frame(&bytes), Ok(frame));
+    }
+
+    #[test]
+    fn records_of_the_audit_round_trip(record in record()) {
+        prop_assert_eq!(decode_audit(&encode_audit(&record)), Ok(record));
     }
 
     #[test]
