@@ -53,5 +53,18 @@ fn is_code(body: &str, letters: u32) -> bool {
     let is_sign = |c: char| "`{}[]<>()=;_|\\/$#@*&^~0123456789".contains(c);
     let signs = body.chars().filter(|c| is_sign(*c)).count() as u32;
     // Three spaces in a row are columns.
-    body.contains('`') || body.contains("   ") || signs * LETTERS_PER_SIGN > letters
+    is_query(body) || body.contains('`') || body.contains("   ") || signs * LETTERS_PER_SIGN > letters
+}
+
+/// SQL, which many write in capitals: one of its verbs first, and what belongs to it behind.
+fn is_query(body: &str) -> bool {
+    let mut words = body.split_whitespace();
+    let then = match words.next() {
+        Some("SELECT" | "DELETE") => "FROM",
+        Some("INSERT") => "INTO",
+        Some("UPDATE") => "SET",
+        Some("CREATE" | "ALTER" | "DROP") => "TABLE",
+        _ => return false,
+    };
+    words.any(|word| word == then)
 }

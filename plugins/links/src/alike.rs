@@ -39,6 +39,11 @@ impl Alike {
         })
     }
 
+    /// Whether a host is protected, or below one that is.
+    pub(crate) fn protects(&self, host: &str) -> bool {
+        self.protected.has(host)
+    }
+
     /// Whether a word is the name of a protected host, or looks like it.
     pub(crate) fn names(&self, word: &str) -> bool {
         word.len() >= NAME_MIN && self.by_name.contains_key(&key(&skeleton(word)))

@@ -14,6 +14,9 @@ use crate::known::{self, Ending};
 use crate::scan::{Link, Links, may_have_links};
 use crate::stock;
 
+/// The login of GitLab's jobs, on any host.
+const CI_LOGIN: &str = "gitlab-ci-token:";
+
 /// Why something is done.
 #[derive(Debug)]
 struct Rule {
@@ -130,7 +133,7 @@ impl Judge {
         let is_link = link.ending == Ending::Sure && !is_home;
         [
             (config.lookalike_action, &LOOKALIKE, self.alike.imitates(&host, &seen, link.ending)),
-            (config.userinfo_action, &USERINFO, !link.userinfo.is_empty() && self.misleads(link.userinfo)),
+            (config.userinfo_action, &USERINFO, !link.userinfo.is_empty() && self.misleads(link.userinfo, &host)),
             (config.ip_action, &IP, address.is_some() && is_link),
             (config.invites_action, &INVITE, is_invite(&host, link.rest)),
             (config.shorteners_action, &SHORTENER, self.is_short(&host, link)),
@@ -145,11 +148,16 @@ impl Judge {
     }
 
     /// Whether it is a host, or the name of one, that stands before the `@`; a login of one's own is not.
-    fn misleads(&self, userinfo: &str) -> bool {
+    fn misleads(&self, userinfo: &str, host: &str) -> bool {
+        if userinfo.starts_with(CI_LOGIN) {
+            return false;
+        }
+        // Who names the host that the link leads to tells no lie.
+        let is_own = |part: &str| self.alike.protects(host) && host.split('.').any(|label| label == part);
         let is_part = |c: char| !(c.is_alphanumeric() || c == '.');
         let is_host = |part: &str| {
             let ending = part.rsplit_once('.').map_or(Ending::Unknown, |(_, last)| known::ending(last));
-            ending > Ending::Unknown || part.starts_with("www.") || self.alike.names(part)
+            ending > Ending::Unknown || part.starts_with("www.") || (self.alike.names(part) && !is_own(part))
         };
         userinfo.split(is_part).any(is_host)
     }

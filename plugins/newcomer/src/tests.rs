@@ -12,6 +12,7 @@ fn hooks(message: fn(Event) -> Verdict) -> Hooks {
         message: Some(message),
         join: Some(<Newcomer as join::Guest>::decide),
         register: Some(<Newcomer as register::Guest>::decide),
+        ..Hooks::default()
     }
 }
 

@@ -11,6 +11,9 @@ const HOSTS_WITH_PATH: [&str; 20] = [
     "tv", "uk", "vip",
 ];
 
+/// Ends of pages: `shop.de/shop.html` is one.
+const PAGES: [&str; 6] = ["asp", "aspx", "htm", "html", "jsp", "php"];
+
 /// Whether a skeleton has a link: with a scheme, a host that begins with `www.`, or a host with a path.
 pub(crate) fn has_link(skeleton: &str) -> bool {
     has_scheme(skeleton) || has_www(skeleton) || tokens(skeleton).any(is_host_with_path)
@@ -50,7 +53,15 @@ fn is_host_with_path(token: &str) -> bool {
     let token = token.trim_start_matches(|c: char| !c.is_alphanumeric() && c != '/');
     let Some((host, path)) = token.split_once('/') else { return false };
     path.starts_with(|c: char| c.is_alphanumeric() || "?#@_-".contains(c))
+        && !is_member_of_same(host, path)
         && host_end(host).is_some_and(|end| HOSTS.contains(&end) || HOSTS_WITH_PATH.contains(&end))
+}
+
+/// `System.in/System.out`, `log.info/log.warn`, `messages.de/messages.fr`: two of a kind, not a page.
+fn is_member_of_same(host: &str, path: &str) -> bool {
+    let path = path.trim_end_matches(|c: char| !c.is_alphanumeric());
+    let (Some((of, _)), Some((other, member))) = (host.rsplit_once('.'), path.split_once('.')) else { return false };
+    of == other && member.chars().all(char::is_alphabetic) && !PAGES.contains(&member)
 }
 
 /// The last label of what could be a host.

@@ -54,7 +54,9 @@ impl Words {
             if !is_same {
                 // Many type without marks; that makes another word of some words, but of hardly any phrase.
                 let is_phrase = words.trim().contains(' ');
-                written_entries.push((number, if is_phrase { PLAIN | SKELETON } else { SKELETON }));
+                // All letters that look Latin may be written so: then the text is its own skeleton.
+                let is_of_two = alike.contains(|c: char| c.is_ascii_alphabetic()) && alike.contains(|c| c >= '\u{370}');
+                written_entries.push((number, if is_phrase || is_of_two { PLAIN | SKELETON } else { SKELETON }));
                 written.push(alike.into_owned());
             }
         }
