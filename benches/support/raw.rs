@@ -94,5 +94,6 @@ fn item(id: u128, room: u128, change: Change) -> Item {
     let content = EntryContent::Message(Body::parse(&"x".repeat(200)).expect("a body").into());
     let payload = encode_entry(&Entry { author, client_id, content });
     let (digest, order) = (client_id.to_bytes(), Order::none());
-    Item { room, author, client_id, digest, payload, altered: false, change, acl_version: 0, order, then: Vec::new() }
+    let (altered, acl_version, then, beside) = (false, 0, Vec::new(), None);
+    Item { room, author, client_id, digest, payload, altered, change, acl_version, order, then, beside }
 }

@@ -39,7 +39,8 @@ impl Server {
         Self::start_with(cores, |config| config + tables)
     }
 
-    fn start_with(cores: Cores, change: impl FnOnce(String) -> String) -> Self {
+    /// With another configuration.
+    pub(crate) fn start_with(cores: Cores, change: impl FnOnce(String) -> String) -> Self {
         let data = data_dir();
         let (http, ops, quic) = free_addresses();
         let path = data.path().join("confab.toml");
@@ -89,6 +90,13 @@ impl Server {
     /// The development certificate, DER.
     pub(crate) fn certificate(&self) -> Vec<u8> {
         certificate(self.data.path())
+    }
+
+    /// What it counts, line by line. Asked for on a thread of its own: a slow answer holds up no other client.
+    pub(crate) async fn metrics(&self) -> String {
+        let ops = self.ops;
+        let answer = tokio::task::spawn_blocking(move || get(ops, "/metrics")).await;
+        answer.ok().flatten().expect("the server answers")
     }
 
     /// Open connections of a transport, as the server counts them.

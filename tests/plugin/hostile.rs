@@ -1,15 +1,19 @@
 //! A guest that loops, traps, eats, floods and lies: what its author gets, what is counted, and that nobody
 //! else notices.
 
+mod table;
+
 use std::time::Duration;
 
-use confab_client::Reply;
+use confab_client::{Reply, Room};
+use confab_protocol::model::Seq;
 use confab_protocol::reject::{Reject, RejectCode};
+use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::{Outcome, folder, generous, plugins, post, publish};
-use crate::support::people::Person;
-use crate::support::process::{Place, eventually};
+use crate::support::people::{Person, message};
+use crate::support::process::{Place, Running, eventually};
 use crate::support::{TRANSPORTS, TestServer, Transport};
 
 /// A budget of 5 ms CPU is at most 20 ms on the wall; the rest is for a busy machine.
@@ -278,4 +282,60 @@ async fn memory_returns_after_five_hundred_traps() {
     eprintln!("resident: {} KiB before 500 failures, {} KiB after", before >> 10, after >> 10);
     assert!(matches!(post(&author, &room, "fine").await, Ok(Reply::Appended(_))));
     assert_eq!(place.metric("confab_plugin_breaker_state{plugin=\"hostile\"}"), 0.0);
+}
+
+/// All memory that a process asked for, used or not, bytes.
+fn mapped_bytes(running: &Running) -> u64 {
+    let statm = std::fs::read_to_string(format!("/proc/{}/statm", running.pid())).unwrap();
+    // In pages, which are at least of this size.
+    statm.split(' ').next().unwrap().parse::<u64>().unwrap() * 4096
+}
+
+/// Says what only a fresh instance answers with "1", so many times.
+async fn ask_fresh_instances(author: &Person, room: &Room, count: usize) {
+    const AT_ONCE: usize = 25;
+    for _ in 0..count / AT_ONCE {
+        for outcome in join_all((0..AT_ONCE).map(|_| post(author, room, "again"))).await {
+            assert!(matches!(&outcome, Ok(Reply::Appended(it)) if it.altered), "{outcome:?}");
+        }
+    }
+}
+
+/// With an instance for each call there are as many as messages, and none of them stays: neither what they wrote to,
+/// which is some ten pages each, nor the 64 MiB of addresses that each may grow into. A process of its own, as above.
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_returns_after_ten_thousand_instances() {
+    const INSTANCES: usize = 10_000;
+    const RESIDENT_GROWTH_MAX: u64 = 64 << 20;
+    const MAPPED_GROWTH_MAX: u64 = 4 << 30;
+    let folder = folder();
+    let place = Place::with(&format!(
+        "plugins.dir = {:?}\nplugins.chain = [\"sanitize\", \"hostile\"]\nplugins.grant.hostile = [\"log\", \"kv\"]\n\
+         plugins.isolation.hostile = \"per-call\"\nplugins.call_budget_ms = 500\nplugins.chain_budget_ms = 2000",
+        folder.path()
+    ));
+    let server = place.serve();
+    let author = place.register(Transport::WebSocket, "author").await;
+    // Nobody reads along: what is pushed is not what this is about.
+    let room = author.client.join("tricks").await.unwrap();
+    ask_fresh_instances(&author, &room, 500).await;
+    let (resident, mapped) = (server.resident_bytes(), mapped_bytes(&server));
+    ask_fresh_instances(&author, &room, INSTANCES).await;
+    let (after, mapped_after) = eventually("the memory returns", || {
+        let (after, mapped_after) = (server.resident_bytes(), mapped_bytes(&server));
+        let is_back = after < resident + RESIDENT_GROWTH_MAX && mapped_after < mapped + MAPPED_GROWTH_MAX;
+        is_back.then_some((after, mapped_after))
+    });
+    eprintln!(
+        "resident: {} KiB before {INSTANCES} instances, {} KiB after; mapped: {} MiB and {} MiB",
+        resident >> 10,
+        after >> 10,
+        mapped >> 20,
+        mapped_after >> 20
+    );
+    let page = author.client.history(room.id, Seq(0), 0).await.unwrap();
+    let said: Vec<String> = page.entries.iter().filter_map(|entry| message(&entry.payload)).collect();
+    assert!(!said.is_empty() && said.iter().all(|text| text == "1"), "an instance was used again: {said:?}");
+    let replaced = "confab_plugin_verdicts_total{hook=\"message\",plugin=\"hostile\",verdict=\"replace\"}";
+    assert_eq!(place.metric(replaced), (INSTANCES + 500) as f64);
 }

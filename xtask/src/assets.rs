@@ -33,11 +33,14 @@ pub(crate) fn plugins() -> Result<()> {
     Ok(())
 }
 
-/// Builds the hostile guest that the tests load.
+/// Builds the guests that the tests load.
 pub(crate) fn test_plugins() -> Result<()> {
     let out = shell::root().join("target/assets/test-plugins");
     fs::create_dir_all(&out)?;
-    build_plugin("confab-hostile", Path::new("tests/plugins/hostile"), &out.join("hostile"))
+    for id in ["hostile", "observer"] {
+        build_plugin(&format!("confab-{id}"), &Path::new("tests/plugins").join(id), &out.join(id))?;
+    }
+    Ok(())
 }
 
 fn build_plugin(package: &str, folder: &Path, out: &Path) -> Result<()> {
