@@ -1,6 +1,7 @@
 //! The plugins: sandboxed components that decide what may be said and done. They get values and give values; they
 //! reach neither store nor sockets.
 
+mod aside;
 mod breaker;
 mod cache;
 mod chain;
@@ -71,6 +72,7 @@ pub struct PluginSet {
     stock: Stock,
     data_dir: Option<PathBuf>,
     slow: Arc<Semaphore>,
+    aside: Arc<Semaphore>,
     generation: AtomicI64,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
@@ -97,6 +99,7 @@ impl PluginSet {
             stock,
             data_dir: data_dir.map(Path::to_owned),
             slow: Arc::new(Semaphore::new(SLOW_CALLS_MAX)),
+            aside: Arc::new(Semaphore::new(aside::CALLS_MAX)),
             generation: AtomicI64::new(1),
             clock: Arc::clone(clock),
             metrics: metrics.clone(),

@@ -25,14 +25,22 @@
 //! its manifest declares and the operator grants.
 #![warn(missing_docs)]
 
+#[cfg(feature = "guest")]
+mod export;
 #[cfg(feature = "golden")]
 pub mod golden;
 #[cfg(feature = "guest")]
 mod guest;
 #[cfg(feature = "guest")]
+mod hooks;
+#[cfg(feature = "guest")]
 pub mod kv;
+#[cfg(all(feature = "golden", feature = "guest"))]
+mod native;
 #[cfg(feature = "normal")]
 pub mod normal;
 
 #[cfg(feature = "guest")]
 pub use self::guest::*;
+#[cfg(feature = "guest")]
+pub use self::hooks::*;

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use confab_protocol::model::UserId;
 
-use super::host::bindings::exports::confab::plugin::{invite, join, login, register, role_change};
+use super::host::bindings::exports::confab::plugin::{appeal, invite, join, login, register, report, role_change};
 use super::manifest::Hook;
 use super::member::Member;
 use super::translate::{self, Forms, Speaker};
 use crate::clock::Clock;
+use crate::core::cases::{decision_name, kind_name, reason_name};
 use crate::core::hook::{Act, ActEvent, Mark, MessageEvent, Ruling, TextKind, Verdict};
 
 /// The name of an account that is about to be made comes with an id as young as this, milliseconds.
@@ -131,6 +132,16 @@ fn ask_act(
                 let event = login::Event { who, time_ms };
                 guests.login.as_ref().ok_or_else(missing)?.call_decide(store, event)
             }
+            Act::Report { room, about, seq, reason, text } => {
+                let (room, about, seq) = (id(room.as_u128()), id(about.as_u128()), seq.map(|seq| seq.0));
+                let event = report::Event { who, room, about, seq, reason: reason_name(reason), text, time_ms };
+                guests.report.as_ref().ok_or_else(missing)?.call_decide(store, event)
+            }
+            Act::Appeal { room, kind, decision, text } => {
+                let (kind, decision) = (kind_name(kind), decision_name(decision));
+                let event = appeal::Event { who, room: id(room.as_u128()), kind, decision, text, time_ms };
+                guests.appeal.as_ref().ok_or_else(missing)?.call_decide(store, event)
+            }
         },
         Speaker::act_verdict,
         clock.elapsed(),
@@ -144,6 +155,8 @@ const fn hook(act: &Act<'_>) -> Hook {
         Act::RoleChange { .. } => Hook::RoleChange,
         Act::Register { .. } => Hook::Register,
         Act::Login => Hook::Login,
+        Act::Report { .. } => Hook::Report,
+        Act::Appeal { .. } => Hook::Appeal,
     }
 }
 

@@ -4,20 +4,29 @@ use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre};
 
 use super::host::HostState;
-use super::host::bindings::exports::confab::plugin::{invite, join, lifecycle, login, message, register, role_change};
+use super::host::bindings::exports::confab::plugin::{
+    appeal, attachment, e2ee_message, invite, join, lifecycle, login, message, mls_handshake, observe, register,
+    report, role_change, tick,
+};
 use super::manifest::{Hook, Manifest};
 
 macro_rules! hooks {
-    ($($field:ident),+) => {
-        /// Where each hook stands in a component that has it.
-        pub(super) struct Indices { $($field: Option<$field::GuestIndices>),+ }
+    (asked: $($field:ident),+; idle: $($idle:ident),+) => {
+        /// Where each hook stands in a component that has it; of those that nothing asks yet, whether it has it.
+        pub(super) struct Indices {
+            $($field: Option<$field::GuestIndices>,)+
+            $($idle: bool,)+
+        }
 
         /// The hooks of an instance.
         pub(super) struct Guests { $(pub(super) $field: Option<$field::Guest>),+ }
 
         impl Indices {
             fn find(prepared: &InstancePre<HostState>) -> Self {
-                Self { $($field: $field::GuestIndices::new(prepared).ok()),+ }
+                Self {
+                    $($field: $field::GuestIndices::new(prepared).ok(),)+
+                    $($idle: $idle::GuestIndices::new(prepared).is_ok(),)+
+                }
             }
 
             pub(super) fn load(&self, store: &mut Store<HostState>, instance: &Instance) -> wasmtime::Result<Guests> {
@@ -27,7 +36,10 @@ macro_rules! hooks {
     };
 }
 
-hooks!(message, join, invite, role_change, register, login, lifecycle);
+hooks!(
+    asked: message, join, invite, role_change, register, login, report, appeal, lifecycle, tick, observe;
+    idle: attachment, mls_handshake, e2ee_message
+);
 
 impl Indices {
     /// Finds the hooks, and that they are those that the manifest declares.
@@ -53,6 +65,13 @@ impl Indices {
             Hook::RoleChange => self.role_change.is_some(),
             Hook::Register => self.register.is_some(),
             Hook::Login => self.login.is_some(),
+            Hook::Report => self.report.is_some(),
+            Hook::Appeal => self.appeal.is_some(),
+            Hook::Attachment => self.attachment,
+            Hook::MlsHandshake => self.mls_handshake,
+            Hook::E2eeMessage => self.e2ee_message,
+            Hook::Tick => self.tick.is_some(),
+            Hook::Observe => self.observe.is_some(),
         }
     }
 }

@@ -1,20 +1,22 @@
 //! Plugins outside a server: golden files in the real sandbox, for those who write plugins and before one is taken up.
 
+mod line;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use confab_plugin::golden::{Case, Found, Story, read_folder};
-use confab_protocol::model::{Millis, RoomId, RoomRole, ServerRole, UserId};
 use serde_json::{Map, Value};
 
+use self::line::{decide, found};
 use super::chain::Chain;
 use super::engine::{Engine, Loaded, Wish};
-use super::manifest::{Hook, Manifest};
+use super::manifest::Manifest;
 use super::member::Member;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Isolation, Mode};
-use crate::core::hook::{Act, ActEvent, MessageEvent, Presently, Ruling, TextKind, Verdict};
+use crate::core::hook::{MessageEvent, Ruling};
 use crate::metrics::Metrics;
 
 /// More lines than this are not told at once.
@@ -99,6 +101,12 @@ impl Lab {
     #[must_use]
     pub fn hooks(&self) -> Vec<&'static str> {
         self.manifest.hooks.iter().map(|hook| hook.name()).collect()
+    }
+
+    /// Those of them that nothing asks yet.
+    #[must_use]
+    pub fn idle_hooks(&self) -> Vec<&'static str> {
+        self.manifest.hooks.iter().filter(|hook| !hook.is_live()).map(|hook| hook.name()).collect()
     }
 
     /// What it calls of the host.
@@ -191,78 +199,4 @@ fn rewrite(path: &Path, found_by_line: &HashMap<usize, Found>) -> Result<(), Str
         lines.push('\n');
     }
     std::fs::write(path, lines).map_err(|error| fail(&error))
-}
-
-fn decide(chain: &Chain, manifest: &Manifest, case: &Case) -> Result<Ruling, String> {
-    let (clock, now) = (SystemClock::new(), Millis(case.time_ms));
-    let (who, room) = (UserId::from_u128(case.author.into()), RoomId::from_u128(case.room.into()));
-    let ago = |seconds: u64| Millis(case.time_ms.saturating_sub(seconds.saturating_mul(1000)));
-    let (username, role, account_created) = (case.username.as_str(), role(&case.role)?, ago(case.account_age_seconds));
-    let act = |act| ActEvent { who, username, role, account_created, now, act };
-    let (hook, ruling) = match case.hook.as_str() {
-        "message" => {
-            let (kind, joined) = (kind(&case.kind)?, ago(case.member_seconds));
-            let member = room_role(&case.room_role)?.map(|role| Presently { role, joined });
-            let body = case.body.as_str();
-            let event = MessageEvent { kind, room, author: who, username, role, account_created, member, now, body };
-            (Hook::Message, chain.decide_message(&event, &clock))
-        }
-        "join" => {
-            let event = act(Act::Join { room, by_invitation: case.by_invitation });
-            (Hook::Join, chain.decide_act(&event, &clock))
-        }
-        "register" => {
-            let event = act(Act::Register { display_name: &case.body, invited: case.by_invitation });
-            (Hook::Register, chain.decide_act(&event, &clock))
-        }
-        other => return Err(format!("no hook {other}")),
-    };
-    if manifest.hooks.contains(&hook) { Ok(ruling) } else { Err(format!("the plugin has no hook {}", hook.name())) }
-}
-
-fn role(name: &str) -> Result<ServerRole, String> {
-    Ok(match name {
-        "owner" => ServerRole::Owner,
-        "admin" => ServerRole::Admin,
-        "moderator" => ServerRole::Moderator,
-        "user" => ServerRole::User,
-        "bot" => ServerRole::Bot,
-        other => return Err(format!("no role {other}")),
-    })
-}
-
-fn room_role(name: &str) -> Result<Option<RoomRole>, String> {
-    Ok(Some(match name {
-        "none" => return Ok(None),
-        "owner" => RoomRole::Owner,
-        "admin" => RoomRole::Admin,
-        "moderator" => RoomRole::Moderator,
-        "member" => RoomRole::Member,
-        "guest" => RoomRole::Guest,
-        other => return Err(format!("no room role {other}")),
-    }))
-}
-
-fn kind(name: &str) -> Result<TextKind, String> {
-    Ok(match name {
-        "new" => TextKind::New,
-        "edit" => TextKind::Edit,
-        "reaction" => TextKind::Reaction,
-        "room" => TextKind::Room,
-        "display-name" => TextKind::DisplayName,
-        other => return Err(format!("no kind {other}")),
-    })
-}
-
-fn found(ruling: &Ruling) -> Found {
-    let mark = ruling.marks.last();
-    let verdict = mark.map_or("allow", |mark| mark.verdict).to_owned();
-    let rule = mark.map(|mark| mark.rule.clone());
-    let label = mark.filter(|mark| mark.verdict == "flag").map(|mark| mark.label.clone());
-    let text = match &ruling.verdict {
-        Verdict::Replace(text) => Some(text.clone()),
-        Verdict::Bounce { reason } | Verdict::Reject { reason, .. } => Some(reason.clone()),
-        _ => None,
-    };
-    Found { verdict, rule, text, label }
 }

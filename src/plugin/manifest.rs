@@ -1,10 +1,15 @@
 //! What a plugin says of itself, in `<id>.toml` beside its component.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use serde::Deserialize;
 
 /// Contract versions that this server speaks.
 const API: &str = "0.1";
 const ID_BYTES_MAX: usize = 64;
+/// How often a plugin may tick.
+const TICK_SECONDS: RangeInclusive<u64> = 1..=3_600;
 
 /// What a plugin can take part in, by the names of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -16,11 +21,41 @@ pub(super) enum Hook {
     RoleChange,
     Register,
     Login,
+    Report,
+    Appeal,
+    Attachment,
+    MlsHandshake,
+    E2eeMessage,
+    Tick,
+    Observe,
 }
 
 impl Hook {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Message, Self::Join, Self::Invite, Self::RoleChange, Self::Register, Self::Login];
+    pub(super) const ALL: [Self; 13] = [
+        Self::Message,
+        Self::Join,
+        Self::Invite,
+        Self::RoleChange,
+        Self::Register,
+        Self::Login,
+        Self::Report,
+        Self::Appeal,
+        Self::Attachment,
+        Self::MlsHandshake,
+        Self::E2eeMessage,
+        Self::Tick,
+        Self::Observe,
+    ];
+
+    /// Whether anything asks it: some are declared for what is to come.
+    pub(super) const fn is_live(self) -> bool {
+        !matches!(self, Self::Attachment | Self::MlsHandshake | Self::E2eeMessage)
+    }
+
+    /// Whether it is called beside the messages, and decides nothing.
+    pub(super) const fn is_aside(self) -> bool {
+        matches!(self, Self::Tick | Self::Observe)
+    }
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -30,6 +65,13 @@ impl Hook {
             Self::RoleChange => "role-change",
             Self::Register => "register",
             Self::Login => "login",
+            Self::Report => "report",
+            Self::Appeal => "appeal",
+            Self::Attachment => "attachment",
+            Self::MlsHandshake => "mls-handshake",
+            Self::E2eeMessage => "e2ee-message",
+            Self::Tick => "tick",
+            Self::Observe => "observe",
         }
     }
 }
@@ -70,6 +112,9 @@ pub(super) struct Manifest {
     pub(super) on_error: Option<OnError>,
     #[serde(default)]
     pub(super) class: Class,
+    /// Of a plugin that ticks.
+    #[serde(default)]
+    tick_seconds: Option<u64>,
 }
 
 /// An id is a name of files and metrics, and no path.
@@ -97,7 +142,25 @@ impl Manifest {
             let known: Vec<&str> = Hook::ALL.into_iter().map(Hook::name).collect();
             return Err(format!("hooks: there is none; this server knows {}", known.join(", ")));
         }
+        manifest.check_tick()?;
         Ok(manifest)
+    }
+
+    fn check_tick(&self) -> Result<(), String> {
+        match (self.hooks.contains(&Hook::Tick), self.tick_seconds) {
+            (true, Some(seconds)) if TICK_SECONDS.contains(&seconds) => Ok(()),
+            (false, None) => Ok(()),
+            (true, _) => {
+                let (least, most) = (TICK_SECONDS.start(), TICK_SECONDS.end());
+                Err(format!("tick_seconds: the hook tick takes a number from {least} to {most}"))
+            }
+            (false, Some(_)) => Err("tick_seconds: it is for the hook tick, which is not declared".to_owned()),
+        }
+    }
+
+    /// How often it ticks, if it does.
+    pub(super) fn tick_every(&self) -> Option<Duration> {
+        self.tick_seconds.map(Duration::from_secs)
     }
 
     /// What holds for a hook while the plugin is out of service.
@@ -126,6 +189,10 @@ mod tests {
             ("x", good.replace("message", "sleep"), "hooks"),
             ("x", good.replace("\"message\", \"role-change\"", ""), "hooks"),
             ("x", format!("{good}\nextra = 1"), "unknown field"),
+            ("x", good.replace("message", "tick"), "tick_seconds"),
+            ("x", format!("{}\ntick_seconds = 0", good.replace("message", "tick")), "from 1 to 3600"),
+            ("x", format!("{}\ntick_seconds = 3601", good.replace("message", "tick")), "from 1 to 3600"),
+            ("x", format!("{good}\ntick_seconds = 5"), "not declared"),
             ("../x", good.replace("\"x\"", "\"../x\""), "no id"),
             ("X", good.replace("\"x\"", "\"X\""), "no id"),
             ("", good.replace("\"x\"", "\"\""), "no id"),
@@ -138,7 +205,9 @@ mod tests {
     #[test]
     fn hooks_are_called_as_the_contract_calls_them() {
         for hook in Hook::ALL {
-            let manifest = format!("id = \"x\"\nversion = \"1\"\napi = \"0.1\"\nhooks = [\"{}\"]", hook.name());
+            let tick = if hook == Hook::Tick { "tick_seconds = 3600" } else { "" };
+            let name = hook.name();
+            let manifest = format!("id = \"x\"\nversion = \"1\"\napi = \"0.1\"\nhooks = [\"{name}\"]\n{tick}");
             assert_eq!(Manifest::parse("x", manifest.as_bytes()).unwrap().hooks, [hook]);
         }
     }

@@ -29,18 +29,20 @@ const INTERPRETED_BUDGET: Duration = Duration::from_millis(25);
 const VERDICTS: [&str; 8] = ["allow", "replace", "flag", "hold", "bounce", "reject", "shadow", "unavailable"];
 
 /// Of one hook.
-struct Meters {
+pub(super) struct Meters {
     hook: Hook,
-    call_seconds: Histogram,
+    pub(super) call_seconds: Histogram,
     verdicts: [IntCounter; VERDICTS.len()],
     /// Failures of one hook say nothing of another.
-    breaker: Breaker,
+    pub(super) breaker: Breaker,
     state: AtomicI64,
 }
 
 pub(super) struct Member {
     pub(super) manifest: Manifest,
     pub(super) pool: Pool,
+    /// For what is called beside the messages, if something is.
+    pub(super) aside: Option<Pool>,
     pub(super) id: Arc<str>,
     speaker: Speaker,
     pub(super) mode: Mode,
@@ -77,6 +79,7 @@ impl Member {
             memory_bytes: metrics.plugin_memory_bytes.with_label_values(&[id]),
             kv_bytes: metrics.plugin_kv_bytes.with_label_values(&[id]),
             metrics: metrics.clone(),
+            aside: manifest.hooks.iter().any(|hook| hook.is_aside()).then(|| pool.beside()),
             manifest,
             pool,
             mode,
@@ -99,6 +102,7 @@ impl Member {
     /// For metrics: what it takes is looked at now and then, not with each call.
     pub(super) fn note_bytes(&self) {
         let (memory, kv) = self.pool.bytes();
+        let memory = memory + self.aside.as_ref().map_or(0, |pool| pool.bytes().0);
         self.memory_bytes.set(i64::try_from(memory).unwrap_or(i64::MAX));
         self.kv_bytes.set(i64::try_from(kv).unwrap_or(i64::MAX));
     }
@@ -114,7 +118,7 @@ impl Member {
         now: Duration,
     ) -> Called {
         let enforced = self.mode == Mode::Enforce;
-        let Some(meters) = self.meters.iter().find(|meters| meters.hook == hook) else {
+        let Some(meters) = self.meters_of(hook) else {
             return (Verdict::Allow, None, Duration::ZERO);
         };
         let permission = if self.patience.is_some() { Permission::Granted } else { meters.breaker.ask(now) };
@@ -145,8 +149,12 @@ impl Member {
         Budget { cpu: self.patience.unwrap_or_else(|| of_call.min(chain)) }
     }
 
+    pub(super) fn meters_of(&self, hook: Hook) -> Option<&Meters> {
+        self.meters.iter().find(|meters| meters.hook == hook)
+    }
+
     /// The worst of its hooks is what the operator sees.
-    fn note_state(&self, meters: &Meters, state: i64) {
+    pub(super) fn note_state(&self, meters: &Meters, state: i64) {
         if meters.state.swap(state, Ordering::Relaxed) != state {
             let worst = self.meters.iter().map(|it| it.state.load(Ordering::Relaxed)).max();
             self.breaker_state.set(worst.unwrap_or_default());
@@ -155,6 +163,18 @@ impl Member {
 
     /// A message that a plugin does not survive is held, or trapping would be a way past every plugin.
     fn after_failure(&self, hook: Hook, failure: &Failure, speaker: &Speaker) -> (Verdict, Option<Mark>) {
+        self.note_failure(hook, failure);
+        let note = format!("plugin {} failed: {}", self.id, failure.kind());
+        let (name, verdict) = if hook == Hook::Message {
+            ("hold", Verdict::Hold { note: note.clone() })
+        } else {
+            ("unavailable", Verdict::Unavailable { reason: CLOSED_REASON.into() })
+        };
+        (verdict, Some(speaker.mark(name, "failed", note, String::new())))
+    }
+
+    /// For the operator.
+    pub(super) fn note_failure(&self, hook: Hook, failure: &Failure) {
         let id = &*self.id;
         self.metrics.plugin_traps_total.with_label_values(&[id, failure.kind()]).inc();
         tracing::warn!(
@@ -164,13 +184,6 @@ impl Member {
             detail = failure.detail(),
             "a plugin failed"
         );
-        let note = format!("plugin {id} failed: {}", failure.kind());
-        let (name, verdict) = if hook == Hook::Message {
-            ("hold", Verdict::Hold { note: note.clone() })
-        } else {
-            ("unavailable", Verdict::Unavailable { reason: CLOSED_REASON.into() })
-        };
-        (verdict, Some(speaker.mark(name, "failed", note, String::new())))
     }
 
     /// What passes unseen is noted.

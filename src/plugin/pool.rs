@@ -47,7 +47,7 @@ pub(super) struct Recipe {
 }
 
 pub(super) struct Pool {
-    recipe: Recipe,
+    recipe: Arc<Recipe>,
     idle: Mutex<Vec<Instance>>,
     /// Linear memory of the instances that wait, bytes.
     memory: AtomicUsize,
@@ -56,10 +56,15 @@ pub(super) struct Pool {
 impl Pool {
     /// Makes the first instance, so that a plugin that cannot start is known before it is needed.
     pub(super) fn open(recipe: Recipe) -> Result<Self, Failure> {
-        let pool = Self { recipe, idle: Mutex::default(), memory: AtomicUsize::new(0) };
+        let pool = Self { recipe: Arc::new(recipe), idle: Mutex::default(), memory: AtomicUsize::new(0) };
         let instance = pool.start()?;
         pool.give_back(instance);
         Ok(pool)
+    }
+
+    /// Others of the same plugin, for calls that are not to take an instance from these. The first call makes the first.
+    pub(super) fn beside(&self) -> Self {
+        Self { recipe: Arc::clone(&self.recipe), idle: Mutex::default(), memory: AtomicUsize::new(0) }
     }
 
     /// Whether an instance can be had.
@@ -84,7 +89,7 @@ impl Pool {
         now_ms: u64,
         call: impl FnOnce(&Guests, &mut Store<HostState>) -> wasmtime::Result<T>,
     ) -> (Result<T, Failure>, Duration) {
-        let Recipe { shared, ticker, memory_max, isolation, .. } = &self.recipe;
+        let Recipe { shared, ticker, memory_max, isolation, .. } = &*self.recipe;
         let _watch = ticker.watch();
         // To start one is not this call's doing: it has a budget of its own, and costs the chain nothing.
         let mut instance = match self.take().map_or_else(|| self.start(), Ok) {
@@ -128,7 +133,7 @@ impl Pool {
     }
 
     fn start(&self) -> Result<Instance, Failure> {
-        let Recipe { prepared, indices, shared, memory_max, interpreted, config, ticker, .. } = &self.recipe;
+        let Recipe { prepared, indices, shared, memory_max, interpreted, config, ticker, .. } = &*self.recipe;
         let _watch = ticker.watch();
         let state = HostState {
             shared: Arc::clone(shared),

@@ -1,11 +1,18 @@
 //! What is done and not said: plugins refuse it, with their reason, and everything else goes on.
 
+use confab::plugin::lab::Lab;
 use confab_client::{Client, Command, Error, Options, Reject, Reply};
-use confab_protocol::command::{Register, RoomTarget, Secret, SetRole, Write};
-use confab_protocol::model::{DeviceName, RoomRole, Username};
+use confab_plugin::golden::{Hooks, check_folder};
+use confab_plugin::{ActVerdict, Finding, Refusal};
+use confab_protocol::command::{
+    About, Appeal, CaseFilter, ListAudit, ListCases, Register, Report, RoomTarget, SanctionUser, Secret, SetRole, Write,
+};
+use confab_protocol::model::{
+    AuditId, CaseId, CaseText, DeviceName, Reason, ReportReason, RoomId, RoomRole, SanctionKind, Username,
+};
 use confab_protocol::reject::RejectCode;
 
-use super::{folder, plugins};
+use super::{built, folder, plugins};
 use crate::support::people::Person;
 use crate::support::raw::{Raw, Target};
 use crate::support::{TRANSPORTS, TestServer, Transport};
@@ -102,4 +109,144 @@ async fn joins_invitations_and_roles() {
     assert_by_plugin(&refusal(&owner.client, guest).await, "not this role");
     let moderator = Command::SetRole(SetRole { write: write(), user, role: RoomRole::Moderator });
     assert!(matches!(owner.client.request(moderator).await, Ok(Reply::Appended(_))));
+}
+
+fn report(room: RoomId, about: About, text: &str) -> Command {
+    let text = CaseText::parse(text).unwrap();
+    Command::Report(Report { room, about, reason: ReportReason::SelfHarm, text })
+}
+
+async fn count_cases(of: &Person) -> usize {
+    let list =
+        ListCases { room: None, state: CaseFilter::Any, kind: None, mine: false, before: CaseId::NONE, limit: 0 };
+    let Ok(Reply::Cases { cases, .. }) = of.client.request(Command::ListCases(list)).await else { panic!() };
+    cases.len()
+}
+
+/// Hooks and verdicts of what plugins found, as the audit keeps it.
+async fn findings(of: &Person) -> Vec<(String, String)> {
+    let list = ListAudit { room: None, user: None, case: None, plugin: None, before: AuditId::NONE, limit: 0 };
+    let Ok(Reply::Audit { records, .. }) = of.client.request(Command::ListAudit(list)).await else { panic!() };
+    let decoded = records.iter().map(|entry| confab_protocol::codec::decode_audit(&entry.record).unwrap());
+    decoded.filter_map(|record| record.finding.map(|it| (it.hook, it.verdict))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports() {
+    let server = server().await;
+    let owner = register_owner(&server).await;
+    let room = owner.enter("den").await;
+    let author = Person::register(&server, Transport::WebSocket, "author").await;
+    author.enter("den").await;
+    let Ok(Reply::Appended(said)) = super::post(&author, &room, "hello").await else { panic!() };
+    let about = About::Message(said.seq);
+    let mut people = Vec::new();
+    for name in ["no-report", "odd-report", "trap-report"] {
+        let person = Person::register(&server, Transport::Quic, name).await;
+        person.enter("den").await;
+        people.push(person);
+    }
+    let [no, odd, trap] = people.as_slice() else { panic!() };
+    assert_by_plugin(&refusal(&no.client, report(room.id, about, "he began")).await, "not this report");
+    let told = refusal(&odd.client, report(room.id, about, "what do you know?")).await;
+    assert_by_plugin(&told, &format!("odd-report self-harm Some({}) true", said.seq.0));
+    let person = About::Person(no.session.identity.user);
+    let told = refusal(&odd.client, report(room.id, person, "what do you know?")).await;
+    assert_by_plugin(&told, "odd-report self-harm None true");
+    assert!(refusal(&trap.client, report(room.id, about, "")).await.is(RejectCode::Busy), "told to come again");
+    assert_eq!(count_cases(&owner).await, 0, "nothing was written");
+    assert!(matches!(odd.client.request(report(room.id, about, "")).await, Ok(Reply::Reported(_))), "flagged");
+    assert_eq!(count_cases(&owner).await, 1);
+    // What cannot be reported at all is no question.
+    let asked = async || server.metric(r#"confab_plugin_call_seconds_count{hook="report",plugin="hostile"}"#).await;
+    let before = asked().await;
+    assert!(refusal(&author.client, report(room.id, about, "it was me")).await.is(RejectCode::Forbidden));
+    assert_eq!((before, asked().await), (5.0, 5.0));
+    let mut found = findings(&owner).await;
+    found.retain(|(hook, _)| hook == "report");
+    let verdicts: Vec<&str> = found.iter().map(|(_, verdict)| verdict.as_str()).collect();
+    assert_eq!(verdicts, ["flag", "unavailable", "reject", "reject", "reject"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn appeals() {
+    let server = server().await;
+    let owner = register_owner(&server).await;
+    let room = owner.enter("den").await;
+    for (name, text, expected) in [
+        ("no-appeal", "why?", Some("not this appeal")),
+        ("somebody", "what do you know?", Some("somebody sanction sanction")),
+        ("odd-appeal", "please", None),
+    ] {
+        let person = Person::register(&server, Transport::WebSocket, name).await;
+        person.enter("den").await;
+        let write = Write { room: room.id, client_id: owner.client.new_client_id(), resend: false };
+        let (user, reason) = (person.session.identity.user, Reason::parse("enough").unwrap());
+        let mute = SanctionUser { write, user, kind: SanctionKind::Mute, duration_ms: 3_600_000, reason };
+        assert!(matches!(owner.client.request(Command::Sanction(mute)).await, Ok(Reply::Appended(_))));
+        let list =
+            ListCases { room: None, state: CaseFilter::Any, kind: None, mine: true, before: CaseId::NONE, limit: 0 };
+        let Ok(Reply::Cases { cases, .. }) = person.client.request(Command::ListCases(list)).await else { panic!() };
+        let appeal = || Command::Appeal(Appeal { case: cases[0].id, text: CaseText::parse(text).unwrap() });
+        match expected {
+            Some(reason) => assert_by_plugin(&refusal(&person.client, appeal()).await, reason),
+            None => {
+                assert!(matches!(person.client.request(appeal()).await, Ok(Reply::Ok)));
+                // A second one cannot be, and is no question.
+                assert!(refusal(&person.client, appeal()).await.is(RejectCode::CaseState));
+            }
+        }
+    }
+    let asked = server.metric(r#"confab_plugin_call_seconds_count{hook="appeal",plugin="hostile"}"#).await;
+    assert_eq!(asked, 3.0);
+    assert!(findings(&owner).await.contains(&("appeal".to_owned(), "flag".to_owned())));
+}
+
+/// As the hostile guest answers who asks what it knows.
+fn told_back(what: String) -> ActVerdict {
+    ActVerdict::Reject(Refusal { reason: what, finding: Finding::of("told-to") })
+}
+
+/// Golden lines are for these hooks too, and say the same natively and in the sandbox.
+#[test]
+fn golden_lines_of_reports_and_appeals() {
+    let goldens = tempfile::tempdir().unwrap();
+    let know = "\"body\": \"what do you know?\", \"expect\": \"reject\", \"rule\": \"told-to\"";
+    let lines = [
+        format!("{{\"hook\": \"report\", {know}, \"text\": \"somebody other None true\"}}"),
+        format!(
+            "{{\"hook\": \"report\", \"seq\": 7, \"about\": 1, \"reason\": \"spam\", {know}, \"text\": \"somebody spam Some(7) false\"}}"
+        ),
+        format!("{{\"hook\": \"appeal\", {know}, \"text\": \"somebody held drop\"}}"),
+        format!(
+            "{{\"hook\": \"appeal\", \"case\": \"flag\", \"decision\": \"remove\", {know}, \"text\": \"somebody flag remove\"}}"
+        ),
+    ];
+    let file = goldens.path().join("all.jsonl");
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let (wasm, toml) = (built("test-plugins/hostile.wasm"), built("test-plugins/hostile.toml"));
+    let lab = Lab::open("hostile", &std::fs::read(wasm).unwrap(), &std::fs::read(toml).unwrap()).unwrap();
+    let found = lab.goldens(goldens.path()).unwrap();
+    assert_eq!((found.lines, found.wrong), (4, Vec::new()));
+    let hooks = Hooks {
+        report: Some(|it| {
+            told_back(format!("{} {} {:?} {}", it.who.username, it.reason, it.seq, it.about != it.who.id))
+        }),
+        appeal: Some(|it| told_back(format!("{} {} {}", it.who.username, it.kind, it.decision))),
+        ..Hooks::default()
+    };
+    check_folder(goldens.path().to_str().unwrap(), hooks);
+    std::fs::write(&file, "{\"hook\": \"appeal\", \"decision\": \"smile\"}").unwrap();
+    let wrong = lab.goldens(goldens.path()).unwrap().wrong;
+    assert!(wrong.len() == 1 && wrong[0].contains("no word of the contract: smile"), "{wrong:?}");
+    assert_eq!(lab.idle_hooks(), ["attachment", "mls-handshake", "e2ee-message"]);
+}
+
+/// Who sees the audit.
+async fn register_owner(server: &TestServer) -> Person {
+    let (client, events) = Client::connect(Options::new(server.client_address(Transport::Quic)));
+    let Ok(Reply::Session(session)) = client.request(register("owner", Some(&server.owner_token))).await else {
+        panic!()
+    };
+    Person { client, events, session }
 }

@@ -2,10 +2,13 @@
 //! stock filter inside it beside the same filter outside.
 
 mod acts;
+mod corpus;
 mod examples;
+mod frozen;
 mod goldens;
 mod hostile;
 mod load;
+mod observe;
 mod platform;
 mod sanitize;
 mod tutorial;
@@ -41,7 +44,7 @@ pub(crate) fn folder() -> Arc<tempfile::TempDir> {
 }
 
 /// What the hostile guest is granted.
-fn granted(capabilities: &[&str]) -> BTreeMap<String, Vec<String>> {
+pub(crate) fn granted(capabilities: &[&str]) -> BTreeMap<String, Vec<String>> {
     [("hostile".to_owned(), capabilities.iter().map(|&it| it.to_owned()).collect())].into()
 }
 

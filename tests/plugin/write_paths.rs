@@ -36,6 +36,9 @@ const fn questions(command: &Command) -> u32 {
         Command::JoinRoom(_) | Command::LeaveRoom(_) | Command::Unsubscribe(_) => 0,
         Command::Ping | Command::Login(_) | Command::Authenticate(_) | Command::Refresh(_) | Command::Logout => 0,
         Command::ListRooms { .. } | Command::ListMembers { .. } | Command::Profiles(_) => 0,
+        // What moderators are told is for them alone.
+        Command::Report(_) | Command::Appeal(_) | Command::UpdateCase(_) => 0,
+        Command::ListCases(_) | Command::Case(_) | Command::ListAudit(_) => 0,
         // Nobody reads what is searched for.
         Command::Search(_) | Command::Typing { .. } | Command::SetPresence(_) | Command::WhoIsHere(_) => 0,
         Command::History(_) | Command::Sync { .. } | Command::Resume(_) | Command::Revisions { .. } => 0,

@@ -1,6 +1,9 @@
 //! Whoever has a name that says so may not; `trapper` is not survived.
 
-use confab_plugin::{ActVerdict, Finding, Flagging, Refusal, invite, join, login, register, role_change};
+use confab_plugin::{
+    ActVerdict, Finding, Flagging, Refusal, appeal, attachment, e2ee_message, invite, join, login, mls_handshake,
+    register, report, role_change,
+};
 
 use crate::Hostile;
 
@@ -44,5 +47,48 @@ impl register::Guest for Hostile {
 impl login::Guest for Hostile {
     fn decide(event: login::Event) -> ActVerdict {
         by_name(&event.who.username, "login")
+    }
+}
+
+/// What is reported is told back, so that a test sees what the plugin was told.
+impl report::Guest for Hostile {
+    fn decide(event: report::Event) -> ActVerdict {
+        let report::Event { who, about, seq, reason, text, .. } = event;
+        if text == "what do you know?" {
+            let reason = format!("{} {reason} {seq:?} {}", who.username, about != who.id);
+            return ActVerdict::Reject(Refusal { reason, finding: Finding::of("told-to") });
+        }
+        by_name(&who.username, "report")
+    }
+}
+
+impl appeal::Guest for Hostile {
+    fn decide(event: appeal::Event) -> ActVerdict {
+        let appeal::Event { who, kind, decision, text, .. } = event;
+        if text == "what do you know?" {
+            let reason = format!("{} {kind} {decision}", who.username);
+            return ActVerdict::Reject(Refusal { reason, finding: Finding::of("told-to") });
+        }
+        by_name(&who.username, "appeal")
+    }
+}
+
+// Nothing asks these yet: who exports them loads.
+
+impl attachment::Guest for Hostile {
+    fn decide(_: attachment::Event) -> ActVerdict {
+        ActVerdict::Allow
+    }
+}
+
+impl mls_handshake::Guest for Hostile {
+    fn decide(_: mls_handshake::Event) -> ActVerdict {
+        ActVerdict::Allow
+    }
+}
+
+impl e2ee_message::Guest for Hostile {
+    fn decide(_: e2ee_message::Event) -> ActVerdict {
+        ActVerdict::Allow
     }
 }

@@ -99,4 +99,5 @@ fn deep(n: u64) -> u64 {
     deep(n + 1) + pad[0]
 }
 
-confab_plugin::export!(Hostile: message, lifecycle, join, invite, role_change, register, login);
+confab_plugin::export!(Hostile: message, lifecycle, join, invite, role_change, register, login, report, appeal,
+    attachment, mls_handshake, e2ee_message);

@@ -1,0 +1,158 @@
+//! Golden files natively: what a plugin decides where it is no component yet.
+
+use std::path::Path;
+
+use crate::golden::{Case, Found, Story, read_folder};
+use crate::normal::{plain, skeleton};
+use crate::{ActVerdict, Id, Person, Role, RoomRole, Verdict, appeal, join, message, register, report};
+
+/// What of a plugin is asked; a line for a hook that is none fails.
+#[derive(Clone, Copy, Default)]
+#[allow(missing_docs, reason = "by hook")]
+pub struct Hooks {
+    pub init: Option<fn(String) -> Result<(), String>>,
+    pub message: Option<fn(message::Event) -> Verdict>,
+    pub join: Option<fn(join::Event) -> ActVerdict>,
+    pub register: Option<fn(register::Event) -> ActVerdict>,
+    pub report: Option<fn(report::Event) -> ActVerdict>,
+    pub appeal: Option<fn(appeal::Event) -> ActVerdict>,
+}
+
+/// Runs all stories of a folder natively, each with nothing remembered. For a plugin's own tests.
+///
+/// # Panics
+/// With all lines whose verdict is not the expected one; when there are none.
+pub fn check_folder(folder: &str, hooks: Hooks) {
+    let stories = read_folder(Path::new(folder)).unwrap_or_else(|error| panic!("{error}"));
+    let wrong: Vec<String> = stories.iter().flat_map(|story| run(story, hooks)).collect();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert!(stories.iter().any(|story| !story.cases.is_empty()), "no golden lines in {folder}");
+}
+
+fn run(story: &Story, hooks: Hooks) -> Vec<String> {
+    #[cfg(not(target_arch = "wasm32"))]
+    crate::kv::host::clear();
+    let place = |number: &usize| format!("{}:{number}", story.path.display());
+    if let Some(init) = hooks.init
+        && let Err(error) = init(story.config.clone())
+    {
+        return vec![format!("{}: init: {error}", place(&1))];
+    }
+    let outcome = |(number, case): &(usize, Case)| match decide(case, hooks) {
+        Ok(found) => case.differs(&found).map(|why| format!("{}: {why}", place(number))),
+        Err(error) => Some(format!("{}: {error}", place(number))),
+    };
+    story.cases.iter().filter_map(outcome).collect()
+}
+
+fn decide(case: &Case, hooks: Hooks) -> Result<Found, String> {
+    #[cfg(not(target_arch = "wasm32"))]
+    crate::kv::host::set_time(case.time_ms);
+    let none = || format!("the plugin has no hook {}", case.hook);
+    match case.hook.as_str() {
+        "message" => Ok(hooks.message.ok_or_else(none)?(event(case)?).into()),
+        "join" => {
+            let (who, room, by_invitation, time_ms) = (person(case)?, id(case.room), case.by_invitation, case.time_ms);
+            Ok(hooks.join.ok_or_else(none)?(join::Event { who, room, by_invitation, time_ms }).into())
+        }
+        "register" => {
+            let (username, display_name) = (case.username.clone(), case.body.clone());
+            let (id, invited, time_ms) = (id(case.author), case.by_invitation, case.time_ms);
+            let event = register::Event { id, username, display_name, invited, time_ms };
+            Ok(hooks.register.ok_or_else(none)?(event).into())
+        }
+        "report" => Ok(hooks.report.ok_or_else(none)?(reported(case)?).into()),
+        "appeal" => Ok(hooks.appeal.ok_or_else(none)?(appealed(case)?).into()),
+        other => Err(format!("no hook {other}")),
+    }
+}
+
+const fn id(number: u64) -> Id {
+    (0, number)
+}
+
+fn person(case: &Case) -> Result<Person, String> {
+    let (username, account_age_seconds) = (case.username.clone(), case.account_age_seconds);
+    Ok(Person { id: id(case.author), username, role: role(&case.role)?, account_age_seconds })
+}
+
+fn reported(case: &Case) -> Result<report::Event, String> {
+    let (who, room, about, time_ms) = (person(case)?, id(case.room), id(case.about), case.time_ms);
+    let (reason, text) = (case.reason.clone(), case.body.clone());
+    Ok(report::Event { who, room, about, seq: (case.seq > 0).then_some(case.seq), reason, text, time_ms })
+}
+
+fn appealed(case: &Case) -> Result<appeal::Event, String> {
+    let (who, room, time_ms) = (person(case)?, id(case.room), case.time_ms);
+    let (kind, decision, text) = (case.case.clone(), case.decision.clone(), case.body.clone());
+    Ok(appeal::Event { who, room, kind, decision, text, time_ms })
+}
+
+fn role(name: &str) -> Result<Role, String> {
+    Ok(match name {
+        "owner" => Role::Owner,
+        "admin" => Role::Admin,
+        "moderator" => Role::Moderator,
+        "user" => Role::User,
+        "bot" => Role::Bot,
+        other => return Err(format!("no role {other}")),
+    })
+}
+
+fn event(case: &Case) -> Result<message::Event, String> {
+    let plain = plain(&case.body).into_owned();
+    Ok(message::Event {
+        kind: match case.kind.as_str() {
+            "new" => message::Kind::New,
+            "edit" => message::Kind::Edit,
+            "reaction" => message::Kind::Reaction,
+            "room" => message::Kind::Room,
+            "display-name" => message::Kind::DisplayName,
+            other => return Err(format!("no kind {other}")),
+        },
+        room: id(case.room),
+        author: id(case.author),
+        username: case.username.clone(),
+        role: role(&case.role)?,
+        room_role: match case.room_role.as_str() {
+            "none" => RoomRole::None,
+            "owner" => RoomRole::Owner,
+            "admin" => RoomRole::Admin,
+            "moderator" => RoomRole::Moderator,
+            "member" => RoomRole::Member,
+            "guest" => RoomRole::Guest,
+            other => return Err(format!("no room role {other}")),
+        },
+        account_age_seconds: case.account_age_seconds,
+        member_seconds: case.member_seconds,
+        time_ms: case.time_ms,
+        body: case.body.clone(),
+        skeleton: skeleton(&plain).into_owned(),
+        plain,
+    })
+}
+
+impl From<Verdict> for Found {
+    fn from(verdict: Verdict) -> Self {
+        let found = |verdict: &str, rule: String| Self { verdict: verdict.into(), rule: Some(rule), ..Self::default() };
+        match verdict {
+            Verdict::Allow => Self { verdict: "allow".into(), ..Self::default() },
+            Verdict::Replace(text) => Self { verdict: "replace".into(), text: Some(text), ..Self::default() },
+            Verdict::Flag(it) => Self { label: Some(it.label), ..found("flag", it.finding.rule) },
+            Verdict::Hold(it) => found("hold", it.rule),
+            Verdict::Bounce(it) => Self { text: Some(it.reason), ..found("bounce", it.finding.rule) },
+            Verdict::Reject(it) => Self { text: Some(it.reason), ..found("reject", it.finding.rule) },
+            Verdict::Shadow(it) => found("shadow", it.rule),
+        }
+    }
+}
+
+impl From<ActVerdict> for Found {
+    fn from(verdict: ActVerdict) -> Self {
+        match verdict {
+            ActVerdict::Allow => Verdict::Allow.into(),
+            ActVerdict::Flag(it) => Verdict::Flag(it).into(),
+            ActVerdict::Reject(it) => Verdict::Reject(it).into(),
+        }
+    }
+}

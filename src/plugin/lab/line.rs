@@ -1,0 +1,102 @@
+//! One golden line: the event that it tells, and what came of it.
+
+use confab_plugin::golden::{Case, Found};
+use confab_protocol::model::{CaseDecision, CaseKind, Millis, ReportReason, RoomId, RoomRole, Seq, ServerRole, UserId};
+
+use crate::clock::SystemClock;
+use crate::core::cases::{decision_name, kind_name, reason_name};
+use crate::core::hook::{Act, ActEvent, MessageEvent, Presently, Ruling, TextKind, Verdict};
+use crate::plugin::chain::Chain;
+use crate::plugin::manifest::{Hook, Manifest};
+
+pub(super) fn decide(chain: &Chain, manifest: &Manifest, case: &Case) -> Result<Ruling, String> {
+    let (clock, now) = (SystemClock::new(), Millis(case.time_ms));
+    let (who, room) = (UserId::from_u128(case.author.into()), RoomId::from_u128(case.room.into()));
+    let ago = |seconds: u64| Millis(case.time_ms.saturating_sub(seconds.saturating_mul(1000)));
+    let (username, role, account_created) = (case.username.as_str(), role(&case.role)?, ago(case.account_age_seconds));
+    let act = |act| ActEvent { who, username, role, account_created, now, act };
+    let (hook, ruling) = match case.hook.as_str() {
+        "message" => {
+            let (kind, joined) = (kind(&case.kind)?, ago(case.member_seconds));
+            let member = room_role(&case.room_role)?.map(|role| Presently { role, joined });
+            let body = case.body.as_str();
+            let event = MessageEvent { kind, room, author: who, username, role, account_created, member, now, body };
+            (Hook::Message, chain.decide_message(&event, &clock))
+        }
+        "join" => {
+            let event = act(Act::Join { room, by_invitation: case.by_invitation });
+            (Hook::Join, chain.decide_act(&event, &clock))
+        }
+        "register" => {
+            let event = act(Act::Register { display_name: &case.body, invited: case.by_invitation });
+            (Hook::Register, chain.decide_act(&event, &clock))
+        }
+        "report" => {
+            let (about, seq) = (UserId::from_u128(case.about.into()), (case.seq > 0).then_some(Seq(case.seq)));
+            let reason = named(&case.reason, ReportReason::from_number, reason_name)?;
+            let event = act(Act::Report { room, about, seq, reason, text: &case.body });
+            (Hook::Report, chain.decide_act(&event, &clock))
+        }
+        "appeal" => {
+            let kind = named(&case.case, CaseKind::from_number, kind_name)?;
+            let decision = named(&case.decision, CaseDecision::from_number, decision_name)?;
+            let event = act(Act::Appeal { room, kind, decision, text: &case.body });
+            (Hook::Appeal, chain.decide_act(&event, &clock))
+        }
+        other => return Err(format!("no hook {other}")),
+    };
+    if manifest.hooks.contains(&hook) { Ok(ruling) } else { Err(format!("the plugin has no hook {}", hook.name())) }
+}
+
+/// The value that a word of the contract stands for.
+fn named<T: Copy>(word: &str, of_number: fn(u8) -> Option<T>, name: fn(T) -> &'static str) -> Result<T, String> {
+    let found = (1..=u8::MAX).map_while(of_number).find(|value| name(*value) == word);
+    found.ok_or_else(|| format!("no word of the contract: {word}"))
+}
+
+fn role(name: &str) -> Result<ServerRole, String> {
+    Ok(match name {
+        "owner" => ServerRole::Owner,
+        "admin" => ServerRole::Admin,
+        "moderator" => ServerRole::Moderator,
+        "user" => ServerRole::User,
+        "bot" => ServerRole::Bot,
+        other => return Err(format!("no role {other}")),
+    })
+}
+
+fn room_role(name: &str) -> Result<Option<RoomRole>, String> {
+    Ok(Some(match name {
+        "none" => return Ok(None),
+        "owner" => RoomRole::Owner,
+        "admin" => RoomRole::Admin,
+        "moderator" => RoomRole::Moderator,
+        "member" => RoomRole::Member,
+        "guest" => RoomRole::Guest,
+        other => return Err(format!("no room role {other}")),
+    }))
+}
+
+fn kind(name: &str) -> Result<TextKind, String> {
+    Ok(match name {
+        "new" => TextKind::New,
+        "edit" => TextKind::Edit,
+        "reaction" => TextKind::Reaction,
+        "room" => TextKind::Room,
+        "display-name" => TextKind::DisplayName,
+        other => return Err(format!("no kind {other}")),
+    })
+}
+
+pub(super) fn found(ruling: &Ruling) -> Found {
+    let mark = ruling.marks.last();
+    let verdict = mark.map_or("allow", |mark| mark.verdict).to_owned();
+    let rule = mark.map(|mark| mark.rule.clone());
+    let label = mark.filter(|mark| mark.verdict == "flag").map(|mark| mark.label.clone());
+    let text = match &ruling.verdict {
+        Verdict::Replace(text) => Some(text.clone()),
+        Verdict::Bounce { reason } | Verdict::Reject { reason, .. } => Some(reason.clone()),
+        _ => None,
+    };
+    Found { verdict, rule, text, label }
+}
