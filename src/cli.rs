@@ -8,6 +8,7 @@ mod config;
 mod emergency;
 mod health;
 mod migrate;
+mod moderate;
 mod plugin;
 mod seal;
 mod serve;
@@ -46,6 +47,8 @@ enum Command {
     Serve,
     /// Talk in a room from the terminal.
     Chat(chat::Args),
+    /// Reports, cases, appeals and the audit, over the network as `chat`: who you are stands before what you do.
+    Mod(moderate::Args),
     /// Ask a running server whether it is ready.
     Health,
     /// Bring the store's schema up to date, as `serve` does when it starts.
@@ -76,6 +79,7 @@ pub fn run() -> ExitCode {
     let result = match cli.command {
         Command::Serve => load(file).and_then(|config| serve::run(file, config)),
         Command::Chat(args) => load(file).and_then(|config| chat::run(&config, args)),
+        Command::Mod(args) => load(file).and_then(|config| moderate::run(&config, args)),
         Command::Health => load(file).and_then(|config| health::run(&config)),
         Command::Migrate => load(file).and_then(|config| migrate::run(&config)),
         Command::Config(args) => config::run(file, args),

@@ -235,6 +235,8 @@ pub struct Retention {
     pub earlier_texts_days: u32,
     /// What plugins held or refused, days, at least 2; 0: as long as what the room says.
     pub refused_days: u32,
+    /// What was said that cases are about, and what was said of it, days; 0: for ever.
+    pub evidence_days: u32,
 }
 
 /// Logging.
@@ -316,7 +318,7 @@ impl Default for Config {
                 seal_keys: None,
                 sealed_search: SealedSearch::Off,
             },
-            retention: Retention { earlier_texts_days: 90, refused_days: 90 },
+            retention: Retention { earlier_texts_days: 90, refused_days: 90, evidence_days: 180 },
             log: Log { format: LogFormat::Auto, filter: "info,refinery_core=warn".into() },
         }
     }

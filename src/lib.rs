@@ -11,6 +11,7 @@
 #[doc = include_str!("../README.md")]
 pub struct Readme;
 
+mod aside;
 pub mod assets;
 pub mod backup;
 pub mod cli;
@@ -40,17 +41,21 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
+use crate::aside::Aside;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, SealedSearch};
 use crate::connection::Connections;
 use crate::core::Core;
 use crate::core::auth::{Auth, KeyError};
+use crate::core::commits::{Commits, Fresh};
 use crate::core::heads::Heads;
 use crate::core::hook::Moderator;
 use crate::core::limits::Limits;
+use crate::core::observe::Observers;
+use crate::core::observe::follow::Following;
 use crate::core::retention::Ages;
 use crate::core::seal::{Opener, Vault, Words};
-use crate::core::search::index::{self, Fresh};
+use crate::core::search::index;
 use crate::core::store::Store;
 use crate::core::watch::Watch;
 use crate::delivery::HubDelivery;
@@ -86,6 +91,8 @@ const HEED_EVERY: Duration = Duration::from_millis(500);
 
 /// How often rooms are looked through for what their retention has run out for.
 const RETIRE_EVERY: Duration = Duration::from_secs(60);
+/// How often it is looked for decisions that are not carried out, and for cases that wait too long.
+const TEND_CASES_EVERY: Duration = Duration::from_secs(30);
 /// The embedded store, in the data directory.
 const STORE_FILE: &str = "confab.db";
 /// Entries that go in one transaction: the writer is not held up for long.
@@ -127,6 +134,7 @@ pub struct Server {
     origins: Origins,
     certificate: Arc<Current>,
     fresh: Arc<Fresh>,
+    aside: Arc<Aside>,
     connections: Connections,
     lifecycle: Lifecycle,
     gate: Arc<Gate>,
@@ -182,15 +190,12 @@ impl Server {
         let watch = Watch::begin(&*store, &metrics).await?;
         let hub = Arc::new(Hub::new(config.limits.connections_per_user, metrics.clone()));
         let tail = Tail::new(Arc::clone(&hub), lifecycle.clone());
-        let fresh = Arc::new(Fresh::default());
-        let sequencer = Sequencer::start(
-            Arc::clone(&store),
-            tail,
-            Arc::clone(&fresh),
-            Arc::clone(&clock),
-            metrics.clone(),
-            &lifecycle,
-        );
+        let commits = Arc::new(Commits::default());
+        let fresh = commits.follow();
+        let following = following(&store, &plugins, &clock, &metrics, &lifecycle);
+        let aside = Aside::begin(following, &plugins, &commits).await?;
+        let sequencer =
+            Sequencer::start(Arc::clone(&store), tail, commits, Arc::clone(&clock), metrics.clone(), &lifecycle);
         let core = Arc::new(Core {
             store,
             log: Arc::new(sequencer),
@@ -213,6 +218,7 @@ impl Server {
             plugins,
             certificate: current,
             fresh,
+            aside,
             connections,
             lifecycle,
             gate,
@@ -232,6 +238,7 @@ impl Server {
         Reloader {
             core: Arc::clone(&self.core),
             plugins: Arc::clone(&self.plugins),
+            aside: Arc::clone(&self.aside),
             hub: Arc::clone(&self.connections.hub),
             gate: Arc::clone(&self.gate),
             origins: self.origins.clone(),
@@ -263,8 +270,22 @@ impl Server {
 
     /// Serves until `shutdown` resolves, then drains.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { core, plugins, origins, fresh, connections, lifecycle, gate, http, ops, quic, tls, config, .. } =
-            self;
+        let Self {
+            core,
+            plugins,
+            origins,
+            fresh,
+            aside,
+            connections,
+            lifecycle,
+            gate,
+            http,
+            ops,
+            quic,
+            tls,
+            config,
+            ..
+        } = self;
         let metrics = core.metrics.clone();
         let on_socket = {
             let connections = connections.clone();
@@ -281,9 +302,11 @@ impl Server {
         lifecycle.spawn(quic::accept(quic, gate, metrics, lifecycle.clone(), on_quic));
         lifecycle.spawn(evict(Arc::clone(&core), lifecycle.clone()));
         lifecycle.spawn(index::follow(Arc::clone(&core), fresh, lifecycle.clone()));
+        aside.keep_up();
         lifecycle.spawn(tell_presence(Arc::clone(&core), lifecycle.clone()));
         lifecycle.spawn(note_plugins(plugins, lifecycle.clone()));
         lifecycle.spawn(retire(Arc::clone(&core), Ages::from(&config.retention), lifecycle.clone()));
+        lifecycle.spawn(tend_cases(Arc::clone(&core), lifecycle.clone()));
         lifecycle.spawn(heed(Arc::clone(&core), lifecycle.clone()));
         lifecycle.spawn(compare_heads(Arc::clone(&core), lifecycle.clone()));
         let store = Arc::clone(&core.store);
@@ -292,6 +315,18 @@ impl Server {
         lifecycle.shut_down().await;
         store.close().await;
     }
+}
+
+/// What plugins that observe are shown the logs with.
+fn following(
+    store: &Arc<dyn Store>,
+    plugins: &Arc<PluginSet>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+    lifecycle: &Lifecycle,
+) -> Following {
+    let (store, clock, metrics, lifecycle) = (Arc::clone(store), Arc::clone(clock), metrics.clone(), lifecycle.clone());
+    Following { store, observers: Arc::clone(plugins) as Arc<dyn Observers>, clock, metrics, lifecycle }
 }
 
 fn spawn_connection<L: transport::Link>(
@@ -479,6 +514,18 @@ async fn compare_heads(core: Arc<Core>, lifecycle: Lifecycle) {
         }
         if let Err(error) = heads.compare(&core).await {
             core.unavailable(&error);
+        }
+    }
+}
+
+async fn tend_cases(core: Arc<Core>, lifecycle: Lifecycle) {
+    loop {
+        if let Err(error) = core.tend_cases().await {
+            core.unavailable(&error);
+        }
+        tokio::select! {
+            () = lifecycle.draining() => return,
+            () = tokio::time::sleep(TEND_CASES_EVERY) => {}
         }
     }
 }

@@ -90,6 +90,12 @@ metrics! {
     plugin_memory_bytes: IntGaugeVec = "confab_plugin_memory_bytes", "Linear memory of instances that wait for a call.", ["plugin"];
     plugin_kv_bytes: IntGaugeVec = "confab_plugin_kv_bytes", "What a plugin remembers between calls.", ["plugin"];
     plugin_custom_total: IntCounterVec = "confab_plugin_custom_total", "What plugins count by themselves.", ["plugin", "name"];
+    plugin_passed_over_total: IntCounterVec = "confab_plugin_passed_over_total", "What an observing plugin failed on each time, and was not shown.", ["plugin"];
+    cases_opened_total: IntCounterVec = "confab_cases_opened_total", "Cases that were opened, by kind.", ["kind"];
+    case_decisions_total: IntCounterVec = "confab_case_decisions_total", "Decisions about cases.", ["kind", "decision"];
+    appeals_total: IntCounter = "confab_appeals_total", "Decisions that were appealed against.";
+    cases_waiting: IntGauge = "confab_cases_waiting", "Cases that wait for a decision, on the whole store; each server looks every 30 s.";
+    cases_waiting_oldest_seconds: IntGauge = "confab_cases_waiting_oldest_seconds", "How long ago the one of them that waits longest was last moved on.";
     http_responses_total: IntCounterVec = "confab_http_responses_total", "HTTP responses, by status.", ["status"];
 }
 

@@ -72,34 +72,17 @@ impl Router {
         let actor = || peer.actor.as_ref().ok_or(RejectCode::NotAuthenticated);
         let reply = match command {
             Command::Ping => Reply::Pong(core.clock.now()),
-            Command::Register(_) if peer.actor.is_some() => return Err(RejectCode::Forbidden.into()),
-            Command::Register(register) => Reply::Session(core.register(peer.from, register).await?),
-            // A connection may renew its identity, not change it.
-            Command::Login(login) if !is_same_name(peer, &login.username) => return Err(RejectCode::Forbidden.into()),
-            Command::Login(login) => Reply::Session(core.login(peer.from, login).await?),
-            Command::Authenticate(token) => {
-                Reply::Authenticated(same_user(peer, self.authenticate(peer.from, &token).await?)?)
-            }
-            Command::Refresh(token) => {
-                let session = core.refresh(peer.from, &token).await?;
-                same_user(peer, session.identity.clone())?;
-                Reply::Session(session)
-            }
-            Command::Logout => {
-                let actor = actor()?;
-                core.log_out(actor.user, actor.device).await?;
-                Reply::Ok
-            }
+            Command::Register(_)
+            | Command::Login(_)
+            | Command::Authenticate(_)
+            | Command::Refresh(_)
+            | Command::Logout => self.log_in(peer, command).await?,
             Command::Sessions => core.sessions(actor()?).await?,
             Command::EndSession(end) => core.end_session(actor()?, end).await?,
             Command::ChangePassword { current, next } => {
                 core.change_password(actor()?, peer.from, &current, &next).await?
             }
             Command::ResetPassword { token, password } => core.reset_password(peer.from, &token, &password).await?,
-            Command::Restrict { user, kind, duration_ms } => core.restrict(actor()?, user, kind, duration_ms).await?,
-            Command::SetServerRole { user, role } => core.set_server_role(actor()?, user, role).await?,
-            Command::IssueReset(user) => core.issue_reset(actor()?, user).await?,
-            Command::InviteAccount { uses, duration_ms } => core.invite_account(actor()?, uses, duration_ms).await?,
             Command::CreateRoom(create) => core.create_room(actor()?, create).await?,
             Command::JoinRoom(target) => core.join_room(actor()?, target).await?,
             Command::LeaveRoom(target) => core.leave_room(actor()?, target).await?,
@@ -133,8 +116,43 @@ impl Router {
                 return Ok(Handled::Resumed(reply, catching_up));
             }
             Command::Unsubscribe(target) => core.unsubscribe(actor()?, peer.session, target).await?,
+            Command::Restrict { user, kind, duration_ms } => core.restrict(actor()?, user, kind, duration_ms).await?,
+            Command::SetServerRole { user, role } => core.set_server_role(actor()?, user, role).await?,
+            Command::IssueReset(user) => core.issue_reset(actor()?, user).await?,
+            Command::InviteAccount { uses, duration_ms } => core.invite_account(actor()?, uses, duration_ms).await?,
+            Command::Report(_)
+            | Command::ListCases(_)
+            | Command::Case(_)
+            | Command::UpdateCase(_)
+            | Command::Appeal(_)
+            | Command::ListAudit(_) => moderate(core, actor()?, command).await?,
         };
         Ok(Handled::Reply(reply))
+    }
+
+    /// What changes who is behind a connection, or ends that. A connection may renew its identity, not change it.
+    async fn log_in(&self, peer: &Peer, command: Command) -> Result<Reply, Reject> {
+        let core = &*self.core;
+        Ok(match command {
+            Command::Register(_) if peer.actor.is_some() => return Err(RejectCode::Forbidden.into()),
+            Command::Register(register) => Reply::Session(core.register(peer.from, register).await?),
+            Command::Login(login) if !is_same_name(peer, &login.username) => return Err(RejectCode::Forbidden.into()),
+            Command::Login(login) => Reply::Session(core.login(peer.from, login).await?),
+            Command::Authenticate(token) => {
+                Reply::Authenticated(same_user(peer, self.authenticate(peer.from, &token).await?)?)
+            }
+            Command::Refresh(token) => {
+                let session = core.refresh(peer.from, &token).await?;
+                same_user(peer, session.identity.clone())?;
+                Reply::Session(session)
+            }
+            Command::Logout => {
+                let actor = peer.actor.as_ref().ok_or(RejectCode::NotAuthenticated)?;
+                core.log_out(actor.user, actor.device).await?;
+                Reply::Ok
+            }
+            _ => return Err(RejectCode::Unsupported.into()),
+        })
     }
 
     /// What it costs comes first, so that refusals cost as well. What was decided before is answered as it was, whatever
@@ -197,6 +215,19 @@ impl Router {
     /// Those of the store.
     pub async fn catch_up(&self, session: SessionId, catching_up: &mut CatchUp) -> Result<Option<Bytes>, Reject> {
         self.core.catch_up(session, catching_up).await
+    }
+}
+
+/// What is asked of those who moderate, and by them.
+async fn moderate(core: &Core, actor: &Actor, command: Command) -> Result<Reply, Reject> {
+    match command {
+        Command::Report(report) => core.report(actor, report).await,
+        Command::ListCases(list) => core.list_cases(actor, list).await,
+        Command::Case(case) => core.case(actor, case).await,
+        Command::UpdateCase(update) => core.update_case(actor, update).await,
+        Command::Appeal(appeal) => core.appeal(actor, appeal).await,
+        Command::ListAudit(list) => core.list_audit(actor, list).await,
+        _ => Err(RejectCode::Unsupported.into()),
     }
 }
 

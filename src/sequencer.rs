@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::core::append::{Decided, Decision, Item, Order};
+use crate::core::commits::Commits;
 use crate::core::log::{Log, Receipt};
-use crate::core::search::index::Fresh;
 use crate::core::store::{Error, Store};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -41,12 +41,12 @@ impl Sequencer {
     pub fn start(
         store: Arc<dyn Store>,
         tail: Tail,
-        fresh: Arc<Fresh>,
+        commits: Arc<Commits>,
         clock: Arc<dyn Clock>,
         metrics: Metrics,
         lifecycle: &Lifecycle,
     ) -> Self {
-        let committer = Committer { store, tail, fresh, clock, metrics: metrics.clone() };
+        let committer = Committer { store, tail, commits, clock, metrics: metrics.clone() };
         let start = |_| {
             let (queue, items) = mpsc::channel(QUEUE_ENTRIES_MAX);
             lifecycle.spawn(committer.clone().run(items));
@@ -76,7 +76,7 @@ impl Log for Sequencer {
 struct Committer {
     store: Arc<dyn Store>,
     tail: Tail,
-    fresh: Arc<Fresh>,
+    commits: Arc<Commits>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
 }
@@ -127,7 +127,7 @@ impl Committer {
 
     fn hand_on(&self, decided: &[Decided]) {
         self.tail.deliver(decided);
-        self.fresh.note(decided.iter().map(|decided| decided.item.room));
+        self.commits.note(decided.iter().map(|decided| decided.item.room));
     }
 
     /// Until the store has answered nothing else is appended; who asks meanwhile is told at once.

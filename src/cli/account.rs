@@ -3,14 +3,16 @@
 
 use anyhow::{Context, bail};
 use clap::{Subcommand, ValueEnum};
-use confab_protocol::model::{Millis, SanctionKind, ServerRole, UserId};
+use confab_protocol::command::AuditRecord;
+use confab_protocol::model::{AuditId, Millis, SanctionKind, ServerRole, UserId};
 
 use super::duration;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::core::auth;
+use crate::core::cases::NewRecord;
 use crate::core::standing::{NewTicket, TicketKind};
-use crate::core::steward::RESET_MS;
+use crate::core::steward::{RESET_MS, server_word};
 use crate::core::store::{Store, User};
 use crate::open_existing_store;
 
@@ -114,7 +116,9 @@ async fn act(store: &dyn Store, action: Action) -> anyhow::Result<()> {
             if !store.set_server_role(user.id, None, role.into()).await? {
                 bail!("{name} owns this server: the owner's role stays");
             }
-            println!("{} is {} of this server now", user.username, format!("{role:?}").to_lowercase());
+            let role = format!("{role:?}").to_lowercase();
+            audit(store, &clock, "server-role", user.id, &format!("-> {role}")).await?;
+            println!("{} is {role} of this server now", user.username);
         }
         Action::Ban { name, time } => restrict(store, &clock, &name, SanctionKind::Ban, time).await?,
         Action::Mute { name, time } => restrict(store, &clock, &name, SanctionKind::Mute, time).await?,
@@ -124,11 +128,29 @@ async fn act(store: &dyn Store, action: Action) -> anyhow::Result<()> {
         Action::Sessions { name, end } => sessions(store, &name, end).await?,
         Action::ResetPassword { name } => {
             let user = super::user::find(store, &name).await?;
+            audit(store, &clock, "reset-token", user.id, "").await?;
             ticket(store, &clock, TicketKind::Reset, user.id, 1, RESET_MS).await?;
         }
-        Action::Invite { uses, time } => ticket(store, &clock, TicketKind::Account, UserId::NONE, uses, time).await?,
+        Action::Invite { uses, time } => {
+            audit(store, &clock, "invite-account", UserId::NONE, "").await?;
+            ticket(store, &clock, TicketKind::Account, UserId::NONE, uses, time).await?;
+        }
     }
     Ok(())
+}
+
+/// Whoever has the machine has no name; that they did it is kept.
+pub(super) async fn audit(
+    store: &dyn Store,
+    clock: &SystemClock,
+    act: &str,
+    user: UserId,
+    detail: &str,
+) -> anyhow::Result<()> {
+    let (time, act, detail) = (clock.now(), act.to_owned(), detail.to_owned());
+    let record = AuditRecord { time, act, user, detail, ..AuditRecord::default() };
+    let id = AuditId::new(time, clock.random());
+    Ok(store.audit(vec![NewRecord { id, record }]).await?)
 }
 
 async fn restrict(
@@ -143,6 +165,7 @@ async fn restrict(
     if !store.restrict(id, None, kind, until, clock.now()).await? {
         bail!("{name} is banned: lift that first");
     }
+    audit(store, clock, server_word(kind), id, "").await?;
     let what = match kind {
         SanctionKind::Mute => "is muted",
         SanctionKind::Shadow => "is heard by nobody, and is not told",

@@ -1,10 +1,10 @@
-//! `confab chat`: talk in a room from the terminal.
+//! `confab chat`: talk in a room from the terminal. How it comes in, leaves and prints is shared with `confab mod`.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
 
 use anyhow::{Context, bail};
-use confab_client::{Client, Command, Event, Options, Reply, Room, Server};
+use confab_client::{Client, Command, Event, Options, Reply, Room, Server, Session};
 use confab_protocol::codec::decode_entry;
 use confab_protocol::command::{EntriesPush, Member, Secret};
 use confab_protocol::model::{DeviceName, Entry, EntryContent, MembershipChange, Seq, UserId, Username};
@@ -19,6 +19,16 @@ const GOODBYE: std::time::Duration = std::time::Duration::from_secs(1);
 
 #[derive(clap::Args)]
 pub(super) struct Args {
+    #[command(flatten)]
+    access: Access,
+    /// The room to talk in; it is made if there is none.
+    #[arg(default_value = "general")]
+    room: String,
+}
+
+// Which server, and as whom. A doc comment here would be taken for what the command does.
+#[derive(clap::Args)]
+pub(super) struct Access {
     /// The server; by default the one of this configuration on this machine, over WebSocket.
     #[arg(long, value_name = "URL")]
     server: Option<String>,
@@ -43,14 +53,19 @@ pub(super) struct Args {
     /// With --register, where registration is by invitation.
     #[arg(long, value_name = "TOKEN", requires = "register")]
     invite: Option<String>,
-    /// The room to talk in; it is made if there is none.
-    #[arg(default_value = "general")]
-    room: String,
 }
 
+pub(super) type Events = tokio::sync::mpsc::Receiver<Event>;
+pub(super) type Lines = tokio::io::Lines<BufReader<tokio::io::Stdin>>;
+
 pub(super) fn run(config: &Config, args: Args) -> anyhow::Result<()> {
+    run_to_end(chat(config, args))
+}
+
+/// What somebody waits for at a terminal, or reads in a pipe.
+pub(super) fn run_to_end(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = super::runtime()?;
-    let result = runtime.block_on(chat(config, args));
+    let result = runtime.block_on(work);
     // A read of standard input cannot be interrupted; do not wait for it.
     runtime.shutdown_background();
     match result {
@@ -64,17 +79,17 @@ fn is_closed_pipe(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::BrokenPipe
 }
 
-fn server(config: &Config, args: &Args) -> anyhow::Result<Server> {
-    let local = || match args.quic {
+fn server(config: &Config, access: &Access) -> anyhow::Result<Server> {
+    let local = || match access.quic {
         true => format!("quic://{}", config.listen.quic),
         false => format!("ws://{}", config.listen.http),
     };
-    let server = Server::parse(&args.server.clone().unwrap_or_else(local))?;
-    if let Some(pin) = &args.pin {
+    let server = Server::parse(&access.server.clone().unwrap_or_else(local))?;
+    if let Some(pin) = &access.pin {
         return Ok(server.pin(pin)?);
     }
     match std::fs::read_to_string(config.data_dir.join("dev-cert/fingerprint")) {
-        Ok(fingerprint) if args.server.is_none() => Ok(server.pin(&fingerprint)?),
+        Ok(fingerprint) if access.server.is_none() => Ok(server.pin(&fingerprint)?),
         _ => Ok(server),
     }
 }
@@ -85,37 +100,55 @@ struct Chat {
     names: HashMap<UserId, String>,
 }
 
-type Lines = tokio::io::Lines<BufReader<tokio::io::Stdin>>;
-
 async fn chat(config: &Config, args: Args) -> anyhow::Result<()> {
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    let (client, mut events) = Client::connect(Options::new(server(config, &args)?));
-    let entered = tokio::select! {
-        entered = enter(&client, &args, &mut lines) => entered,
-        stopped = until_stopped(&mut events) => Err(stopped),
-    };
-    let room = match entered {
-        Ok(room) => room,
-        // A request that failed because the link did: say why the link did.
-        Err(error) if is_lost(&error) => {
-            let why = tokio::time::timeout(GOODBYE, until_stopped(&mut events)).await;
-            return Err(why.unwrap_or(error));
-        }
-        Err(error) => return Err(error),
-    };
+    let mut lines = typed();
+    let (client, mut events) = connect(config, &args.access)?;
+    let room = unless_stopped(&mut events, enter(&client, &args, &mut lines)).await?;
     let mut chat = Chat { client, room, names: HashMap::new() };
     let talked = chat.talk(&mut events, &mut lines).await;
-    // Each login is a device of its own, and this one is not needed any more.
-    let _ = tokio::time::timeout(GOODBYE, chat.client.request(Command::Logout)).await;
-    // Without handles the session says goodbye; its events end then.
-    drop(chat);
-    let goodbye = async { while events.recv().await.is_some() {} };
-    let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+    leave(chat.client, events).await;
     talked
 }
 
+pub(super) fn typed() -> Lines {
+    BufReader::new(tokio::io::stdin()).lines()
+}
+
+pub(super) fn connect(config: &Config, access: &Access) -> anyhow::Result<(Client, Events)> {
+    Ok(Client::connect(Options::new(server(config, access)?)))
+}
+
+/// Does something while nothing else is to be heard of the session than that it ends.
+pub(super) async fn unless_stopped<T>(
+    events: &mut Events,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let done = tokio::select! {
+        done = work => done,
+        stopped = until_stopped(events) => Err(stopped),
+    };
+    match done {
+        // A request that failed because the link did: say why the link did.
+        Err(error) if is_lost(&error) => {
+            let why = tokio::time::timeout(GOODBYE, until_stopped(events)).await;
+            Err(why.unwrap_or(error))
+        }
+        done => done,
+    }
+}
+
+/// Ends a session that is logged in. No other handle may be left.
+pub(super) async fn leave(client: Client, mut events: Events) {
+    // Each login is a device of its own, and this one is not needed any more.
+    let _ = tokio::time::timeout(GOODBYE, client.request(Command::Logout)).await;
+    // Without handles the session says goodbye; its events end then.
+    drop(client);
+    let goodbye = async { while events.recv().await.is_some() {} };
+    let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+}
+
 impl Chat {
-    async fn talk(&mut self, events: &mut tokio::sync::mpsc::Receiver<Event>, lines: &mut Lines) -> anyhow::Result<()> {
+    async fn talk(&mut self, events: &mut Events, lines: &mut Lines) -> anyhow::Result<()> {
         let chat = self;
         chat.show_room().await?;
         loop {
@@ -150,7 +183,7 @@ fn is_lost(error: &anyhow::Error) -> bool {
     }
 }
 
-async fn until_stopped(events: &mut tokio::sync::mpsc::Receiver<Event>) -> anyhow::Error {
+async fn until_stopped(events: &mut Events) -> anyhow::Error {
     while let Some(event) = events.recv().await {
         match event {
             Event::Stopped(close) => return anyhow::anyhow!("{} ({})", close.reason, close.code),
@@ -162,28 +195,34 @@ async fn until_stopped(events: &mut tokio::sync::mpsc::Receiver<Event>) -> anyho
 }
 
 async fn enter(client: &Client, args: &Args, lines: &mut Lines) -> anyhow::Result<Room> {
-    let password = match &args.password {
+    log_in(client, &args.access, lines).await?;
+    Ok(client.join(&args.room).await?)
+}
+
+pub(super) async fn log_in(client: &Client, access: &Access, lines: &mut Lines) -> anyhow::Result<Session> {
+    let password = match &access.password {
         Some(password) => password.clone(),
         None => {
             eprint!("password: ");
             lines.next_line().await?.context("no password was given")?
         }
     };
-    if args.register {
-        let Ok(username) = Username::parse(&args.user) else { bail!("{:?} cannot be a user name", args.user) };
-        let register = confab_client::Register {
-            username,
-            password: Secret::new(password),
-            display_name: None,
-            device: DeviceName::parse("terminal").unwrap_or_else(|_| unreachable!("a fixed name")),
-            owner_token: args.owner_token.clone().map(Secret::new),
-            invite: args.invite.clone().map(Secret::new),
-        };
-        client.request(Command::Register(register)).await?;
-    } else {
-        client.login(&args.user, &password).await?;
+    if !access.register {
+        return Ok(client.login(&access.user, &password).await?);
     }
-    Ok(client.join(&args.room).await?)
+    let Ok(username) = Username::parse(&access.user) else { bail!("{:?} cannot be a user name", access.user) };
+    let register = confab_client::Register {
+        username,
+        password: Secret::new(password),
+        display_name: None,
+        device: DeviceName::parse("terminal").unwrap_or_else(|_| unreachable!("a fixed name")),
+        owner_token: access.owner_token.clone().map(Secret::new),
+        invite: access.invite.clone().map(Secret::new),
+    };
+    match client.request(Command::Register(register)).await? {
+        Reply::Session(session) => Ok(session),
+        _ => Err(confab_client::Error::Unexpected.into()),
+    }
 }
 
 impl Chat {
@@ -283,11 +322,11 @@ impl Chat {
 }
 
 /// A terminal obeys control characters; those of others are shown and not obeyed.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
 
-fn say(line: &str) -> anyhow::Result<()> {
+pub(super) fn say(line: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}")?;
     Ok(out.flush()?)

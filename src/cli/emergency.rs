@@ -1,7 +1,9 @@
 //! `confab emergency`: how much the server lets happen, up and down by one command.
 
 use clap::ArgAction;
+use confab_protocol::model::UserId;
 
+use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::core::standing::Level;
 use crate::open_existing_store;
@@ -19,6 +21,8 @@ pub(super) fn run(config: &Config, args: Args) -> anyhow::Result<()> {
         let store = open_existing_store(config).await?;
         if let Some(level) = args.level {
             store.set_level(Level::from_number(level)).await?;
+            let (clock, level) = (SystemClock::new(), format!("-> {level}"));
+            super::account::audit(&*store, &clock, "emergency", UserId::NONE, &level).await?;
         }
         let level = store.controls(i64::MAX.cast_unsigned()).await?.level;
         println!("{}: {}", level as u8, level.text());

@@ -130,6 +130,7 @@ async fn erase(config: &Config, name: &str, is_meant: bool, compact: bool) -> an
     println!("  account: name, display name, password, {} devices and their logins, own log", held.devices);
     println!("  messages: {messages} in {rooms} rooms, with earlier texts, and their words in the index");
     println!("  reactions: {}, mentions: {}, held or refused: {}", held.reactions, held.mentions, held.unappended);
+    println!("  kept with cases: {} messages of theirs, and what was said of {} cases", held.evidence, held.cases);
     println!("  invitations: {}, entries that named them: {names}, rooms left: {left}", held.invites);
     println!("Remains, because others' records need it:");
     println!(
@@ -137,8 +138,10 @@ async fn erase(config: &Config, name: &str, is_meant: bool, compact: bool) -> an
         user.id
     );
     println!("  names and topics that they gave to rooms, and what others wrote about them in messages");
+    println!("  cases that are about them and records of the audit: ids, states and times, without words");
     println!("  archives and backups that were made before; remove or renew them");
     if is_meant {
+        super::account::audit(&*store, &SystemClock::new(), "erase", user.id, "").await?;
         let is_wanted = compact || config.store.url.is_none();
         if is_wanted {
             eprintln!("Writing the files anew. What is sent to a running server meanwhile waits, or is sent again.");

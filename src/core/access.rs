@@ -96,7 +96,7 @@ pub const RIGHTS: [(Right, RoomRole, &str); 2] = [
     (
         Right::Moderate,
         RoomRole::Moderator,
-        "delete what others said, read earlier texts, mute, shadow, kick and ban those of lower rank, let in who knocks, post without \
+        "delete what others said, read earlier texts, decide cases and read the audit of the room, mute, shadow, kick and ban those of lower rank, let in who knocks, post without \
          regard to slow mode",
     ),
     (

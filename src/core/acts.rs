@@ -1,12 +1,13 @@
-//! What is done and not said asks the plugins as well: coming in, inviting, giving roles, making accounts, logging in.
+//! What is done and not said asks the plugins as well: coming in, inviting, giving roles, making accounts, logging in,
+//! reporting and appealing.
 
 use confab_protocol::model::{Millis, RoomId, ServerRole, UserId};
 use confab_protocol::reject::Reject;
 
-use super::Core;
 use super::amend::short_text;
 use super::auth::Actor;
 use super::hook::{Act, ActEvent, Mark, Ruling};
+use super::{Core, audit};
 
 /// Who does it, where there is no [`Actor`] yet.
 pub(super) struct Doer<'a> {
@@ -32,6 +33,7 @@ impl Core {
         let event = ActEvent { who, username, role, account_created, now: self.clock.now(), act };
         let ruling = self.moderator.decide_act(event).await;
         note_marks(who, RoomId::NONE, &ruling);
+        self.keep_findings(audit::act_word(&act), who, RoomId::NONE, &ruling.marks).await?;
         short_text(ruling).map(drop)
     }
 }

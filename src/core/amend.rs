@@ -5,20 +5,23 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use confab_protocol::codec::{decode_entry, encode_entry};
-use confab_protocol::command::{Delete, Edit, Pin, React, Reply, SanctionUser, SetRole, UpdateRoom, Write};
+use confab_protocol::command::{
+    AuditRecord, Delete, Edit, Pin, React, Reply, SanctionUser, SetRole, UpdateRoom, Write,
+};
 use confab_protocol::model::{
-    DisplayName, Emoji, Entry, EntryContent, MembershipChange, Message, RoomId, RoomKind, RoomName, RoomSettings,
-    Sanction, SanctionKind, SelfNote, Seq, Topic, UserId,
+    DisplayName, Emoji, Entry, EntryContent, MembershipChange, Message, RoomId, RoomKind, RoomName, RoomRole,
+    RoomSettings, Sanction, SanctionKind, SelfNote, Seq, Topic, UserId,
 };
 use confab_protocol::reject::{Reject, RejectCode};
 
 use super::access::Action;
 use super::append::{Act, Amend, Change, OrderGuard};
 use super::auth::Actor;
+use super::cases::Beside;
 use super::hook::{self, Ruling, TextKind, Verdict};
-use super::publish::{Admission, Admitted, Applied, Queueing, UNAVAILABLE_RETRY_MS, digest};
+use super::publish::{Admission, Admitted, Applied, Asked, Queueing, UNAVAILABLE_RETRY_MS, digest};
 use super::store::Membership;
-use super::{Core, access, names};
+use super::{Core, access, audit, names};
 
 /// Something to append, once it is admitted.
 struct Amendment {
@@ -29,6 +32,7 @@ struct Amendment {
     altered: bool,
     content: EntryContent,
     act: Act,
+    beside: Option<Box<Beside>>,
 }
 
 impl Core {
@@ -55,14 +59,19 @@ impl Core {
         };
         let ruling = self.decide_text(actor, TextKind::Edit, (write.room, Some(membership)), body.as_str()).await;
         let held = |body| rewrite(body, Vec::new());
-        let (body, altered, hidden) = match self.apply(actor, write, digest, ruling.verdict, body, &held).await? {
+        let marks = ruling.marks.clone();
+        let asked = Asked { actor, write, digest, kind: TextKind::Edit };
+        let (body, altered, hidden) = match self.apply(asked, ruling, body, &held).await? {
             Applied::Post { body, altered, shadowed } => (body, altered, shadowed),
             Applied::Done(reply) => return Ok(Admitted::Done(reply)),
         };
         let mentions = self.find_mentions(write.room, &body).await?;
         let act = Act::Edit(seq, rewrite(body, mentions.clone()), mentions);
         let content = EntryContent::Edit(seq);
-        Ok(self.amend(actor, order, write, Amendment { digest, membership, hidden, altered, content, act }).await)
+        let beside = self.beside_findings(TextKind::Edit, actor.user, write.room, &marks);
+        Ok(self
+            .amend(actor, order, write, Amendment { digest, membership, hidden, altered, content, act, beside })
+            .await)
     }
 
     /// Deletes messages: all of them or none.
@@ -80,18 +89,26 @@ impl Core {
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
         };
         let before = self.find_messages(write.room, &seqs).await?;
-        let by_moderator = before.iter().any(|(_, entry)| entry.author != actor.user);
+        let by_moderator = before.iter().any(|(_, entry, _)| entry.author != actor.user);
         if by_moderator {
             self.check_moderating(actor)?;
         }
-        let tombstone = |(seq, entry): (Seq, Entry)| {
+        // What one takes back oneself is nobody's business.
+        let others = before.iter().filter(|(_, entry, _)| entry.author != actor.user);
+        let record = |(seq, entry, payload): &(Seq, Entry, Bytes)| AuditRecord {
+            before: audit::hash(payload),
+            ..self.record_of(actor.user, "delete", write.room, entry.author, *seq)
+        };
+        let beside = self.beside(others.map(record).collect());
+        let tombstone = |(seq, entry, _): (Seq, Entry, Bytes)| {
             let by_moderator = entry.author != actor.user;
             (seq, encode_entry(&Entry { content: EntryContent::Tombstone { by_moderator }, ..entry }))
         };
         let act = Act::Delete(before.into_iter().map(tombstone).collect::<Vec<(Seq, Bytes)>>());
         let content = EntryContent::Deletion { seqs, by_moderator };
+        let (hidden, altered) = (false, false);
         Ok(self
-            .amend(actor, order, write, Amendment { digest, membership, hidden: false, altered: false, content, act })
+            .amend(actor, order, write, Amendment { digest, membership, hidden, altered, content, act, beside })
             .await)
     }
 
@@ -110,6 +127,7 @@ impl Core {
         if !remove {
             let member = (write.room, Some(membership));
             let mut ruling = self.decide_text(actor, TextKind::Reaction, member, emoji.as_str()).await;
+            self.keep_findings(audit::text_word(TextKind::Reaction), actor.user, write.room, &ruling.marks).await?;
             if let Verdict::Shadow(text) = ruling.verdict {
                 hidden = true;
                 ruling.verdict = text.map_or(Verdict::Allow, Verdict::Replace);
@@ -119,8 +137,10 @@ impl Core {
             }
         }
         let content = EntryContent::Reaction { seq, emoji: emoji.clone(), removed: remove };
-        let act = Act::React(seq, emoji, !remove);
-        Ok(self.amend(actor, order, write, Amendment { digest, membership, hidden, altered, content, act }).await)
+        let (act, beside) = (Act::React(seq, emoji, !remove), None);
+        Ok(self
+            .amend(actor, order, write, Amendment { digest, membership, hidden, altered, content, act, beside })
+            .await)
     }
 
     /// Pins a message, or takes the pin away.
@@ -135,8 +155,11 @@ impl Core {
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
         };
         let (content, act) = (EntryContent::Pin { seq, removed: remove }, Act::Pin(seq, !remove));
+        let word = if remove { "unpin" } else { "pin" };
+        let beside = self.beside(vec![self.record_of(actor.user, word, write.room, UserId::NONE, seq)]);
+        let (hidden, altered) = (false, false);
         Ok(self
-            .amend(actor, order, write, Amendment { digest, membership, hidden: false, altered: false, content, act })
+            .amend(actor, order, write, Amendment { digest, membership, hidden, altered, content, act, beside })
             .await)
     }
 
@@ -189,9 +212,16 @@ impl Core {
         if settings.name != base.name {
             names::check(settings.name.as_str()).map_err(|error| error.reject("room name"))?;
         }
+        let settings_hash = |settings: &RoomSettings| audit::hash(format!("{settings:?}").as_bytes());
+        let record = AuditRecord {
+            before: settings_hash(&base),
+            after: settings_hash(&settings),
+            ..self.record(actor.user, "settings", write.room, UserId::NONE)
+        };
+        let (hidden, beside) = (false, self.beside(vec![record]));
         let (content, act) = (EntryContent::Settings(settings.clone()), Act::settings(base, settings));
         Ok(self
-            .amend(actor, order, write, Amendment { digest, membership, hidden: false, altered, content, act })
+            .amend(actor, order, write, Amendment { digest, membership, hidden, altered, content, act, beside })
             .await)
     }
 
@@ -203,9 +233,9 @@ impl Core {
         settings: &mut RoomSettings,
     ) -> Result<bool, Reject> {
         let text = format!("{}\n{}", settings.name, settings.topic);
-        let Some(text) = short_text(self.decide_text(actor, TextKind::Room, room, text.trim_end()).await)? else {
-            return Ok(false);
-        };
+        let ruling = self.decide_text(actor, TextKind::Room, room, text.trim_end()).await;
+        self.keep_findings(audit::text_word(TextKind::Room), actor.user, room.0, &ruling.marks).await?;
+        let Some(text) = short_text(ruling)? else { return Ok(false) };
         let (name, topic) = text.split_once('\n').unwrap_or((&text, ""));
         settings.name = RoomName::parse(name).map_err(|_| RejectCode::ByPlugin)?;
         settings.topic = Topic::parse(topic).map_err(|_| RejectCode::ByPlugin)?;
@@ -227,9 +257,16 @@ impl Core {
         self.check_act(actor, hook::Act::RoleChange { room: write.room, target: user, role }).await?;
         let change = MembershipChange::RoleChanged;
         let content = EntryContent::Membership { user, change, role, display_name };
-        let act = Act::SetRole(user, role);
+        let had = self.store.membership(write.room, user).await.map_err(|error| self.unavailable(&error))?;
+        let word = |role: RoomRole| format!("{role:?}").to_lowercase();
+        let record = AuditRecord {
+            detail: format!("{} -> {}", had.map_or_else(|| "nobody".to_owned(), |it| word(it.role)), word(role)),
+            ..self.record(actor.user, "role", write.room, user)
+        };
+        let (act, beside) = (Act::SetRole(user, role), self.beside(vec![record]));
+        let (hidden, altered) = (false, false);
         Ok(self
-            .amend(actor, order, write, Amendment { digest, membership, hidden: false, altered: false, content, act })
+            .amend(actor, order, write, Amendment { digest, membership, hidden, altered, content, act, beside })
             .await)
     }
 
@@ -261,10 +298,12 @@ impl Core {
         let change = Change::Amend(Box::new(Amend {
             server_role: actor.role,
             shadowed: self.is_shadowed(actor, membership),
+            decided: false,
             act,
         }));
-        let queueing =
-            Queueing { digest, altered: false, membership, content, change, then: then.into_iter().collect() };
+        let beside = Some(self.beside_sanction(actor, write.room, user, kind));
+        let then = then.into_iter().collect();
+        let queueing = Queueing { digest, altered: false, membership, content, change, then, beside };
         let queued = self.queue(actor, order, write, queueing).await;
         // A hint that is older than the entry is found to be stale by its version; this only saves that.
         self.memberships.remove(write.room, user);
@@ -309,14 +348,15 @@ impl Core {
     }
 
     async fn amend(&self, actor: &Actor, order: &Arc<OrderGuard>, write: Write, amendment: Amendment) -> Admitted {
-        let Amendment { digest, membership, hidden, altered, content, act } = amendment;
+        let Amendment { digest, membership, hidden, altered, content, act, beside } = amendment;
         let change = Change::Amend(Box::new(Amend {
             server_role: actor.role,
             shadowed: hidden || self.is_shadowed(actor, membership),
+            decided: false,
             act,
         }));
-        self.queue(actor, order, write, Queueing { digest, altered, membership, content, change, then: Vec::new() })
-            .await
+        let then = Vec::new();
+        self.queue(actor, order, write, Queueing { digest, altered, membership, content, change, then, beside }).await
     }
 
     async fn find_message(&self, room: RoomId, seq: Seq) -> Result<Entry, Reject> {
@@ -325,7 +365,7 @@ impl Core {
     }
 
     /// All of them, or a refusal.
-    async fn find_messages(&self, room: RoomId, seqs: &[Seq]) -> Result<Vec<(Seq, Entry)>, Reject> {
+    async fn find_messages(&self, room: RoomId, seqs: &[Seq]) -> Result<Vec<(Seq, Entry, Bytes)>, Reject> {
         let found = self.store.find_entries(room, seqs.to_vec()).await.map_err(|error| self.unavailable(&error))?;
         if found.len() < seqs.len() {
             return Err(RejectCode::UnknownMessage.into());
@@ -339,7 +379,7 @@ impl Core {
             if !matches!(entry.content, EntryContent::Message(_)) {
                 return Err(RejectCode::UnknownMessage.into());
             }
-            messages.push((envelope.seq, entry));
+            messages.push((envelope.seq, entry, envelope.payload));
         }
         Ok(messages)
     }

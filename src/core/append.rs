@@ -22,6 +22,7 @@ pub use self::facts::{
 };
 pub use self::order::{Order, OrderGuard};
 use super::access;
+use super::cases::Beside;
 use super::store::{NewRoom, Outcome, Recorded, RoomShape};
 
 /// Something to append, admitted and encoded.
@@ -47,6 +48,8 @@ pub struct Item {
     pub order: Order,
     /// Appended with it, in other logs, or not at all: the same transaction has all.
     pub then: Vec<Item>,
+    /// What moderation keeps of it.
+    pub beside: Option<Box<Beside>>,
 }
 
 impl Item {
@@ -54,6 +57,13 @@ impl Item {
     #[must_use]
     pub const fn key(&self) -> ItemKey {
         (self.room, self.author, self.client_id)
+    }
+
+    /// Whether it posts what was held.
+    #[must_use]
+    pub fn releases(&self, recorded: &Recorded) -> bool {
+        let is_held = matches!(recorded.outcome, Outcome::Held(_)) && recorded.digest == self.digest;
+        is_held && self.beside.as_ref().is_some_and(|beside| beside.releases)
     }
 }
 
@@ -232,7 +242,7 @@ pub fn decide(facts: &mut Facts, batch: Vec<Item>, now: Millis) -> Vec<Decided> 
 }
 
 fn decide_one(facts: &mut Facts, item: &Item, now: Millis) -> (Decision, Option<Envelope>) {
-    if let Some(recorded) = facts.recorded.get(&item.key()) {
+    if let Some(recorded) = facts.recorded.get(&item.key()).filter(|recorded| !item.releases(recorded)) {
         return (recorded_decision(recorded.clone(), item.digest), None);
     }
     if facts.is_broken(item) {
@@ -258,6 +268,9 @@ fn decide_one(facts: &mut Facts, item: &Item, now: Millis) -> (Decision, Option<
     }
     let RoomState { incarnation, head: seq, last_time: time, acl_version, .. } = *room;
     let rewritten = facts.apply(item, audience, seq, (time, now));
+    if item.beside.as_ref().is_some_and(|beside| beside.releases) {
+        facts.effects.push(Effect::Release(item.key()));
+    }
     // The same client id may stand in this batch again.
     let appended = Appended { seq, time, altered: item.altered, duplicate: false };
     facts.recorded.insert(item.key(), Recorded { digest: item.digest, outcome: Outcome::Appended(appended) });
@@ -423,6 +436,7 @@ mod tests {
             acl_version: 5,
             order: order.clone(),
             then: Vec::new(),
+            beside: None,
         }
     }
 

@@ -131,4 +131,20 @@ tables! {
         room: Id, author: Id, client_id: Id, digest: Bytes, case_id: Id | null, code: Int, detail: Text, note: Text,
         payload: Bytes, time_ms: Long,
     }
+    cases(1) {
+        id: Id, room: Id, kind: Small, state: Small, subject: Id, seq: Long | null, reason: Small, reports: Int,
+        assignee: Id | null, decision: Small, decider: Id | null, decided_ms: Long, appeal_decision: Small, due: Flag,
+        opened_ms: Long, changed_ms: Long, reminded_ms: Long,
+    }
+    case_events(2) {
+        case_id: Id, n: Int, time_ms: Long, actor: Id | null, act: Small, decision: Small, text: Text,
+    }
+    evidence(2) {
+        case_id: Id, seq: Long, room: Id, rev: Int, time_ms: Long, author: Id, payload: Bytes, kept_ms: Long,
+    }
+    audit(1) {
+        id: Id, time_ms: Long, actor: Id | null, place: Id | null, whom: Id | null, case_id: Id | null,
+        plugin: Text | null, record: Bytes,
+    }
+    observed(2) { plugin: Text, room: Id, seq: Long }
 }

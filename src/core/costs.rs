@@ -83,6 +83,12 @@ costs! {
     admit: C::Admit(_) => PAGE;
     notice: C::Notice(_) => ACT;
     revisions: C::Revisions { .. } => PAGE;
+    report: C::Report(_) => PAGE;
+    appeal: C::Appeal(_) => ACT;
+    cases: C::ListCases(_) => PAGE;
+    case: C::Case(_) => PAGE;
+    update_case: C::UpdateCase(_) => PAGE;
+    audit: C::ListAudit(_) => PAGE;
     sessions: C::Sessions => READ;
     end_session: C::EndSession(_) => ACT;
     change_password: C::ChangePassword { .. } => HEAVY;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use confab_protocol::codec::decode_entry;
 use confab_protocol::command::{Admit, Notice, Reply, Write};
-use confab_protocol::model::{Body, EntryContent, MembershipChange, Millis, RoomId, RoomRole, SelfNote};
+use confab_protocol::model::{Body, EntryContent, MembershipChange, Millis, RoomId, RoomRole, SelfNote, UserId};
 use confab_protocol::reject::{Reject, RejectCode};
 use confab_protocol::rights::RoomRights;
 
@@ -15,7 +15,7 @@ use super::auth::Actor;
 use super::hook::TextKind;
 use super::publish::{Admission, Admitted, Queueing, check_age, digest};
 use super::store::Membership;
-use super::{Core, access, permissions};
+use super::{Core, access, audit, permissions};
 
 /// Something to append by somebody who need not be in the room.
 struct Asked {
@@ -53,7 +53,9 @@ impl Core {
         if let Some(reply) = self.admit_outside(actor, write, digest).await? {
             return Ok(Admitted::Done(reply));
         }
-        let text = short_text(self.decide_text(actor, TextKind::New, (write.room, None), body.as_str()).await)?;
+        let ruling = self.decide_text(actor, TextKind::New, (write.room, None), body.as_str()).await;
+        self.keep_findings(audit::text_word(TextKind::New), actor.user, write.room, &ruling.marks).await?;
+        let text = short_text(ruling)?;
         let altered = text.is_some();
         let body = match text {
             Some(text) => Body::parse(&text).map_err(|_| RejectCode::ByPlugin)?,
@@ -77,7 +79,11 @@ impl Core {
 
     async fn queue_act(&self, actor: &Actor, order: &Arc<OrderGuard>, write: Write, asked: Asked) -> Admitted {
         let Asked { digest, altered, content, act } = asked;
-        let change = Change::Amend(Box::new(Amend { server_role: actor.role, shadowed: false, act }));
+        let beside = match act {
+            Act::Notice => self.beside(vec![self.record(actor.user, "notice", write.room, UserId::NONE)]),
+            _ => None,
+        };
+        let change = Change::Amend(Box::new(Amend { server_role: actor.role, shadowed: false, decided: false, act }));
         // Their rights are looked at in the transaction alone.
         let membership = Membership {
             role: RoomRole::Guest,
@@ -86,7 +92,7 @@ impl Core {
             rights: RoomRights::default(),
             acl_version: 0,
         };
-        let queueing = Queueing { digest, altered, membership, content, change, then: Vec::new() };
+        let queueing = Queueing { digest, altered, membership, content, change, then: Vec::new(), beside };
         self.queue(actor, order, write, queueing).await
     }
 
@@ -122,10 +128,11 @@ impl Core {
         let content = EntryContent::Membership { user, change, role, display_name };
         let self_room = self.store.find_self_room(user).await.map_err(|error| self.unavailable(&error))?;
         let note = |self_room: RoomId| self.note_for(user, self_room, SelfNote::Joined(write.room));
-        let change =
-            Change::Amend(Box::new(Amend { server_role: actor.role, shadowed: false, act: Act::Admit(seq, user) }));
+        let act = Act::Admit(seq, user);
+        let change = Change::Amend(Box::new(Amend { server_role: actor.role, shadowed: false, decided: false, act }));
+        let beside = self.beside(vec![self.record(actor.user, "admit", write.room, user)]);
         let then = self_room.map(note).into_iter().collect();
-        let queueing = Queueing { digest, altered: false, membership, content, change, then };
+        let queueing = Queueing { digest, altered: false, membership, content, change, then, beside };
         Ok(self.queue(actor, order, write, queueing).await)
     }
 }

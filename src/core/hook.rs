@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use confab_protocol::model::{Millis, RoomId, RoomRole, ServerRole, UserId};
+use confab_protocol::model::{CaseDecision, CaseKind, Millis, ReportReason, RoomId, RoomRole, Seq, ServerRole, UserId};
 
 /// What a text is to be. Each way to write one asks the plugins once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,6 +70,10 @@ pub enum Act<'a> {
     Register { display_name: &'a str, invited: bool },
     /// Logging in, by the right password.
     Login,
+    /// Telling those who moderate a room of somebody, or of what they said there.
+    Report { room: RoomId, about: UserId, seq: Option<Seq>, reason: ReportReason, text: &'a str },
+    /// Asking for another look at a decision about oneself.
+    Appeal { room: RoomId, kind: CaseKind, decision: CaseDecision, text: &'a str },
 }
 
 /// What a chain of plugins says about it.

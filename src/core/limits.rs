@@ -46,6 +46,9 @@ const PRESENCE_BURST: u32 = 200;
 const SEARCHES_PER_SECOND: u32 = 1;
 const SEARCHES_BURST: u32 = 10;
 
+/// New cases of one room that its moderators are told of, each in their own logs; others they find in the list.
+const CASE_NOTES_PER_MINUTE: u32 = 6;
+
 /// One connection may ask for this part of what all of its user's may: one that has run wild leaves the others some.
 const CONNECTION_SHARE: u32 = 2;
 
@@ -122,6 +125,8 @@ pub struct Limits {
     strangers: Buckets<IpAddr>,
     refreshes: Buckets<IpAddr>,
     bad_tokens: Buckets<IpAddr>,
+    /// What moderators are told of new cases of a room.
+    case_notes: Buckets<RoomId>,
     suspects: Suspects,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
@@ -155,6 +160,7 @@ impl Limits {
             strangers: unset(),
             refreshes: unset(),
             bad_tokens: unset(),
+            case_notes: buckets(CASE_NOTES_PER_MINUTE, MINUTE, CASE_NOTES_PER_MINUTE),
             suspects: Suspects::default(),
             clock,
             metrics,
@@ -298,6 +304,11 @@ impl Limits {
         self.check(&self.bad_tokens, network(from), Limit::BadTokens)
     }
 
+    /// Whether the moderators of a room are told of one more new case. Nobody is refused anything by it.
+    pub fn may_tell(&self, room: RoomId) -> bool {
+        self.case_notes.take(room, 1, self.now()).is_ok()
+    }
+
     /// Where a stranger from there waits for a hash, which is a try.
     pub fn lane(&self, from: IpAddr) -> Lane {
         Lane::Stranger { tries: self.suspects.note(from, self.now()) }
@@ -330,6 +341,7 @@ impl Limits {
         self.strangers.evict(now);
         self.refreshes.evict(now);
         self.bad_tokens.evict(now);
+        self.case_notes.evict(now);
         self.suspects.evict(now);
     }
 

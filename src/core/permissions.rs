@@ -44,15 +44,18 @@ pub enum Stewardship {
     Reset,
     /// Speaking in the name of the server.
     Notice,
+    /// Seeing and deciding the cases of every room, and reading the audit.
+    Cases,
 }
 
 /// The least role that has it, with the words of docs/PERMISSIONS.md.
-pub const STEWARDS: [(Stewardship, ServerRole, &str); 5] = [
+pub const STEWARDS: [(Stewardship, ServerRole, &str); 6] = [
     (
         Stewardship::Restrict,
         ServerRole::Moderator,
         "mute, shadow, kick and ban accounts of lower rank on the whole server",
     ),
+    (Stewardship::Cases, ServerRole::Moderator, "see and decide the cases of every room, and read the whole audit"),
     (Stewardship::Invite, ServerRole::Moderator, "invite new accounts"),
     (Stewardship::Appoint, ServerRole::Admin, "make others moderators or admins, below one's own rank"),
     (Stewardship::Reset, ServerRole::Admin, "issue a token for a new password to an account of lower rank"),
@@ -110,6 +113,8 @@ commands! {
     direct: C::Direct { .. } => Scopes::WRITE, Effect::Writes;
     knock: C::Knock(_) => Scopes::WRITE, Effect::Writes;
     update_profile: C::UpdateProfile(_) => Scopes::WRITE, Effect::Writes;
+    report: C::Report(_) => Scopes::WRITE, Effect::Reads;
+    appeal: C::Appeal(_) => Scopes::WRITE, Effect::Reads;
     pin: C::Pin(_) => Scopes::MODERATE, Effect::Writes;
     update_room: C::UpdateRoom(_) => Scopes::MODERATE, Effect::Writes;
     invite: C::Invite { .. } => Scopes::MODERATE, Effect::Writes;
@@ -118,6 +123,10 @@ commands! {
     admit: C::Admit(_) => Scopes::MODERATE, Effect::Writes;
     notice: C::Notice(_) => Scopes::MODERATE, Effect::Writes;
     revisions: C::Revisions { .. } => Scopes::MODERATE, Effect::Reads;
+    cases: C::ListCases(_) => Scopes::MODERATE, Effect::Reads;
+    case: C::Case(_) => Scopes::MODERATE, Effect::Reads;
+    update_case: C::UpdateCase(_) => Scopes::MODERATE, Effect::Writes;
+    audit: C::ListAudit(_) => Scopes::MODERATE, Effect::Reads;
     sessions: C::Sessions => Scopes::ACCOUNT, Effect::Reads;
     end_session: C::EndSession(_) => Scopes::ACCOUNT, Effect::Reads;
     change_password: C::ChangePassword { .. } => Scopes::ACCOUNT, Effect::Reads;

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use confab_protocol::codec::{decode_entry, encode_entry};
 use confab_protocol::limits::{DELETE_MAX, PAGE_ITEMS_MAX};
 use confab_protocol::model::{
-    ClientId, DisplayName, Entry, EntryContent, Envelope, MembershipChange, Reason, RoomId, RoomKind, RoomRole,
-    Sanction, Seq, ServerRole, UserId, Username,
+    CaseAct, CaseId, ClientId, DisplayName, Entry, EntryContent, Envelope, MembershipChange, Reason, RoomId, RoomKind,
+    RoomRole, Sanction, Seq, ServerRole, UserId, Username,
 };
 use serde_json::{Value, json};
 
@@ -176,6 +176,22 @@ pub fn unappended(room: RoomId, time_ms: u64, code: i64, detail: &str, payload: 
     })
 }
 
+/// What somebody said of a case, as an object of an archive.
+#[must_use]
+pub fn said_of_case(case: CaseId, time_ms: u64, act: CaseAct, text: &str) -> Value {
+    json!({ "kind": "said of a case", "case": case.to_string(), "timeMs": time_ms, "act": format!("{act:?}"), "text": text })
+}
+
+/// What somebody said that is kept with a case, as an object of an archive.
+#[must_use]
+pub fn kept_with_case(case: CaseId, room: RoomId, seq: Seq, time_ms: u64, payload: &[u8]) -> Value {
+    let content = decode_entry(&Bytes::copy_from_slice(payload)).ok().map(|entry| describe(&entry.content));
+    json!({
+        "kind": "kept with a case", "case": case.to_string(), "room": room.to_string(), "seq": seq.0, "timeMs": time_ms,
+        "content": content,
+    })
+}
+
 /// Counts what [`erase`] would take away.
 ///
 /// # Errors
@@ -294,6 +310,7 @@ async fn append(
         acl_version: 0,
         order,
         then: Vec::new(),
+        beside: None,
     };
     let decided = store.append(vec![item], clock.now()).await?;
     Ok(decided.iter().any(|decided| matches!(decided.decision, Decision::Append { .. })))
@@ -355,6 +372,7 @@ async fn take_back(
 ) -> Result<bool> {
     let seqs = tombstones.iter().map(|(seq, _)| *seq).collect();
     let content = EntryContent::Deletion { seqs, by_moderator: false };
-    let amend = Amend { server_role: ServerRole::User, shadowed: false, act: Act::Erase(tombstones.to_vec()) };
+    let amend =
+        Amend { server_role: ServerRole::User, shadowed: false, decided: false, act: Act::Erase(tombstones.to_vec()) };
     append(store, clock, room, user, content, Change::Amend(Box::new(amend))).await
 }

@@ -11,14 +11,15 @@ use confab_protocol::model::{Body, CaseId, ClientId, Entry, EntryContent, Messag
 use confab_protocol::reject::{Reject, RejectCode};
 use confab_protocol::text::TextError;
 
-use super::Core;
 use super::access::{self, Action};
 use super::acts::note_marks;
 use super::append::{Change, Decision, Item, OrderGuard, Said, recorded_decision};
 use super::auth::Actor;
-use super::hook::{MessageEvent, Presently, Ruling, TextKind, Verdict};
+use super::cases::Beside;
+use super::hook::{Mark, MessageEvent, Presently, Ruling, TextKind, Verdict};
 use super::log::Receipt;
 use super::store::{Membership, Outcome, Recorded, Unappended};
+use super::{Core, audit};
 
 /// Client ids older than this are not told apart from new ones by a client that lost its memory.
 pub const DEDUPE_WINDOW_MS: u64 = 24 * 3600 * 1000;
@@ -73,7 +74,9 @@ impl Core {
         let message = |body, mentions| EntryContent::Message(Message { body, reply_to, mentions });
         let ruling = self.decide_text(actor, TextKind::New, (room, Some(membership)), body.as_str()).await;
         let held = |body| encode_entry(&Entry { author: actor.user, client_id, content: message(body, Vec::new()) });
-        let (body, altered, shadowed) = match self.apply(actor, write, digest, ruling.verdict, body, &held).await? {
+        let marks = ruling.marks.clone();
+        let asked = Asked { actor, write, digest, kind: TextKind::New };
+        let (body, altered, shadowed) = match self.apply(asked, ruling, body, &held).await? {
             Applied::Post { body, altered, shadowed } => (body, altered, shadowed),
             Applied::Done(reply) => return Ok(Admitted::Done(reply)),
         };
@@ -81,8 +84,14 @@ impl Core {
         let shadowed = shadowed || self.is_shadowed(actor, membership);
         let change = Change::Message(Said { reply_to, mentions: mentions.clone(), shadowed });
         let content = message(body, mentions);
+        let beside = self.beside_findings(TextKind::New, actor.user, room, &marks);
         Ok(self
-            .queue(actor, order, write, Queueing { digest, altered, membership, content, change, then: Vec::new() })
+            .queue(
+                actor,
+                order,
+                write,
+                Queueing { digest, altered, membership, content, change, then: Vec::new(), beside },
+            )
             .await)
     }
 
@@ -164,11 +173,11 @@ impl Core {
         write: Write,
         queueing: Queueing,
     ) -> Admitted {
-        let Queueing { digest, altered, membership, content, change, then } = queueing;
+        let Queueing { digest, altered, membership, content, change, then, beside } = queueing;
         let (room, author, client_id, acl_version) = (write.room, actor.user, write.client_id, membership.acl_version);
         let payload = encode_entry(&Entry { author, client_id, content });
         let order = order.admit(room);
-        let item = Item { room, author, client_id, digest, payload, altered, change, acl_version, order, then };
+        let item = Item { room, author, client_id, digest, payload, altered, change, acl_version, order, then, beside };
         let receipt = self.log.append(item).await;
         Admitted::Queued(Queued { receipt, altered, room, author, acl_version })
     }
@@ -241,24 +250,12 @@ impl Core {
     /// What a verdict makes of a text: the body to post, or an outcome that is recorded instead.
     pub(super) async fn apply(
         &self,
-        actor: &Actor,
-        write: Write,
-        digest: [u8; 16],
-        verdict: Verdict,
+        asked: Asked<'_>,
+        ruling: Ruling,
         body: Body,
         held: &(dyn Fn(Body) -> Bytes + Sync),
     ) -> Result<Applied, Reject> {
-        let now = self.clock.now();
-        let unappended = |outcome, payload, note| Unappended {
-            room: write.room,
-            author: actor.user,
-            client_id: write.client_id,
-            digest,
-            time: now,
-            outcome,
-            payload,
-            note,
-        };
+        let Ruling { verdict, marks } = ruling;
         let (code, reason, note) = match verdict {
             Verdict::Allow => return Ok(Applied::Post { body, altered: false, shadowed: false }),
             Verdict::Shadow(None) => return Ok(Applied::Post { body, altered: false, shadowed: true }),
@@ -274,17 +271,10 @@ impl Core {
                 // What is no body at all is the plugin's failure, and held like any other.
                 Err(error) => {
                     let verdict = Verdict::Hold { note: format!("the plugin's replacement {error}") };
-                    return Box::pin(self.apply(actor, write, digest, verdict, body, held)).await;
+                    return Box::pin(self.apply(asked, Ruling { verdict, marks }, body, held)).await;
                 }
             },
-            Verdict::Hold { note } => {
-                let case = CaseId::new(now, self.clock.random());
-                let held = unappended(Outcome::Held(case), held(body), note);
-                return match self.store.record(held).await.map_err(|error| self.unavailable(&error))? {
-                    None => Ok(Applied::Done(Reply::Held(case))),
-                    Some(recorded) => self.recorded_earlier(recorded, digest).map(Applied::Done),
-                };
-            }
+            Verdict::Hold { note } => return self.hold(asked, &marks, held(body), note).await,
             // It passes: nothing is recorded, so a resend is decided then.
             Verdict::Unavailable { reason } => {
                 return Err(Reject { detail: reason, ..Reject::retry(RejectCode::Busy, UNAVAILABLE_RETRY_MS) });
@@ -294,11 +284,42 @@ impl Core {
         };
         let reject = Reject::new(code, if reason.is_empty() { code.text().to_owned() } else { reason });
         let outcome = Outcome::Refused { code: reject.code, detail: reject.detail.clone() };
-        let refused = unappended(outcome, Bytes::new(), note);
+        let refused = self.unappended(asked, &marks, outcome, (Bytes::new(), note));
         match self.store.record(refused).await.map_err(|error| self.unavailable(&error))? {
             None => Err(reject),
-            Some(recorded) => self.recorded_earlier(recorded, digest).map(Applied::Done),
+            Some(recorded) => self.recorded_earlier(recorded, asked.digest).map(Applied::Done),
         }
+    }
+
+    /// Into the review queue.
+    async fn hold(&self, asked: Asked<'_>, marks: &[Mark], payload: Bytes, note: String) -> Result<Applied, Reject> {
+        let case = CaseId::new(self.clock.now(), self.clock.random());
+        let held = self.unappended(asked, marks, Outcome::Held(case), (payload, note));
+        let opened = held.case();
+        if let Some(recorded) = self.store.record(held).await.map_err(|error| self.unavailable(&error))? {
+            return self.recorded_earlier(recorded, asked.digest).map(Applied::Done);
+        }
+        self.metrics.cases_opened_total.with_label_values(&["held"]).inc();
+        if let Some(opened) = opened {
+            self.tell_of_new(&opened.row, asked.actor.user).await;
+        }
+        Ok(Applied::Done(Reply::Held(case)))
+    }
+
+    fn unappended(
+        &self,
+        asked: Asked<'_>,
+        marks: &[Mark],
+        outcome: Outcome,
+        (payload, note): (Bytes, String),
+    ) -> Unappended {
+        let Asked { actor, write, digest, kind } = asked;
+        let mut audit = self.findings(audit::text_word(kind), actor.user, write.room, marks);
+        if let Outcome::Held(case) = outcome {
+            audit.iter_mut().for_each(|new| new.record.case = case);
+        }
+        let (room, author, client_id, time) = (write.room, actor.user, write.client_id, self.clock.now());
+        Unappended { room, author, client_id, digest, time, outcome, payload, note, audit }
     }
 }
 
@@ -308,6 +329,15 @@ pub(super) enum Admission {
     Granted(Membership),
     /// Decided before.
     Known(Reply),
+}
+
+/// What a verdict is about.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) actor: &'a Actor,
+    pub(super) write: Write,
+    pub(super) digest: [u8; 16],
+    pub(super) kind: TextKind,
 }
 
 /// See [`Core::apply`].
@@ -329,6 +359,7 @@ pub(super) struct Queueing {
     pub(super) content: EntryContent,
     pub(super) change: Change,
     pub(super) then: Vec<Item>,
+    pub(super) beside: Option<Box<Beside>>,
 }
 
 /// Tells a resend from something else under the same client id: the first half of SHA-256 over what was asked.

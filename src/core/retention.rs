@@ -14,12 +14,17 @@ const DAY_MS: u64 = 24 * 3600 * 1000;
 pub struct Ages {
     replaced: Option<u64>,
     unappended: Option<u64>,
+    evidence: Option<u64>,
 }
 
 impl From<&config::Retention> for Ages {
     fn from(config: &config::Retention) -> Self {
         let age = |days: u32| (days > 0).then(|| u64::from(days) * DAY_MS);
-        Self { replaced: age(config.earlier_texts_days), unappended: age(config.refused_days) }
+        Self {
+            replaced: age(config.earlier_texts_days),
+            unappended: age(config.refused_days),
+            evidence: age(config.evidence_days),
+        }
     }
 }
 
@@ -27,7 +32,7 @@ impl Ages {
     fn before(self, now: Millis) -> Before {
         // Nothing is older than the epoch.
         let before = |age: Option<u64>| age.map_or(Millis(0), |age| Millis(now.0.saturating_sub(age)));
-        Before { replaced: before(self.replaced), unappended: before(self.unappended) }
+        Before { replaced: before(self.replaced), unappended: before(self.unappended), evidence: before(self.evidence) }
     }
 }
 

@@ -298,7 +298,7 @@ impl Core {
     }
 
     /// Whether it was appended: what is so already is not done twice.
-    async fn append_own(&self, item: Item) -> Result<bool, Reject> {
+    pub(super) async fn append_own(&self, item: Item) -> Result<bool, Reject> {
         let receipt = self.log.append(item).await;
         match receipt.await.map_err(|_| RejectCode::Unavailable)?.map_err(|error| self.unavailable(&error))? {
             Decision::Append { .. } => Ok(true),
@@ -338,5 +338,6 @@ fn item_of(
 ) -> Item {
     let payload = encode_entry(&Entry { author, client_id, content });
     let order = Order::none();
-    Item { room, author, client_id, digest: [0; 16], payload, altered: false, change, acl_version: 0, order, then }
+    let (digest, acl_version, beside) = ([0; 16], 0, None);
+    Item { room, author, client_id, digest, payload, altered: false, change, acl_version, order, then, beside }
 }

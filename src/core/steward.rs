@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use confab_protocol::command::{Reply, Secret};
+use confab_protocol::command::{AuditRecord, Reply, Secret};
 use confab_protocol::model::{RoomId, SanctionKind, ServerRole, UserId};
 use confab_protocol::reject::{Reject, RejectCode};
 
@@ -92,7 +92,7 @@ impl Core {
         let now = self.clock.now();
         let until = (duration_ms != 0).then(|| now.after(duration_ms));
         let done = self.store.restrict(user, Some(role), kind, until, now).await;
-        self.told(done).await
+        self.told(done, self.record(actor.user, server_word(kind), RoomId::NONE, user)).await
     }
 
     /// Another role on the server for somebody.
@@ -105,14 +105,17 @@ impl Core {
             return Err(RejectCode::Forbidden.into());
         }
         let done = self.store.set_server_role(user, Some(mine), role).await;
-        self.told(done).await
+        let mut record = self.record(actor.user, "server-role", RoomId::NONE, user);
+        record.detail = format!("-> {}", format!("{role:?}").to_lowercase());
+        self.told(done, record).await
     }
 
-    async fn told(&self, done: super::store::Result<bool>) -> Result<Reply, Reject> {
+    async fn told(&self, done: super::store::Result<bool>, record: AuditRecord) -> Result<Reply, Reject> {
         if !done.map_err(|error| self.unavailable(&error))? {
             return Err(RejectCode::Forbidden.into());
         }
         self.heed_now().await;
+        self.keep_record(record).await?;
         Ok(Reply::Ok)
     }
 
@@ -126,6 +129,7 @@ impl Core {
         if other.is_none_or(|other| other.role.number() <= role.number()) {
             return Err(RejectCode::Forbidden.into());
         }
+        self.keep_record(self.record(actor.user, "reset-token", RoomId::NONE, user)).await?;
         self.ticket(actor, TicketKind::Reset, user, 1, RESET_MS).await
     }
 
@@ -136,6 +140,7 @@ impl Core {
     pub async fn invite_account(&self, actor: &Actor, uses: u32, duration_ms: u64) -> Result<Reply, Reject> {
         self.steward(actor, Stewardship::Invite).await?;
         self.check_act(actor, Act::Invite { room: RoomId::NONE, uses, duration_ms }).await?;
+        self.keep_record(self.record(actor.user, "invite-account", RoomId::NONE, UserId::NONE)).await?;
         self.ticket(actor, TicketKind::Account, actor.user, uses, duration_ms).await
     }
 
@@ -161,5 +166,16 @@ impl Core {
         let found = self.store.find_identity(actor.user, actor.device).await;
         let Standing { user, .. } = found.map_err(|error| self.unavailable(&error))?.ok_or(RejectCode::TokenInvalid)?;
         if may(user.role, what) { Ok(user.role) } else { Err(RejectCode::Forbidden.into()) }
+    }
+}
+
+/// The word for what was done to somebody on the whole server.
+pub(crate) const fn server_word(kind: SanctionKind) -> &'static str {
+    match kind {
+        SanctionKind::Mute => "server-mute",
+        SanctionKind::Kick => "server-kick",
+        SanctionKind::Ban => "server-ban",
+        SanctionKind::Lift => "server-lift",
+        SanctionKind::Shadow => "server-shadow",
     }
 }

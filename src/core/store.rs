@@ -3,17 +3,22 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use confab_protocol::command::{Appended, History, Member, MessageState, Room};
-use confab_protocol::limits::PAGE_BYTES_MAX;
+use confab_protocol::command::{Appended, AuditEntry, History, ListAudit, Member, MessageState, Room};
+use confab_protocol::limits::{CASE_TEXT_BYTES_MAX, PAGE_BYTES_MAX};
 use confab_protocol::model::{
-    CaseId, ClientId, DeviceId, DeviceName, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomKind, RoomName,
-    RoomRole, SanctionKind, Seq, ServerRole, Topic, UserId, Username,
+    CaseId, CaseKind, CaseText, ClientId, DeviceId, DeviceName, DisplayName, Envelope, Incarnation, Millis, RoomId,
+    RoomKind, RoomName, RoomRole, SanctionKind, Seq, ServerRole, Topic, UserId, Username,
 };
+use confab_protocol::reject::RejectCode;
 use confab_protocol::rights::RoomRights;
 
 use super::append::{Decided, InviteHash, Item};
 use super::backup::{Sink, Source};
+use super::cases::{
+    Agenda, CaseChange, CaseRecord, CaseRow, CasesWanted, HeldText, NewCase, NewRecord, NewReport, Reported,
+};
 use super::names::{Key, room_key};
+pub use super::restriction::Restriction;
 use super::seal::{Blinder, Resealed};
 use super::search::{Matches, Progress, Step, Wanted};
 use super::standing::{Controls, FoundKey, Level, LoginRow, NewKey, NewTicket, Standing, TicketKind};
@@ -154,6 +159,10 @@ pub struct Held {
     /// Held for review, or refused.
     pub unappended: u64,
     pub invites: u64,
+    /// Messages of theirs that are kept with cases.
+    pub evidence: u64,
+    /// Cases that are about them, or that they said something of.
+    pub cases: u64,
 }
 
 /// Somebody's traces in a room.
@@ -177,58 +186,6 @@ pub struct Membership {
     pub rights: RoomRights,
     /// The room's rights as of this reading.
     pub acl_version: u64,
-}
-
-/// A mute, a ban or a shadow.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Restriction {
-    /// [`SanctionKind::Mute`], [`SanctionKind::Ban`] or [`SanctionKind::Shadow`].
-    pub kind: SanctionKind,
-    /// `None`: until it is lifted.
-    pub until: Option<Millis>,
-}
-
-impl Restriction {
-    /// Whether it holds.
-    #[must_use]
-    pub fn holds(self, now: Millis) -> bool {
-        self.until.is_none_or(|until| now < until)
-    }
-
-    /// Whether somebody may not speak. Who is shadowed may, and is heard by nobody.
-    #[must_use]
-    pub fn silences(self, now: Millis) -> bool {
-        self.kind != SanctionKind::Shadow && self.holds(now)
-    }
-
-    /// Whether what they say is kept from others.
-    #[must_use]
-    pub fn shadows(self, now: Millis) -> bool {
-        self.kind == SanctionKind::Shadow && self.holds(now)
-    }
-
-    /// As stores keep it: a kind (0: none), and when it ends (0: when it is lifted).
-    #[must_use]
-    pub fn to_numbers(restriction: Option<Self>) -> (u8, u64) {
-        let kind = |kind| match kind {
-            SanctionKind::Ban => 2,
-            SanctionKind::Shadow => 3,
-            _ => 1,
-        };
-        restriction.map_or((0, 0), |it| (kind(it.kind), it.until.map_or(0, |until| until.0)))
-    }
-
-    /// The inverse of [`Self::to_numbers`].
-    #[must_use]
-    pub fn from_numbers(kind: u8, until: u64) -> Option<Self> {
-        let kind = match kind {
-            0 => return None,
-            2 => SanctionKind::Ban,
-            3 => SanctionKind::Shadow,
-            _ => SanctionKind::Mute,
-        };
-        Some(Self { kind, until: (until != 0).then_some(Millis(until)) })
-    }
 }
 
 /// Two people, the smaller id first.
@@ -395,9 +352,23 @@ pub struct Unappended {
     pub payload: Bytes,
     /// For moderators: which plugin, and why.
     pub note: String,
+    /// For the audit.
+    pub audit: Vec<NewRecord>,
 }
 
-/// Durable state.
+impl Unappended {
+    /// The case that begins with it, when it is held.
+    #[must_use]
+    pub fn case(&self) -> Option<NewCase> {
+        let Outcome::Held(id) = self.outcome else { return None };
+        let row = CaseRow::new(CaseKind::Held, id, self.room, self.author, self.time);
+        // A note that is too long is cut, one that cannot be shown is left out: the audit has the rule.
+        let end = self.note.floor_char_boundary(CASE_TEXT_BYTES_MAX);
+        let text = CaseText::parse(self.note.get(..end).unwrap_or_default()).unwrap_or_default();
+        Some(NewCase { row, actor: None, text })
+    }
+}
+
 /// What is older is forgotten.
 #[derive(Clone, Copy, Debug)]
 pub struct Before {
@@ -405,8 +376,11 @@ pub struct Before {
     pub replaced: Millis,
     /// What was held or refused.
     pub unappended: Millis,
+    /// What was said that cases are about, and what was said of it, by when it was kept.
+    pub evidence: Millis,
 }
 
+/// Durable state.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Whether it reads and writes; for readiness.
@@ -541,6 +515,44 @@ pub trait Store: Send + Sync {
     async fn index(&self, step: Step) -> Result<bool>;
     /// What the index has in rooms that the reader is in.
     async fn search(&self, reader: UserId, wanted: Wanted) -> Result<Matches>;
+
+    // ---- what plugins observe
+    /// Lets a plugin that never observed anything begin where all logs end now. One that did goes on where it was.
+    async fn begin_observing(&self, plugin: String) -> Result<()>;
+    /// How far a plugin was shown the logs of these rooms, or of all, where that is not to the head. Logs of people's own
+    /// are none of its.
+    async fn unobserved(&self, plugin: String, rooms: Option<Vec<RoomId>>) -> Result<Vec<(RoomId, Seq)>>;
+    /// It was shown logs up to here. Never goes back.
+    async fn observed(&self, plugin: String, cursors: Vec<(RoomId, Seq)>) -> Result<()>;
+
+    // ---- moderation
+    /// Keeps records for the audit, which nobody can change.
+    async fn audit(&self, records: Vec<NewRecord>) -> Result<()>;
+    /// Records, the newest first, within the bounds of a page.
+    async fn list_audit(&self, wanted: ListAudit) -> Result<Vec<AuditEntry>>;
+    /// Joins a report to the case that is open about the same, or opens one and keeps what was said. Who reported it before
+    /// changes nothing. `None`: there is no such message (any more).
+    async fn report(&self, report: NewReport) -> Result<Option<Reported>>;
+    /// Cases, the newest first.
+    async fn list_cases(&self, wanted: CasesWanted) -> Result<Vec<CaseRow>>;
+    /// A case as it is now, without what belongs to it.
+    async fn find_case(&self, case: CaseId) -> Result<Option<CaseRow>>;
+    /// A case with its newest events and what was said.
+    async fn case(&self, case: CaseId) -> Result<Option<CaseRecord>>;
+    /// Whether somebody reported what a case is about, or opened it.
+    async fn has_reported(&self, case: CaseId, user: UserId) -> Result<bool>;
+    /// Who reported what a case is about: at most so many, with their own logs.
+    async fn reporters(&self, case: CaseId, limit: usize) -> Result<Vec<(UserId, RoomId)>>;
+    /// Moves a case on: [`CaseChange::apply`] on the row as it is. `None`: there is none.
+    async fn change_case(&self, change: CaseChange) -> Result<Option<std::result::Result<CaseRow, RejectCode>>>;
+    /// What a case holds back, while it is there.
+    async fn find_held(&self, case: CaseId) -> Result<Option<HeldText>>;
+    /// What there is to do about at most so many cases; those that were not moved on since then are reminded of.
+    async fn agenda(&self, since: Millis, limit: usize) -> Result<Agenda>;
+    /// Who moderates a room as a member of it, or where nobody does, or it is a room of two, the whole server: at most so
+    /// many, with their own logs.
+    async fn moderators(&self, room: RoomId, limit: usize) -> Result<Vec<(UserId, RoomId)>>;
+
     // ---- what is held on a person
     /// Rooms that somebody is or was in, their own log included.
     async fn rooms_ever(&self, user: UserId) -> Result<Vec<RoomId>>;

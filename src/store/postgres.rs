@@ -6,6 +6,8 @@ mod backup;
 mod columns;
 mod effects;
 mod logs;
+mod moderation;
+mod observed;
 mod options;
 mod personal;
 mod retention;
@@ -19,11 +21,12 @@ mod tls;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use confab_protocol::command::{History, Member, MessageState, Room};
+use confab_protocol::command::{AuditEntry, History, ListAudit, Member, MessageState, Room};
 use confab_protocol::model::{
-    ClientId, DeviceId, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomName, SanctionKind, Seq, ServerRole,
-    UserId, Username,
+    CaseId, ClientId, DeviceId, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomName, SanctionKind, Seq,
+    ServerRole, UserId, Username,
 };
+use confab_protocol::reject::RejectCode;
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
 use tokio::sync::Semaphore;
 use tokio_postgres::error::SqlState;
@@ -31,6 +34,9 @@ use tokio_postgres::error::SqlState;
 pub use self::options::Options;
 use crate::core::append::{Decided, InviteHash, Item};
 use crate::core::backup::{Sink, Source};
+use crate::core::cases::{
+    Agenda, CaseChange, CaseRecord, CaseRow, CasesWanted, HeldText, NewRecord, NewReport, Reported,
+};
 use crate::core::names::Key;
 use crate::core::seal::{Blinder, Resealed, Vault};
 use crate::core::search::{Matches, Progress, Step, Wanted};
@@ -310,6 +316,18 @@ store! {
     plain heads(rooms: Vec<RoomId>) -> Vec<(RoomId, Incarnation, Seq)> = rooms::heads;
     plain index_behind(rooms: Option<Vec<RoomId>>) -> Vec<Progress> = search::behind;
     plain find_members(room: RoomId, names: Vec<Username>) -> Vec<UserId> = effects::find_members;
+    plain begin_observing(plugin: String) -> () = observed::begin;
+    plain unobserved(plugin: String, rooms: Option<Vec<RoomId>>) -> Vec<(RoomId, Seq)> = observed::unobserved;
+    plain observed(plugin: String, cursors: Vec<(RoomId, Seq)>) -> () = observed::observed;
+    plain audit(records: Vec<NewRecord>) -> () = moderation::audit;
+    plain list_audit(wanted: ListAudit) -> Vec<AuditEntry> = moderation::list_audit;
+    plain change_case(change: CaseChange) -> Option<std::result::Result<CaseRow, RejectCode>> = moderation::change_case;
+    plain list_cases(wanted: CasesWanted) -> Vec<CaseRow> = moderation::list_cases;
+    plain find_case(case: CaseId) -> Option<CaseRow> = moderation::find_case;
+    plain has_reported(case: CaseId, user: UserId) -> bool = moderation::has_reported;
+    plain reporters(case: CaseId, limit: usize) -> Vec<(UserId, RoomId)> = moderation::reporters;
+    plain agenda(since: Millis, limit: usize) -> Agenda = moderation::agenda;
+    plain moderators(room: RoomId, limit: usize) -> Vec<(UserId, RoomId)> = moderation::moderators;
 
     sealed record(unappended: Unappended) -> Option<Recorded> = logs::record;
     sealed find_recorded(room: RoomId, author: UserId, client_id: ClientId) -> Option<Recorded> = logs::find_recorded;
@@ -317,6 +335,9 @@ store! {
     sealed history(reader: UserId, history: History) -> Option<LogPage> = logs::history;
     sealed find_entries(room: RoomId, seqs: Vec<Seq>) -> Vec<Envelope> = effects::find_entries;
     sealed revisions(room: RoomId, seq: Seq) -> Vec<Envelope> = effects::revisions;
+    sealed report(report: NewReport) -> Option<Reported> = moderation::report;
+    sealed case(case: CaseId) -> Option<CaseRecord> = moderation::case;
+    sealed find_held(case: CaseId) -> Option<HeldText> = moderation::find_held;
     sealed personal_records(user: UserId) -> Vec<serde_json::Value> = personal::records;
     sealed scrub(room: RoomId, scrub: Scrub) -> () = personal::scrub;
     sealed index(step: Step) -> bool = search::index;

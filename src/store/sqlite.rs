@@ -6,6 +6,8 @@ mod append;
 mod backup;
 mod effects;
 mod logs;
+mod moderation;
+mod observed;
 mod personal;
 mod retention;
 mod rooms;
@@ -19,16 +21,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use confab_protocol::command::{History, Member, MessageState, Room};
+use confab_protocol::command::{AuditEntry, History, ListAudit, Member, MessageState, Room};
 use confab_protocol::model::{
-    ClientId, DeviceId, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomName, SanctionKind, Seq, ServerRole,
-    UserId, Username,
+    CaseId, ClientId, DeviceId, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomName, SanctionKind, Seq,
+    ServerRole, UserId, Username,
 };
+use confab_protocol::reject::RejectCode;
 use rusqlite::{Connection, OpenFlags};
 
 use self::threads::{Readers, Searcher, Writer};
 use crate::core::append::{Decided, InviteHash, Item};
 use crate::core::backup::{Sink, Source};
+use crate::core::cases::{
+    Agenda, CaseChange, CaseRecord, CaseRow, CasesWanted, HeldText, NewRecord, NewReport, Reported,
+};
 use crate::core::names::Key;
 use crate::core::seal::{Blinder, Resealed, Vault};
 use crate::core::search::{Matches, Progress, Step, Wanted};
@@ -231,6 +237,11 @@ store! {
     write lock_account(user: UserId, display_name: DisplayName) -> () = personal::lock_account;
     write erase_account(user: UserId, self_room: RoomId, username: (Username, Key), display_name: DisplayName) -> () =
         personal::erase_account;
+    write begin_observing(plugin: String) -> () = observed::begin;
+    write observed(plugin: String, cursors: Vec<(RoomId, Seq)>) -> () = observed::observed;
+    write audit(records: Vec<NewRecord>) -> () = moderation::audit;
+    write report(report: NewReport) -> Option<Reported> = moderation::report;
+    write change_case(change: CaseChange) -> Option<std::result::Result<CaseRow, RejectCode>> = moderation::change_case;
     write create_invite(invite: NewInvite) -> bool = effects::create_invite;
 
     seal scrub(room: RoomId, scrub: Scrub) -> () = personal::scrub;
@@ -264,6 +275,14 @@ store! {
     read count_held(user: UserId) -> Held = personal::count_held;
     read heads(rooms: Vec<RoomId>) -> Vec<(RoomId, Incarnation, Seq)> = rooms::heads;
     read index_behind(rooms: Option<Vec<RoomId>>) -> Vec<Progress> = search::behind;
+    read unobserved(plugin: String, rooms: Option<Vec<RoomId>>) -> Vec<(RoomId, Seq)> = observed::unobserved;
+    read list_audit(wanted: ListAudit) -> Vec<AuditEntry> = moderation::list_audit;
+    read list_cases(wanted: CasesWanted) -> Vec<CaseRow> = moderation::list_cases;
+    read find_case(case: CaseId) -> Option<CaseRow> = moderation::find_case;
+    read has_reported(case: CaseId, user: UserId) -> bool = moderation::has_reported;
+    read reporters(case: CaseId, limit: usize) -> Vec<(UserId, RoomId)> = moderation::reporters;
+    read agenda(since: Millis, limit: usize) -> Agenda = moderation::agenda;
+    read moderators(room: RoomId, limit: usize) -> Vec<(UserId, RoomId)> = moderation::moderators;
     read find_members(room: RoomId, names: Vec<Username>) -> Vec<UserId> = effects::find_members;
 
     open find_recorded(room: RoomId, author: UserId, client_id: ClientId) -> Option<Recorded> = logs::find_recorded;
@@ -271,6 +290,8 @@ store! {
     open history(reader: UserId, history: History) -> Option<LogPage> = logs::history;
     open find_entries(room: RoomId, seqs: Vec<Seq>) -> Vec<Envelope> = effects::find_entries;
     open revisions(room: RoomId, seq: Seq) -> Vec<Envelope> = effects::revisions;
+    open case(case: CaseId) -> Option<CaseRecord> = moderation::case;
+    open find_held(case: CaseId) -> Option<HeldText> = moderation::find_held;
     open personal_records(user: UserId) -> Vec<serde_json::Value> = personal::records;
 }
 

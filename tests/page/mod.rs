@@ -2,6 +2,7 @@
 
 mod account;
 mod browser;
+mod cases;
 mod inert;
 mod stay;
 mod talk;

@@ -4,6 +4,7 @@ mod backup;
 mod chat;
 mod crash;
 mod disk;
+mod moderate;
 mod nodes;
 mod operate;
 mod personal;

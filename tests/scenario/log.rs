@@ -271,6 +271,7 @@ async fn import(server: &TestServer, room: RoomId, author: UserId, count: usize)
             acl_version: 0,
             order,
             then: Vec::new(),
+            beside: None,
         }
     };
     for start in (0..count).step_by(500) {

@@ -270,6 +270,7 @@ async fn a_change_and_its_note_are_one_commit() {
         acl_version: 0,
         order: Order::none(),
         then: then.into_iter().collect(),
+        beside: None,
     };
     let head = async |room| store.read(room, user, Seq(0), 1).await.unwrap().unwrap().state.head;
     let before = head(own).await;

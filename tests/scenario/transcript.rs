@@ -5,9 +5,11 @@
 
 mod accounts;
 mod amend;
+mod cases;
 mod door;
 mod here;
 mod log;
+mod names;
 mod rights;
 mod rooms;
 mod search;

@@ -126,9 +126,24 @@ fn a_key_to_read_changes_nothing() {
         "direct",
         "knock",
         "update_profile",
+        "report",
+        "appeal",
     ];
     assert_eq!(allowed(Scopes::READ.and(Scopes::WRITE)), [&anybody[..], &reads, &writes].concat());
-    let moderates = ["pin", "update_room", "invite", "set_role", "sanction", "admit", "notice", "revisions"];
+    let moderates = [
+        "pin",
+        "update_room",
+        "invite",
+        "set_role",
+        "sanction",
+        "admit",
+        "notice",
+        "revisions",
+        "cases",
+        "case",
+        "update_case",
+        "audit",
+    ];
     let all_keys = Scopes::READ.and(Scopes::WRITE).and(Scopes::MODERATE);
     assert_eq!(allowed(all_keys), [&anybody[..], &reads, &writes, &moderates].concat());
     let people = COMMANDS.iter().filter(|(_, demand)| demand.scopes == Scopes::ACCOUNT).count();

@@ -241,7 +241,7 @@ async fn requests_that_are_refused() {
             mallory.send_frame(&crafted_publish(id, room, client_id(), &body)).await;
             assert_eq!(mallory.reply(id).await.unwrap_err().code, code, "{} bytes", body.len());
         }
-        for frame in [crafted_unknown, |id| crafted(id, |mut out| out.set_audit(()))] {
+        for frame in [crafted_unknown, |id| crafted(id, |mut out| out.set_stats(()))] {
             let id = mallory.take_id();
             mallory.send_frame(&frame(id)).await;
             assert_eq!(mallory.reply(id).await.unwrap_err().code, 1002);

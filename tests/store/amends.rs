@@ -38,7 +38,7 @@ super::cases![
 ];
 
 pub(super) fn act(scene: &Scene, room: RoomId, author: UserId, act: Act) -> Item {
-    let amend = Amend { server_role: ServerRole::User, shadowed: false, act };
+    let amend = Amend { server_role: ServerRole::User, shadowed: false, decided: false, act };
     scene.item(room, author, Change::Amend(Box::new(amend)))
 }
 
@@ -500,7 +500,7 @@ async fn two_people_have_one_room(scene: Scene) {
     assert_eq!(scene.join(room, stranger).await, refused(RejectCode::UnknownRoom));
     // Nobody moderates it, whoever they are on the server.
     let kick = Act::Sanction(bob.id, SanctionKind::Kick, None);
-    let amend = Amend { server_role: ServerRole::Owner, shadowed: false, act: kick };
+    let amend = Amend { server_role: ServerRole::Owner, shadowed: false, decided: false, act: kick };
     let item = scene.item(room, alice.id, Change::Amend(Box::new(amend)));
     assert_eq!(scene.append_one(item).await, refused(RejectCode::Forbidden));
     assert_eq!(scene.store.counts(room, bob.id).await.unwrap(), (1, 2), "one's own log; others may make many of these");
@@ -515,7 +515,7 @@ async fn rank_on_the_server_counts_on_both_sides(scene: Scene) {
     let ban = |user| Act::Sanction(user, SanctionKind::Ban, None);
     assert_eq!(scene.act(room, owner, ban(boss.id)).await, refused(RejectCode::Forbidden));
     let by_server = |what| {
-        let amend = Amend { server_role: ServerRole::Owner, shadowed: false, act: what };
+        let amend = Amend { server_role: ServerRole::Owner, shadowed: false, decided: false, act: what };
         scene.item(room, boss.id, Change::Amend(Box::new(amend)))
     };
     assert_eq!(scene.append_one(by_server(ban(boss.id))).await, refused(RejectCode::Forbidden), "nor their own");

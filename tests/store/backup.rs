@@ -9,10 +9,13 @@ use bytes::Bytes;
 use confab::core::append::{Act, Amend, Change, Item, Said};
 use confab::core::backup::rows::{Row, Rows};
 use confab::core::backup::{Sink, Source, TABLES, Table};
+use confab::core::cases::Step;
 use confab::core::store::{Error, NewInvite, NewRefresh, NewRoom, Outcome, Result, RoomShape, Store, Unappended, pair};
 use confab::store::sqlite::Sqlite;
-use confab_protocol::model::{CaseId, Emoji, RoomId, Seq, ServerRole, UserId};
+use confab_protocol::command::{AuditRecord, Finding};
+use confab_protocol::model::{CaseDecision, CaseId, Emoji, RoomId, Seq, ServerRole, UserId};
 
+use super::moderation::{all_cases, all_records, decide, words};
 use super::{START, Scene, postgres};
 
 pub(super) type Files = BTreeMap<&'static str, Vec<u8>>;
@@ -93,7 +96,11 @@ async fn live(scene: &Scene) -> (RoomId, UserId) {
     let big = Item { payload: Bytes::from(vec![0xA5; 60_000]), ..item(Change::Message(Said::default())) };
     scene.append(vec![item(Change::Message(Said::default())), item(Change::Message(answer)), big]).await;
     let act = |author, act| {
-        scene.item(room, author, Change::Amend(Box::new(Amend { server_role: ServerRole::User, shadowed: false, act })))
+        scene.item(
+            room,
+            author,
+            Change::Amend(Box::new(Amend { server_role: ServerRole::User, shadowed: false, decided: false, act })),
+        )
     };
     for act in [
         act(bob, Act::Edit(Seq(3), Bytes::from_static(b"other words"), Vec::new())),
@@ -108,6 +115,15 @@ async fn live(scene: &Scene) -> (RoomId, UserId) {
     let direct = NewRoom { shape: RoomShape::Direct { pair: pair(alice, bob), other: bob }, ..scene.new_room("x") };
     let direct_id = RoomId::new(START, scene.next().into());
     scene.append_one(scene.item(direct_id, alice, Change::CreateRoom(Box::new(direct)))).await;
+    let case = scene.report(room, bob, 3, alice).await.unwrap().row.id;
+    scene.report(room, bob, 4, alice).await.unwrap();
+    for step in [Step::Take, decide(CaseDecision::Remove, "seen")] {
+        scene.step(case, alice, step).await.unwrap();
+    }
+    scene.step(case, bob, Step::Appeal(words("why?"))).await.unwrap();
+    scene.step(case, alice, Step::Take).await.unwrap();
+    let finding = Some(Finding { plugin: "words".to_owned(), ..Finding::default() });
+    scene.store.audit(vec![scene.new_record(AuditRecord { finding, ..AuditRecord::default() })]).await.unwrap();
     scene.leave(room, bob).await;
     let invite = NewInvite { hash: [9; 32], room, author: alice, uses: 3, expires: until, now: START };
     scene.store.create_invite(invite).await.unwrap();
@@ -115,7 +131,7 @@ async fn live(scene: &Scene) -> (RoomId, UserId) {
         let (client_id, time) = (scene.client_id(), START);
         let (payload, note) = (Bytes::from_static(b"held"), "words".to_owned());
         let digest = [6; 16];
-        let held = Unappended { room, author: bob, client_id, digest, time, outcome, payload, note };
+        let held = Unappended { room, author: bob, client_id, digest, time, outcome, payload, note, audit: Vec::new() };
         assert_eq!(scene.store.record(held).await.unwrap(), None);
     }
     (room, alice)
@@ -146,7 +162,7 @@ async fn from_each_store_to_each_and_back_nothing_changes() {
 
         let other = tempfile::tempdir().unwrap();
         for target in [sqlite(other.path()), sealed_postgres().await] {
-            for broken in ["users", "entries", "unappended"] {
+            for broken in ["users", "entries", "unappended", "evidence", "audit"] {
                 let error = target.load(Loading::of(&files, Some(broken))).await.unwrap_err();
                 assert!(matches!(error, Error::Corrupt(_)), "{error}");
             }
@@ -156,6 +172,12 @@ async fn from_each_store_to_each_and_back_nothing_changes() {
             let before = store.read(room, alice, Seq(0), 200).await.unwrap().unwrap();
             assert_eq!((page.state, page.entries), (before.state, before.entries));
             assert!(target.has_owner().await.unwrap());
+            for row in store.list_cases(all_cases()).await.unwrap() {
+                let case = target.case(row.id).await.unwrap();
+                assert!(case == store.case(row.id).await.unwrap() && !case.unwrap().evidence.is_empty());
+            }
+            let audit = store.list_audit(all_records()).await.unwrap();
+            assert!(target.list_audit(all_records()).await.unwrap() == audit && audit.len() > 4);
             let again = Scene { store: target.clone(), count: scene.count.clone() };
             again.say_more(room, alice).await;
             target.close().await;

@@ -5,7 +5,7 @@ use confab::core::append::{Act, Change, Decided, Decision, Item, Said};
 use confab::core::store::{Before, Outcome, Unappended};
 use confab_protocol::codec::decode_entry;
 use confab_protocol::command::History;
-use confab_protocol::model::{EntryContent, RoomRole, RoomSettings, SanctionKind, Seq, UserId};
+use confab_protocol::model::{EntryContent, Millis, RoomRole, RoomSettings, SanctionKind, Seq, UserId};
 use confab_protocol::reject::RejectCode;
 use confab_protocol::rights::RoomRights;
 
@@ -78,12 +78,15 @@ async fn earlier_texts_and_refusals_have_their_own_time(scene: Scene) {
         outcome: Outcome::Refused { code: 5001, detail: "no".to_owned() },
         payload: Bytes::new(),
         note: "words".to_owned(),
+        audit: Vec::new(),
     };
     assert_eq!(scene.store.record(unappended).await.unwrap(), None);
     let revs = async || scene.store.revisions(room, said).await.unwrap().iter().map(|it| it.rev).collect::<Vec<_>>();
     let recorded = async || scene.store.find_recorded(room, owner, refused).await.unwrap().is_some();
-    let before =
-        |days: u64, refused: u64| Before { replaced: START.after(day * days), unappended: START.after(day * refused) };
+    let before = |days: u64, refused: u64| {
+        let [replaced, unappended] = [days, refused].map(|days| START.after(day * days));
+        Before { replaced, unappended, evidence: Millis(0) }
+    };
     assert_eq!(scene.store.forget(before(1, 1), 100).await.unwrap(), 0, "nothing is older");
     assert_eq!(revs().await, [0, 1, 2, 3]);
     // In steps, the oldest first.

@@ -181,6 +181,7 @@ async fn what_is_not_appended_is_remembered(scene: Scene) {
             outcome: outcome.clone(),
             payload: Bytes::from_static(b"held"),
             note: "why".into(),
+            audit: Vec::new(),
         };
         assert_eq!(scene.store.record(unappended.clone()).await.unwrap(), None);
         let known = scene.store.record(unappended).await.unwrap().unwrap();

@@ -2,9 +2,11 @@
 
 mod accounts;
 mod amends;
+mod audit;
 mod backup;
 mod keeping;
 mod logs;
+mod moderation;
 mod postgres;
 mod races;
 mod refresh;
@@ -107,6 +109,7 @@ impl Scene {
             acl_version: 0,
             order: Order::none(),
             then: Vec::new(),
+            beside: None,
         }
     }
 
@@ -162,6 +165,8 @@ fn all_cases() -> impl Iterator<Item = &'static Named> {
         .chain(keeping::CASES)
         .chain(search::CASES)
         .chain(standing::CASES)
+        .chain(moderation::CASES)
+        .chain(audit::CASES)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,7 +20,11 @@ const ROUNDS: u64 = 1_000;
 const POSTS: usize = 64;
 
 fn act(scene: &Scene, room: RoomId, author: UserId, act: Act) -> Item {
-    scene.item(room, author, Change::Amend(Box::new(Amend { server_role: ServerRole::User, shadowed: false, act })))
+    scene.item(
+        room,
+        author,
+        Change::Amend(Box::new(Amend { server_role: ServerRole::User, shadowed: false, decided: false, act })),
+    )
 }
 
 fn post(scene: &Scene, room: RoomId, author: UserId, acl_version: u64) -> Item {

@@ -14,6 +14,7 @@ use confab::core::store::{Error, Outcome, Result, Scrub, Store, Unappended};
 use confab::store::sqlite::Sqlite;
 use confab_protocol::model::{RoomId, Seq, ServerRole, UserId};
 
+use super::moderation::all_cases;
 use super::{START, Scene, postgres, seq};
 use crate::support::postgres::Cluster;
 use crate::support::process::PATIENCE;
@@ -102,7 +103,11 @@ fn say(scene: &Scene, room: RoomId, author: UserId, text: &str) -> Item {
 
 fn edit(scene: &Scene, room: RoomId, author: UserId, target: Seq, text: &str) -> Item {
     let act = Act::Edit(target, Bytes::from(format!("{CANARY} {text}")), Vec::new());
-    scene.item(room, author, Change::Amend(Box::new(Amend { server_role: ServerRole::User, shadowed: false, act })))
+    scene.item(
+        room,
+        author,
+        Change::Amend(Box::new(Amend { server_role: ServerRole::User, shadowed: false, decided: false, act })),
+    )
 }
 
 async fn texts(store: &dyn Store, room: RoomId, reader: UserId) -> Vec<(u64, u32, Bytes)> {
@@ -110,7 +115,7 @@ async fn texts(store: &dyn Store, room: RoomId, reader: UserId) -> Vec<(u64, u32
     page.entries.into_iter().map(|entry| (entry.seq.0, entry.rev, entry.payload)).collect()
 }
 
-/// Two messages, of which one was edited, and one that was refused.
+/// Two messages, of which one was edited, both of them reported, and one that was refused.
 async fn live(scene: &Scene) -> (RoomId, UserId, [Item; 2]) {
     let alice = scene.user("alice").await.id;
     let room = scene.room(alice, "one").await;
@@ -127,9 +132,18 @@ async fn live(scene: &Scene) -> (RoomId, UserId, [Item; 2]) {
         outcome: Outcome::Refused { code: 5001, detail: "no".to_owned() },
         payload: held.payload.clone(),
         note: "words".to_owned(),
+        audit: Vec::new(),
     };
     scene.store.record(unappended).await.unwrap();
+    scene.report(room, alice, 3, UserId::from_u128(7)).await.unwrap();
     (room, alice, [said, held])
+}
+
+/// What is kept with the one case that there is.
+async fn kept(store: &dyn Store) -> Vec<(u64, u32, Bytes)> {
+    let id = store.list_cases(all_cases()).await.unwrap()[0].id;
+    let evidence = store.case(id).await.unwrap().unwrap().evidence;
+    evidence.into_iter().map(|entry| (entry.seq.0, entry.rev, entry.payload)).collect()
 }
 
 async fn rotate(store: &dyn Store) -> Resealed {
@@ -152,6 +166,7 @@ async fn nothing_that_was_said_is_stored_in_clear_and_nothing_opens_elsewhere() 
         let before = texts(&*store, room, alice).await;
         assert_eq!(before[1], (2, 1, Bytes::from(format!("{CANARY} edited"))));
         assert_eq!(scene.store.revisions(room, Seq(2)).await.unwrap()[0].payload, said.payload);
+        assert_eq!(kept(&*store).await, before[1..3]);
         let records = scene.store.personal_records(alice).await.unwrap();
         assert!(records.iter().any(|record| record["kind"] == "unappended" || record["code"] == 5001), "{records:?}");
         // Somebody who writes into the database moves one in place of another; SQLite's checksums are no secret.
@@ -195,6 +210,7 @@ async fn what_is_in_clear_or_of_an_older_key_is_sealed_anew_beside_those_who_wri
         let scene = Scene { store: store.clone(), count: Arc::clone(&count) };
         let (room, alice, [said, held]) = live(&scene).await;
         assert!(has(&home.stored().await, CANARY.as_bytes()));
+        let evidence = kept(&*store).await;
         store.close().await;
         drop((scene, store));
         for keys in [&[1][..], &[1, 2], &[2, 3]] {
@@ -222,6 +238,7 @@ async fn what_is_in_clear_or_of_an_older_key_is_sealed_anew_beside_those_who_wri
             let after = texts(&*store, room, alice).await;
             assert_eq!(after[2..before.len().min(200)], before[2..], "what was not edited reads as it did");
             assert_eq!(after[1].2, Bytes::from(format!("{CANARY} once more 39")));
+            assert_eq!(kept(&*store).await, evidence, "and what is kept with a case");
             assert!(store.revisions(room, Seq(2)).await.unwrap().len() >= 40);
             for (item, is_there) in [(&said, true), (&held, false)] {
                 let known = store.find_recorded(room, alice, item.client_id).await.unwrap().unwrap();
@@ -263,6 +280,7 @@ async fn who_was_passed_by_writes_nothing() {
                 outcome,
                 payload,
                 note: String::new(),
+                audit: Vec::new(),
             };
             for result in [append, store.record(held).await.map(drop), store.reseal(Resealed::START, 1).await.map(drop)]
             {

@@ -2,6 +2,7 @@
 // Everything that people wrote goes into text nodes, never into markup.
 import init, { Chat } from "/assets/confab.js";
 import { accountPage, bindAccount, closeAccount } from "/assets/account.js";
+import { bindCases, casesPage, endCases, reportButton } from "/assets/cases.js";
 import { enter, leave, mayBeLoggedIn, refresh, reset, takeToken } from "/assets/login.js";
 
 const $ = (id) => document.getElementById(id);
@@ -12,6 +13,7 @@ let chat, socket, timer, renewal, room, access, drafts = 0, here = new Set(), he
 
 const page = {
   ...accountPage(soon),
+  ...casesPage(soon, nameOf),
   connect() {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     const mine = new WebSocket(`${scheme}://${location.host}/ws`, "confab.v1");
@@ -33,7 +35,7 @@ const page = {
     sessionStorage.setItem("room", name);
     $("room-title").textContent = name;
     $("messages").replaceChildren();
-    $("trouble").textContent = "";
+    $("trouble").textContent = $("told").textContent = "";
     for (const user of [...typists.keys()]) page.typing(room, user, 0);
     page.hereAnew(id, 0);
   },
@@ -72,12 +74,13 @@ const page = {
     const who = document.createElement("span");
     who.className = "author";
     who.dataset.user = author;
-    who.textContent = names.get(author) ?? "…";
+    who.textContent = nameOf(author);
     const body = document.createElement("span");
     body.className = "body";
     body.dir = "auto";
     body.textContent = text;
     line.append(when, who, body);
+    if (kind === "message" && author !== me) line.append(reportButton(id, seq, body));
     // Entries come in order; a page of history may come after the first live ones.
     const after = [...$("messages").children].find((other) => Number(other.dataset.seq) > seq);
     $("messages").insertBefore(line, after ?? null);
@@ -95,7 +98,7 @@ const page = {
   name(user, name) {
     names.set(user, name);
     showPeople();
-    for (const who of document.querySelectorAll("#messages .author")) {
+    for (const who of document.querySelectorAll(".author")) {
       if (who.dataset.user === user) who.textContent = name;
     }
   },
@@ -107,10 +110,12 @@ const page = {
   },
 };
 
+function nameOf(user) { return names.get(user) ?? "…"; }
+
 // Names of others as text; at most so many that a line holds them.
 function showPeople() {
   const listed = (users) => {
-    const shown = [...users].slice(0, 8).map((user) => names.get(user) ?? "…");
+    const shown = [...users].slice(0, 8).map(nameOf);
     return shown.join(", ") + (users.size > 8 ? " …" : "");
   };
   $("here").textContent = hereCount === 0 ? "" : `${hereCount} here` + (here.size > 0 ? `: ${listed(here)}` : "");
@@ -182,6 +187,7 @@ function showDoor(text) {
   access = undefined;
   clearTimeout(renewal);
   closeAccount();
+  endCases();
   sessionStorage.removeItem("room");
   names.clear();
   for (const timer of typists.values()) clearTimeout(timer);
@@ -263,4 +269,5 @@ $("text").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); $("say").requestSubmit(); }
 });
 bindAccount(soon);
+bindCases(soon);
 arrive();

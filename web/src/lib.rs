@@ -2,6 +2,7 @@
 //! clock and the page. Plain values go in; what comes out is a list of small events as plain objects.
 
 mod account;
+mod cases;
 
 use std::collections::HashSet;
 
@@ -111,6 +112,7 @@ enum Asked {
     Typing,
     Authenticate,
     Account(account::Asked),
+    Cases(cases::Asked),
 }
 
 /// A chat in a browser.
@@ -121,6 +123,8 @@ pub struct Chat {
     asked: Vec<(u32, Asked)>,
     /// The room that the page shows: the one that is followed.
     shown: Option<RoomId>,
+    /// My own log, once it is known which.
+    own_log: Option<RoomId>,
     /// Whose names the page has been told, or will be.
     named: HashSet<UserId>,
 }
@@ -136,7 +140,14 @@ impl Chat {
             refresh_token: None,
             seed: random() as u64,
         };
-        Self { page, session: ClientSession::new(now(), config), asked: Vec::new(), shown: None, named: HashSet::new() }
+        Self {
+            page,
+            session: ClientSession::new(now(), config),
+            asked: Vec::new(),
+            shown: None,
+            own_log: None,
+            named: HashSet::new(),
+        }
     }
 
     /// Time has passed; also to be called first.
@@ -233,6 +244,7 @@ impl Chat {
                 if let Some(identity) = &welcome.identity {
                     self.page.identified(&identity.user.to_string(), account::role_name(identity.role));
                     self.renew_before(identity.token_expires);
+                    self.follow_own_log(identity.self_room);
                 }
                 self.ask_who_is_here();
             }
@@ -243,10 +255,13 @@ impl Chat {
                 self.page.status(false, &format!("offline ({}), trying again", close.reason));
             }
             Event::Stopped(close) => self.page.stopped(&close.reason),
+            Event::Entries(push) if self.own_log == Some(push.room) => self.handle_own_log(&push),
             Event::Entries(push) => self.show(&push),
+            Event::Gap { resumed, .. } if self.own_log == Some(resumed.room) => self.handle_own_log_gap(resumed.head),
             Event::Gap { resumed, .. } => {
                 self.ask(Command::History(History::before(resumed.room, Seq(0), 0)), Asked::History);
             }
+            Event::Lost(room) if self.own_log == Some(room) => {}
             Event::Lost(_) => self.page.failed("enter", "you are not in this room any more"),
             Event::Notice(text) => self.page.status(true, &text),
             Event::Reply { id, result } => {
@@ -290,6 +305,7 @@ impl Chat {
             // The server closes when the old one expires, which the page answers with another.
             (Asked::Authenticate, _) => {}
             (Asked::Account(asked), result) => self.handle_account(asked, result),
+            (Asked::Cases(asked), result) => self.handle_cases(asked, result),
             // It is said again, or not worth a word.
             (Asked::Here(_) | Asked::Typing, _) => {}
             (Asked::Names(_), Ok(Reply::Members { members, .. })) => {

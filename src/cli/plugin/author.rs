@@ -180,11 +180,11 @@ pub(super) fn inspect(component: &Path, json: bool) -> anyhow::Result<()> {
     let Pair { id, wasm, manifest } = &pair;
     let manifest: toml::Table = toml::from_str(&String::from_utf8_lossy(manifest))?;
     let said = |key: &str| manifest.get(key).cloned().map_or(Value::Null, |it| json!(it));
-    let (hooks, imports) = (lab.hooks(), lab.imports());
+    let (hooks, idle, imports) = (lab.hooks(), lab.idle_hooks(), lab.imports());
     if json {
         let (bytes, sha256) = (wasm.len(), installed::hash(wasm));
         let found = json!({ "id": id, "version": said("version"), "bytes": bytes, "sha256": sha256, "hooks": hooks,
-            "imports": imports, "capabilities": said("capabilities"), "compiled_ms": compiled });
+            "not_asked_yet": idle, "imports": imports, "capabilities": said("capabilities"), "compiled_ms": compiled });
         println!("{found}");
         return Ok(());
     }
@@ -192,6 +192,9 @@ pub(super) fn inspect(component: &Path, json: bool) -> anyhow::Result<()> {
     println!("  size           {} KiB, compiled in {compiled} ms", wasm.len().div_ceil(1024));
     println!("  SHA-256        {}", installed::hash(wasm));
     println!("  hooks          {}", hooks.join(", "));
+    if !idle.is_empty() {
+        println!("  not asked yet  {}", idle.join(", "));
+    }
     println!("  imports        {}", if imports.is_empty() { "nothing".to_owned() } else { imports.join(", ") });
     println!("  wants          {}", said("capabilities"));
     println!("  on error       {}", said("on_error").as_str().unwrap_or("open; register and login: closed"));

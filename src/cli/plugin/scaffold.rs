@@ -6,10 +6,13 @@ use std::path::Path;
 use anyhow::{Context, bail};
 
 /// The SDK as this server knows it.
-const SDK: [(&str, &str); 7] = [
+const SDK: [(&str, &str); 10] = [
     ("src/lib.rs", include_str!("../../../sdk/src/lib.rs")),
     ("src/guest.rs", include_str!("../../../sdk/src/guest.rs")),
+    ("src/hooks.rs", include_str!("../../../sdk/src/hooks.rs")),
+    ("src/export.rs", include_str!("../../../sdk/src/export.rs")),
     ("src/golden.rs", include_str!("../../../sdk/src/golden.rs")),
+    ("src/native.rs", include_str!("../../../sdk/src/native.rs")),
     ("src/kv.rs", include_str!("../../../sdk/src/kv.rs")),
     ("src/normal.rs", include_str!("../../../sdk/src/normal.rs")),
     ("wit/since_v0_1/plugin.wit", include_str!("../../../sdk/wit/since_v0_1/plugin.wit")),

@@ -27,6 +27,8 @@ pub struct Amend {
     pub server_role: ServerRole,
     /// Whether the author was found to be shadowed.
     pub shadowed: bool,
+    /// Whether a case was decided so: that its author may is known, who need not be in the room.
+    pub decided: bool,
     /// What.
     pub act: Act,
 }
@@ -160,7 +162,7 @@ impl Act {
     }
 
     /// Writes it into the rows; an edit gives the message as it reads now.
-    pub(super) fn apply(
+    fn apply(
         &self,
         facts: &mut Facts,
         item: &Item,
@@ -359,6 +361,21 @@ fn check_reaction(facts: &Facts, item: &Item, (seq, emoji): (Seq, &Emoji), comes
 }
 
 impl Amend {
+    /// As [`Act::apply`].
+    pub(super) fn apply(
+        &self,
+        facts: &mut Facts,
+        item: &Item,
+        audience: Audience,
+        seq: Seq,
+        times: (Millis, Millis),
+    ) -> Option<Envelope> {
+        if self.decided {
+            facts.note_outside((item.room, item.author), seq);
+        }
+        self.act.apply(facts, item, audience, seq, times)
+    }
+
     fn check_notice(&self, facts: &Facts, item: &Item) -> Option<Decision> {
         let is_of_many = |it: &RoomState| matches!(it.kind, RoomKind::Channel | RoomKind::Private);
         let is_one = facts.rooms.get(&item.room).is_some_and(is_of_many);
@@ -376,6 +393,9 @@ impl Amend {
         if let Act::Erase(seqs) = &self.act {
             let is_theirs = |seq: &Seq| target(seq).is_some_and(|target| target.author == item.author);
             return if seqs.iter().all(|(seq, _)| is_theirs(seq)) { None } else { refuse(RejectCode::UnknownMessage) };
+        }
+        if self.decided {
+            return self.check_decided(facts, item);
         }
         match &self.act {
             Act::Knock => return check_knock(facts, item, now),
@@ -430,6 +450,26 @@ impl Amend {
             Act::Settings { base, settings, key } => check_settings(facts, item, (base, settings, key), rank),
             Act::SetRole(user, role) => self.check_other(facts, item, *user, rank, Some(*role)),
             Act::Sanction(user, ..) => self.check_other(facts, item, *user, rank, None),
+        }
+    }
+
+    /// What a case's moderator decided is done, unless it is so already.
+    fn check_decided(&self, facts: &Facts, item: &Item) -> Option<Decision> {
+        match &self.act {
+            Act::Delete(seqs) => {
+                let is_there = |(seq, _): &(Seq, Bytes)| {
+                    let target = facts.targets.get(&(item.room, *seq));
+                    target.is_some_and(|it| it.is_message_for(item.author, Some(Right::Moderate)))
+                };
+                (!seqs.iter().all(is_there)).then_some(Decision::Refuse(RejectCode::UnknownMessage))
+            }
+            Act::Sanction(user, SanctionKind::Lift, _) => {
+                let member = facts.members.get(&(item.room, *user));
+                // A shadow is another matter, and nobody appeals against one.
+                let is_lifted = member.and_then(|it| it.restriction).is_none_or(|it| it.kind == SanctionKind::Shadow);
+                is_lifted.then_some(Decision::Unchanged)
+            }
+            _ => Some(Decision::Refuse(RejectCode::Forbidden)),
         }
     }
 

@@ -157,6 +157,8 @@ pub enum Effect {
     ForgetInvites(MemberKey),
     /// All invitations to a room are good for nothing any more.
     ForgetAllInvites(RoomId),
+    /// What was held is posted, and held no more.
+    Release(ItemKey),
 }
 
 /// What makes an append the same as another.
@@ -327,7 +329,7 @@ impl Facts {
             }
             Change::SelfNote => {}
             Change::Read { room, seq, number } => self.move_marker((*room, item.author), *seq, *number),
-            Change::Amend(amend) => return amend.act.apply(self, item, audience, seq, (time, now)),
+            Change::Amend(amend) => return amend.apply(self, item, audience, seq, (time, now)),
             Change::CreateRoom(new) => {
                 let others: &[UserId] = match &new.shape {
                     RoomShape::Named { .. } => &[],

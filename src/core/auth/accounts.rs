@@ -114,7 +114,9 @@ impl Core {
             now,
             body: name.as_str(),
         };
-        let name = match short_text(self.moderator.decide_message(event).await)? {
+        let ruling = self.moderator.decide_message(event).await;
+        self.keep_findings("display-name", id, room, &ruling.marks).await?;
+        let name = match short_text(ruling)? {
             None => name,
             Some(text) => DisplayName::parse(&text).map_err(|_| RejectCode::NameInvalid)?,
         };

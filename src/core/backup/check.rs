@@ -62,6 +62,8 @@ impl<'a> Checker<'a> {
             _ => {
                 for column in ["room", "user_id", "author"] {
                     let is_known = match column {
+                        // That a plugin began.
+                        "room" if table.name == "observed" && id(column) == Some(0) => true,
                         "room" => id(column).is_none_or(|id| self.logs.contains_key(&id)),
                         _ => id(column).is_none_or(|id| self.users.contains(&id)),
                     };
@@ -71,7 +73,7 @@ impl<'a> Checker<'a> {
                 }
             }
         }
-        if matches!(table.name, "entry_revisions" | "unappended") {
+        if matches!(table.name, "entry_revisions" | "unappended" | "evidence") {
             self.check_payload(table, row);
         }
     }

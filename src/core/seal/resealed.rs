@@ -1,6 +1,6 @@
 //! How far a rotation of keys got.
 
-use confab_protocol::model::{ClientId, RoomId, Seq, UserId};
+use confab_protocol::model::{CaseId, ClientId, RoomId, Seq, UserId};
 
 /// How far a store was sealed anew, row by row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +20,7 @@ pub enum ResealedTo {
     Entry(RoomId, Seq),
     Revision(RoomId, Seq, u32),
     Unappended(RoomId, UserId, ClientId),
+    Evidence(CaseId, Seq),
     /// It was all.
     End,
 }
@@ -37,7 +38,8 @@ impl Resealed {
             (None, ResealedTo::Revision(..)) => {
                 ResealedTo::Unappended(RoomId::NONE, UserId::NONE, ClientId::from_u128(0))
             }
-            (None, ResealedTo::Unappended(..) | ResealedTo::End) => ResealedTo::End,
+            (None, ResealedTo::Unappended(..)) => ResealedTo::Evidence(CaseId::NONE, Seq(0)),
+            (None, ResealedTo::Evidence(..) | ResealedTo::End) => ResealedTo::End,
         };
         Self { at, looked: self.looked + looked, sealed: self.sealed + sealed }
     }

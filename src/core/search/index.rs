@@ -1,24 +1,22 @@
 //! The index follows the logs: entry by entry from a cursor of each room, so that an edit or a deletion, which are
 //! entries, reach it in their order and nothing is forgotten over a crash.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use confab_protocol::codec::decode_entry;
 use confab_protocol::command::FoundAt;
 use confab_protocol::limits::PAGE_ITEMS_MAX;
 use confab_protocol::model::{EntryContent, Envelope, RoomId, UserId};
-use tokio::sync::Notify;
 
 use super::{Indexed, Progress, Step, place};
 use crate::core::Core;
+use crate::core::commits::Fresh;
 use crate::core::seal::Blinder;
 use crate::core::store::{Error, Result, Store};
 use crate::lifecycle::Lifecycle;
 
-/// Rooms that are remembered one by one; past that all are looked through.
-const FRESH_ROOMS_MAX: usize = 10_000;
 /// Appends are gathered for so long.
 const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 /// All rooms are looked through this often: retention and other servers change them too.
@@ -30,39 +28,6 @@ const REST_FACTOR: u32 = 9;
 const REST_MAX: Duration = Duration::from_secs(1);
 /// After a failure.
 const PAUSE: Duration = Duration::from_secs(10);
-
-/// Rooms that something was appended to.
-#[derive(Default)]
-pub struct Fresh {
-    rooms: Mutex<HashSet<RoomId>>,
-    has_more: Notify,
-}
-
-impl Fresh {
-    /// Something was appended to these.
-    pub fn note(&self, rooms: impl Iterator<Item = RoomId>) {
-        let mut fresh = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_empty = fresh.is_empty();
-        if fresh.len() < FRESH_ROOMS_MAX {
-            fresh.extend(rooms);
-        }
-        if was_empty && !fresh.is_empty() {
-            drop(fresh);
-            self.has_more.notify_one();
-        }
-    }
-
-    /// Whether something was appended since the last look.
-    fn has_some(&self) -> bool {
-        !self.rooms.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
-    /// Takes what was noted; `None`: too many to tell.
-    fn take(&self) -> Option<Vec<RoomId>> {
-        let fresh = std::mem::take(&mut *self.rooms.lock().unwrap_or_else(PoisonError::into_inner));
-        (fresh.len() < FRESH_ROOMS_MAX).then(|| fresh.into_iter().collect())
-    }
-}
 
 /// Who reads for the index: nobody, who is given what everybody is. What others do not see is not to be found either,
 /// not even by where a search stops.
@@ -94,7 +59,7 @@ pub async fn follow(core: Arc<Core>, fresh: Arc<Fresh>, lifecycle: Lifecycle) {
             () = lifecycle.draining() => return,
             () = tokio::time::sleep(LOOK_THROUGH_EVERY), if looked_through.is_some() => {}
             () = std::future::ready(()), if looked_through.is_none() || fresh.has_some() => {}
-            () = fresh.has_more.notified() => {}
+            () = fresh.more() => {}
         }
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::columns::{Columns, RoomColumns};
 use super::rows::{Stored, get, get_optional, plain};
-use super::{effects, is_retryable, logs, rooms, seal};
+use super::{effects, is_retryable, logs, moderation, rooms, seal};
 use crate::core::append::{Decided, Decision, Facts, Item, MemberKey, MemberState, Needs, RoomState, decide};
 use crate::core::names::Key;
 use crate::core::seal::Vault;
@@ -300,7 +300,10 @@ async fn write(client: &Client, vault: &Vault, facts: &Facts, decided: &[Decided
     let [entries, rooms, created, members] =
         prepare(client, [INSERT_ENTRIES, WRITE_ROOMS, INSERT_ROOMS, WRITE_MEMBERS]).await.map_err(Fate::of)?;
     let columns = Columns::of(vault, facts, decided);
-    let effects = effects::prepare(client, vault, &facts.effects).await.map_err(Fate::of)?;
+    // What was said is kept as it was said, whatever the batch makes of it.
+    let mut others = moderation::beside(decided);
+    others.extend(effects::all(vault, &facts.effects));
+    let others = effects::prepare(client, others).await.map_err(Fate::of)?;
     let (entry_params, touched) = (columns.params(), RoomColumns::of(facts, &columns.rooms));
     let room_params = touched.params();
     // In this order: rooms before their entries, and the commit last. A statement that fails makes the commit a
@@ -310,10 +313,10 @@ async fn write(client: &Client, vault: &Vault, facts: &Facts, decided: &[Decided
         write_members(client, &members, facts),
         client.execute(&entries, &entry_params),
     );
-    let effects = effects::write(client, effects);
+    let others = effects::write(client, others);
     let rooms = client.execute(&rooms, &room_params);
     let ((created, members, inserted), affected, moved, committed) =
-        join4(before, effects, rooms, client.batch_execute("COMMIT")).await;
+        join4(before, others, rooms, client.batch_execute("COMMIT")).await;
     created.map_err(Fate::of)?;
     members.map_err(Fate::of)?;
     inserted.map_err(Fate::of)?;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::logs::{envelope, within_page};
 use super::rooms::visibility;
-use super::rows::{Stored, get, plain};
+use super::rows::{Params, Stored, by_ref, get, plain};
 use crate::core::append::{Effect, Facts, InviteHash, InviteState, Needs, Rewrite, TargetKey, TargetState};
 use crate::core::seal::{Place, Vault};
 use crate::core::store::{Error, NewInvite, Result};
@@ -36,17 +36,20 @@ const READ: &str = "UPDATE members SET read_seq = $3, read_number = $4
 const FORGET_ALL_INVITES: &str = "DELETE FROM invites WHERE room = $1";
 const FORGET_INVITES: &str = "DELETE FROM invites WHERE room = $1 AND author = $2";
 const USE_INVITE: &str = "UPDATE invites SET uses_left = uses_left - 1 WHERE hash = $1";
+const RELEASE: &str = "DELETE FROM unappended WHERE client_id = $1 AND author = $2 AND room = $3";
 
-type Params = Vec<Box<dyn ToSql + Sync + Send>>;
+/// The statements of all effects, in order.
+pub(super) fn all(vault: &Vault, effects: &[Effect]) -> impl Iterator<Item = (&'static str, Params)> {
+    effects.iter().flat_map(move |effect| statements(vault, effect))
+}
 
-/// The statements of all effects, in order, each prepared: nothing may overtake another.
+/// Each prepared: nothing may overtake another.
 pub(super) async fn prepare(
     client: &Client,
-    vault: &Vault,
-    effects: &[Effect],
+    statements: Vec<(&'static str, Params)>,
 ) -> std::result::Result<Vec<(Statement, Params)>, tokio_postgres::Error> {
     let mut prepared = Vec::new();
-    for (sql, params) in effects.iter().flat_map(|effect| statements(vault, effect)) {
+    for (sql, params) in statements {
         prepared.push((client.prepare_cached(sql).await?, params));
     }
     Ok(prepared)
@@ -57,10 +60,8 @@ pub(super) async fn write(
     client: &Client,
     prepared: Vec<(Statement, Params)>,
 ) -> std::result::Result<(), tokio_postgres::Error> {
-    let execute = |(statement, params): (Statement, Params)| async move {
-        let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|it| &**it as &(dyn ToSql + Sync)).collect();
-        client.execute(&statement, &params).await
-    };
+    let execute =
+        |(statement, params): (Statement, Params)| async move { client.execute(&statement, &by_ref(&params)).await };
     // Polled in this order at first, and so sent in it.
     for result in join_all(prepared.into_iter().map(execute)).await {
         result?;
@@ -94,6 +95,9 @@ fn statements(vault: &Vault, effect: &Effect) -> Vec<(&'static str, Params)> {
         }
         Effect::ForgetInvites((room, author)) => {
             vec![(FORGET_INVITES, vec![Box::new(room.sql()), Box::new(author.sql())])]
+        }
+        Effect::Release((room, author, client_id)) => {
+            vec![(RELEASE, vec![Box::new(client_id.sql()), Box::new(author.sql()), Box::new(room.sql())])]
         }
         Effect::ForgetAllInvites(room) => vec![(FORGET_ALL_INVITES, vec![Box::new(room.sql())])],
         Effect::UseInvite(hash) => vec![(USE_INVITE, vec![Box::new(hash.to_vec())])],

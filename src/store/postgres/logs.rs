@@ -8,6 +8,7 @@ use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use super::moderation;
 use super::rooms::bound;
 use super::rows::{Stored, get, get_optional, plain};
 use crate::core::append::{is_void_for, void};
@@ -94,6 +95,10 @@ pub(super) async fn record(client: &mut Client, vault: &Vault, new: Unappended) 
         let values: [&(dyn ToSql + Sync); 10] =
             [&room, &author, &client_id, &digest, &case, &code, &detail, &new.note, &payload, &new.time.sql()];
         transaction.execute(&insert, &values).await?;
+        if let Some(case) = new.case() {
+            moderation::open_case(&transaction, &case).await?;
+        }
+        moderation::add_records(&transaction, &new.audit).await?;
     }
     transaction.commit().await?;
     Ok(known)

@@ -3,22 +3,22 @@
 use std::time::Duration;
 
 use confab_protocol::close::CloseCode;
-use confab_protocol::model::{DisplayName, Envelope, RoomId, UserId, Username};
+use confab_protocol::model::{CaseAct, CaseId, DisplayName, Envelope, RoomId, Seq, UserId, Username};
 use deadpool_postgres::Client;
 use serde_json::{Value, json};
 use tokio_postgres::types::ToSql;
 
 use super::rows::{Stored, get, plain};
-use super::seal;
 use super::standing::end_all;
+use super::{moderation, seal};
 use crate::core::names::Key;
-use crate::core::personal::unappended;
+use crate::core::personal::{kept_with_case, said_of_case, unappended};
 use crate::core::seal::{Place, Vault};
 use crate::core::store::{Held, Result, Scrub};
 
 /// Tables that words of people stand in.
 pub(super) const COMPACT: &str = "VACUUM (FULL, ANALYZE) users, devices, refresh_tokens, members, rooms, entries, \
-     entry_revisions, reactions, mentions, invites, unappended, search, search_progress";
+     entry_revisions, reactions, mentions, invites, unappended, case_events, evidence, search, search_progress";
 
 /// How often, and after which wait, it is looked whether somebody reads an older state.
 const OLDER_TRIES: u32 = 60;
@@ -67,13 +67,30 @@ pub(super) async fn records(client: &mut Client, vault: &Vault, user: UserId) ->
         let payload = vault.open(Place::Unappended(room, user, get(&row, 5)?), payload.into())?;
         records.push(unappended(room, time.cast_unsigned(), code.into(), &detail, &payload));
     }
+    const SAID: &str = "SELECT case_id, time_ms, act, text FROM case_events
+         WHERE actor = $1 AND text <> '' ORDER BY case_id, n";
+    for row in rows(SAID).await? {
+        let (case, time, act): (CaseId, i64, CaseAct) = (get(&row, 0)?, plain(&row, 1)?, get(&row, 2)?);
+        records.push(said_of_case(case, time.cast_unsigned(), act, plain(&row, 3)?));
+    }
+    const KEPT: &str = "SELECT case_id, room, seq, rev, time_ms, payload FROM evidence
+         WHERE author = $1 ORDER BY case_id, seq";
+    for row in rows(KEPT).await? {
+        let (case, room, seq): (CaseId, RoomId, Seq) = (get(&row, 0)?, get(&row, 1)?, get(&row, 2)?);
+        let (time, payload): (i64, Vec<u8>) = (plain(&row, 4)?, plain(&row, 5)?);
+        let payload = vault.open(Place::Entry(room, seq, get(&row, 3)?), payload.into())?;
+        records.push(kept_with_case(case, room, seq, time.cast_unsigned(), &payload));
+    }
     Ok(records)
 }
 
 pub(super) async fn count_held(client: &mut Client, user: UserId) -> Result<Held> {
     const COUNT: &str = "SELECT (SELECT count(*) FROM devices WHERE user_id = $1),
          (SELECT count(*) FROM reactions WHERE user_id = $1), (SELECT count(*) FROM mentions WHERE user_id = $1),
-         (SELECT count(*) FROM unappended WHERE author = $1), (SELECT count(*) FROM invites WHERE author = $1)";
+         (SELECT count(*) FROM unappended WHERE author = $1), (SELECT count(*) FROM invites WHERE author = $1),
+         (SELECT count(*) FROM evidence WHERE author = $1),
+         (SELECT count(*) FROM cases WHERE subject = $1
+             OR id = ANY (ARRAY(SELECT case_id FROM case_events WHERE actor = $1)))";
     let statement = client.prepare_cached(COUNT).await?;
     let row = client.query_one(&statement, &[&user.sql()]).await?;
     let count = |index| Result::Ok(plain::<i64>(&row, index)?.cast_unsigned());
@@ -83,6 +100,8 @@ pub(super) async fn count_held(client: &mut Client, user: UserId) -> Result<Held
         mentions: count(2)?,
         unappended: count(3)?,
         invites: count(4)?,
+        evidence: count(5)?,
+        cases: count(6)?,
     })
 }
 
@@ -158,6 +177,9 @@ pub(super) async fn erase_account(
         "DELETE FROM unappended WHERE author = $1",
         "DELETE FROM invites WHERE author = $1",
     ] {
+        run(sql, &[&user.sql()]).await?;
+    }
+    for sql in moderation::ERASE {
         run(sql, &[&user.sql()]).await?;
     }
     run("DELETE FROM entries WHERE room = $1", &[&self_room.sql()]).await?;

@@ -59,6 +59,16 @@ pub(super) async fn forget(client: &mut Client, before: Before, limit: usize) ->
                  (SELECT room, author, client_id FROM unappended WHERE time_ms < $1 ORDER BY time_ms LIMIT $2)",
             before.unappended,
         ),
+        (
+            "DELETE FROM evidence WHERE (case_id, seq) IN
+                 (SELECT case_id, seq FROM evidence WHERE kept_ms < $1 ORDER BY kept_ms LIMIT $2)",
+            before.evidence,
+        ),
+        (
+            "UPDATE case_events SET text = '' WHERE (case_id, n) IN
+                 (SELECT case_id, n FROM case_events WHERE text <> '' AND time_ms < $1 ORDER BY time_ms LIMIT $2)",
+            before.evidence,
+        ),
     ] {
         let statement = client.prepare_cached(sql).await?;
         count += client.execute(&statement, &[&before.sql(), &bound(limit)]).await?;

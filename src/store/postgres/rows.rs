@@ -1,11 +1,11 @@
 //! Rows to values and back. What does not parse is corrupt, and says where.
 
 use confab_protocol::model::{
-    CaseId, ClientId, DeviceId, DisplayName, Incarnation, Millis, RoomId, RoomKind, RoomRole, Seq, ServerRole, UserId,
-    Username,
+    AuditId, CaseAct, CaseId, CaseKind, CaseState, ClientId, DeviceId, DisplayName, Incarnation, Millis, RoomId,
+    RoomKind, RoomRole, Seq, ServerRole, UserId, Username,
 };
 use confab_protocol::rights::RoomRights;
-use tokio_postgres::types::{FromSql, FromSqlOwned};
+use tokio_postgres::types::{FromSql, FromSqlOwned, ToSql};
 use tokio_postgres::{Column, Row};
 use uuid::Uuid;
 
@@ -31,7 +31,7 @@ macro_rules! id_columns {
     )+};
 }
 
-id_columns!(UserId, DeviceId, RoomId, ClientId, CaseId);
+id_columns!(UserId, DeviceId, RoomId, ClientId, CaseId, AuditId);
 
 macro_rules! number_columns {
     ($($name:ty),+) => {$(
@@ -57,7 +57,7 @@ macro_rules! enum_columns {
     )+};
 }
 
-enum_columns!(RoomRole, ServerRole, RoomKind);
+enum_columns!(RoomRole, ServerRole, RoomKind, CaseKind, CaseState, CaseAct);
 
 impl Stored for RoomRights {
     type Sql = i16;
@@ -80,6 +80,14 @@ impl Stored for u32 {
     fn from_sql(sql: i32) -> Option<Self> {
         Self::try_from(sql).ok()
     }
+}
+
+/// What is bound to a statement, where that is made apart from its being sent.
+pub(super) type Params = Vec<Box<dyn ToSql + Sync + Send>>;
+
+/// As a statement takes them.
+pub(super) fn by_ref(params: &[Box<dyn ToSql + Sync + Send>]) -> Vec<&(dyn ToSql + Sync)> {
+    params.iter().map(|it| &**it as &(dyn ToSql + Sync)).collect()
 }
 
 /// A column as a value.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use confab_protocol::model::{ClientId, RoomId, Seq, UserId};
+use confab_protocol::model::{CaseId, ClientId, RoomId, Seq, UserId};
 use deadpool_postgres::{Client, GenericClient, Transaction};
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -88,6 +88,7 @@ pub(super) async fn reseal(client: &mut Client, vault: &Vault, from: Resealed, l
         ResealedTo::Unappended(room, author, client_id) => {
             reseal_unappended(&transaction, vault, from, (room, author, client_id), limit).await?
         }
+        ResealedTo::Evidence(case, seq) => reseal_evidence(&transaction, vault, from, (case, seq), limit).await?,
         ResealedTo::End => from,
     };
     transaction.commit().await?;
@@ -197,6 +198,35 @@ async fn reseal_unappended(
     let write = transaction.prepare_cached(WRITE).await?;
     for ((room, author, client_id), (payload, digest)) in &renewed {
         transaction.execute(&write, &[&room.sql(), &author.sql(), &client_id.sql(), payload, digest]).await?;
+    }
+    Ok(from.then(last, rows.len() as u64, renewed.len() as u64))
+}
+
+/// Nobody writes evidence over: it needs no lock of its room.
+async fn reseal_evidence(
+    transaction: &Transaction<'_>,
+    vault: &Vault,
+    from: Resealed,
+    after: (CaseId, Seq),
+    limit: usize,
+) -> Result<Resealed> {
+    const ROWS: &str = "SELECT case_id, seq, room, rev, payload FROM evidence
+         WHERE (case_id, seq) > ($1, $2) ORDER BY case_id, seq LIMIT $3";
+    const WRITE: &str = "UPDATE evidence SET payload = $3 WHERE case_id = $1 AND seq = $2";
+    let rows = transaction.prepare_cached(ROWS).await?;
+    let rows = transaction.query(&rows, &[&after.0.sql(), &after.1.sql(), &bound(limit)]).await?;
+    let (mut last, mut renewed) = (None, BTreeMap::new());
+    for row in &rows {
+        let (case, seq): (CaseId, Seq) = (get(row, 0)?, get(row, 1)?);
+        let place = Place::Entry(get(row, 2)?, seq, get(row, 3)?);
+        last = Some(ResealedTo::Evidence(case, seq));
+        if let Some((payload, _)) = renew(vault, place, plain(row, 4)?, None)? {
+            renewed.insert((case, seq), payload);
+        }
+    }
+    let write = transaction.prepare_cached(WRITE).await?;
+    for ((case, seq), payload) in &renewed {
+        transaction.execute(&write, &[&case.sql(), &seq.sql(), payload]).await?;
     }
     Ok(from.then(last, rows.len() as u64, renewed.len() as u64))
 }

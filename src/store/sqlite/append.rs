@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use confab_protocol::model::{Millis, RoomId, Seq};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::effects;
 use super::logs::{checksum, find_recorded};
 use super::rows::{Sql, get};
 use super::seal;
+use super::{effects, moderation};
 use crate::core::append::{
     Audience, Decided, Decision, Facts, Item, MemberKey, MemberState, Needs, Numbers, RoomState, decide,
 };
@@ -32,6 +32,7 @@ pub(super) fn append(connection: &Connection, vault: &Vault, batch: Vec<Item>, n
     for (item, decision) in decided.iter().flat_map(Decided::all) {
         if let Decision::Append { seq, time, audience, .. } = decision {
             insert(connection, vault, &mut numbers, item, *audience, (*seq, *time))?;
+            moderation::write_beside(connection, item, *seq)?;
             touched.insert(item.room);
         }
     }

@@ -57,6 +57,7 @@ pub(super) fn write(connection: &Connection, vault: &Vault, effect: &Effect) -> 
             let mut statement = connection.prepare_cached("DELETE FROM invites WHERE room = ? AND author = ?")?;
             statement.execute(params![Sql(*room), Sql(*author)])?;
         }
+        Effect::Release(key) => return super::moderation::release(connection, *key),
         Effect::ForgetAllInvites(room) => {
             connection.prepare_cached("DELETE FROM invites WHERE room = ?")?.execute([Sql(*room)])?;
         }

@@ -5,6 +5,7 @@ use confab_protocol::limits::{PAGE_BYTES_MAX, PAGE_ITEMS_MAX};
 use confab_protocol::model::{CaseId, ClientId, Envelope, Incarnation, Millis, RoomId, RoomRole, Seq, UserId};
 use rusqlite::{Connection, DropBehavior, OptionalExtension, Row, Transaction, params};
 
+use super::moderation;
 use super::rooms::bound;
 use super::rows::{Sql, get};
 use crate::core::append::{is_void_for, void};
@@ -77,6 +78,10 @@ pub(super) fn record(connection: &Connection, vault: &Vault, unappended: Unappen
         payload,
         time
     ])?;
+    if let Some(new) = unappended.case() {
+        moderation::open_case(connection, &new)?;
+    }
+    moderation::audit(connection, unappended.audit)?;
     Ok(None)
 }
 

@@ -1,7 +1,7 @@
 //! What is held on a person, and how it goes.
 
 use confab_protocol::close::CloseCode;
-use confab_protocol::model::{DisplayName, Envelope, RoomId, Seq, UserId, Username};
+use confab_protocol::model::{CaseId, DisplayName, Envelope, RoomId, Seq, UserId, Username};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::{Value, json};
 
@@ -43,6 +43,26 @@ pub(super) fn records(connection: &Connection, vault: &Vault, user: UserId) -> R
         let payload = vault.open(SealedAt::Unappended(room, user, get(row, 5)?), payload.into())?;
         records.push(crate::core::personal::unappended(room, time.cast_unsigned(), code, &detail, &payload));
     }
+    let mut said = connection.prepare_cached(
+        "SELECT case_id, time_ms, act, text FROM case_events WHERE actor = ? AND text <> '' ORDER BY case_id, n",
+    )?;
+    let event = |row: &rusqlite::Row<'_>| {
+        let (case, time, text): (CaseId, i64, String) = (get(row, 0)?, row.get(1)?, row.get(3)?);
+        Ok(crate::core::personal::said_of_case(case, time.cast_unsigned(), get(row, 2)?, &text))
+    };
+    for record in said.query_map([Sql(user)], event)? {
+        records.push(record?);
+    }
+    let mut kept = connection.prepare_cached(
+        "SELECT case_id, room, seq, rev, time_ms, payload FROM evidence WHERE author = ? ORDER BY case_id, seq",
+    )?;
+    let mut rows = kept.query([Sql(user)])?;
+    while let Some(row) = rows.next()? {
+        let (case, room, seq): (CaseId, RoomId, Seq) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
+        let (time, payload): (i64, Vec<u8>) = (row.get(4)?, row.get(5)?);
+        let payload = vault.open(SealedAt::Entry(room, seq, row.get(3)?), payload.into())?;
+        records.push(crate::core::personal::kept_with_case(case, room, seq, time.cast_unsigned(), &payload));
+    }
     Ok(records)
 }
 
@@ -56,6 +76,10 @@ pub(super) fn count_held(connection: &Connection, user: UserId) -> Result<Held> 
         mentions: count("SELECT count(*) FROM mentions WHERE user = ?")?,
         unappended: count("SELECT count(*) FROM unappended WHERE author = ?")?,
         invites: count("SELECT count(*) FROM invites WHERE author = ?")?,
+        evidence: count("SELECT count(*) FROM evidence WHERE author = ?")?,
+        cases: count(
+            "SELECT count(*) FROM cases WHERE subject = ?1 OR id IN (SELECT case_id FROM case_events WHERE actor = ?1)",
+        )?,
     })
 }
 
@@ -119,6 +143,7 @@ pub(super) fn erase_account(
     ] {
         connection.prepare_cached(sql)?.execute([Sql(user)])?;
     }
+    super::moderation::erase(connection, user)?;
     connection.prepare_cached("DELETE FROM entries WHERE room = ?")?.execute([Sql(self_room)])?;
     connection.prepare_cached("UPDATE rooms SET first_seq = head + 1 WHERE id = ?")?.execute([Sql(self_room)])?;
     connection

@@ -53,6 +53,16 @@ pub(super) fn forget(connection: &Connection, before: Before, limit: usize) -> R
                  (SELECT room, author, client_id FROM unappended WHERE time_ms < ? ORDER BY time_ms LIMIT ?)",
             before.unappended,
         ),
+        (
+            "DELETE FROM evidence WHERE (case_id, seq) IN
+                 (SELECT case_id, seq FROM evidence WHERE kept_ms < ? ORDER BY kept_ms LIMIT ?)",
+            before.evidence,
+        ),
+        (
+            "UPDATE case_events SET text = '' WHERE (case_id, n) IN
+                 (SELECT case_id, n FROM case_events WHERE text <> '' AND time_ms < ? ORDER BY time_ms LIMIT ?)",
+            before.evidence,
+        ),
     ] {
         count += connection.prepare_cached(sql)?.execute(params![Sql(before), bound(limit)])?;
     }

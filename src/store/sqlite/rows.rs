@@ -1,7 +1,8 @@
 //! Rows to values and back. What does not parse is corrupt, and says where.
 
 use confab_protocol::model::{
-    CaseId, ClientId, DeviceId, DisplayName, Incarnation, Millis, RoomId, RoomRole, Seq, ServerRole, UserId, Username,
+    AuditId, CaseAct, CaseId, CaseKind, CaseState, ClientId, DeviceId, DisplayName, Incarnation, Millis, RoomId,
+    RoomRole, Seq, ServerRole, UserId, Username,
 };
 use confab_protocol::rights::RoomRights;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
@@ -27,7 +28,7 @@ macro_rules! id_columns {
     )+};
 }
 
-id_columns!(UserId, DeviceId, RoomId, ClientId, CaseId);
+id_columns!(UserId, DeviceId, RoomId, ClientId, CaseId, AuditId);
 
 macro_rules! number_columns {
     ($($name:ident),+) => {$(
@@ -61,7 +62,7 @@ macro_rules! enum_columns {
     )+};
 }
 
-enum_columns!(RoomRole, ServerRole, confab_protocol::model::RoomKind);
+enum_columns!(RoomRole, ServerRole, confab_protocol::model::RoomKind, CaseKind, CaseState, CaseAct);
 
 impl ToSql for Sql<RoomRights> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

@@ -1,6 +1,6 @@
 //! Keys that sealed something here, and sealing anew.
 
-use confab_protocol::model::{Millis, RoomId, Seq};
+use confab_protocol::model::{CaseId, Millis, RoomId, Seq};
 use rusqlite::{Connection, Row, params};
 
 use super::logs::checksum;
@@ -42,6 +42,7 @@ pub(super) fn reseal(connection: &Connection, vault: &Vault, from: Resealed, lim
         ResealedTo::Entry(room, seq) => reseal_entries(connection, vault, from, (room, seq), limit),
         ResealedTo::Revision(room, seq, rev) => reseal_revisions(connection, vault, from, (room, seq, rev), limit),
         ResealedTo::Unappended(..) => reseal_unappended(connection, vault, from, limit),
+        ResealedTo::Evidence(case, seq) => reseal_evidence(connection, vault, from, (case, seq), limit),
         ResealedTo::End => Ok(from),
     }
 }
@@ -151,6 +152,34 @@ fn reseal_unappended(connection: &Connection, vault: &Vault, from: Resealed, lim
                 "UPDATE unappended SET payload = ?, digest = ? WHERE client_id = ? AND author = ? AND room = ?",
             )?
             .execute(params![payload, digest, Sql(client_id), Sql(author), Sql(room)])?;
+        sealed += 1;
+    }
+    Ok(from.then(last, looked, sealed))
+}
+
+fn reseal_evidence(
+    connection: &Connection,
+    vault: &Vault,
+    from: Resealed,
+    after: (CaseId, Seq),
+    limit: usize,
+) -> Result<Resealed> {
+    let mut statement = connection.prepare_cached(
+        "SELECT case_id, seq, room, rev, payload FROM evidence WHERE (case_id, seq) > (?, ?) ORDER BY case_id, seq LIMIT ?",
+    )?;
+    let mut rows = statement.query(params![Sql(after.0), Sql(after.1), bound(limit)])?;
+    let (mut last, mut looked, mut sealed) = (None, 0, 0);
+    while let Some(row) = rows.next()? {
+        let (case, seq, room): (CaseId, Seq, RoomId) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
+        (last, looked) = (Some(ResealedTo::Evidence(case, seq)), looked + 1);
+        let stored: Vec<u8> = row.get(4)?;
+        if vault.is_as_now(&stored) {
+            continue;
+        }
+        let payload = renew(vault, Place::Entry(room, seq, row.get(3)?), stored)?;
+        connection
+            .prepare_cached("UPDATE evidence SET payload = ?3 WHERE case_id = ?1 AND seq = ?2")?
+            .execute(params![Sql(case), Sql(seq), payload])?;
         sealed += 1;
     }
     Ok(from.then(last, looked, sealed))

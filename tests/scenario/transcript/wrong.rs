@@ -77,11 +77,7 @@ async fn commands_that_nobody_serves() {
     let script = async |stage: &mut Stage| {
         stage.register("alice").await;
         type Build = fn(Builder<'_>);
-        let reserved: [(&str, Build); 8] = [
-            ("report", |mut out| out.set_report(())),
-            ("cases", |mut out| out.set_cases(())),
-            ("appeal", |mut out| out.set_appeal(())),
-            ("audit", |mut out| out.set_audit(())),
+        let reserved: [(&str, Build); 4] = [
             ("keyPackages", |mut out| out.set_key_packages(())),
             ("commit", |mut out| out.set_commit(())),
             ("attach", |mut out| out.set_attach(())),
@@ -100,14 +96,6 @@ async fn commands_that_nobody_serves() {
         alice < welcome version 1: nobody
         alice > register alice
         alice < session user-1 alice "alice Doe" User on device-1 with room-1
-        alice > report
-        alice < reject 1002 this server does not serve that command
-        alice > cases
-        alice < reject 1002 this server does not serve that command
-        alice > appeal
-        alice < reject 1002 this server does not serve that command
-        alice > audit
-        alice < reject 1002 this server does not serve that command
         alice > keyPackages
         alice < reject 1002 this server does not serve that command
         alice > commit

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use confab_protocol::command::{
-    Admit, ClientFrame, Command, CreateRoom, Delete, Edit, EndSession, Hello, History, Login, Notice, Pin,
-    PresenceStatus, Publish, React, Register, Reply, RoomScope, RoomTarget, SanctionUser, Search, Secret, Session,
-    SetRole, UpdateRoom, Write,
+    About, Admit, Appeal, CaseFilter, CaseStep, ClientFrame, Command, CreateRoom, Delete, Edit, EndSession, Hello,
+    History, ListAudit, ListCases, Login, Notice, Pin, PresenceStatus, Publish, React, Register, Reply, Report,
+    RoomScope, RoomTarget, SanctionUser, Search, Secret, Session, SetRole, UpdateCase, UpdateRoom, Write,
 };
 use confab_protocol::limits::PASSWORD_BYTES_MAX;
 use confab_protocol::model::{
-    Body, Cursor, DeviceId, DeviceName, DisplayName, Emoji, Incarnation, Reason, RoomId, RoomName, RoomRole,
-    SanctionKind, Seq, ServerRole, Topic, UserId, Username,
+    AuditId, Body, CaseDecision, CaseId, CaseText, Cursor, DeviceId, DeviceName, DisplayName, Emoji, Incarnation,
+    Reason, ReportReason, RoomId, RoomName, RoomRole, SanctionKind, Seq, ServerRole, Topic, UserId, Username,
 };
 use confab_protocol::reject::Reject;
 
@@ -277,6 +277,7 @@ impl Journey<'_> {
         self.amend(owner, member, room, seq).await;
         self.look(owner, member, room, user).await;
         self.knock(owner, room).await;
+        self.moderate(owner, member, room, seq).await;
         let write = || write(room);
         let delete = |seq| Command::Delete(Delete { write: write(), seqs: vec![seq] });
         self.refused(member, delete(Seq(9_999))).await;
@@ -355,6 +356,31 @@ impl Journey<'_> {
         let (theirs, ours) = (notice(), notice());
         self.refused(member, theirs).await;
         self.good(owner, ours).await;
+    }
+
+    /// What is written about cases stands in the store in clear, and nowhere else.
+    async fn moderate(&mut self, owner: &mut Raw, member: &mut Raw, room: RoomId, seq: Seq) {
+        let mut text = |what: &str| CaseText::parse(&self.canaries.sow(Kind::Name, what)).unwrap();
+        let (why, foreign, note, because, plea) =
+            (text("report"), text("refused report"), text("note"), text("decision"), text("appeal"));
+        let (about, reason) = (About::Message(seq), ReportReason::Other);
+        let report = |text| Command::Report(Report { room, about, reason, text });
+        self.refused(member, report(foreign)).await;
+        let Reply::Reported(case) = self.good(owner, report(why)).await else { panic!() };
+        let state = CaseFilter::Any;
+        let list = |room| ListCases { room, state, kind: None, mine: false, before: CaseId::NONE, limit: 50 };
+        self.good(owner, Command::ListCases(list(Some(room)))).await;
+        self.refused(member, Command::ListCases(list(Some(room)))).await;
+        self.refused(member, Command::Case(case)).await;
+        let update = |step| Command::UpdateCase(UpdateCase { case, step });
+        self.good(owner, update(CaseStep::Note(note))).await;
+        self.good(owner, Command::Case(case)).await;
+        self.good(owner, update(CaseStep::Decide(CaseDecision::Dismiss, because))).await;
+        self.refused(member, Command::Appeal(Appeal { case, text: plea })).await;
+        let (user, plugin, before) = (None, None, AuditId::NONE);
+        let audit = ListAudit { room: Some(room), user, case: None, plugin, before, limit: 50 };
+        self.good(owner, Command::ListAudit(audit.clone())).await;
+        self.refused(member, Command::ListAudit(audit)).await;
     }
 
     async fn look(&mut self, owner: &mut Raw, member: &mut Raw, room: RoomId, user: UserId) {

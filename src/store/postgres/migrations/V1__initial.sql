@@ -15,6 +15,8 @@ CREATE TABLE users (
 );
 
 CREATE UNIQUE INDEX users_owner ON users (role) WHERE role = 1;
+-- Who is told of what happens where nobody moderates.
+CREATE INDEX users_moderators ON users (role DESC, id) WHERE role <= 3;
 
 CREATE TABLE devices (
     id         uuid NOT NULL,
@@ -231,7 +233,99 @@ CREATE TABLE unappended (
     PRIMARY KEY (room, author, client_id)
 );
 
+CREATE INDEX unappended_case ON unappended (case_id) WHERE case_id IS NOT NULL;
 CREATE INDEX unappended_age ON unappended (time_ms);
+
+-- What waits for a moderator, and what was decided. See core::cases.
+CREATE TABLE cases (
+    id              uuid PRIMARY KEY,
+    room            uuid NOT NULL,
+    kind            smallint NOT NULL,       -- CaseKind
+    state           smallint NOT NULL,       -- CaseState
+    subject         uuid NOT NULL,           -- whom it is about
+    seq             bigint,                  -- the message; null: none, or it is held
+    reason          smallint NOT NULL,       -- ReportReason; 0: none
+    reports         integer NOT NULL,
+    assignee        uuid,                    -- who looks into it
+    decision        smallint NOT NULL,       -- CaseDecision; 0: none yet
+    decider         uuid,
+    decided_ms      bigint NOT NULL,
+    appeal_decision smallint NOT NULL,       -- CaseDecision; 0: none (yet)
+    due             boolean NOT NULL,        -- what was decided is not done yet
+    opened_ms       bigint NOT NULL,
+    changed_ms      bigint NOT NULL,
+    reminded_ms     bigint NOT NULL
+);
+
+CREATE INDEX cases_room ON cases (room, id);
+CREATE INDEX cases_subject ON cases (subject, id);
+CREATE INDEX cases_waiting ON cases (reminded_ms) WHERE state IN (1, 2, 4);
+CREATE INDEX cases_due ON cases (id) WHERE due;
+CREATE UNIQUE INDEX cases_report ON cases (room, subject, coalesce(seq, 0)) WHERE kind = 2 AND state IN (1, 2);
+
+CREATE TABLE case_events (
+    case_id  uuid NOT NULL REFERENCES cases (id),
+    n        integer NOT NULL,
+    time_ms  bigint NOT NULL,
+    actor    uuid,                           -- null: a plugin, or the server
+    act      smallint NOT NULL,              -- CaseAct
+    decision smallint NOT NULL,
+    text     text NOT NULL,                  -- goes with the evidence
+    PRIMARY KEY (case_id, n)
+);
+
+CREATE INDEX case_events_actor ON case_events (actor, case_id);
+CREATE INDEX case_events_age ON case_events (time_ms) WHERE text <> '';
+
+-- What was said that cases are about, as it was stored then; sealed where it stood.
+CREATE TABLE evidence (
+    case_id uuid NOT NULL REFERENCES cases (id),
+    seq     bigint NOT NULL,
+    room    uuid NOT NULL,
+    rev     integer NOT NULL,
+    time_ms bigint NOT NULL,
+    author  uuid NOT NULL,
+    payload bytea NOT NULL,
+    kept_ms bigint NOT NULL,
+    PRIMARY KEY (case_id, seq)
+);
+
+CREATE INDEX evidence_author ON evidence (author);
+CREATE INDEX evidence_age ON evidence (kept_ms);
+
+-- Who did what to whom: references and hashes, never what was said. Beside the record stand the columns that it is found by.
+CREATE TABLE audit (
+    id      uuid PRIMARY KEY,
+    time_ms bigint NOT NULL,
+    actor   uuid,                            -- null: a plugin, or who runs the machine
+    place   uuid,                            -- the room
+    whom    uuid,
+    case_id uuid,
+    plugin  text,
+    record  bytea NOT NULL                   -- an encoded AuditRecord
+);
+
+CREATE INDEX audit_actor ON audit (actor, id);
+CREATE INDEX audit_place ON audit (place, id);
+CREATE INDEX audit_whom ON audit (whom, id);
+CREATE INDEX audit_case ON audit (case_id, id) WHERE case_id IS NOT NULL;
+CREATE INDEX audit_plugin ON audit (plugin, id) WHERE plugin IS NOT NULL;
+
+CREATE FUNCTION audit_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the audit is kept as it is';
+END $$;
+
+CREATE TRIGGER audit_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON audit
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_stays();
+
+-- How far plugins were shown the logs; the room of zeros says that one began.
+CREATE TABLE observed (
+    plugin text NOT NULL,
+    room   uuid NOT NULL,
+    seq    bigint NOT NULL,
+    PRIMARY KEY (plugin, room)
+);
 
 -- Keys that payloads are sealed with: that one is missing is told at start, and not by what cannot be read.
 CREATE TABLE seal_keys (
@@ -253,4 +347,6 @@ ALTER TABLE rooms ALTER name SET STATISTICS 0, ALTER name_key SET STATISTICS 0, 
 ALTER TABLE reactions ALTER emoji SET STATISTICS 0;
 ALTER TABLE entry_revisions ALTER payload SET STATISTICS 0;
 ALTER TABLE unappended ALTER digest SET STATISTICS 0, ALTER detail SET STATISTICS 0, ALTER note SET STATISTICS 0, ALTER payload SET STATISTICS 0;
+ALTER TABLE case_events ALTER text SET STATISTICS 0;
+ALTER TABLE evidence ALTER payload SET STATISTICS 0;
 ALTER TABLE search ALTER words SET STATISTICS 0;

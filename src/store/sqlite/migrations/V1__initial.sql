@@ -207,8 +207,98 @@ CREATE TABLE unappended (
     PRIMARY KEY (room, author, client_id)
 ) WITHOUT ROWID, STRICT;
 
+CREATE INDEX unappended_case ON unappended (case_id) WHERE case_id IS NOT NULL;
 CREATE INDEX unappended_time ON unappended (room, time_ms);
 CREATE INDEX unappended_age ON unappended (time_ms);
+
+-- What waits for a moderator, and what was decided. See core::cases.
+CREATE TABLE cases (
+    id          BLOB PRIMARY KEY,
+    room        BLOB NOT NULL,
+    kind        INTEGER NOT NULL,            -- CaseKind
+    state       INTEGER NOT NULL,            -- CaseState
+    subject     BLOB NOT NULL,               -- whom it is about
+    seq         INTEGER,                     -- the message; null: none, or it is held
+    reason      INTEGER NOT NULL,            -- ReportReason; 0: none
+    reports     INTEGER NOT NULL,
+    assignee    BLOB,                        -- who looks into it
+    decision    INTEGER NOT NULL,            -- CaseDecision; 0: none yet
+    decider     BLOB,
+    decided_ms  INTEGER NOT NULL,
+    appeal_decision INTEGER NOT NULL,        -- CaseDecision; 0: none (yet)
+    due         INTEGER NOT NULL,            -- what was decided is not done yet
+    opened_ms   INTEGER NOT NULL,
+    changed_ms  INTEGER NOT NULL,
+    reminded_ms INTEGER NOT NULL
+) WITHOUT ROWID, STRICT;
+
+CREATE INDEX cases_room ON cases (room, id);
+CREATE INDEX cases_subject ON cases (subject, id);
+CREATE INDEX cases_waiting ON cases (reminded_ms) WHERE state IN (1, 2, 4);
+CREATE INDEX cases_due ON cases (id) WHERE due;
+CREATE UNIQUE INDEX cases_report ON cases (room, subject, coalesce(seq, 0)) WHERE kind = 2 AND state IN (1, 2);
+
+CREATE TABLE case_events (
+    case_id  BLOB NOT NULL REFERENCES cases (id),
+    n        INTEGER NOT NULL,
+    time_ms  INTEGER NOT NULL,
+    actor    BLOB,                           -- null: a plugin, or the server
+    act      INTEGER NOT NULL,               -- CaseAct
+    decision INTEGER NOT NULL,
+    text     TEXT NOT NULL,                  -- goes with the evidence
+    PRIMARY KEY (case_id, n)
+) WITHOUT ROWID, STRICT;
+
+CREATE INDEX case_events_actor ON case_events (actor, case_id);
+CREATE INDEX case_events_age ON case_events (time_ms) WHERE text <> '';
+
+-- What was said that cases are about, as it was stored then; sealed where it stood.
+CREATE TABLE evidence (
+    case_id BLOB NOT NULL REFERENCES cases (id),
+    seq     INTEGER NOT NULL,
+    room    BLOB NOT NULL,
+    rev     INTEGER NOT NULL,
+    time_ms INTEGER NOT NULL,
+    author  BLOB NOT NULL,
+    payload BLOB NOT NULL,
+    kept_ms INTEGER NOT NULL,
+    PRIMARY KEY (case_id, seq)
+) WITHOUT ROWID, STRICT;
+
+CREATE INDEX evidence_author ON evidence (author);
+CREATE INDEX evidence_age ON evidence (kept_ms);
+
+-- Who did what to whom: references and hashes, never what was said. Beside the record stand the columns that it is found by.
+CREATE TABLE audit (
+    id      BLOB PRIMARY KEY,
+    time_ms INTEGER NOT NULL,
+    actor   BLOB,                            -- null: a plugin, or who runs the machine
+    place   BLOB,                            -- the room
+    whom    BLOB,
+    case_id BLOB,
+    plugin  TEXT,
+    record  BLOB NOT NULL                    -- an encoded AuditRecord
+) WITHOUT ROWID, STRICT;
+
+CREATE INDEX audit_actor ON audit (actor, id);
+CREATE INDEX audit_place ON audit (place, id);
+CREATE INDEX audit_whom ON audit (whom, id);
+CREATE INDEX audit_case ON audit (case_id, id) WHERE case_id IS NOT NULL;
+CREATE INDEX audit_plugin ON audit (plugin, id) WHERE plugin IS NOT NULL;
+
+-- REPLACE deletes without a trigger.
+CREATE TRIGGER audit_is_written_once BEFORE INSERT ON audit WHEN EXISTS (SELECT 1 FROM audit WHERE id = NEW.id)
+BEGIN SELECT raise(ABORT, 'the audit is not changed'); END;
+CREATE TRIGGER audit_stays_as_it_is BEFORE UPDATE ON audit BEGIN SELECT raise(ABORT, 'the audit is not changed'); END;
+CREATE TRIGGER audit_stays BEFORE DELETE ON audit BEGIN SELECT raise(ABORT, 'the audit is kept'); END;
+
+-- How far plugins were shown the logs; the room of zeros says that one began.
+CREATE TABLE observed (
+    plugin TEXT NOT NULL,
+    room   BLOB NOT NULL,
+    seq    INTEGER NOT NULL,
+    PRIMARY KEY (plugin, room)
+) WITHOUT ROWID, STRICT;
 
 -- Keys that payloads are sealed with: that one is missing is told at start, and not by what cannot be read.
 CREATE TABLE seal_keys (

@@ -1,0 +1,263 @@
+//! `confab mod`: reports, cases, appeals and the audit from the terminal. It speaks the chat protocol, so that whoever
+//! moderates needs an account on the server, and nothing on its machine.
+
+mod audit;
+mod desk;
+mod list;
+mod shell;
+mod show;
+mod shown;
+mod words;
+
+use anyhow::anyhow;
+use clap::Subcommand;
+use confab_protocol::command::{
+    About, Appeal, CaseFilter, CaseStep, Command, Identity, ListAudit, ListCases, Reply, Report, UpdateCase,
+};
+use confab_protocol::model::{AuditId, CaseDecision, CaseId, CaseKind, CaseText, ReportReason, Seq};
+
+use self::desk::{Desk, unexpected};
+use super::chat::{self, say};
+use crate::config::Config;
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    access: chat::Access,
+    /// Without one, commands are read line by line, in one session, until `quit`.
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// What waits for a decision and what was decided, the newest first.
+    Cases {
+        /// Of this room alone, by name or id.
+        #[arg(long, value_name = "ROOM")]
+        room: Option<String>,
+        /// waiting (for a decision, the first or the second), open, taken, decided, appealed, closed or any.
+        #[arg(long, default_value = "waiting", value_parser = words::filter)]
+        state: CaseFilter,
+        /// held, report, flag or sanction.
+        #[arg(long, value_parser = words::kind)]
+        kind: Option<CaseKind>,
+        /// Instead of those that I moderate, those that I opened or that are about me.
+        #[arg(long)]
+        mine: bool,
+        /// Print JSON, for programs: a case a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// All that is known of a case: what happened to it, and what was said. `>` marks what it is about.
+    Show {
+        /// Its id.
+        #[arg(value_parser = words::case)]
+        case: CaseId,
+        /// Print JSON, for programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look into a case, perhaps instead of who does.
+    Take {
+        /// Its id.
+        #[arg(value_parser = words::case)]
+        case: CaseId,
+    },
+    /// Do not look into a case any more.
+    LetGo {
+        /// Its id.
+        #[arg(value_parser = words::case)]
+        case: CaseId,
+    },
+    /// Leave a note for other moderators.
+    Note {
+        /// The case's id.
+        #[arg(value_parser = words::case)]
+        case: CaseId,
+        /// At most 1,000 bytes.
+        #[arg(value_parser = words::said)]
+        text: CaseText,
+    },
+    /// Say what becomes of a case.
+    Decide {
+        /// Its id.
+        #[arg(value_parser = words::case)]
+        case: CaseId,
+        /// dismiss or remove (a report, a flag), release or drop (what is held), uphold or reverse (an appeal).
+        #[arg(value_parser = words::decision)]
+        decision: CaseDecision,
+        /// Why; whom it is about and who reported it read that.
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, value_parser = words::text)]
+        because: CaseText,
+    },
+    /// Report a message, or somebody, to those who moderate the room.
+    #[command(group = clap::ArgGroup::new("about").required(true).args(["seq", "user"]))]
+    Report {
+        /// The room, by name or id.
+        #[arg(long, value_name = "ROOM")]
+        room: String,
+        /// The message.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+        seq: Option<u64>,
+        /// Instead, somebody, whatever they said: by user name, of a member of the room, or id.
+        #[arg(long)]
+        user: Option<String>,
+        /// spam, harassment, hate, violence, sexual, self-harm, illegal or other.
+        #[arg(long, value_parser = words::reason)]
+        reason: ReportReason,
+        /// For the moderators.
+        #[arg(default_value = "", hide_default_value = true, value_parser = words::text)]
+        text: CaseText,
+    },
+    /// Ask for another look at what was decided about you.
+    Appeal {
+        /// The case's id.
+        #[arg(value_parser = words::case)]
+        case: CaseId,
+        /// Why, in at most 1,000 bytes.
+        #[arg(value_parser = words::said)]
+        text: CaseText,
+    },
+    /// Who did what to whom, and what plugins found, the newest first.
+    Audit {
+        /// Of this room alone, by name or id.
+        #[arg(long, value_name = "ROOM")]
+        room: Option<String>,
+        /// What this one did, or was done to them: by id, or by the user name of a member of --room.
+        #[arg(long)]
+        user: Option<String>,
+        /// What belongs to this case.
+        #[arg(long, value_parser = words::case)]
+        case: Option<CaseId>,
+        /// What this plugin found.
+        #[arg(long, value_name = "ID")]
+        plugin: Option<String>,
+        /// So many records.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+        limit: u64,
+        /// Print all that the records hold as JSON, a record a line.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(super) fn run(config: &Config, args: Args) -> anyhow::Result<()> {
+    let done = chat::run_to_end(moderate(config, args));
+    // It may be in the words of the server, or of a plugin.
+    done.map_err(|error| anyhow!("{}", shown::one_line(&format!("{error:#}"))))
+}
+
+async fn moderate(config: &Config, args: Args) -> anyhow::Result<()> {
+    let mut lines = chat::typed();
+    let (client, mut events) = chat::connect(config, &args.access)?;
+    let session = chat::unless_stopped(&mut events, chat::log_in(&client, &args.access, &mut lines)).await?;
+    let (again, own) = (client.clone(), session.identity);
+    let done = match args.action {
+        Some(action) => chat::unless_stopped(&mut events, act(again, own, action)).await,
+        None => chat::unless_stopped(&mut events, shell::run(again, own, &mut lines)).await,
+    };
+    chat::leave(client, events).await;
+    done
+}
+
+async fn act(client: confab_client::Client, own: Identity, action: Action) -> anyhow::Result<()> {
+    let mut desk = Desk::new(client, own);
+    let update = |case, step| Command::UpdateCase(UpdateCase { case, step });
+    match action {
+        Action::Cases { room, state, kind, mine, json } => {
+            let room = desk.find_optional_room(room.as_deref()).await?;
+            let list = ListCases { room, state, kind, mine, before: CaseId::NONE, limit: 0 };
+            list::print(&mut desk, list, json).await
+        }
+        Action::Show { case, json } => show::print(&mut desk, case, json).await,
+        Action::Take { case } => {
+            desk.order(update(case, CaseStep::Take)).await?;
+            say(&format!("You look into {case}."))
+        }
+        Action::LetGo { case } => {
+            desk.order(update(case, CaseStep::LetGo)).await?;
+            say(&format!("You do not look into {case} any more."))
+        }
+        Action::Note { case, text } => {
+            desk.order(update(case, CaseStep::Note(text))).await?;
+            say(&format!("It stands with {case}."))
+        }
+        Action::Decide { case, decision, because } => {
+            desk.order(update(case, CaseStep::Decide(decision, because))).await?;
+            say(&format!("{case} is decided: {}", crate::core::cases::decision_name(decision)))
+        }
+        Action::Report { room, seq, user, reason, text } => {
+            let room = desk.find_room(&room).await?;
+            let about = match (seq, user) {
+                (Some(seq), _) => About::Message(Seq(seq)),
+                (None, user) => About::Person(desk.find_person(&user.unwrap_or_default(), Some(room)).await?),
+            };
+            match desk.ask(Command::Report(Report { room, about, reason, text })).await? {
+                Reply::Reported(case) => say(&format!("Reported: case {case}")),
+                _ => Err(unexpected()),
+            }
+        }
+        Action::Appeal { case, text } => {
+            desk.order(Command::Appeal(Appeal { case, text })).await?;
+            say(&format!("Somebody will look at {case} again."))
+        }
+        Action::Audit { room, user, case, plugin, limit, json } => {
+            let room = desk.find_optional_room(room.as_deref()).await?;
+            let user = match user {
+                Some(user) => Some(desk.find_person(&user, room).await?),
+                None => None,
+            };
+            let list = ListAudit { room, user, case, plugin, before: AuditId::NONE, limit: 0 };
+            audit::print(&mut desk, list, limit, json).await
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(line: &str) -> Result<Action, String> {
+        let words = std::iter::once("mod").chain(line.split(' '));
+        Line::try_parse_from(words).map(|line| line.args.action.unwrap()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn whom_it_is_about_is_not_who_asks() {
+        Line::command().debug_assert();
+        let Ok(Action::Audit { user, limit: 100, .. }) = parse("--user alice audit --user bob") else {
+            panic!("no audit")
+        };
+        assert_eq!(user.as_deref(), Some("bob"));
+        assert!(matches!(parse("--user alice cases"), Ok(Action::Cases { state: CaseFilter::Waiting, .. })));
+        assert!(parse("audit --user bob").is_err(), "nobody asks");
+    }
+
+    #[test]
+    fn a_report_is_about_one_thing() {
+        const CASE: &str = "01980000-0000-7000-8000-000000000000";
+        assert!(parse("--user a report --room r --seq 3 --reason self-harm please").is_ok());
+        assert!(parse("--user a report --room r --user b --reason spam").is_ok());
+        for wrong in [
+            "report --room r --reason spam".to_owned(),
+            "report --room r --seq 3 --user b --reason spam".to_owned(),
+            "report --room r --seq 0 --reason spam".to_owned(),
+            "report --room r --seq 3 --reason unspecified".to_owned(),
+            format!("decide {CASE} sanction"),
+            "take 17".to_owned(),
+        ] {
+            assert!(parse(&format!("--user a {wrong}")).is_err(), "{wrong}");
+        }
+        assert!(parse(&format!("--user a decide {CASE} drop")).is_ok());
+        assert!(parse(&format!("--user a let-go {CASE}")).is_ok());
+    }
+}

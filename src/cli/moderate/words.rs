@@ -1,0 +1,96 @@
+//! What people type for the values of the protocol, and what is shown for those that the core has no words for.
+
+use confab_protocol::command::CaseFilter;
+use confab_protocol::limits::CASE_TEXT_BYTES_MAX;
+use confab_protocol::model::{CaseAct, CaseDecision, CaseId, CaseKind, CaseState, CaseText, ReportReason, TextError};
+
+use crate::core::cases::{decision_name, kind_name, reason_name, state_name};
+
+pub(super) const fn act_name(act: CaseAct) -> &'static str {
+    match act {
+        CaseAct::Open => "open",
+        CaseAct::Report => "report",
+        CaseAct::Take => "take",
+        CaseAct::LetGo => "let-go",
+        CaseAct::Note => "note",
+        CaseAct::Decide => "decide",
+        CaseAct::Appeal => "appeal",
+        CaseAct::Fail => "fail",
+    }
+}
+
+pub(super) fn filter(word: &str) -> Result<CaseFilter, String> {
+    match word {
+        "waiting" => Ok(CaseFilter::Waiting),
+        "any" => Ok(CaseFilter::Any),
+        _ => {
+            let state = pick(word, numbered(CaseState::from_number), state_name);
+            state.map(CaseFilter::In).map_err(|others| format!("{others}, waiting, any"))
+        }
+    }
+}
+
+pub(super) fn kind(word: &str) -> Result<CaseKind, String> {
+    pick(word, numbered(CaseKind::from_number), kind_name)
+}
+
+/// Somebody is sanctioned where they are: a case only keeps that they were.
+pub(super) fn decision(word: &str) -> Result<CaseDecision, String> {
+    let by_hand = numbered(CaseDecision::from_number).filter(|decision| *decision != CaseDecision::Sanction);
+    pick(word, by_hand, decision_name)
+}
+
+pub(super) fn reason(word: &str) -> Result<ReportReason, String> {
+    pick(word, numbered(ReportReason::from_number), reason_name)
+}
+
+pub(super) fn case(text: &str) -> Result<CaseId, String> {
+    let id = text.parse().ok().filter(|id: &CaseId| !id.is_none());
+    id.ok_or_else(|| "a case is named by its id, as `confab mod cases` lists it".to_owned())
+}
+
+/// What may be left out.
+pub(super) fn text(text: &str) -> Result<CaseText, String> {
+    CaseText::parse(text).map_err(|error| match error {
+        TextError::TooLong => format!("it is too long: at most {CASE_TEXT_BYTES_MAX} bytes"),
+        TextError::Blank | TextError::Invalid => format!("it {error}"),
+    })
+}
+
+/// What is nothing without words.
+pub(super) fn said(words: &str) -> Result<CaseText, String> {
+    if words.trim().is_empty() { Err("it is blank".to_owned()) } else { text(words) }
+}
+
+/// All values that a number stands for.
+fn numbered<T>(of_number: fn(u8) -> Option<T>) -> impl Iterator<Item = T> {
+    (1..=u8::MAX).map_while(of_number)
+}
+
+fn pick<T: Copy>(word: &str, values: impl Iterator<Item = T>, name: fn(T) -> &'static str) -> Result<T, String> {
+    let values: Vec<T> = values.collect();
+    let found = values.iter().copied().find(|value| name(*value) == word);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = values.iter().map(|value| name(*value)).collect();
+        format!("one of {}", names.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_those_that_are_shown() {
+        assert_eq!(filter("waiting"), Ok(CaseFilter::Waiting));
+        assert_eq!(filter("appealed"), Ok(CaseFilter::In(CaseState::Appealed)));
+        assert_eq!(filter("x"), Err("one of open, taken, decided, appealed, closed, waiting, any".to_owned()));
+        assert_eq!(kind("flag"), Ok(CaseKind::Flag));
+        assert_eq!(decision("reverse"), Ok(CaseDecision::Reverse));
+        assert_eq!(decision("sanction"), Err("one of dismiss, release, drop, remove, uphold, reverse".to_owned()));
+        assert_eq!(reason("self-harm"), Ok(ReportReason::SelfHarm));
+        assert!(case("00000000-0000-0000-0000-000000000000").is_err());
+        assert!(text("").is_ok() && said(" ").is_err());
+        assert_eq!(text(&"x".repeat(1_001)), Err("it is too long: at most 1000 bytes".to_owned()));
+    }
+}

@@ -1,0 +1,194 @@
+//! What the audit keeps: who did what to whom, and what plugins found. References and hashes, never what was said.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use confab_protocol::command::{AuditRecord, Finding};
+use confab_protocol::model::{AuditId, CaseDecision, CaseId, CaseKind, CaseText, RoomId, SanctionKind, Seq, UserId};
+use confab_protocol::reject::Reject;
+
+use super::Core;
+use super::auth::Actor;
+use super::cases::{Beside, CaseRow, NewCase, NewRecord};
+use super::hook::{Act, Mark, TextKind};
+
+/// The word for what was done to somebody.
+#[must_use]
+pub(super) const fn sanction_word(kind: SanctionKind) -> &'static str {
+    match kind {
+        SanctionKind::Mute => "mute",
+        SanctionKind::Kick => "kick",
+        SanctionKind::Ban => "ban",
+        SanctionKind::Lift => "lift",
+        SanctionKind::Shadow => "shadow",
+    }
+}
+
+/// What plugins were asked about, as the audit spells it.
+#[must_use]
+pub(super) const fn text_word(kind: TextKind) -> &'static str {
+    match kind {
+        TextKind::New => "message",
+        TextKind::Edit => "edit",
+        TextKind::Reaction => "reaction",
+        TextKind::Room => "room",
+        TextKind::DisplayName => "display-name",
+    }
+}
+
+/// As [`text_word`].
+#[must_use]
+pub(super) const fn act_word(act: &Act<'_>) -> &'static str {
+    match act {
+        Act::Join { .. } => "join",
+        Act::Invite { .. } => "invite",
+        Act::RoleChange { .. } => "role-change",
+        Act::Register { .. } => "register",
+        Act::Login => "login",
+        Act::Report { .. } => "report",
+        Act::Appeal { .. } => "appeal",
+    }
+}
+
+/// SHA-256.
+#[must_use]
+pub(super) fn hash(bytes: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref())
+}
+
+impl Core {
+    /// A record of something that somebody did.
+    pub(super) fn record(&self, actor: UserId, act: &str, room: RoomId, user: UserId) -> AuditRecord {
+        AuditRecord { time: self.clock.now(), actor, act: act.to_owned(), room, user, ..AuditRecord::default() }
+    }
+
+    /// With an id of its own.
+    pub(super) fn numbered(&self, record: AuditRecord) -> NewRecord {
+        NewRecord { id: self.audit_id(), record }
+    }
+
+    /// The ids of one millisecond go up as well (RFC 9562 section 6.2, a counter of 12 bits): what one server did is read in
+    /// the order in which it was done.
+    pub(super) fn audit_id(&self) -> AuditId {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = u128::from(COUNT.fetch_add(1, Ordering::Relaxed) & 0xfff);
+        AuditId::new(self.clock.now(), count << 64 | self.clock.random() & u128::from(u64::MAX))
+    }
+
+    /// What plugins found, as records.
+    pub(super) fn findings(&self, hook: &str, who: UserId, room: RoomId, marks: &[Mark]) -> Vec<NewRecord> {
+        let record = |mark: &Mark| {
+            let finding = Finding {
+                plugin: mark.plugin.to_string(),
+                sha256: mark.hash.to_string(),
+                hook: hook.to_owned(),
+                verdict: mark.verdict.to_owned(),
+                enforced: mark.enforced,
+                rule: mark.rule.clone(),
+                label: mark.label.clone(),
+                score: mark.score,
+                span: mark.span.map(|(form, from, to)| (form.to_owned(), from, to)),
+                shown: mark.shown.clone(),
+            };
+            let verdict = self.record(UserId::NONE, "verdict", room, who);
+            self.numbered(AuditRecord { finding: Some(finding), ..verdict })
+        };
+        marks.iter().map(record).collect()
+    }
+
+    /// Keeps what plugins found where nothing is appended with it.
+    ///
+    /// # Errors
+    /// Those of the store: what cannot be kept does not happen.
+    pub(super) async fn keep_findings(
+        &self,
+        hook: &str,
+        who: UserId,
+        room: RoomId,
+        marks: &[Mark],
+    ) -> Result<(), Reject> {
+        if marks.is_empty() {
+            return Ok(());
+        }
+        let records = self.findings(hook, who, room, marks);
+        self.store.audit(records).await.map_err(|error| self.unavailable(&error))
+    }
+
+    /// What findings leave beside a message that passed: records, and for what was flagged a case.
+    pub(super) fn beside_findings(
+        &self,
+        kind: TextKind,
+        who: UserId,
+        room: RoomId,
+        marks: &[Mark],
+    ) -> Option<Box<Beside>> {
+        if marks.is_empty() {
+            return None;
+        }
+        let mut audit = self.findings(text_word(kind), who, room, marks);
+        let is_flag = |mark: &&Mark| mark.enforced && mark.verdict == "flag" && !mark.label.is_empty();
+        // An edit is an entry of its own, and what is flagged is a message.
+        let flag = marks.iter().find(is_flag).filter(|_| kind == TextKind::New);
+        let opens = flag.map(|mark| {
+            let now = self.clock.now();
+            let row = CaseRow::new(CaseKind::Flag, CaseId::new(now, self.clock.random()), room, who, now);
+            let text = format!("{}: {} ({} %)", mark.plugin, mark.label, mark.score);
+            self.metrics.cases_opened_total.with_label_values(&["flag"]).inc();
+            NewCase { row, actor: None, text: CaseText::parse(&text).unwrap_or_default() }
+        });
+        if let Some(opens) = &opens {
+            audit.iter_mut().for_each(|new| new.record.case = opens.row.id);
+        }
+        Some(Box::new(Beside { audit, opens, releases: false }))
+    }
+
+    /// What a sanction leaves beside its entry: a record, and a case that whom it hits may appeal against. A shadow is told
+    /// to nobody.
+    pub(super) fn beside_sanction(&self, actor: &Actor, room: RoomId, user: UserId, kind: SanctionKind) -> Box<Beside> {
+        let mut record = self.record(actor.user, sanction_word(kind), room, user);
+        let opens = matches!(kind, SanctionKind::Mute | SanctionKind::Kick | SanctionKind::Ban).then(|| {
+            let row = CaseRow::new(
+                CaseKind::Sanction,
+                CaseId::new(record.time, self.clock.random()),
+                room,
+                user,
+                record.time,
+            );
+            let row = CaseRow {
+                state: confab_protocol::model::CaseState::Decided,
+                decision: Some(CaseDecision::Sanction),
+                decider: Some(actor.user),
+                decided: record.time,
+                ..row
+            };
+            record.case = row.id;
+            self.metrics.cases_opened_total.with_label_values(&["sanction"]).inc();
+            NewCase { row, actor: Some(actor.user), text: CaseText::default() }
+        });
+        Box::new(Beside { audit: vec![self.numbered(record)], opens, releases: false })
+    }
+
+    /// A record alone, beside an entry.
+    pub(super) fn beside(&self, records: Vec<AuditRecord>) -> Option<Box<Beside>> {
+        if records.is_empty() {
+            return None;
+        }
+        let audit = records.into_iter().map(|record| self.numbered(record)).collect();
+        Some(Box::new(Beside { audit, opens: None, releases: false }))
+    }
+
+    /// A record of something about an entry.
+    pub(super) fn record_of(&self, actor: UserId, act: &str, room: RoomId, user: UserId, seq: Seq) -> AuditRecord {
+        AuditRecord { seq: Some(seq), ..self.record(actor, act, room, user) }
+    }
+
+    /// Keeps one record by itself.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn keep_record(&self, record: AuditRecord) -> Result<(), Reject> {
+        let record = self.numbered(record);
+        self.store.audit(vec![record]).await.map_err(|error| self.unavailable(&error))
+    }
+}

@@ -1,0 +1,487 @@
+//! Cases, what was said that they are about, and the audit. Locks are taken in one order, so that nobody waits in a circle:
+//! the room's row, the case's.
+
+use bytes::Bytes;
+use confab_protocol::codec::encode_audit;
+use confab_protocol::command::{AuditEntry, CaseEvent, ListAudit};
+use confab_protocol::limits::{CASE_EVENTS_BYTES_MAX, EVIDENCE_BYTES_MAX, PAGE_BYTES_MAX};
+use confab_protocol::model::{
+    CaseAct, CaseDecision, CaseId, CaseKind, CaseText, Envelope, Millis, ReportReason, RoomId, Seq, UserId,
+};
+use confab_protocol::reject::RejectCode;
+use deadpool_postgres::{Client, GenericClient};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{IsolationLevel, Row};
+use uuid::Uuid;
+
+use super::logs::envelope;
+use super::rooms::bound;
+use super::rows::{Params, Stored, by_ref, get, get_optional, plain};
+use super::seal;
+use crate::core::append::{Decided, Decision};
+use crate::core::cases::{
+    Agenda, CONTEXT, CaseChange, CaseRecord, CaseRow, CasesWanted, EVENTS_MAX, HeldText, NewCase, NewRecord, NewReport,
+    Reported, Whose, nearest, newest,
+};
+use crate::core::seal::{Place as SealedAt, Vault};
+use crate::core::store::Result;
+
+macro_rules! case_columns {
+    () => {
+        "c.id, c.room, c.kind, c.state, c.subject, c.seq, c.reason, c.reports, c.assignee, c.decision, c.decider,
+         c.decided_ms, c.appeal_decision, c.due, c.opened_ms, c.changed_ms, c.reminded_ms"
+    };
+}
+
+const INSERT_CASE: &str = "INSERT INTO cases (id, room, kind, state, subject, seq, reason, reports, assignee, decision,
+         decider, decided_ms, appeal_decision, due, opened_ms, changed_ms, reminded_ms)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+const UPDATE_CASE: &str = "UPDATE cases SET room = $2, kind = $3, state = $4, subject = $5, seq = $6, reason = $7,
+         reports = $8, assignee = $9, decision = $10, decider = $11, decided_ms = $12, appeal_decision = $13, due = $14,
+         opened_ms = $15, changed_ms = $16, reminded_ms = $17
+     WHERE id = $1";
+// Whoever adds one has the case locked, or just made it.
+const ADD_EVENT: &str = "INSERT INTO case_events (case_id, n, time_ms, actor, act, decision, text)
+     SELECT $1::uuid, coalesce(max(n), 0) + 1, $2::bigint, $3::uuid, $4::smallint, $5::smallint, $6::text
+     FROM case_events WHERE case_id = $1";
+const ADD_RECORDS: &str = "INSERT INTO audit (id, time_ms, actor, place, whom, case_id, plugin, record)
+     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::text[],
+         $8::bytea[])";
+// As it is stored, and nothing where the message is not there (any more). What others do not see is nobody's context.
+const KEEP_EVIDENCE: &str = "INSERT INTO evidence (case_id, seq, room, rev, time_ms, author, payload, kept_ms)
+     SELECT $1::uuid, seq, room, rev, time_ms, author, payload, $4::bigint FROM entries
+     WHERE room = $2 AND seq = ANY (ARRAY(
+             SELECT $3::bigint
+             UNION ALL (SELECT seq FROM entries WHERE room = $2 AND seq < $3 AND kind = 1 ORDER BY seq DESC LIMIT $5)
+             UNION ALL (SELECT seq FROM entries WHERE room = $2 AND seq > $3 AND kind = 1 ORDER BY seq LIMIT $6)))
+         AND EXISTS (SELECT 1 FROM entries WHERE room = $2 AND seq = $3 AND kind IN (1, 65))";
+
+/// What stays of cases when somebody is erased are references.
+pub(super) const ERASE: [&str; 2] = [
+    "DELETE FROM evidence WHERE author = $1",
+    "UPDATE case_events SET text = ''
+     WHERE text <> '' AND (actor = $1 OR case_id = ANY (ARRAY(SELECT id FROM cases WHERE subject = $1)))",
+];
+
+/// A statement with what is bound to it.
+type Bound = (&'static str, Params);
+
+async fn run(client: &impl GenericClient, (sql, params): Bound) -> Result<u64> {
+    let statement = client.prepare_cached(sql).await?;
+    Ok(client.execute(&statement, &by_ref(&params)).await?)
+}
+
+/// A number of which 0 stands for none.
+fn number(row: &Row, column: usize) -> Result<u8> {
+    Ok(u8::try_from(plain::<i16>(row, column)?).unwrap_or_default())
+}
+
+fn case_row(row: &Row) -> Result<CaseRow> {
+    Ok(CaseRow {
+        id: get(row, 0)?,
+        room: get(row, 1)?,
+        kind: get(row, 2)?,
+        state: get(row, 3)?,
+        subject: get(row, 4)?,
+        seq: get_optional(row, 5)?,
+        reason: ReportReason::from_number(number(row, 6)?),
+        reports: get(row, 7)?,
+        assignee: get_optional(row, 8)?,
+        decision: CaseDecision::from_number(number(row, 9)?),
+        decider: get_optional(row, 10)?,
+        decided: get(row, 11)?,
+        second: CaseDecision::from_number(number(row, 12)?),
+        due: plain(row, 13)?,
+        opened: get(row, 14)?,
+        changed: get(row, 15)?,
+        reminded: get(row, 16)?,
+    })
+}
+
+/// What [`INSERT_CASE`] and [`UPDATE_CASE`] take.
+fn case_params(row: &CaseRow) -> Params {
+    vec![
+        Box::new(row.id.sql()),
+        Box::new(row.room.sql()),
+        Box::new(row.kind.sql()),
+        Box::new(row.state.sql()),
+        Box::new(row.subject.sql()),
+        Box::new(row.seq.map(Stored::sql)),
+        Box::new(i16::from(row.reason.map_or(0, ReportReason::number))),
+        Box::new(row.reports.sql()),
+        Box::new(row.assignee.map(Stored::sql)),
+        Box::new(i16::from(row.decision.map_or(0, CaseDecision::number))),
+        Box::new(row.decider.map(Stored::sql)),
+        Box::new(row.decided.sql()),
+        Box::new(i16::from(row.second.map_or(0, CaseDecision::number))),
+        Box::new(row.due),
+        Box::new(row.opened.sql()),
+        Box::new(row.changed.sql()),
+        Box::new(row.reminded.sql()),
+    ]
+}
+
+fn event(case: CaseId, event: &CaseEvent) -> Bound {
+    let params: Params = vec![
+        Box::new(case.sql()),
+        Box::new(event.time.sql()),
+        Box::new(event.actor.map(Stored::sql)),
+        Box::new(event.act.sql()),
+        Box::new(i16::from(event.decision.map_or(0, CaseDecision::number))),
+        Box::new(event.text.as_str().to_owned()),
+    ];
+    (ADD_EVENT, params)
+}
+
+/// A case and its first event.
+fn opening(new: &NewCase) -> [Bound; 2] {
+    let NewCase { row, actor, text } = new;
+    let (time, actor, act, text) = (row.opened, *actor, CaseAct::Open, text.clone());
+    let first = CaseEvent { time, actor, act, decision: row.decision, text };
+    [(INSERT_CASE, case_params(row)), event(row.id, &first)]
+}
+
+pub(super) async fn open_case(client: &impl GenericClient, new: &NewCase) -> Result<()> {
+    for statement in opening(new) {
+        run(client, statement).await?;
+    }
+    Ok(())
+}
+
+/// All of them by one statement.
+fn records(new: &[NewRecord]) -> Bound {
+    fn named<T: Stored + PartialEq>(id: T, none: T) -> Option<T::Sql> {
+        (id != none).then(|| id.sql())
+    }
+    let each = || new.iter().map(|new| &new.record);
+    let ids: Vec<Uuid> = new.iter().map(|new| new.id.sql()).collect();
+    let times: Vec<i64> = each().map(|record| record.time.sql()).collect();
+    let actors: Vec<Option<Uuid>> = each().map(|record| named(record.actor, UserId::NONE)).collect();
+    let places: Vec<Option<Uuid>> = each().map(|record| named(record.room, RoomId::NONE)).collect();
+    let whom: Vec<Option<Uuid>> = each().map(|record| named(record.user, UserId::NONE)).collect();
+    let cases: Vec<Option<Uuid>> = each().map(|record| named(record.case, CaseId::NONE)).collect();
+    let plugins: Vec<Option<String>> =
+        each().map(|record| record.finding.as_ref().map(|finding| finding.plugin.clone())).collect();
+    let encoded: Vec<Vec<u8>> = each().map(|record| encode_audit(record).to_vec()).collect();
+    let params: Params = vec![
+        Box::new(ids),
+        Box::new(times),
+        Box::new(actors),
+        Box::new(places),
+        Box::new(whom),
+        Box::new(cases),
+        Box::new(plugins),
+        Box::new(encoded),
+    ];
+    (ADD_RECORDS, params)
+}
+
+pub(super) async fn add_records(client: &impl GenericClient, new: &[NewRecord]) -> Result<()> {
+    if !new.is_empty() {
+        run(client, records(new)).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn audit(client: &Client, new: Vec<NewRecord>) -> Result<()> {
+    add_records(client, &new).await
+}
+
+/// A message, and those before and after it.
+fn evidence(row: &CaseRow, about: Seq, after: u64) -> Bound {
+    let params: Params = vec![
+        Box::new(row.id.sql()),
+        Box::new(row.room.sql()),
+        Box::new(about.sql()),
+        Box::new(row.opened.sql()),
+        Box::new(CONTEXT.cast_signed()),
+        Box::new(after.cast_signed()),
+    ];
+    (KEEP_EVIDENCE, params)
+}
+
+/// What the entries of a batch leave beside them, once their places are known; of most that is nothing.
+pub(super) fn beside(decided: &[Decided]) -> Vec<Bound> {
+    let (mut statements, mut audit) = (Vec::new(), Vec::new());
+    for (item, decision) in decided.iter().flat_map(Decided::all) {
+        let (Some(beside), Decision::Append { seq, .. }) = (&item.beside, decision) else { continue };
+        for new in &beside.audit {
+            let mut new = new.clone();
+            new.record.seq.get_or_insert(*seq);
+            audit.push(new);
+        }
+        let Some(opens) = &beside.opens else { continue };
+        let mut opens = opens.clone();
+        let about = *opens.row.seq.get_or_insert(*seq);
+        statements.extend(opening(&opens));
+        if opens.row.kind == CaseKind::Flag {
+            // It is the newest, whatever else the batch appends.
+            statements.push(evidence(&opens.row, about, 0));
+        }
+    }
+    if !audit.is_empty() {
+        statements.push(records(&audit));
+    }
+    statements
+}
+
+pub(super) async fn report(client: &mut Client, vault: &Vault, report: NewReport) -> Result<Option<Reported>> {
+    // By the index of open reports.
+    const FIND: &str = concat!(
+        "SELECT ",
+        case_columns!(),
+        " FROM cases c WHERE room = $1 AND subject = $2 AND coalesce(seq, 0) = $3 AND kind = 2 AND state IN (1, 2)
+          FOR UPDATE"
+    );
+    let NewReport { case, reporter, text, mut record } = report;
+    let transaction = client.transaction().await?;
+    // As an append does: what is read then stays so, and one report opens a case, which the others join.
+    let lock = transaction.prepare_cached("SELECT 1 FROM rooms WHERE id = $1 FOR NO KEY UPDATE").await?;
+    transaction.query_opt(&lock, &[&case.room.sql()]).await?;
+    seal::check(&transaction, vault).await?;
+    let find = transaction.prepare_cached(FIND).await?;
+    let about: i64 = case.seq.map_or(0, Stored::sql);
+    let found = transaction.query_opt(&find, &[&case.room.sql(), &case.subject.sql(), &about]).await?;
+    let Some(found) = found else {
+        open_case(&transaction, &NewCase { row: case, actor: Some(reporter), text }).await?;
+        if let Some(seq) = case.seq
+            && run(&transaction, evidence(&case, seq, CONTEXT)).await? == 0
+        {
+            // No such message: no case either.
+            transaction.rollback().await?;
+            return Ok(None);
+        }
+        add_records(&transaction, &[record]).await?;
+        transaction.commit().await?;
+        return Ok(Some(Reported { row: case, is_new: true }));
+    };
+    let mut row = case_row(&found)?;
+    if !has_reported(&transaction, row.id, reporter).await? {
+        row.reports += 1;
+        run(&transaction, (UPDATE_CASE, case_params(&row))).await?;
+        let (time, actor, act) = (case.opened, Some(reporter), CaseAct::Report);
+        let text = if row.reports <= EVENTS_MAX { text } else { CaseText::default() };
+        run(&transaction, event(row.id, &CaseEvent { time, actor, act, decision: None, text })).await?;
+        record.record.case = row.id;
+        add_records(&transaction, &[record]).await?;
+    }
+    transaction.commit().await?;
+    Ok(Some(Reported { row, is_new: false }))
+}
+
+pub(super) async fn has_reported(client: &impl GenericClient, case: CaseId, user: UserId) -> Result<bool> {
+    const SQL: &str = "SELECT EXISTS (SELECT 1 FROM case_events e JOIN cases c ON c.id = e.case_id
+         WHERE e.case_id = $1 AND e.actor = $2 AND e.act IN (1, 2) AND c.kind = 2)";
+    let statement = client.prepare_cached(SQL).await?;
+    plain(&client.query_one(&statement, &[&case.sql(), &user.sql()]).await?, 0)
+}
+
+/// `id, self_room` of users.
+fn people(rows: &[Row]) -> Result<Vec<(UserId, RoomId)>> {
+    rows.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect()
+}
+
+pub(super) async fn reporters(client: &Client, case: CaseId, limit: usize) -> Result<Vec<(UserId, RoomId)>> {
+    const SQL: &str = "SELECT u.id, u.self_room
+         FROM (SELECT e.actor, min(e.n) AS n FROM case_events e JOIN cases c ON c.id = e.case_id
+               WHERE e.case_id = $1 AND e.act IN (1, 2) AND c.kind = 2 GROUP BY e.actor) f
+         JOIN users u ON u.id = f.actor ORDER BY f.n LIMIT $2";
+    let statement = client.prepare_cached(SQL).await?;
+    people(&client.query(&statement, &[&case.sql(), &bound(limit)]).await?)
+}
+
+pub(super) async fn find_case(client: &impl GenericClient, case: CaseId) -> Result<Option<CaseRow>> {
+    const SQL: &str = concat!("SELECT ", case_columns!(), " FROM cases c WHERE id = $1");
+    let statement = client.prepare_cached(SQL).await?;
+    client.query_opt(&statement, &[&case.sql()]).await?.as_ref().map(case_row).transpose()
+}
+
+pub(super) async fn change_case(
+    client: &mut Client,
+    change: CaseChange,
+) -> Result<Option<std::result::Result<CaseRow, RejectCode>>> {
+    const LOCK: &str = concat!("SELECT ", case_columns!(), " FROM cases c WHERE id = $1 FOR UPDATE");
+    let transaction = client.transaction().await?;
+    let lock = transaction.prepare_cached(LOCK).await?;
+    let Some(found) = transaction.query_opt(&lock, &[&change.case.sql()]).await? else { return Ok(None) };
+    let mut row = case_row(&found)?;
+    let advanced = match change.apply(&mut row) {
+        Ok(advanced) => advanced,
+        Err(code) => return Ok(Some(Err(code))),
+    };
+    run(&transaction, (UPDATE_CASE, case_params(&row))).await?;
+    if let Some(new) = &advanced.event {
+        run(&transaction, event(row.id, new)).await?;
+    }
+    add_records(&transaction, advanced.record.as_slice()).await?;
+    transaction.commit().await?;
+    Ok(Some(Ok(row)))
+}
+
+/// A statement that is put together of texts of this program. Values are bound to it.
+#[derive(Default)]
+struct Query {
+    sql: String,
+    params: Params,
+}
+
+impl Query {
+    /// The place of one more value.
+    fn bind(&mut self, value: impl ToSql + Sync + Send + 'static) -> String {
+        self.params.push(Box::new(value));
+        ["$", &self.params.len().to_string()].concat()
+    }
+
+    /// A text, in which a question mark is the place of the value.
+    fn push(&mut self, text: &str, value: impl ToSql + Sync + Send + 'static) {
+        let place = self.bind(value);
+        self.sql += &text.replace('?', &place);
+    }
+
+    async fn fetch(&self, client: &Client, sql: &str) -> Result<Vec<Row>> {
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.query(&statement, &by_ref(&self.params)).await?)
+    }
+}
+
+/// What the ids of a page are below; none is the highest of all.
+fn below(before: Uuid) -> Uuid {
+    if before.is_nil() { Uuid::max() } else { before }
+}
+
+pub(super) async fn list_cases(client: &Client, wanted: CasesWanted) -> Result<Vec<CaseRow>> {
+    const MODERATED: &str = " AND c.room = ANY (ARRAY(SELECT m.room FROM members m JOIN rooms r ON r.id = m.room
+             WHERE m.user_id = ? AND m.leave_seq IS NULL AND m.role <= 3 AND r.kind IN (1, 4)))";
+    const OF: &str = " AND (c.subject = ? AND (c.kind IN (1, 4) OR c.decision = 4)
+             OR c.kind = 2 AND c.id = ANY (ARRAY(
+                 SELECT case_id FROM case_events WHERE actor = ? AND act IN (1, 2))))";
+    let CasesWanted { whose, room, states, kind, before, limit } = wanted;
+    let states: Vec<i16> = states.into_iter().map(Stored::sql).collect();
+    let mut query = Query::default();
+    query.push(concat!("SELECT ", case_columns!(), " FROM cases c WHERE c.state = ANY (?)"), states);
+    query.push(" AND c.id < ?", below(before.sql()));
+    match whose {
+        Whose::Everybody => {}
+        Whose::ModeratedBy(user) => query.push(MODERATED, user.sql()),
+        Whose::Of(user) => query.push(OF, user.sql()),
+    }
+    if let Some(room) = room {
+        query.push(" AND c.room = ?", room.sql());
+    }
+    if let Some(kind) = kind {
+        query.push(" AND c.kind = ?", kind.sql());
+    }
+    query.push(" ORDER BY c.id DESC LIMIT ?", bound(limit));
+    query.fetch(client, &query.sql).await?.iter().map(case_row).collect()
+}
+
+pub(super) async fn case(client: &mut Client, vault: &Vault, id: CaseId) -> Result<Option<CaseRecord>> {
+    const EVENTS: &str = "SELECT time_ms, actor, act, decision, text FROM case_events
+         WHERE case_id = $1 ORDER BY n DESC LIMIT $2";
+    const EVIDENCE: &str = "SELECT seq, time_ms, rev, payload FROM evidence WHERE case_id = $1 ORDER BY seq";
+    let moment =
+        client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
+    let Some(row) = find_case(&moment, id).await? else { return Ok(None) };
+    let event = |row: &Row| {
+        let (decision, text) = (CaseDecision::from_number(number(row, 3)?), plain(row, 4)?);
+        let (time, actor, act) = (get(row, 0)?, get_optional(row, 1)?, get(row, 2)?);
+        Ok(CaseEvent { time, actor, act, decision, text: CaseText::parse(text).unwrap_or_default() })
+    };
+    let statement = moment.prepare_cached(EVENTS).await?;
+    let events = moment.query(&statement, &[&id.sql(), &i64::from(EVENTS_MAX)]).await?;
+    let events = newest(events.iter().map(event).collect::<Result<_>>()?, CASE_EVENTS_BYTES_MAX);
+    let mut evidence = Vec::new();
+    if let Some(held) = find_held(&moment, vault, id).await? {
+        evidence.push(Envelope { seq: Seq(0), time: row.opened, rev: 0, payload: held.payload, rewritten: None });
+    }
+    let statement = moment.prepare_cached(EVIDENCE).await?;
+    for kept in moment.query(&statement, &[&id.sql()]).await? {
+        evidence.extend(envelope(vault, &kept, row.room, 0)?);
+    }
+    moment.commit().await?;
+    Ok(Some(CaseRecord { row, events, evidence: nearest(evidence, row.seq, EVIDENCE_BYTES_MAX) }))
+}
+
+pub(super) async fn find_held(client: &impl GenericClient, vault: &Vault, case: CaseId) -> Result<Option<HeldText>> {
+    const SQL: &str = "SELECT room, author, client_id, digest, payload FROM unappended WHERE case_id = $1";
+    let statement = client.prepare_cached(SQL).await?;
+    let Some(row) = client.query_opt(&statement, &[&case.sql()]).await? else { return Ok(None) };
+    let (room, author, client_id) = (get(&row, 0)?, get(&row, 1)?, get(&row, 2)?);
+    let place = SealedAt::Unappended(room, author, client_id);
+    let payload: &[u8] = plain(&row, 4)?;
+    let (digest, payload) =
+        (vault.open_digest(place, plain(&row, 3)?)?, vault.open(place, Bytes::copy_from_slice(payload))?);
+    Ok(Some(HeldText { room, author, client_id, digest, payload }))
+}
+
+pub(super) async fn agenda(client: &Client, since: Millis, limit: usize) -> Result<Agenda> {
+    // Each by its index, however many cases are over.
+    const DUE: &str = concat!(
+        "SELECT ",
+        case_columns!(),
+        " FROM cases c WHERE id = ANY (ARRAY(
+              SELECT id FROM cases WHERE due
+              UNION SELECT id FROM cases WHERE state IN (1, 2, 4) AND reminded_ms < $1))
+          ORDER BY c.id LIMIT $2"
+    );
+    const WAITING: &str = "SELECT count(*), min(changed_ms) FROM cases WHERE state IN (1, 2, 4)";
+    let statement = client.prepare_cached(DUE).await?;
+    let rows = client.query(&statement, &[&since.sql(), &bound(limit)]).await?;
+    let cases = rows.iter().map(case_row).collect::<Result<_>>()?;
+    let statement = client.prepare_cached(WAITING).await?;
+    let row = client.query_one(&statement, &[]).await?;
+    Ok(Agenda { cases, waiting: plain::<i64>(&row, 0)?.cast_unsigned(), oldest: get_optional(&row, 1)? })
+}
+
+pub(super) async fn moderators(client: &Client, room: RoomId, limit: usize) -> Result<Vec<(UserId, RoomId)>> {
+    const OF_ROOM: &str = "SELECT u.id, u.self_room
+         FROM members m JOIN users u ON u.id = m.user_id JOIN rooms r ON r.id = m.room
+         WHERE m.room = $1 AND m.leave_seq IS NULL AND m.role <= 3 AND r.kind IN (1, 4) ORDER BY m.role, u.id LIMIT $2";
+    const OF_SERVER: &str = "SELECT id, self_room FROM users WHERE role <= 3 ORDER BY role DESC, id LIMIT $1";
+    let statement = client.prepare_cached(OF_ROOM).await?;
+    let found = people(&client.query(&statement, &[&room.sql(), &bound(limit)]).await?)?;
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let statement = client.prepare_cached(OF_SERVER).await?;
+    people(&client.query(&statement, &[&bound(limit)]).await?)
+}
+
+pub(super) async fn list_audit(client: &Client, wanted: ListAudit) -> Result<Vec<AuditEntry>> {
+    let ListAudit { room, user, case, plugin, before, limit } = wanted;
+    // No text of the database has it in it, and none can be asked for.
+    if plugin.as_ref().is_some_and(|plugin| plugin.contains('\0')) {
+        return Ok(Vec::new());
+    }
+    let mut query = Query::default();
+    query.push("SELECT id, record FROM audit WHERE id < ?", below(before.sql()));
+    if let Some(room) = room {
+        query.push(" AND place = ?", room.sql());
+    }
+    if let Some(case) = case {
+        query.push(" AND case_id = ?", case.sql());
+    }
+    if let Some(plugin) = plugin {
+        query.push(" AND plugin = ?", plugin);
+    }
+    let user = user.map(|user| query.bind(user.sql()));
+    let end = [" ORDER BY id DESC LIMIT ", &query.bind(bound(limit))].concat();
+    let sql = match user {
+        None => [query.sql.as_str(), &end].concat(),
+        // Each by its index, which has the records of a person in their order.
+        Some(user) => {
+            let side = |column: &str| ["(", &query.sql, " AND ", column, " = ", &user, &end, ")"].concat();
+            [side("actor").as_str(), " UNION ", &side("whom"), &end].concat()
+        }
+    };
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    for row in query.fetch(client, &sql).await? {
+        let record: &[u8] = plain(&row, 1)?;
+        bytes += record.len();
+        if bytes > PAGE_BYTES_MAX && !entries.is_empty() {
+            break;
+        }
+        entries.push(AuditEntry { id: get(&row, 0)?, record: Bytes::copy_from_slice(record) });
+    }
+    Ok(entries)
+}

@@ -1,0 +1,76 @@
+//! `confab mod`: from a report to its end in the terminal, over both transports.
+
+use crate::support::people::PASSWORD;
+use crate::support::process::{Place, run};
+
+fn confab(place: &Place, what: &str, user: &str, arguments: &[&str]) -> std::process::Command {
+    let mut command = place.command(&[what]);
+    command.args(arguments.iter().take_while(|it| it.starts_with("--quic") || it.starts_with("--register")));
+    command.args(["--user", user]);
+    command.args(arguments.iter().skip_while(|it| it.starts_with("--quic") || it.starts_with("--register")));
+    command.env("CONFAB_PASSWORD", PASSWORD);
+    command
+}
+
+#[test]
+fn a_report_goes_to_its_end() {
+    // Everybody logs in for each command, and not in one session as moderators do.
+    let place = Place::with("limits.login_tries = 1000");
+    let _server = place.serve();
+    let talk = |user, words: &str| {
+        run(&mut confab(&place, "chat", user, &["--register", "harbour"]), &format!("{words}\n/quit\n")).assert_good();
+    };
+    talk("alice", "welcome");
+    talk("bob", "cheap \u{1b}[2Jwatches");
+    talk("carol", "good morning");
+    let ask = |user, arguments: &[&str]| run(&mut confab(&place, "mod", user, arguments), "");
+    let good = |user, arguments: &[&str]| ask(user, arguments).assert_good();
+
+    // The room's making, alice's word, bob's coming, bob's word.
+    let report = ["report", "--room", "harbour", "--seq", "4", "--reason", "spam", "every day\nthe same"];
+    let told = good("carol", &report);
+    let case = told.split_whitespace().find(|word| word.len() == 36).unwrap_or_else(|| panic!("no case in {told}"));
+    let list = good("alice", &["--quic", "cases", "--room", "harbour"]);
+    assert!(list.contains(case) && list.contains("report") && list.contains("open"), "{list}");
+    assert!(!good("bob", &["cases"]).contains(case), "whoever it is about knows nothing");
+    ask("bob", &["show", case]).assert_refused(1, &["3011"]);
+    ask("carol", &["cases", "--room", "harbour"]).assert_refused(1, &["2006"]);
+
+    good("alice", &["take", case]);
+    good("alice", &["note", case, "the second time"]);
+    let shown = good("alice", &["show", case]);
+    for words in ["every day", "the same", "the second time", "cheap ", "watches", "welcome", "good morning", "carol"] {
+        assert!(shown.contains(words), "{words} is missing: {shown}");
+    }
+    assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
+    ask("alice", &["decide", case, "release"]).assert_refused(1, &["5003"]);
+    good("alice", &["decide", case, "remove", "--because", "no advertising"]);
+    let out = run(&mut confab(&place, "chat", "carol", &["harbour"]), "").assert_good();
+    assert!(!out.contains("watches"), "{out}");
+    assert!(good("bob", &["show", case]).contains("no advertising"));
+    good("bob", &["appeal", case, "they are good watches"]);
+    // Who is alone decides again.
+    good("alice", &["decide", case, "uphold"]);
+    let closed = good("alice", &["cases", "--state", "closed", "--json"]);
+    let closed: serde_json::Value = serde_json::from_str(closed.lines().next().unwrap()).unwrap();
+    assert_eq!((closed["id"].as_str(), closed["decision"].as_str()), (Some(case), Some("uphold")));
+
+    let audit = good("alice", &["audit", "--room", "harbour"]);
+    for act in ["report", "take", "note", "decide", "delete", "appeal"] {
+        assert!(audit.lines().any(|line| line.contains(act)), "{act} is missing: {audit}");
+    }
+    for words in ["watches", "advertising", "every day", "second time"] {
+        assert!(!audit.contains(words), "{words} is in the audit: {audit}");
+    }
+    let lines = good("alice", &["audit", "--room", "harbour", "--json"]);
+    assert!(lines.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{lines}");
+    // In one session, where what is wrong stops nothing.
+    let lines = format!("cases --state any\nnonsense\nshow '{case}'\nnote 7 \"x\nquit\nnever read\n");
+    let session = run(&mut confab(&place, "mod", "alice", &[]), &lines);
+    assert_eq!(session.code, Some(1), "{session:?}");
+    assert!(session.out.contains("the second time"), "{session:?}");
+    for words in ["nonsense", "a quote is not closed", "2 of the commands failed"] {
+        assert!(session.err.contains(words), "{words} is missing: {session:?}");
+    }
+    ask("bob", &["audit", "--room", "harbour"]).assert_refused(1, &["2006"]);
+}
