@@ -131,7 +131,7 @@ impl PluginSet {
 
     /// Where it holds nobody up. A server that ends decides nothing any more.
     async fn decide_apart(&self, decide: impl FnOnce() -> Ruling + Send + 'static) -> Ruling {
-        let ended = || Ruling { verdict: Verdict::Unavailable { reason: BUSY_REASON.into() }, marks: Vec::new() };
+        let ended = || Ruling { verdict: Verdict::Unavailable { reason: BUSY_REASON.into() }, ..Ruling::ALLOW };
         // Who waits longer is told to come again.
         let waited = tokio::time::timeout(SLOW_WAIT_MAX, Arc::clone(&self.slow).acquire_owned()).await;
         let Ok(Ok(permit)) = waited else { return ended() };

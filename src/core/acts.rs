@@ -33,7 +33,9 @@ impl Core {
         let event = ActEvent { who, username, role, account_created, now: self.clock.now(), act };
         let ruling = self.moderator.decide_act(event).await;
         note_marks(who, RoomId::NONE, &ruling);
-        self.keep_findings(audit::act_word(&act), who, RoomId::NONE, &ruling.marks).await?;
+        // Whom a report is about could read in the audit of others who made it.
+        let whom = if let Act::Report { about, .. } = act { about } else { who };
+        self.keep_findings(audit::act_word(&act), whom, RoomId::NONE, &ruling.marks).await?;
         short_text(ruling).map(drop)
     }
 }

@@ -9,7 +9,7 @@ use confab_protocol::command::{
     AuditRecord, Delete, Edit, Pin, React, Reply, SanctionUser, SetRole, UpdateRoom, Write,
 };
 use confab_protocol::model::{
-    DisplayName, Emoji, Entry, EntryContent, MembershipChange, Message, RoomId, RoomKind, RoomName, RoomRole,
+    ClientId, DisplayName, Emoji, Entry, EntryContent, MembershipChange, Message, RoomId, RoomKind, RoomName, RoomRole,
     RoomSettings, Sanction, SanctionKind, SelfNote, Seq, Topic, UserId,
 };
 use confab_protocol::reject::{Reject, RejectCode};
@@ -212,7 +212,10 @@ impl Core {
         if settings.name != base.name {
             names::check(settings.name.as_str()).map_err(|error| error.reject("room name"))?;
         }
-        let settings_hash = |settings: &RoomSettings| audit::hash(format!("{settings:?}").as_bytes());
+        let settings_hash = |settings: &RoomSettings| {
+            let (author, client_id) = (UserId::NONE, ClientId::NONE);
+            audit::hash(&encode_entry(&Entry { author, client_id, content: EntryContent::Settings(settings.clone()) }))
+        };
         let record = AuditRecord {
             before: settings_hash(&base),
             after: settings_hash(&settings),

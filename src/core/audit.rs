@@ -134,7 +134,6 @@ impl Core {
             let now = self.clock.now();
             let row = CaseRow::new(CaseKind::Flag, CaseId::new(now, self.clock.random()), room, who, now);
             let text = format!("{}: {} ({} %)", mark.plugin, mark.label, mark.score);
-            self.metrics.cases_opened_total.with_label_values(&["flag"]).inc();
             NewCase { row, actor: None, text: CaseText::parse(&text).unwrap_or_default() }
         });
         if let Some(opens) = &opens {
@@ -163,7 +162,6 @@ impl Core {
                 ..row
             };
             record.case = row.id;
-            self.metrics.cases_opened_total.with_label_values(&["sanction"]).inc();
             NewCase { row, actor: Some(actor.user), text: CaseText::default() }
         });
         Box::new(Beside { audit: vec![self.numbered(record)], opens, releases: false })

@@ -10,6 +10,8 @@ use confab_protocol::reject::RejectCode;
 
 /// How long a decision can be appealed, milliseconds.
 pub const APPEAL_MS: u64 = 30 * 24 * 3600 * 1000;
+/// Moderators are told again of what nobody moved on for this long, milliseconds.
+pub const REMIND_MS: u64 = 24 * 3600 * 1000;
 /// Messages before and after a reported one that are kept with it.
 pub const CONTEXT: u64 = 5;
 /// What an event or a message takes in an answer beside its text, bytes.
@@ -124,7 +126,7 @@ impl CaseRow {
         use CaseDecision as D;
         match (self.decision?, self.second) {
             (D::Release, _) | (D::Drop, Some(D::Reverse)) => Some(Duty::Release),
-            (D::Remove, None) => self.seq.map(Duty::Remove),
+            (D::Remove, None | Some(D::Uphold)) => self.seq.map(Duty::Remove),
             (D::Sanction, Some(D::Reverse)) => Some(Duty::Lift),
             _ => None,
         }
@@ -214,8 +216,8 @@ impl CaseChange {
     /// Writes it into the row.
     ///
     /// # Errors
-    /// [`RejectCode::CaseState`], and [`RejectCode::Forbidden`] for who may not decide about their own decision, or what
-    /// they did themselves.
+    /// [`RejectCode::CaseState`], and [`RejectCode::Forbidden`] for whom it is about, and for who decided where somebody else
+    /// could decide about that.
     pub fn apply(&self, row: &mut CaseRow) -> Result<Advanced, RejectCode> {
         let before = row.state;
         let refuse = Err(RejectCode::CaseState);
@@ -240,22 +242,7 @@ impl CaseChange {
             Step::Note(text) => (CaseAct::Note, None, text),
             Step::Decide { decision, .. } if !row.takes(*decision) => return refuse,
             Step::Decide { decision, text, is_alone } => {
-                if self.actor == Some(row.subject) {
-                    return Err(RejectCode::Forbidden);
-                }
-                if row.state == CaseState::Appealed {
-                    if row.decider == self.actor && !is_alone {
-                        return Err(RejectCode::Forbidden);
-                    }
-                    row.second = Some(*decision);
-                    row.state = CaseState::Closed;
-                } else {
-                    row.decision = Some(*decision);
-                    row.decided = self.now;
-                    row.state = CaseState::Decided;
-                }
-                row.decider = self.actor;
-                row.due = row.duty().is_some() && *decision != CaseDecision::Uphold;
+                self.decide(row, *decision, *is_alone)?;
                 (CaseAct::Decide, Some(*decision), text)
             }
             Step::Appeal(_) if !row.is_appealable(self.now) => return refuse,
@@ -269,6 +256,8 @@ impl CaseChange {
                 row.due = false;
                 return Ok(Advanced::default());
             }
+            // Another server did, or somebody moved it on.
+            Step::Remind if !row.is_waiting() || self.now.since(row.reminded) < REMIND_MS => return refuse,
             Step::Remind => {
                 row.reminded = self.now;
                 return Ok(Advanced::default());
@@ -283,6 +272,29 @@ impl CaseChange {
         let event = CaseEvent { time: self.now, actor: self.actor, act, decision, text: text.clone() };
         let record = NewRecord { id: self.record, record: self.record(row, act, decision, before) };
         Ok(Advanced { event: Some(event), record: Some(record) })
+    }
+
+    fn decide(&self, row: &mut CaseRow, decision: CaseDecision, is_alone: bool) -> Result<(), RejectCode> {
+        if self.actor == Some(row.subject) {
+            return Err(RejectCode::Forbidden);
+        }
+        if row.state == CaseState::Appealed {
+            if row.decider == self.actor && !is_alone {
+                return Err(RejectCode::Forbidden);
+            }
+            row.second = Some(decision);
+            row.state = CaseState::Closed;
+        } else {
+            row.decision = Some(decision);
+            row.decided = self.now;
+            row.state = CaseState::Decided;
+        }
+        row.decider = self.actor;
+        // What is upheld may still have to be done.
+        if decision != CaseDecision::Uphold {
+            row.due = row.duty().is_some();
+        }
+        Ok(())
     }
 
     fn record(&self, row: &CaseRow, act: CaseAct, decision: Option<CaseDecision>, before: CaseState) -> AuditRecord {
@@ -404,6 +416,12 @@ pub struct CasesWanted {
     pub room: Option<RoomId>,
     pub states: Vec<CaseState>,
     pub kind: Option<CaseKind>,
+    /// Only those about this one.
+    pub about: Option<UserId>,
+    /// None that are about this one.
+    pub not_about: Option<UserId>,
+    /// By which it is told who is muted.
+    pub now: Millis,
     /// Older than this one; none: from the newest on.
     pub before: CaseId,
     pub limit: usize,
@@ -550,6 +568,6 @@ mod tests {
         assert!(row.is_known_to_subject() && row.due && row.duty() == Some(Duty::Remove(Seq(4))));
         step(&mut row, AUTHOR, 2, Step::Appeal(CaseText::default())).unwrap();
         step(&mut row, SECOND, 3, decide(CaseDecision::Uphold)).unwrap();
-        assert_eq!((row.duty(), row.due), (None, false));
+        assert_eq!((row.duty(), row.due), (Some(Duty::Remove(Seq(4))), true), "upheld before it could be done");
     }
 }

@@ -2,22 +2,26 @@
 //! the server fell over in between, again later: each is the same however often it is done.
 
 use bytes::Bytes;
-use confab_protocol::codec::{decode_entry, encode_entry};
+use confab_protocol::codec::{decode_audit, decode_entry, encode_entry};
+use confab_protocol::command::{AuditEntry, ListAudit};
 use confab_protocol::model::{
-    CaseId, CaseKind, CaseState, CaseText, ClientId, Entry, EntryContent, Message, Reason, Sanction, SanctionKind, Seq,
-    ServerRole, UserId,
+    AuditId, CaseId, CaseKind, CaseState, CaseText, ClientId, Entry, EntryContent, Message, Reason, Sanction,
+    SanctionKind, Seq, ServerRole, UserId,
 };
 use confab_protocol::reject::{Reject, RejectCode};
 
 use super::Core;
 use super::append::{Act, Amend, Change, Item, Order, Said};
-use super::cases::{Beside, CaseRow, CasesWanted, Duty, HeldText, Step, Whose};
+use super::cases::{Beside, CaseRow, CasesWanted, Duty, HeldText, REMIND_MS, Step, Whose};
+use super::publish::message_digest;
 use super::store::{self, Outcome};
 
-/// Moderators are told again of what nobody moved on for this long, milliseconds.
-const REMIND_MS: u64 = 24 * 3600 * 1000;
 /// Cases that are looked after at a time.
 const TENDED_MAX: usize = 50;
+/// Sanctions after one that is lifted which are looked at.
+const LATER_MAX: usize = 20;
+/// The audit's word for what was held and is posted.
+const RELEASE: &str = "release";
 
 impl Core {
     /// Does what was decided and is not done, and tells moderators again of what waits.
@@ -33,74 +37,109 @@ impl Core {
         self.metrics.cases_waiting_oldest_seconds.set(i64::try_from(oldest).unwrap_or(i64::MAX));
         for row in agenda.cases {
             if row.due {
-                self.carry_out(&row).await;
+                self.carry_out(row).await;
+                continue;
+            }
+            // Who made many cases does not fill the logs of moderators by way of reminders.
+            if !self.limits.may_tell(row.room) {
                 continue;
             }
             // First the note of it: whoever else looks finds it told.
-            if self.change(row.id, None, Step::Remind).await.is_ok() {
+            if let Ok(row) = self.change(row.id, None, Step::Remind).await {
                 self.tell_moderators(&row, UserId::NONE).await;
             }
         }
         Ok(())
     }
 
-    /// Does what was decided. What fails for now stays due.
-    pub(super) async fn carry_out(&self, row: &CaseRow) {
-        let done = match row.duty() {
-            Some(Duty::Release) => self.release(row).await,
-            Some(Duty::Remove(seq)) => self.remove(row, seq).await,
-            Some(Duty::Lift) => self.lift(row).await,
+    /// Does what was decided; the case as it is then. What fails for now stays due.
+    pub(super) async fn carry_out(&self, row: CaseRow) -> CaseRow {
+        // It may have been decided otherwise since it was looked up.
+        let row = match self.store.find_case(row.id).await {
+            Ok(found) => found.unwrap_or(row),
+            Err(error) => {
+                self.unavailable(&error);
+                return row;
+            }
+        };
+        let done = match row.duty().filter(|_| row.due) {
+            Some(Duty::Release) => self.release(&row).await,
+            Some(Duty::Remove(seq)) => self.remove(&row, seq).await,
+            Some(Duty::Lift) => self.lift(&row).await,
             None => Ok(()),
         };
         let step = match done {
             Ok(()) => Step::Done,
             Err(reject) if reject.retry_after_ms > 0 || reject.code >= RejectCode::Internal.number() => {
                 tracing::warn!(case = %row.id, code = reject.code, "what was decided is done later");
-                return;
+                return row;
             }
             Err(reject) => Step::Fail(CaseText::parse(&reject.detail).unwrap_or_default()),
         };
-        // Somebody else may have done it meanwhile.
-        if let Err(reject) = self.change(row.id, None, step).await
-            && !reject.is(RejectCode::CaseState)
-        {
-            tracing::warn!(case = %row.id, code = reject.code, "that it is done could not be noted");
+        let has_failed = matches!(step, Step::Fail(_));
+        match self.change(row.id, None, step).await {
+            Ok(row) => {
+                if has_failed {
+                    self.tell_moderators(&row, UserId::NONE).await;
+                }
+                row
+            }
+            Err(reject) => {
+                // Somebody else may have done it meanwhile.
+                if !reject.is(RejectCode::CaseState) {
+                    tracing::warn!(case = %row.id, code = reject.code, "that it is done could not be noted");
+                }
+                row
+            }
         }
     }
 
     /// Posts what is held, by its author, who must be allowed to as of now.
     async fn release(&self, row: &CaseRow) -> Result<(), Reject> {
         let held = self.store.find_held(row.id).await.map_err(|error| self.unavailable(&error))?;
-        // It was posted.
-        let Some(held) = held else { return Ok(()) };
+        let Some(held) = held else { return self.check_posted(row).await };
+        // The transaction knows of the room what they may; what was taken from them everywhere is known here.
+        let author = self.store.find_user(held.author).await.map_err(|error| self.unavailable(&error))?;
+        let author = author.ok_or(RejectCode::UnknownUser)?;
+        let now = self.clock.now();
+        if author.restriction.is_some_and(|it| it.silences(now)) {
+            return Err(RejectCode::Muted.into());
+        }
+        let membership =
+            self.store.membership(held.room, held.author).await.map_err(|error| self.unavailable(&error))?;
+        let restrictions = [author.restriction, membership.and_then(|it| it.restriction)];
+        let shadowed = restrictions.into_iter().flatten().any(|it| it.shadows(now));
         let entry = decode_entry(&held.payload).map_err(|_| RejectCode::Internal)?;
         let EntryContent::Message(message) = entry.content else { return Err(RejectCode::UnknownMessage.into()) };
         let mentions = self.find_mentions(held.room, &message.body).await?;
         let message = Message { mentions: mentions.clone(), ..message };
         let reply_to = message.reply_to;
+        let asked = message_digest(reply_to, message.body.as_str());
         let payload = encode_entry(&Entry { content: EntryContent::Message(message), ..entry });
         let item = if entry.client_id == held.client_id {
-            let said = Said { reply_to, mentions, shadowed: false };
-            self.item(row, &held, payload, Change::Message(said))
+            let said = Said { reply_to, mentions, shadowed };
+            let item = self.item(row, &held, payload, Change::Message(said));
+            // What plugins made of it before one held it is what is posted.
+            Item { altered: asked != held.digest, ..item }
         } else {
             let edited = self.store.find_recorded(held.room, held.author, entry.client_id).await;
             let edited = edited.map_err(|error| self.unavailable(&error))?.map(|recorded| recorded.outcome);
             let Some(Outcome::Appended(appended)) = edited else { return Err(RejectCode::UnknownMessage.into()) };
-            let (author, client_id, content) = (held.author, held.client_id, EntryContent::Edit(appended.seq));
+            let (client_id, content) = (held.client_id, EntryContent::Edit(appended.seq));
             let amend = Amend {
-                server_role: ServerRole::User,
-                shadowed: false,
+                server_role: author.role,
+                shadowed,
                 decided: false,
                 act: Act::Edit(appended.seq, payload, mentions),
             };
-            let edit = encode_entry(&Entry { author, client_id, content });
+            let edit = encode_entry(&Entry { author: held.author, client_id, content });
             self.item(row, &held, edit, Change::Amend(Box::new(amend)))
         };
         self.append_own(item).await.map(drop)
     }
 
     fn item(&self, row: &CaseRow, held: &HeldText, payload: Bytes, change: Change) -> Item {
-        let mut record = self.record(row.decider.unwrap_or_default(), "release", held.room, held.author);
+        let mut record = self.record(row.decider.unwrap_or_default(), RELEASE, held.room, held.author);
         record.case = row.id;
         Item {
             room: held.room,
@@ -137,19 +176,50 @@ impl Core {
         }
     }
 
-    /// Gives back what was taken from somebody, unless it was taken once more since.
+    /// That nothing is held any more is well if it was posted.
+    async fn check_posted(&self, row: &CaseRow) -> Result<(), Reject> {
+        let (room, user, plugin, before) = (None, None, None, AuditId::NONE);
+        let wanted = ListAudit { room, user, case: Some(row.id), plugin, before, limit: 50 };
+        let records = self.store.list_audit(wanted, UserId::NONE).await.map_err(|error| self.unavailable(&error))?;
+        let is_posted = |entry: &AuditEntry| decode_audit(&entry.record).is_ok_and(|record| record.act == RELEASE);
+        if records.iter().any(is_posted) {
+            return Ok(());
+        }
+        Err(Reject::new(RejectCode::CaseState, "what was held is not kept any more"))
+    }
+
+    /// What kind of sanction a case is about; `None`: its entry is not kept any more.
+    async fn sanction_of(&self, row: &CaseRow) -> Result<Option<SanctionKind>, Reject> {
+        let Some(seq) = row.seq else { return Ok(None) };
+        let found = self.store.find_entries(row.room, vec![seq]).await.map_err(|error| self.unavailable(&error))?;
+        let entry = found.first().and_then(|entry| decode_entry(&entry.payload).ok());
+        Ok(entry.and_then(|entry| match entry.content {
+            EntryContent::Sanction(sanction) => Some(sanction.kind),
+            _ => None,
+        }))
+    }
+
+    /// Gives back what was taken from somebody, unless it was taken once more since. Who was kicked may come back anyway.
     async fn lift(&self, row: &CaseRow) -> Result<(), Reject> {
-        let newest = CasesWanted {
-            whose: Whose::Of(row.subject),
+        if self.sanction_of(row).await? == Some(SanctionKind::Kick) {
+            return Ok(());
+        }
+        let since = CasesWanted {
+            whose: Whose::Everybody,
             room: Some(row.room),
             states: vec![CaseState::Decided, CaseState::Appealed, CaseState::Closed],
             kind: Some(CaseKind::Sanction),
+            about: Some(row.subject),
+            not_about: None,
+            now: self.clock.now(),
             before: CaseId::NONE,
-            limit: 1,
+            limit: LATER_MAX,
         };
-        let newest = self.store.list_cases(newest).await.map_err(|error| self.unavailable(&error))?;
-        if newest.first().is_some_and(|newest| newest.id != row.id) {
-            return Err(Reject::new(RejectCode::CaseState, "another sanction came after it, and holds"));
+        let since = self.store.list_cases(since).await.map_err(|error| self.unavailable(&error))?;
+        for later in since.iter().take_while(|later| later.id > row.id) {
+            if self.sanction_of(later).await? != Some(SanctionKind::Kick) {
+                return Err(Reject::new(RejectCode::CaseState, "another sanction came after it, and holds"));
+            }
         }
         let reason = Reason::parse("").map_err(|_| RejectCode::Internal)?;
         let sanction = Sanction { user: row.subject, kind: SanctionKind::Lift, until: None, reason };
@@ -170,7 +240,7 @@ impl Core {
         record: confab_protocol::command::AuditRecord,
     ) -> Item {
         let (room, author) = (row.room, row.decider.unwrap_or_default());
-        let client_id = ClientId::from_u128(row.id.as_u128());
+        let client_id = client_id_of(row.id);
         let amend = Amend { server_role: ServerRole::User, shadowed: false, decided: true, act };
         Item {
             room,
@@ -186,4 +256,10 @@ impl Core {
             beside: self.beside(vec![record]),
         }
     }
+}
+
+/// The same for each try, and nobody reads from it which case it was, or when that began.
+fn client_id_of(case: CaseId) -> ClientId {
+    let hash = super::audit::hash(&case.to_bytes());
+    ClientId::from_bytes(hash.first_chunk().copied().unwrap_or_default())
 }

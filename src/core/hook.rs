@@ -141,11 +141,13 @@ pub struct Ruling {
     pub verdict: Verdict,
     /// Of every plugin that said more than "allow".
     pub marks: Vec<Mark>,
+    /// What plugins made of the text before one held it: if it is released, it reads so.
+    pub replaced: Option<String>,
 }
 
 impl Ruling {
     /// As it is, and nothing was found.
-    pub const ALLOW: Self = Self { verdict: Verdict::Allow, marks: Vec::new() };
+    pub const ALLOW: Self = Self { verdict: Verdict::Allow, marks: Vec::new(), replaced: None };
 }
 
 /// The plugins.

@@ -46,6 +46,10 @@ const PRESENCE_BURST: u32 = 200;
 const SEARCHES_PER_SECOND: u32 = 1;
 const SEARCHES_BURST: u32 = 10;
 
+/// Reports of one user: each keeps up to eleven messages for months.
+const REPORTS_PER_MINUTE: u32 = 1;
+const REPORTS_BURST: u32 = 20;
+
 /// New cases of one room that its moderators are told of, each in their own logs; others they find in the list.
 const CASE_NOTES_PER_MINUTE: u32 = 6;
 
@@ -87,6 +91,7 @@ limits! {
     NewsPerUser = "news_per_user", "that a user types: 2 per second, 20 at once";
     PresencePerUser = "presence_per_user", "how a user shows, and who is here: 10 per second, 200 at once";
     SearchesPerUser = "searches_per_user", "searches of a user: 1 per second, 10 at once";
+    ReportsPerUser = "reports_per_user", "reports of a user, each of which keeps messages: 1 per minute, 20 at once";
     LoginsPerAccount = "logins_per_account", "passwords tried of one account from one network: `login_tries`";
     LoginsEverywhere = "logins_per_account_everywhere", "the same from all networks: 20 times `login_tries`";
     OwnPassword = "own_password_per_user", "passwords asked of somebody who is logged in: 5 per minute";
@@ -116,6 +121,7 @@ pub struct Limits {
     news: Buckets<UserId>,
     presence: Buckets<UserId>,
     searches: Buckets<UserId>,
+    reports: Buckets<UserId>,
     passwords: Buckets<UserId>,
     passwords_from: Buckets<IpAddr>,
     /// Password checks of one account from one network.
@@ -153,6 +159,7 @@ impl Limits {
             news: buckets(NEWS_PER_SECOND, SECOND, NEWS_BURST),
             presence: buckets(PRESENCE_PER_SECOND, SECOND, PRESENCE_BURST),
             searches: buckets(SEARCHES_PER_SECOND, SECOND, SEARCHES_BURST),
+            reports: buckets(REPORTS_PER_MINUTE, MINUTE, REPORTS_BURST),
             passwords: buckets(PASSWORDS_PER_MINUTE, MINUTE, PASSWORDS_PER_MINUTE),
             passwords_from: buckets(PASSWORDS_PER_NETWORK, MINUTE, PASSWORDS_PER_NETWORK),
             logins: unset(),
@@ -304,6 +311,14 @@ impl Limits {
         self.check(&self.bad_tokens, network(from), Limit::BadTokens)
     }
 
+    /// May this user report once more?
+    ///
+    /// # Errors
+    /// [`RejectCode::RateLimited`] with the wait.
+    pub fn check_report(&self, user: UserId) -> Result<(), Reject> {
+        self.check(&self.reports, user, Limit::ReportsPerUser)
+    }
+
     /// Whether the moderators of a room are told of one more new case. Nobody is refused anything by it.
     pub fn may_tell(&self, room: RoomId) -> bool {
         self.case_notes.take(room, 1, self.now()).is_ok()
@@ -334,6 +349,7 @@ impl Limits {
         self.news.evict(now);
         self.presence.evict(now);
         self.searches.evict(now);
+        self.reports.evict(now);
         self.passwords.evict(now);
         self.passwords_from.evict(now);
         self.logins.evict(now);

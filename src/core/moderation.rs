@@ -1,10 +1,10 @@
 //! Reports, cases and appeals: who may see what of them, and what is done with them. What a decision asks of the server is
 //! in [`super::duties`].
 
-use confab_protocol::codec::{decode_audit, decode_entry};
+use confab_protocol::codec::decode_entry;
 use confab_protocol::command::{
-    About, Appeal, AuditEntry, AuditRecord, Case, CaseEvent, CaseFile, CaseFilter, CaseStep, Evidence, ListAudit,
-    ListCases, Reply, Report, UpdateCase,
+    About, Appeal, AuditEntry, Case, CaseEvent, CaseFile, CaseFilter, CaseStep, Evidence, ListAudit, ListCases, Reply,
+    Report, UpdateCase,
 };
 use confab_protocol::model::{
     AuditId, CaseAct, CaseDecision, CaseId, CaseKind, CaseState, EntryContent, Millis, RoomId, RoomKind, SelfNote, Seq,
@@ -35,7 +35,7 @@ impl Core {
     /// # Errors
     /// Not a member; nothing that the actor can see there; themselves; limits; what plugins refuse.
     pub async fn report(&self, actor: &Actor, report: Report) -> Result<Reply, Reject> {
-        self.limits.check_send(actor.user)?;
+        self.limits.check_report(actor.user)?;
         let Report { room, about, reason, text } = report;
         self.check_read(actor, room).await?;
         let (subject, seq) = match about {
@@ -94,18 +94,18 @@ impl Core {
                 vec![CaseState::Open, CaseState::Taken, CaseState::Decided, CaseState::Appealed, CaseState::Closed]
             }
         };
-        let wanted = CasesWanted { whose, room, states, kind, before, limit };
+        let now = self.clock.now();
+        // What is about a moderator is for others to decide.
+        let (about, not_about) = (None, (!mine).then_some(actor.user));
+        let wanted = CasesWanted { whose, room, states, kind, about, not_about, now, before, limit };
         let rows = self.store.list_cases(wanted).await.map_err(|error| self.unavailable(&error))?;
         let next = if rows.len() == limit { rows.last().map_or(CaseId::NONE, |row| row.id) } else { CaseId::NONE };
-        let now = self.clock.now();
         let sight = |row: &CaseRow| match mine {
             false => Sight::Moderator,
             true if row.subject == actor.user => Sight::Subject,
             true => Sight::Reporter,
         };
-        // What is about a moderator is for others to decide.
-        let seen = rows.iter().filter(|row| mine || row.subject != actor.user);
-        let cases = seen.map(|row| shown(row, sight(row), now)).collect();
+        let cases = rows.iter().map(|row| shown(row, sight(row), now)).collect();
         Ok(Reply::Cases { cases, next })
     }
 
@@ -179,9 +179,7 @@ impl Core {
         if let Some(decision) = decision {
             let labels = [kind_name(row.kind), decision_name(decision)];
             self.metrics.case_decisions_total.with_label_values(&labels).inc();
-            if row.due {
-                self.carry_out(&row).await;
-            }
+            let row = if row.due { self.carry_out(row).await } else { row };
             self.tell_people(&row).await;
         }
         Ok(Reply::Ok)
@@ -201,8 +199,9 @@ impl Core {
 
     /// Whether nobody else could decide.
     async fn is_alone(&self, actor: &Actor, row: &CaseRow) -> Result<bool, Reject> {
-        let others = self.store.moderators(row.room, TOLD_MAX).await.map_err(|error| self.unavailable(&error))?;
-        Ok(!others.iter().any(|(user, _)| *user != actor.user && *user != row.subject))
+        let except = [actor.user, row.subject];
+        let others = self.store.moderators(row.room, except, self.clock.now(), 1).await;
+        Ok(others.map_err(|error| self.unavailable(&error))?.is_empty())
     }
 
     /// Asks for another look at a decision about the actor.
@@ -251,14 +250,9 @@ impl Core {
         if !is_allowed {
             return Err(RejectCode::Forbidden.into());
         }
-        let mut records = self.store.list_audit(list).await.map_err(|error| self.unavailable(&error))?;
+        let records = self.store.list_audit(list, actor.user).await.map_err(|error| self.unavailable(&error))?;
         // A page may end at its bytes: only an empty one tells that it was the last.
         let next = records.last().map_or(AuditId::NONE, |entry: &AuditEntry| entry.id);
-        // Nor does the audit tell anybody who reported them.
-        records.retain(|entry| {
-            let is_about_me = |it: AuditRecord| it.user == actor.user && it.act == "report";
-            !decode_audit(&entry.record).is_ok_and(is_about_me)
-        });
         Ok(Reply::Audit { records, next })
     }
 
@@ -288,17 +282,14 @@ impl Core {
     /// There is news for those who moderate the room, but for the one that it comes from. That nobody could be told of it
     /// is no reason to refuse: the case is in their list.
     pub(super) async fn tell_moderators(&self, row: &CaseRow, from: UserId) {
-        match self.store.moderators(row.room, TOLD_MAX).await {
-            Ok(people) => {
-                let others = people.into_iter().filter(|(user, _)| *user != from && *user != row.subject).collect();
-                self.tell(row, others).await;
-            }
+        match self.store.moderators(row.room, [from, row.subject], self.clock.now(), TOLD_MAX).await {
+            Ok(others) => self.tell(row, others).await,
             Err(error) => drop(self.unavailable(&error)),
         }
     }
 
     /// There is news for whom it is about, and for those who reported it.
-    async fn tell_people(&self, row: &CaseRow) {
+    pub(super) async fn tell_people(&self, row: &CaseRow) {
         let mut people = match self.store.reporters(row.id, TOLD_MAX).await {
             Ok(people) => people,
             Err(error) => {
@@ -343,7 +334,8 @@ fn shown(row: &CaseRow, sight: Sight, now: Millis) -> Case {
         opened: row.opened,
         changed: row.changed,
         reports: if is_moderator { row.reports } else { 0 },
-        reason: row.reason,
+        // Who reported knows their own; another's, who may have been first, is not theirs to know.
+        reason: row.reason.filter(|_| sight != Sight::Reporter),
         assignee: row.assignee.filter(|_| is_moderator),
         appealable: sight == Sight::Subject && row.is_appealable(now),
     }

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use confab_protocol::codec::encode_entry;
 use confab_protocol::command::{Appended, Command, CreateRoom, Publish, Reply, Write};
 use confab_protocol::limits::RETENTION_MS_MIN;
-use confab_protocol::model::{Body, CaseId, ClientId, Entry, EntryContent, Message, Millis, RoomId, UserId};
+use confab_protocol::model::{
+    Body, CaseId, CaseKind, ClientId, Entry, EntryContent, Message, Millis, RoomId, Seq, UserId,
+};
 use confab_protocol::reject::{Reject, RejectCode};
 use confab_protocol::text::TextError;
 
@@ -15,7 +17,7 @@ use super::access::{self, Action};
 use super::acts::note_marks;
 use super::append::{Change, Decision, Item, OrderGuard, Said, recorded_decision};
 use super::auth::Actor;
-use super::cases::Beside;
+use super::cases::{Beside, NewRecord, kind_name};
 use super::hook::{Mark, MessageEvent, Presently, Ruling, TextKind, Verdict};
 use super::log::Receipt;
 use super::store::{Membership, Outcome, Recorded, Unappended};
@@ -47,6 +49,9 @@ pub struct Queued {
     room: RoomId,
     author: UserId,
     acl_version: u64,
+    /// What is kept beside it, and is kept all the same where it is not appended; and the case that it opens.
+    findings: Vec<NewRecord>,
+    opens: Option<CaseKind>,
 }
 
 impl Queued {
@@ -65,8 +70,7 @@ impl Core {
     pub async fn publish(&self, actor: &Actor, order: &Arc<OrderGuard>, publish: Publish) -> Result<Admitted, Reject> {
         let Publish { room, client_id, resend, body, reply_to } = publish;
         let write = Write { room, client_id, resend };
-        let replied = reply_to.map_or(0, |seq| seq.0).to_le_bytes();
-        let digest = digest("publish", &[&replied, body.as_str().as_bytes()]);
+        let digest = message_digest(reply_to, body.as_str());
         let membership = match self.admit(actor, write, digest, Some(Action::Post)).await? {
             Admission::Granted(membership) => membership,
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
@@ -177,9 +181,13 @@ impl Core {
         let (room, author, client_id, acl_version) = (write.room, actor.user, write.client_id, membership.acl_version);
         let payload = encode_entry(&Entry { author, client_id, content });
         let order = order.admit(room);
+        let opens = beside.as_ref().and_then(|it| it.opens.as_ref()).map(|it| it.row.kind);
+        // Of what moderators did nothing is kept where it was not done.
+        let is_finding = |it: &&NewRecord| it.record.finding.is_some();
+        let findings = beside.iter().flat_map(|it| it.audit.iter().filter(is_finding).cloned()).collect();
         let item = Item { room, author, client_id, digest, payload, altered, change, acl_version, order, then, beside };
         let receipt = self.log.append(item).await;
-        Admitted::Queued(Queued { receipt, altered, room, author, acl_version })
+        Admitted::Queued(Queued { receipt, altered, room, author, acl_version, findings, opens })
     }
 
     /// The answer to an author whose message was queued.
@@ -187,10 +195,18 @@ impl Core {
     /// # Errors
     /// What the transaction refused, or a store that failed.
     pub async fn settle(&self, queued: Queued) -> Result<Reply, Reject> {
-        let Queued { receipt, altered, room, author, acl_version: checked } = queued;
+        let Queued { receipt, altered, room, author, acl_version: checked, mut findings, opens } = queued;
         let decision = receipt.await.map_err(|_| RejectCode::Unavailable)?.map_err(|error| self.unavailable(&error))?;
+        if matches!(decision, Decision::Refuse(_) | Decision::TooSoon { .. }) && !findings.is_empty() {
+            // Nor is there a case of what is not there.
+            findings.iter_mut().for_each(|new| new.record.case = CaseId::NONE);
+            self.store.audit(findings).await.map_err(|error| self.unavailable(&error))?;
+        }
         match decision {
             Decision::Append { seq, time, acl_version, .. } => {
+                if let Some(kind) = opens {
+                    self.metrics.cases_opened_total.with_label_values(&[kind_name(kind)]).inc();
+                }
                 // It was checked again inside the transaction; the next one need not be.
                 if acl_version != checked {
                     self.memberships.remove(room, author);
@@ -255,7 +271,7 @@ impl Core {
         body: Body,
         held: &(dyn Fn(Body) -> Bytes + Sync),
     ) -> Result<Applied, Reject> {
-        let Ruling { verdict, marks } = ruling;
+        let Ruling { verdict, marks, replaced } = ruling;
         let (code, reason, note) = match verdict {
             Verdict::Allow => return Ok(Applied::Post { body, altered: false, shadowed: false }),
             Verdict::Shadow(None) => return Ok(Applied::Post { body, altered: false, shadowed: true }),
@@ -271,12 +287,17 @@ impl Core {
                 // What is no body at all is the plugin's failure, and held like any other.
                 Err(error) => {
                     let verdict = Verdict::Hold { note: format!("the plugin's replacement {error}") };
-                    return Box::pin(self.apply(asked, Ruling { verdict, marks }, body, held)).await;
+                    return Box::pin(self.apply(asked, Ruling { verdict, marks, replaced: None }, body, held)).await;
                 }
             },
-            Verdict::Hold { note } => return self.hold(asked, &marks, held(body), note).await,
+            Verdict::Hold { note } => {
+                let body = replaced.and_then(|text| Body::parse(&text).ok()).unwrap_or(body);
+                return self.hold(asked, &marks, held(body), note).await;
+            }
             // It passes: nothing is recorded, so a resend is decided then.
             Verdict::Unavailable { reason } => {
+                let hook = audit::text_word(asked.kind);
+                self.keep_findings(hook, asked.actor.user, asked.write.room, &marks).await?;
                 return Err(Reject { detail: reason, ..Reject::retry(RejectCode::Busy, UNAVAILABLE_RETRY_MS) });
             }
             Verdict::Bounce { reason } => (RejectCode::Bounced, reason, String::new()),
@@ -360,6 +381,12 @@ pub(super) struct Queueing {
     pub(super) change: Change,
     pub(super) then: Vec<Item>,
     pub(super) beside: Option<Box<Beside>>,
+}
+
+/// Of a new message, as its author asked for it.
+pub(super) fn message_digest(reply_to: Option<Seq>, body: &str) -> [u8; 16] {
+    let replied = reply_to.map_or(0, |seq| seq.0).to_le_bytes();
+    digest("publish", &[&replied, body.as_bytes()])
 }
 
 /// Tells a resend from something else under the same client id: the first half of SHA-256 over what was asked.

@@ -123,6 +123,8 @@ impl Core {
         if !self.store.create_invite(invite).await.map_err(|error| self.unavailable(&error))? {
             return Err(RejectCode::Forbidden.into());
         }
+        self.keep_record(self.record(actor.user, "invite", room, UserId::NONE)).await?;
+        self.keep_record(self.record(actor.user, "invite", room, UserId::NONE)).await?;
         Ok(Reply::Invited { token, expires })
     }
 

@@ -528,8 +528,8 @@ pub trait Store: Send + Sync {
     // ---- moderation
     /// Keeps records for the audit, which nobody can change.
     async fn audit(&self, records: Vec<NewRecord>) -> Result<()>;
-    /// Records, the newest first, within the bounds of a page.
-    async fn list_audit(&self, wanted: ListAudit) -> Result<Vec<AuditEntry>>;
+    /// Records, the newest first, within the bounds of a page; of what others did to who asks there is none.
+    async fn list_audit(&self, wanted: ListAudit, asker: UserId) -> Result<Vec<AuditEntry>>;
     /// Joins a report to the case that is open about the same, or opens one and keeps what was said. Who reported it before
     /// changes nothing. `None`: there is no such message (any more).
     async fn report(&self, report: NewReport) -> Result<Option<Reported>>;
@@ -547,11 +547,17 @@ pub trait Store: Send + Sync {
     async fn change_case(&self, change: CaseChange) -> Result<Option<std::result::Result<CaseRow, RejectCode>>>;
     /// What a case holds back, while it is there.
     async fn find_held(&self, case: CaseId) -> Result<Option<HeldText>>;
-    /// What there is to do about at most so many cases; those that were not moved on since then are reminded of.
+    /// What there is to do: of what is due, and of what was not moved on or reminded of since then, at most so many each.
     async fn agenda(&self, since: Millis, limit: usize) -> Result<Agenda>;
-    /// Who moderates a room as a member of it, or where nobody does, or it is a room of two, the whole server: at most so
-    /// many, with their own logs.
-    async fn moderators(&self, room: RoomId, limit: usize) -> Result<Vec<(UserId, RoomId)>>;
+    /// Who moderates a room as a member of it who is not muted, but for two people; where nobody does, or it is a room of
+    /// two, those of the whole server, but for the same. At most so many, with their own logs.
+    async fn moderators(
+        &self,
+        room: RoomId,
+        except: [UserId; 2],
+        now: Millis,
+        limit: usize,
+    ) -> Result<Vec<(UserId, RoomId)>>;
 
     // ---- what is held on a person
     /// Rooms that somebody is or was in, their own log included.

@@ -65,7 +65,11 @@ impl Chain {
                     replaced = Some(text);
                 }
                 Verdict::Shadow(_) => is_shadowed = true,
-                last => return Ruling { verdict: last, marks },
+                // Whom nobody is to hear, nobody hears by way of a moderator either.
+                Verdict::Hold { .. } if is_shadowed => {
+                    return Ruling { verdict: Verdict::Shadow(replaced), marks, replaced: None };
+                }
+                last => return Ruling { verdict: last, marks, replaced },
             }
         }
         let verdict = match replaced {
@@ -73,7 +77,7 @@ impl Chain {
             Some(text) => Verdict::Replace(text),
             None => Verdict::Allow,
         };
-        Ruling { verdict, marks }
+        Ruling { verdict, marks, replaced: None }
     }
 
     pub(super) fn decide_act(&self, event: &ActEvent<'_>, clock: &dyn Clock) -> Ruling {
@@ -84,10 +88,10 @@ impl Chain {
             spent += took;
             marks.extend(mark);
             if verdict != Verdict::Allow {
-                return Ruling { verdict, marks };
+                return Ruling { verdict, marks, replaced: None };
             }
         }
-        Ruling { verdict: Verdict::Allow, marks }
+        Ruling { verdict: Verdict::Allow, marks, replaced: None }
     }
 
     /// For a call, and for all that are left.
@@ -162,7 +166,8 @@ const fn hook(act: &Act<'_>) -> Hook {
 
 /// What nobody would read as it is spelled out.
 fn too_long(marks: Vec<Mark>) -> Ruling {
-    Ruling { verdict: Verdict::Hold { note: "its normal form is too long to be looked at".into() }, marks }
+    let note = "its normal form is too long to be looked at".into();
+    Ruling { verdict: Verdict::Hold { note }, marks, replaced: None }
 }
 
 /// Loading checks that each declared hook is there.

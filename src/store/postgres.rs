@@ -320,14 +320,15 @@ store! {
     plain unobserved(plugin: String, rooms: Option<Vec<RoomId>>) -> Vec<(RoomId, Seq)> = observed::unobserved;
     plain observed(plugin: String, cursors: Vec<(RoomId, Seq)>) -> () = observed::observed;
     plain audit(records: Vec<NewRecord>) -> () = moderation::audit;
-    plain list_audit(wanted: ListAudit) -> Vec<AuditEntry> = moderation::list_audit;
+    plain list_audit(wanted: ListAudit, asker: UserId) -> Vec<AuditEntry> = moderation::list_audit;
     plain change_case(change: CaseChange) -> Option<std::result::Result<CaseRow, RejectCode>> = moderation::change_case;
     plain list_cases(wanted: CasesWanted) -> Vec<CaseRow> = moderation::list_cases;
     plain find_case(case: CaseId) -> Option<CaseRow> = moderation::find_case;
     plain has_reported(case: CaseId, user: UserId) -> bool = moderation::has_reported;
     plain reporters(case: CaseId, limit: usize) -> Vec<(UserId, RoomId)> = moderation::reporters;
     plain agenda(since: Millis, limit: usize) -> Agenda = moderation::agenda;
-    plain moderators(room: RoomId, limit: usize) -> Vec<(UserId, RoomId)> = moderation::moderators;
+    plain moderators(room: RoomId, except: [UserId; 2], now: Millis, limit: usize) -> Vec<(UserId, RoomId)> =
+        moderation::moderators;
 
     sealed record(unappended: Unappended) -> Option<Recorded> = logs::record;
     sealed find_recorded(room: RoomId, author: UserId, client_id: ClientId) -> Option<Recorded> = logs::find_recorded;

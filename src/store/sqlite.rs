@@ -276,13 +276,14 @@ store! {
     read heads(rooms: Vec<RoomId>) -> Vec<(RoomId, Incarnation, Seq)> = rooms::heads;
     read index_behind(rooms: Option<Vec<RoomId>>) -> Vec<Progress> = search::behind;
     read unobserved(plugin: String, rooms: Option<Vec<RoomId>>) -> Vec<(RoomId, Seq)> = observed::unobserved;
-    read list_audit(wanted: ListAudit) -> Vec<AuditEntry> = moderation::list_audit;
+    read list_audit(wanted: ListAudit, asker: UserId) -> Vec<AuditEntry> = moderation::list_audit;
     read list_cases(wanted: CasesWanted) -> Vec<CaseRow> = moderation::list_cases;
     read find_case(case: CaseId) -> Option<CaseRow> = moderation::find_case;
     read has_reported(case: CaseId, user: UserId) -> bool = moderation::has_reported;
     read reporters(case: CaseId, limit: usize) -> Vec<(UserId, RoomId)> = moderation::reporters;
     read agenda(since: Millis, limit: usize) -> Agenda = moderation::agenda;
-    read moderators(room: RoomId, limit: usize) -> Vec<(UserId, RoomId)> = moderation::moderators;
+    read moderators(room: RoomId, except: [UserId; 2], now: Millis, limit: usize) -> Vec<(UserId, RoomId)> =
+        moderation::moderators;
     read find_members(room: RoomId, names: Vec<Username>) -> Vec<UserId> = effects::find_members;
 
     open find_recorded(room: RoomId, author: UserId, client_id: ClientId) -> Option<Recorded> = logs::find_recorded;

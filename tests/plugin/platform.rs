@@ -99,7 +99,7 @@ async fn in_shadow_mode_it_says_what_it_would_do_and_off_it_says_nothing() {
 async fn what_it_finds_is_told_in_bounds() {
     let folder = folder();
     let set = load(&hostile(folder.path()));
-    let Ruling { verdict, marks } = ask(&set, "forge").await;
+    let Ruling { verdict, marks, .. } = ask(&set, "forge").await;
     assert_eq!((verdict, marks.len()), (Verdict::Allow, 1));
     let mark = &marks[0];
     assert_eq!((mark.rule.as_str(), mark.score, mark.label.len(), mark.note.len()), ("31m--", 100, 64, 256));

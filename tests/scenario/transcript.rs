@@ -7,6 +7,7 @@ mod accounts;
 mod amend;
 mod cases;
 mod door;
+mod held;
 mod here;
 mod log;
 mod names;

@@ -2,18 +2,21 @@
 
 use bytes::Bytes;
 use confab::core::append::{Act, Change, Item, Said};
-use confab::core::cases::{Agenda, Beside, CaseRow, CasesWanted, NewCase, NewRecord, Step, Whose};
+use confab::core::cases::{
+    Agenda, Beside, CaseChange, CaseRow, CasesWanted, NewCase, NewRecord, REMIND_MS, Step, Whose,
+};
 use confab::core::seal::Vault;
 use confab::core::store::{Before, NewRoom, RoomShape, Store, pair};
 use confab::store::sqlite::Sqlite;
 use confab_protocol::command::{AuditRecord, Finding, ListAudit};
 use confab_protocol::limits::PAGE_BYTES_MAX;
 use confab_protocol::model::{
-    CaseAct, CaseDecision, CaseId, CaseKind, CaseState, DisplayName, Millis, RoomId, RoomRole, SanctionKind, Seq,
-    ServerRole, UserId, Username,
+    AuditId, CaseAct, CaseDecision, CaseId, CaseKind, CaseState, DisplayName, Millis, RoomId, RoomRole, SanctionKind,
+    Seq, ServerRole, UserId, Username,
 };
+use confab_protocol::reject::RejectCode;
 
-use super::moderation::{all_cases, all_records, decide, posts, words};
+use super::moderation::{all_records, decide, posts, words};
 use super::{START, Scene, postgres, seq};
 
 super::cases![
@@ -27,6 +30,24 @@ super::cases![
     what_was_kept_of_somebody_goes_with_them,
     evidence_has_its_time,
 ];
+
+pub(super) const ALL_STATES: [CaseState; 5] =
+    [CaseState::Open, CaseState::Taken, CaseState::Decided, CaseState::Appealed, CaseState::Closed];
+
+pub(super) fn all_cases() -> CasesWanted {
+    let (whose, states) = (Whose::Everybody, ALL_STATES.to_vec());
+    CasesWanted {
+        whose,
+        room: None,
+        states,
+        kind: None,
+        about: None,
+        not_about: None,
+        now: START,
+        before: CaseId::NONE,
+        limit: 100,
+    }
+}
 
 impl Scene {
     /// A case of some kind about somebody, which stands beside something that an author says.
@@ -134,6 +155,9 @@ async fn cases_are_found_by_what_they_are(scene: Scene) {
         scene.cases(CasesWanted { room: Some(other), whose: Whose::ModeratedBy(owner), ..all_cases() }).await,
         []
     );
+    scene.act(room, owner, Act::Sanction(moderator, SanctionKind::Mute, None)).await;
+    let muted = scene.cases(CasesWanted { whose, ..all_cases() }).await;
+    assert_eq!(muted, every(0, 3), "who is muted in a room moderates others alone");
 }
 
 async fn what_is_due_or_waits_is_on_the_agenda(scene: Scene) {
@@ -153,11 +177,14 @@ async fn what_is_due_or_waits_is_on_the_agenda(scene: Scene) {
     assert_eq!(agenda(rows[2].reminded, 9).await, (vec![one, two], 3, oldest));
     assert_eq!(agenda(Millis::NEVER, 2).await, (vec![one, two], 3, oldest), "the oldest first");
     // Who was told of it is not told again so soon, and it waits as long as before.
-    let told = scene.step(one, UserId::NONE, Step::Remind).await.unwrap();
+    assert_eq!(scene.step(one, UserId::NONE, Step::Remind).await, Err(RejectCode::CaseState), "not yet");
+    let (now, record) = (START.after(2 * REMIND_MS), AuditId::from_u128(1));
+    let remind = CaseChange { case: one, record, actor: None, now, step: Step::Remind };
+    let told = scene.store.change_case(remind).await.unwrap().unwrap().unwrap();
     assert_eq!(told, CaseRow { reminded: told.reminded, ..rows[0] });
     assert_eq!(agenda(told.reminded, 9).await, (vec![two, three], 3, oldest));
     let moved = scene.step(two, owner, Step::Take).await.unwrap();
-    assert_eq!(agenda(moved.reminded, 9).await, (vec![one, three], 3, oldest));
+    assert_eq!(agenda(moved.reminded, 9).await, (vec![three], 3, oldest));
     // What is to be done is on it until it is done, whenever somebody heard of it.
     scene.step(three, owner, decide(CaseDecision::Remove, "")).await.unwrap();
     assert_eq!(agenda(Millis(0), 9).await, (vec![three], 2, oldest));
@@ -175,7 +202,7 @@ async fn what_is_due_or_waits_is_on_the_agenda(scene: Scene) {
 async fn those_who_moderate_a_room_are_told(scene: Scene) {
     let (room, [owner, moderator, member]) = scene.company().await;
     let told = async |room, limit| {
-        let found = scene.store.moderators(room, limit).await.unwrap();
+        let found = scene.store.moderators(room, [UserId::NONE; 2], START, limit).await.unwrap();
         for (user, own) in &found {
             assert_eq!(scene.store.find_self_room(*user).await.unwrap(), Some(*own));
         }
@@ -207,10 +234,23 @@ async fn those_who_moderate_a_room_are_told(scene: Scene) {
     scene.act(room, owner, Act::SetRole(second, RoomRole::Moderator)).await;
     assert_eq!(told(room, 9).await, [owner, member, moderator, second]);
     assert_eq!(told(room, 1).await, [owner]);
+    // But for those who have to do with it.
+    let but_for = async |room, except| {
+        let found = scene.store.moderators(room, except, START, 9).await.unwrap();
+        found.into_iter().map(|(user, _)| user).collect::<Vec<_>>()
+    };
+    assert_eq!(but_for(room, [owner, second]).await, [member, moderator]);
+    assert_eq!(but_for(direct, [staff[3], UserId::NONE]).await, of_server[1..]);
+    scene.act(room, owner, Act::Sanction(second, SanctionKind::Mute, Some(START.after(1_000_000)))).await;
+    assert_eq!(told(room, 9).await, [owner, member, moderator], "who is muted moderates nothing");
+    let later = scene.store.moderators(room, [UserId::NONE; 2], START.after(1_000_000), 9).await.unwrap();
+    assert_eq!(later.len(), 4, "and does again once that is over");
+    scene.act(room, owner, Act::Sanction(second, SanctionKind::Lift, None)).await;
     scene.act(room, owner, Act::Sanction(moderator, SanctionKind::Ban, None)).await;
     scene.leave(room, member).await;
     scene.act(room, owner, Act::SetRole(second, RoomRole::Member)).await;
     assert_eq!(told(room, 9).await, [owner]);
+    assert_eq!(but_for(room, [owner, UserId::NONE]).await, of_server, "the only one is whom it is about");
     scene.leave(room, owner).await;
     assert_eq!(told(room, 9).await, of_server, "nobody is left who could");
     assert_eq!(told(scene.store.find_self_room(owner).await.unwrap().unwrap(), 9).await, of_server);
@@ -269,7 +309,7 @@ async fn records_are_found_by_what_they_name(scene: Scene) {
     let expected: Vec<AuditRecord> = records.iter().map(|new| new.record.clone()).collect();
     assert_eq!(scene.audit_of(None).await, expected);
     let found = async |wanted| {
-        let found = scene.store.list_audit(wanted).await.unwrap();
+        let found = scene.store.list_audit(wanted, UserId::NONE).await.unwrap();
         let place = |id| records.iter().position(|new| new.id == id).unwrap();
         found.into_iter().map(|entry| place(entry.id)).collect::<Vec<_>>()
     };
@@ -288,6 +328,17 @@ async fn records_are_found_by_what_they_name(scene: Scene) {
     assert_eq!(found(ListAudit { user: Some(alice), limit: 2, ..all_records() }).await, [3, 2]);
     assert_eq!(found(ListAudit { user: Some(alice), room: Some(two), ..plugin("words") }).await, [3]);
     assert!(found(ListAudit { user: Some(bob), case: Some(case), room: Some(two), ..all_records() }).await.is_empty());
+    // Of what others did to who asks there is none, and pages are of what there is.
+    let seen = async |asker, wanted| {
+        let found = scene.store.list_audit(wanted, asker).await.unwrap();
+        let place = |id| records.iter().position(|new| new.id == id).unwrap();
+        found.into_iter().map(|entry| place(entry.id)).collect::<Vec<_>>()
+    };
+    assert_eq!(seen(bob, all_records()).await, [5, 4, 3, 2, 1]);
+    assert_eq!(seen(alice, all_records()).await, [5, 4, 2, 1, 0]);
+    assert_eq!(seen(alice, ListAudit { limit: 3, ..all_records() }).await, [5, 4, 2]);
+    assert_eq!(seen(alice, plugin("words")).await, [0_usize; 0]);
+    assert_eq!(seen(bob, ListAudit { user: Some(alice), ..all_records() }).await, [3, 2]);
     // One record of a number: another of it is none, nor is what would come with it.
     let again = NewRecord { record: none(), ..records[0].clone() };
     assert!(scene.store.audit(vec![scene.new_record(none()), again]).await.is_err());
@@ -305,7 +356,7 @@ async fn a_page_of_the_audit_has_an_end(scene: Scene) {
     scene.store.audit(records.clone()).await.unwrap();
     for user in [None, Some(alice)] {
         let (mut page, mut pages, mut ids) = (ListAudit { user, ..all_records() }, Vec::new(), Vec::new());
-        while let entries = scene.store.list_audit(page.clone()).await.unwrap()
+        while let entries = scene.store.list_audit(page.clone(), UserId::NONE).await.unwrap()
             && let Some(last) = entries.last()
         {
             page.before = last.id;

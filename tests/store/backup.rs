@@ -15,7 +15,8 @@ use confab::store::sqlite::Sqlite;
 use confab_protocol::command::{AuditRecord, Finding};
 use confab_protocol::model::{CaseDecision, CaseId, Emoji, RoomId, Seq, ServerRole, UserId};
 
-use super::moderation::{all_cases, all_records, decide, words};
+use super::audit::all_cases;
+use super::moderation::{all_records, decide, words};
 use super::{START, Scene, postgres};
 
 pub(super) type Files = BTreeMap<&'static str, Vec<u8>>;
@@ -124,6 +125,7 @@ async fn live(scene: &Scene) -> (RoomId, UserId) {
     scene.step(case, alice, Step::Take).await.unwrap();
     let finding = Some(Finding { plugin: "words".to_owned(), ..Finding::default() });
     scene.store.audit(vec![scene.new_record(AuditRecord { finding, ..AuditRecord::default() })]).await.unwrap();
+    scene.store.begin_observing("watch".to_owned()).await.unwrap();
     scene.leave(room, bob).await;
     let invite = NewInvite { hash: [9; 32], room, author: alice, uses: 3, expires: until, now: START };
     scene.store.create_invite(invite).await.unwrap();
@@ -176,8 +178,8 @@ async fn from_each_store_to_each_and_back_nothing_changes() {
                 let case = target.case(row.id).await.unwrap();
                 assert!(case == store.case(row.id).await.unwrap() && !case.unwrap().evidence.is_empty());
             }
-            let audit = store.list_audit(all_records()).await.unwrap();
-            assert!(target.list_audit(all_records()).await.unwrap() == audit && audit.len() > 4);
+            let audit = store.list_audit(all_records(), UserId::NONE).await.unwrap();
+            assert!(target.list_audit(all_records(), UserId::NONE).await.unwrap() == audit && audit.len() > 4);
             let again = Scene { store: target.clone(), count: scene.count.clone() };
             again.say_more(room, alice).await;
             target.close().await;

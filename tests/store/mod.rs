@@ -7,6 +7,7 @@ mod backup;
 mod keeping;
 mod logs;
 mod moderation;
+mod observed;
 mod postgres;
 mod races;
 mod refresh;
@@ -165,6 +166,7 @@ fn all_cases() -> impl Iterator<Item = &'static Named> {
         .chain(keeping::CASES)
         .chain(search::CASES)
         .chain(standing::CASES)
+        .chain(observed::CASES)
         .chain(moderation::CASES)
         .chain(audit::CASES)
 }

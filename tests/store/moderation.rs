@@ -7,7 +7,7 @@ use confab::core::append::{Act, Amend, Change, Decision, Item, Said};
 use confab::core::cases::{
     Beside, CaseChange, CaseRow, CasesWanted, HeldText, NewCase, NewRecord, NewReport, Reported,
 };
-use confab::core::cases::{EVENTS_MAX, Step, Whose};
+use confab::core::cases::{EVENTS_MAX, Step};
 use confab::core::store::{Outcome, Scrub, Unappended};
 use confab_protocol::codec::decode_audit;
 use confab_protocol::command::{Appended, AuditRecord, ListAudit};
@@ -19,6 +19,7 @@ use confab_protocol::model::{
 use confab_protocol::reject::RejectCode;
 
 use super::amends::{act, bytes, emoji, refused};
+use super::audit::all_cases;
 use super::{START, Scene, seq};
 
 super::cases![
@@ -42,14 +43,6 @@ super::cases![
 
 pub(super) fn words(text: &str) -> CaseText {
     CaseText::parse(text).unwrap()
-}
-
-pub(super) const ALL_STATES: [CaseState; 5] =
-    [CaseState::Open, CaseState::Taken, CaseState::Decided, CaseState::Appealed, CaseState::Closed];
-
-pub(super) fn all_cases() -> CasesWanted {
-    let (whose, states) = (Whose::Everybody, ALL_STATES.to_vec());
-    CasesWanted { whose, room: None, states, kind: None, before: CaseId::NONE, limit: 100 }
 }
 
 pub(super) fn all_records() -> ListAudit {
@@ -126,7 +119,7 @@ impl Scene {
 
     /// The oldest first.
     pub(super) async fn audit_of(&self, case: Option<CaseId>) -> Vec<AuditRecord> {
-        let entries = self.store.list_audit(ListAudit { case, ..all_records() }).await.unwrap();
+        let entries = self.store.list_audit(ListAudit { case, ..all_records() }, UserId::NONE).await.unwrap();
         entries.iter().rev().map(|entry| decode_audit(&entry.record).unwrap()).collect()
     }
 

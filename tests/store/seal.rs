@@ -14,7 +14,7 @@ use confab::core::store::{Error, Outcome, Result, Scrub, Store, Unappended};
 use confab::store::sqlite::Sqlite;
 use confab_protocol::model::{RoomId, Seq, ServerRole, UserId};
 
-use super::moderation::all_cases;
+use super::audit::all_cases;
 use super::{START, Scene, postgres, seq};
 use crate::support::postgres::Cluster;
 use crate::support::process::PATIENCE;

@@ -6,7 +6,7 @@ use confab_protocol::codec::encode_audit;
 use confab_protocol::command::{AuditEntry, CaseEvent, ListAudit};
 use confab_protocol::limits::{CASE_EVENTS_BYTES_MAX, EVIDENCE_BYTES_MAX, PAGE_BYTES_MAX};
 use confab_protocol::model::{
-    CaseAct, CaseDecision, CaseId, CaseKind, CaseText, Envelope, Millis, ReportReason, RoomId, Seq, UserId,
+    CaseAct, CaseDecision, CaseId, CaseKind, CaseState, CaseText, Envelope, Millis, ReportReason, RoomId, Seq, UserId,
 };
 use confab_protocol::reject::RejectCode;
 use deadpool_postgres::{Client, GenericClient};
@@ -30,6 +30,13 @@ macro_rules! case_columns {
     () => {
         "c.id, c.room, c.kind, c.state, c.subject, c.seq, c.reason, c.reports, c.assignee, c.decision, c.decider,
          c.decided_ms, c.appeal_decision, c.due, c.opened_ms, c.changed_ms, c.reminded_ms"
+    };
+}
+
+/// Of a member or a user: that neither a mute nor a ban holds. Who is shadowed is not to know.
+macro_rules! is_active {
+    ($of:literal, $now:literal) => {
+        concat!("(", $of, ".restriction IN (0, 3) OR ", $of, ".until_ms > 0 AND ", $of, ".until_ms <= ", $now, ")")
     };
 }
 
@@ -350,19 +357,32 @@ fn below(before: Uuid) -> Uuid {
 }
 
 pub(super) async fn list_cases(client: &Client, wanted: CasesWanted) -> Result<Vec<CaseRow>> {
-    const MODERATED: &str = " AND c.room = ANY (ARRAY(SELECT m.room FROM members m JOIN rooms r ON r.id = m.room
-             WHERE m.user_id = ? AND m.leave_seq IS NULL AND m.role <= 3 AND r.kind IN (1, 4)))";
+    // Who is muted in a room decides nothing there.
+    const MODERATED: [&str; 2] = [
+        " AND c.room = ANY (ARRAY(SELECT m.room FROM members m JOIN rooms r ON r.id = m.room
+             WHERE m.user_id = ? AND m.leave_seq IS NULL AND m.role <= 3 AND r.kind IN (1, 4)",
+        concat!(" AND ", is_active!("m", "?"), "))"),
+    ];
     const OF: &str = " AND (c.subject = ? AND (c.kind IN (1, 4) OR c.decision = 4)
              OR c.kind = 2 AND c.id = ANY (ARRAY(
                  SELECT case_id FROM case_events WHERE actor = ? AND act IN (1, 2))))";
-    let CasesWanted { whose, room, states, kind, before, limit } = wanted;
+    let CasesWanted { whose, room, states, kind, about, not_about, now, before, limit } = wanted;
+    let is_waiting = |state| matches!(state, CaseState::Open | CaseState::Taken | CaseState::Appealed);
+    let are_waiting = states.iter().copied().all(is_waiting);
     let states: Vec<i16> = states.into_iter().map(Stored::sql).collect();
     let mut query = Query::default();
     query.push(concat!("SELECT ", case_columns!(), " FROM cases c WHERE c.state = ANY (?)"), states);
     query.push(" AND c.id < ?", below(before.sql()));
+    if are_waiting {
+        // The index of those has few, however many are over.
+        query.sql += " AND c.state IN (1, 2, 4)";
+    }
     match whose {
         Whose::Everybody => {}
-        Whose::ModeratedBy(user) => query.push(MODERATED, user.sql()),
+        Whose::ModeratedBy(user) => {
+            query.push(MODERATED[0], user.sql());
+            query.push(MODERATED[1], now.sql());
+        }
         Whose::Of(user) => query.push(OF, user.sql()),
     }
     if let Some(room) = room {
@@ -370,6 +390,12 @@ pub(super) async fn list_cases(client: &Client, wanted: CasesWanted) -> Result<V
     }
     if let Some(kind) = kind {
         query.push(" AND c.kind = ?", kind.sql());
+    }
+    if let Some(subject) = about {
+        query.push(" AND c.subject = ?", subject.sql());
+    }
+    if let Some(subject) = not_about {
+        query.push(" AND c.subject <> ?", subject.sql());
     }
     query.push(" ORDER BY c.id DESC LIMIT ?", bound(limit));
     query.fetch(client, &query.sql).await?.iter().map(case_row).collect()
@@ -415,14 +441,15 @@ pub(super) async fn find_held(client: &impl GenericClient, vault: &Vault, case: 
 }
 
 pub(super) async fn agenda(client: &Client, since: Millis, limit: usize) -> Result<Agenda> {
-    // Each by its index, however many cases are over.
+    // Each by its index and with its own limit: many of one kind keep none of the other waiting.
     const DUE: &str = concat!(
-        "SELECT ",
+        "(SELECT ",
         case_columns!(),
-        " FROM cases c WHERE id = ANY (ARRAY(
-              SELECT id FROM cases WHERE due
-              UNION SELECT id FROM cases WHERE state IN (1, 2, 4) AND reminded_ms < $1))
-          ORDER BY c.id LIMIT $2"
+        " FROM cases c WHERE due ORDER BY c.id LIMIT $2)
+          UNION ALL (SELECT ",
+        case_columns!(),
+        " FROM cases c WHERE state IN (1, 2, 4) AND reminded_ms < $1 AND NOT due ORDER BY c.id LIMIT $2)
+          ORDER BY 1"
     );
     const WAITING: &str = "SELECT count(*), min(changed_ms) FROM cases WHERE state IN (1, 2, 4)";
     let statement = client.prepare_cached(DUE).await?;
@@ -433,21 +460,39 @@ pub(super) async fn agenda(client: &Client, since: Millis, limit: usize) -> Resu
     Ok(Agenda { cases, waiting: plain::<i64>(&row, 0)?.cast_unsigned(), oldest: get_optional(&row, 1)? })
 }
 
-pub(super) async fn moderators(client: &Client, room: RoomId, limit: usize) -> Result<Vec<(UserId, RoomId)>> {
-    const OF_ROOM: &str = "SELECT u.id, u.self_room
-         FROM members m JOIN users u ON u.id = m.user_id JOIN rooms r ON r.id = m.room
-         WHERE m.room = $1 AND m.leave_seq IS NULL AND m.role <= 3 AND r.kind IN (1, 4) ORDER BY m.role, u.id LIMIT $2";
-    const OF_SERVER: &str = "SELECT id, self_room FROM users WHERE role <= 3 ORDER BY role DESC, id LIMIT $1";
+pub(super) async fn moderators(
+    client: &Client,
+    room: RoomId,
+    except: [UserId; 2],
+    now: Millis,
+    limit: usize,
+) -> Result<Vec<(UserId, RoomId)>> {
+    // A room's moderator whom the whole server mutes decides nothing either.
+    const OF_ROOM: &str = concat!(
+        "SELECT u.id, u.self_room FROM members m JOIN users u ON u.id = m.user_id JOIN rooms r ON r.id = m.room
+         WHERE m.room = $1 AND m.leave_seq IS NULL AND m.role <= 3 AND r.kind IN (1, 4) AND u.id NOT IN ($2, $3) AND ",
+        is_active!("m", "$4"),
+        " AND ",
+        is_active!("u", "$4"),
+        " ORDER BY m.role, u.id LIMIT $5"
+    );
+    const OF_SERVER: &str = concat!(
+        "SELECT id, self_room FROM users u WHERE role <= 3 AND id NOT IN ($1, $2) AND ",
+        is_active!("u", "$3"),
+        " ORDER BY role DESC, id LIMIT $4"
+    );
+    let [one, other] = except.map(Stored::sql);
+    let (now, limit) = (now.sql(), bound(limit));
     let statement = client.prepare_cached(OF_ROOM).await?;
-    let found = people(&client.query(&statement, &[&room.sql(), &bound(limit)]).await?)?;
+    let found = people(&client.query(&statement, &[&room.sql(), &one, &other, &now, &limit]).await?)?;
     if !found.is_empty() {
         return Ok(found);
     }
     let statement = client.prepare_cached(OF_SERVER).await?;
-    people(&client.query(&statement, &[&bound(limit)]).await?)
+    people(&client.query(&statement, &[&one, &other, &now, &limit]).await?)
 }
 
-pub(super) async fn list_audit(client: &Client, wanted: ListAudit) -> Result<Vec<AuditEntry>> {
+pub(super) async fn list_audit(client: &Client, wanted: ListAudit, asker: UserId) -> Result<Vec<AuditEntry>> {
     let ListAudit { room, user, case, plugin, before, limit } = wanted;
     // No text of the database has it in it, and none can be asked for.
     if plugin.as_ref().is_some_and(|plugin| plugin.contains('\0')) {
@@ -455,6 +500,8 @@ pub(super) async fn list_audit(client: &Client, wanted: ListAudit) -> Result<Vec
     }
     let mut query = Query::default();
     query.push("SELECT id, record FROM audit WHERE id < ?", below(before.sql()));
+    // What others did to who asks is left out here, so that no page tells by its length that there was something.
+    query.push(" AND (whom IS NULL OR whom <> ? OR actor = ?)", asker.sql());
     if let Some(room) = room {
         query.push(" AND place = ?", room.sql());
     }

@@ -4,7 +4,7 @@ use confab_protocol::codec::encode_audit;
 use confab_protocol::command::{AuditEntry, CaseEvent, ListAudit};
 use confab_protocol::limits::{CASE_EVENTS_BYTES_MAX, EVIDENCE_BYTES_MAX, PAGE_BYTES_MAX};
 use confab_protocol::model::{
-    CaseAct, CaseDecision, CaseId, CaseKind, CaseText, Envelope, Millis, ReportReason, RoomId, Seq, UserId,
+    CaseAct, CaseDecision, CaseId, CaseKind, CaseState, CaseText, Envelope, Millis, ReportReason, RoomId, Seq, UserId,
 };
 use confab_protocol::reject::RejectCode;
 use rusqlite::types::{Value, ValueRef};
@@ -24,6 +24,13 @@ macro_rules! case_columns {
     () => {
         "c.id, c.room, c.kind, c.state, c.subject, c.seq, c.reason, c.reports, c.assignee, c.decision, c.decider,
          c.decided_ms, c.appeal_decision, c.due, c.opened_ms, c.changed_ms, c.reminded_ms"
+    };
+}
+
+/// Of a member or a user: that neither a mute nor a ban holds. Who is shadowed is not to know.
+macro_rules! is_active {
+    ($of:literal, $now:literal) => {
+        concat!("(", $of, ".restriction IN (0, 3) OR ", $of, ".until_ms > 0 AND ", $of, ".until_ms <= ", $now, ")")
     };
 }
 
@@ -170,14 +177,17 @@ fn is_there(connection: &Connection, row: &CaseRow) -> Result<bool> {
 /// Messages around what a case is about, as they are stored.
 fn keep_evidence(connection: &Connection, row: &CaseRow) -> Result<()> {
     let Some(seq) = row.seq else { return Ok(()) };
-    // What others do not see is nobody's context.
+    // What others do not see is nobody's context. By one list of places: an OR reads the whole room.
     connection
         .prepare_cached(
             "INSERT INTO evidence (case_id, seq, room, rev, time_ms, author, payload, kept_ms)
              SELECT ?1, seq, room, rev, time_ms, author, payload, ?4 FROM entries
-             WHERE room = ?2 AND (seq = ?3 OR kind = 1 AND (
-                 seq IN (SELECT seq FROM entries WHERE room = ?2 AND seq < ?3 AND kind = 1 ORDER BY seq DESC LIMIT ?5)
-                 OR seq IN (SELECT seq FROM entries WHERE room = ?2 AND seq > ?3 AND kind = 1 ORDER BY seq LIMIT ?5)))",
+             WHERE room = ?2 AND seq IN (
+                 SELECT ?3
+                 UNION ALL SELECT seq FROM (SELECT seq FROM entries WHERE room = ?2 AND seq < ?3 AND kind = 1
+                     ORDER BY seq DESC LIMIT ?5)
+                 UNION ALL SELECT seq FROM (SELECT seq FROM entries WHERE room = ?2 AND seq > ?3 AND kind = 1
+                     ORDER BY seq LIMIT ?5))",
         )?
         .execute(params![Sql(row.id), Sql(row.room), Sql(seq), Sql(row.opened), CONTEXT.cast_signed()])?;
     Ok(())
@@ -258,15 +268,31 @@ pub(super) fn change_case(
 }
 
 pub(super) fn list_cases(connection: &Connection, wanted: CasesWanted) -> Result<Vec<CaseRow>> {
-    let CasesWanted { whose, room, states, kind, before, limit } = wanted;
-    let mut sql = concat!("SELECT ", case_columns!(), " FROM cases c WHERE 1").to_owned();
+    let CasesWanted { whose, room, states, kind, about, not_about, now, before, limit } = wanted;
+    // An empty list is no condition that an index could be used for.
+    if states.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut sql = concat!("SELECT ", case_columns!(), " FROM cases c").to_owned();
+    let is_waiting = |state| matches!(state, CaseState::Open | CaseState::Taken | CaseState::Appealed);
+    if whose == Whose::Everybody && room.is_none() && about.is_none() && states.iter().copied().all(is_waiting) {
+        // Of few that wait among many that are over, which the planner cannot know.
+        sql += " INDEXED BY cases_waiting_id WHERE c.state IN (1, 2, 4)";
+    } else {
+        sql += " WHERE 1";
+    }
     let mut values: Vec<Value> = Vec::new();
     match whose {
         Whose::Everybody => {}
         Whose::ModeratedBy(user) => {
-            sql += " AND c.room IN (SELECT m.room FROM members m JOIN rooms r ON r.id = m.room
-                         WHERE m.user = ? AND m.leave_seq IS NULL AND m.role <= 3 AND r.kind IN (1, 4))";
-            values.push(user.to_bytes().to_vec().into());
+            // Who is muted in a room decides nothing there.
+            sql += concat!(
+                " AND c.room IN (SELECT m.room FROM members m JOIN rooms r ON r.id = m.room
+                         WHERE m.user = ? AND m.leave_seq IS NULL AND m.role <= 3 AND r.kind IN (1, 4) AND ",
+                is_active!("m", "?"),
+                ")"
+            );
+            values.extend([Value::from(user.to_bytes().to_vec()), i64::try_from(now.0).unwrap_or(i64::MAX).into()]);
         }
         Whose::Of(user) => {
             sql += " AND (c.subject = ? AND (c.kind IN (1, 4) OR c.decision = 4)
@@ -281,6 +307,14 @@ pub(super) fn list_cases(connection: &Connection, wanted: CasesWanted) -> Result
     if let Some(kind) = kind {
         sql += " AND c.kind = ?";
         values.push(i64::from(kind.number()).into());
+    }
+    if let Some(subject) = about {
+        sql += " AND c.subject = ?";
+        values.push(subject.to_bytes().to_vec().into());
+    }
+    if let Some(subject) = not_about {
+        sql += " AND c.subject <> ?";
+        values.push(subject.to_bytes().to_vec().into());
     }
     sql += " AND c.state IN (";
     for (index, state) in states.iter().enumerate() {
@@ -347,10 +381,16 @@ pub(super) fn find_held(connection: &Connection, vault: &Vault, case: CaseId) ->
 }
 
 pub(super) fn agenda(connection: &Connection, since: Millis, limit: usize) -> Result<Agenda> {
+    // Each by its index and with its own limit: many of one kind keep none of the other waiting.
     let sql = concat!(
-        "SELECT ",
+        "SELECT * FROM (SELECT ",
         case_columns!(),
-        " FROM cases c WHERE due OR state IN (1, 2, 4) AND reminded_ms < ? ORDER BY c.id LIMIT ?"
+        " FROM cases c WHERE due ORDER BY c.id LIMIT ?2)
+          UNION ALL SELECT * FROM (SELECT ",
+        case_columns!(),
+        " FROM cases c INDEXED BY cases_waiting
+              WHERE state IN (1, 2, 4) AND reminded_ms < ?1 AND NOT due ORDER BY c.id LIMIT ?2)
+          ORDER BY 1"
     );
     let mut statement = connection.prepare_cached(sql)?;
     let cases = statement.query_map(params![Sql(since), bound(limit)], case_row)?.collect::<rusqlite::Result<_>>()?;
@@ -361,48 +401,80 @@ pub(super) fn agenda(connection: &Connection, since: Millis, limit: usize) -> Re
     Ok(Agenda { cases, waiting: waiting.cast_unsigned(), oldest })
 }
 
-pub(super) fn moderators(connection: &Connection, room: RoomId, limit: usize) -> Result<Vec<(UserId, RoomId)>> {
-    let id = |row: &Row<'_>| Ok((get(row, 0)?, get(row, 1)?));
-    let mut statement = connection.prepare_cached(
+pub(super) fn moderators(
+    connection: &Connection,
+    room: RoomId,
+    except: [UserId; 2],
+    now: Millis,
+    limit: usize,
+) -> Result<Vec<(UserId, RoomId)>> {
+    // A room's moderator whom the whole server mutes decides nothing either.
+    const OF_ROOM: &str = concat!(
         "SELECT u.id, u.self_room FROM members m JOIN users u ON u.id = m.user JOIN rooms r ON r.id = m.room
-         WHERE m.room = ? AND m.leave_seq IS NULL AND m.role <= 3 AND r.kind IN (1, 4) ORDER BY m.role, u.id LIMIT ?",
-    )?;
-    let found: Vec<(UserId, RoomId)> =
-        statement.query_map(params![Sql(room), bound(limit)], id)?.collect::<rusqlite::Result<_>>()?;
+         WHERE m.room = ?1 AND m.leave_seq IS NULL AND m.role <= 3 AND r.kind IN (1, 4) AND u.id NOT IN (?2, ?3) AND ",
+        is_active!("m", "?4"),
+        " AND ",
+        is_active!("u", "?4"),
+        " ORDER BY m.role, u.id LIMIT ?5"
+    );
+    const OF_SERVER: &str = concat!(
+        "SELECT id, self_room FROM users u WHERE role <= 3 AND id NOT IN (?1, ?2) AND ",
+        is_active!("u", "?3"),
+        " ORDER BY role DESC, id LIMIT ?4"
+    );
+    let id = |row: &Row<'_>| Ok((get(row, 0)?, get(row, 1)?));
+    let [one, other] = except;
+    let mut statement = connection.prepare_cached(OF_ROOM)?;
+    let found: Vec<(UserId, RoomId)> = statement
+        .query_map(params![Sql(room), Sql(one), Sql(other), Sql(now), bound(limit)], id)?
+        .collect::<rusqlite::Result<_>>()?;
     if !found.is_empty() {
         return Ok(found);
     }
-    let mut statement =
-        connection.prepare_cached("SELECT id, self_room FROM users WHERE role <= 3 ORDER BY role DESC, id LIMIT ?")?;
-    Ok(statement.query_map([bound(limit)], id)?.collect::<rusqlite::Result<_>>()?)
+    let mut statement = connection.prepare_cached(OF_SERVER)?;
+    let found = statement.query_map(params![Sql(one), Sql(other), Sql(now), bound(limit)], id)?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
-pub(super) fn list_audit(connection: &Connection, wanted: ListAudit) -> Result<Vec<AuditEntry>> {
+pub(super) fn list_audit(connection: &Connection, wanted: ListAudit, asker: UserId) -> Result<Vec<AuditEntry>> {
     let ListAudit { room, user, case, plugin, before, limit } = wanted;
-    let mut sql = "SELECT id, record FROM audit WHERE 1".to_owned();
-    let mut values: Vec<Value> = Vec::new();
+    // What others did to who asks is left out here, so that no page tells by its length that there was something.
+    let mut rest = " AND (whom IS NULL OR whom <> ? OR actor = ?)".to_owned();
+    let mut values: Vec<Value> = vec![asker.to_bytes().to_vec().into(), asker.to_bytes().to_vec().into()];
     if let Some(room) = room {
-        sql += " AND place = ?";
+        rest += " AND place = ?";
         values.push(room.to_bytes().to_vec().into());
     }
-    if let Some(user) = user {
-        sql += " AND (actor = ? OR whom = ?)";
-        values.extend([Value::from(user.to_bytes().to_vec()), user.to_bytes().to_vec().into()]);
-    }
     if let Some(case) = case {
-        sql += " AND case_id = ?";
+        rest += " AND case_id = ?";
         values.push(case.to_bytes().to_vec().into());
     }
     if let Some(plugin) = plugin {
-        sql += " AND plugin = ?";
+        rest += " AND plugin = ?";
         values.push(plugin.into());
     }
     if !before.is_none() {
-        sql += " AND id < ?";
+        rest += " AND id < ?";
         values.push(before.to_bytes().to_vec().into());
     }
-    sql += " ORDER BY id DESC LIMIT ?";
+    rest += " ORDER BY id DESC LIMIT ?";
     values.push(bound(limit).into());
+    let sql = if let Some(user) = user {
+        // Each by its index, in order. What somebody did to themselves is found by the first alone.
+        let user = || Value::from(user.to_bytes().to_vec());
+        let second = [user(), user()].into_iter().chain(values.clone());
+        values = [user()].into_iter().chain(values).chain(second).chain([bound(limit).into()]).collect();
+        [
+            "SELECT * FROM (SELECT id, record FROM audit WHERE actor = ?",
+            &rest,
+            ") UNION ALL SELECT * FROM (SELECT id, record FROM audit WHERE whom = ? AND actor IS NOT ?",
+            &rest,
+            ") ORDER BY 1 DESC LIMIT ?",
+        ]
+        .concat()
+    } else {
+        ["SELECT id, record FROM audit WHERE 1", &rest].concat()
+    };
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
     let (mut records, mut bytes) = (Vec::new(), 0);

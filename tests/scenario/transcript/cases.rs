@@ -1,55 +1,55 @@
-//! From a report to a case to a decision, an appeal and its end, and what the audit keeps of it. What is held, what is
-//! flagged, and what was done to somebody go the same way.
+//! From a report to a case to a decision, an appeal and its end, and what the audit keeps of it. What was
+//! done to somebody goes the same way.
 
 use confab_protocol::command::{
     About, Appeal, CaseFilter, CaseStep, Command, Delete, History, ListAudit, ListCases, Reply, Report, RoomTarget,
     SanctionUser, SetRole, UpdateCase, Write,
 };
 use confab_protocol::model::{
-    CaseDecision, CaseId, CaseText, Reason, ReportReason, RoomId, RoomRole, SanctionKind, Seq, UserId,
+    AuditId, CaseDecision, CaseId, CaseText, Reason, ReportReason, RoomId, RoomRole, SanctionKind, Seq, UserId,
 };
 use confab_protocol::reject::Reject;
 use expect_test::expect;
 
+use super::check;
 use super::stage::{Stage, named, new_room, room};
-use super::{check, check_with};
 use crate::support::raw::{client_id, publish};
 
-fn write(room: RoomId) -> Write {
+pub(super) fn write(room: RoomId) -> Write {
     Write { room, client_id: client_id(), resend: false }
 }
 
-fn words(text: &str) -> CaseText {
+pub(super) fn words(text: &str) -> CaseText {
     CaseText::parse(text).unwrap()
 }
 
-fn report(room: RoomId, seq: u64, text: &str) -> Command {
+pub(super) fn report(room: RoomId, seq: u64, text: &str) -> Command {
     let (about, reason) = (About::Message(Seq(seq)), ReportReason::Harassment);
     Command::Report(Report { room, about, reason, text: words(text) })
 }
 
-fn cases(room: Option<RoomId>, state: CaseFilter, mine: bool) -> Command {
+pub(super) fn cases(room: Option<RoomId>, state: CaseFilter, mine: bool) -> Command {
     Command::ListCases(ListCases { room, state, kind: None, mine, before: CaseId::NONE, limit: 0 })
 }
 
-fn update(case: CaseId, step: CaseStep) -> Command {
+pub(super) fn update(case: CaseId, step: CaseStep) -> Command {
     Command::UpdateCase(UpdateCase { case, step })
 }
 
-fn decide(case: CaseId, decision: CaseDecision, why: &str) -> Command {
+pub(super) fn decide(case: CaseId, decision: CaseDecision, why: &str) -> Command {
     update(case, CaseStep::Decide(decision, words(why)))
 }
 
-fn appeal(case: CaseId, text: &str) -> Command {
+pub(super) fn appeal(case: CaseId, text: &str) -> Command {
     Command::Appeal(Appeal { case, text: words(text) })
 }
 
-fn audit(room: Option<RoomId>, user: Option<UserId>, case: Option<CaseId>) -> Command {
-    let (plugin, before) = (None, confab_protocol::model::AuditId::NONE);
+pub(super) fn audit(room: Option<RoomId>, user: Option<UserId>, case: Option<CaseId>) -> Command {
+    let (plugin, before) = (None, AuditId::NONE);
     Command::ListAudit(ListAudit { room, user, case, plugin, before, limit: 0 })
 }
 
-fn case_of(reply: Result<Reply, Reject>) -> CaseId {
+pub(super) fn case_of(reply: Result<Reply, Reject>) -> CaseId {
     match reply {
         Ok(Reply::Reported(case) | Reply::Held(case)) => case,
         Ok(Reply::Cases { cases, .. }) => cases.first().unwrap().id,
@@ -57,13 +57,13 @@ fn case_of(reply: Result<Reply, Reject>) -> CaseId {
     }
 }
 
-fn sanction(room: RoomId, user: UserId, kind: SanctionKind) -> Command {
+pub(super) fn sanction(room: RoomId, user: UserId, kind: SanctionKind) -> Command {
     let reason = Reason::parse("enough").unwrap();
     Command::Sanction(SanctionUser { write: write(room), user, kind, duration_ms: 3_600_000, reason })
 }
 
 /// Alice owns the room, mia moderates it, bob and carol are in it.
-async fn hall(stage: &mut Stage) -> (RoomId, [UserId; 4]) {
+pub(super) async fn hall(stage: &mut Stage) -> (RoomId, [UserId; 4]) {
     let mut users = Vec::new();
     for who in ["alice", "mia", "bob", "carol"] {
         users.push(stage.register(who).await.identity.user);
@@ -124,194 +124,6 @@ async fn a_report_goes_to_its_decision_an_appeal_and_its_end() {
     check(
         script,
         expect![[r#"
-        alice > hello
-        alice < welcome version 1: nobody
-        alice > register alice
-        alice < session user-1 alice "alice Doe" User on device-1 with room-1
-        mia > hello
-        mia < welcome version 1: nobody
-        mia > register mia
-        mia < session user-2 mia "mia Doe" User on device-2 with room-2
-        bob > hello
-        bob < welcome version 1: nobody
-        bob > register bob
-        bob < session user-3 bob "bob Doe" User on device-3 with room-3
-        carol > hello
-        carol < welcome version 1: nobody
-        carol > register carol
-        carol < session user-4 carol "carol Doe" User on device-4 with room-4
-        alice > create_room room-5 "hall"
-        alice < room-5 Channel "hall" about "talk" history-1 1..1 role Some(Owner) members 1
-        mia > join_room "hall"
-        mia < room-5 Channel "hall" about "talk" history-1 1..2 role Some(Member) members 2
-        bob > join_room "hall"
-        bob < room-5 Channel "hall" about "talk" history-1 1..3 role Some(Member) members 3
-        carol > join_room "hall"
-        carol < room-5 Channel "hall" about "talk" history-1 1..4 role Some(Member) members 4
-        alice > set_role room-5 client-1 user-2 Moderator
-        alice < appended 5
-        carol > publish room-5 client-2 "good morning"
-        carol < appended 6
-        bob > publish room-5 client-3 "carol is a fool"
-        bob < appended 7
-        carol > report room-5 message 7 Harassment "he always does"
-        carol < reported as case-1
-        carol > report room-5 message 7 Harassment "again"
-        carol < reported as case-1
-        alice > report room-5 message 7 Harassment "I saw it too"
-        alice < reported as case-1
-        bob > report room-5 message 7 Harassment "it was me"
-        bob < reject 2006 you may not do that here
-        carol > report room-5 message 99 Harassment "what?"
-        carol < reject 3008 there is no such message (any more)
-        carol > report room-5 message 1 Harassment "no message"
-        carol < reject 3008 there is no such message (any more)
-        bob > case case-1
-        bob < reject 3011 there is no such case here
-        bob > cases everywhere Any mine before none limit 0
-        bob < cases, next none
-        bob > cases room-5 Any before none limit 0
-        bob < reject 2006 you may not do that here
-        bob > update_case case-1 take
-        bob < reject 3011 there is no such case here
-        carol > update_case case-1 take
-        carol < reject 3011 there is no such case here
-        bob > appeal case-1 "I know nothing"
-        bob < reject 3011 there is no such case here
-        carol > delete room-5 client-4 [6]
-        carol < appended 8
-        mia > cases everywhere Waiting before none limit 0
-        mia < cases, next none
-            case-1 Report Open room-5 of user-3 message 7 Harassment x2
-        mia > update_case case-1 take
-        mia < ok
-        mia > update_case case-1 note "third time this week"
-        mia < ok
-        mia > case case-1
-        mia < case-1 Report Taken room-5 of user-3 message 7 Harassment x2 by user-2
-            user-4 Open "he always does"
-            user-1 Report "I saw it too"
-            user-2 Take ""
-            user-2 Note "third time this week"
-              6 user-4: message "good morning" as client-2
-            > 7 user-3: message "carol is a fool" as client-3
-        mia > update_case case-1 decide Release ""
-        mia < reject 5003 that cannot be done with the case as it is now: look at it again
-        mia > update_case case-1 decide Remove "no insults here"
-        mia < ok
-        mia > update_case case-1 decide Dismiss ""
-        mia < reject 5003 that cannot be done with the case as it is now: look at it again
-        carol > case case-1
-        carol < case-1 Report Decided Remove room-5 of user-3 message 7 Harassment x0
-            user-4 Open "he always does"
-            none Decide Remove "no insults here"
-        bob > case case-1
-        bob < case-1 Report Decided Remove room-5 of user-3 message 7 Harassment x0 appealable
-            none Decide Remove "no insults here"
-        bob > appeal case-1 "it was a joke"
-        bob < ok
-        bob > appeal case-1 "really"
-        bob < reject 5003 that cannot be done with the case as it is now: look at it again
-        mia > update_case case-1 decide Uphold ""
-        mia < reject 2006 you may not do that here
-        alice > update_case case-1 decide Uphold "we do not joke like this"
-        alice < ok
-        bob > case case-1
-        bob < case-1 Report Closed Uphold room-5 of user-3 message 7 Harassment x0
-            none Decide Remove "no insults here"
-            user-3 Appeal "it was a joke"
-            none Decide Uphold "we do not joke like this"
-        alice > case case-1
-        alice < case-1 Report Closed Uphold room-5 of user-3 message 7 Harassment x2
-            user-4 Open "he always does"
-            user-1 Report "I saw it too"
-            user-2 Take ""
-            user-2 Note "third time this week"
-            user-2 Decide Remove "no insults here"
-            user-3 Appeal "it was a joke"
-            user-1 Decide Uphold "we do not joke like this"
-              6 user-4: message "good morning" as client-2
-            > 7 user-3: message "carol is a fool" as client-3
-        bob > history room-5 before 0 limit 0
-        bob < page room-5 history-1 head 9 next 0
-        alice > audit room-5 of case-1 limit 0
-        alice < audit
-            user-1 decide room-5 user-3 7 case-1 "uphold: appealed -> closed"
-            user-3 appeal room-5 user-3 7 case-1 "decided -> appealed"
-            user-2 delete room-5 user-3 7 case-1 "" hashes of 32 and 0 bytes
-            user-2 decide room-5 user-3 7 case-1 "remove: taken -> decided"
-            user-2 note room-5 user-3 7 case-1 "taken -> taken"
-            user-2 take room-5 user-3 7 case-1 "open -> taken"
-            user-1 report room-5 user-3 7 case-1 ""
-            user-4 report room-5 user-3 7 case-1 ""
-        alice > audit room-5 of user-3 limit 0
-        alice < audit
-            user-1 decide room-5 user-3 7 case-1 "uphold: appealed -> closed"
-            user-3 appeal room-5 user-3 7 case-1 "decided -> appealed"
-            user-2 delete room-5 user-3 7 case-1 "" hashes of 32 and 0 bytes
-            user-2 decide room-5 user-3 7 case-1 "remove: taken -> decided"
-            user-2 note room-5 user-3 7 case-1 "taken -> taken"
-            user-2 take room-5 user-3 7 case-1 "open -> taken"
-            user-1 report room-5 user-3 7 case-1 ""
-            user-4 report room-5 user-3 7 case-1 ""
-        alice > audit everywhere limit 0
-        alice < reject 2006 you may not do that here
-        carol > audit room-5 limit 0
-        carol < reject 2006 you may not do that here
-    "#]],
-    )
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_held_is_released_or_dropped_and_what_was_dropped_may_come_back() {
-    let script = async |stage: &mut Stage| {
-        let (hall, [_, _, bob, _]) = hall(stage).await;
-        let id = client_id();
-        let case = case_of(stage.ask("bob", publish(hall, id, "hold")).await);
-        let _ = stage.ask("bob", cases(None, CaseFilter::Any, true)).await;
-        let _ = stage.ask("bob", Command::Case(case)).await;
-        let _ = stage.ask("bob", decide(case, CaseDecision::Release, "let me")).await;
-        let _ = stage.ask("mia", Command::Case(case)).await;
-        let _ = stage.ask("mia", decide(case, CaseDecision::Release, "fine")).await;
-        let _ = stage.ask("bob", crate::support::raw::resend(hall, id, "hold")).await;
-        let _ = stage.ask("bob", Command::Case(case)).await;
-
-        let second = case_of(stage.ask("bob", publish(hall, client_id(), "hold")).await);
-        let _ = stage.ask("mia", decide(second, CaseDecision::Drop, "not twice")).await;
-        let _ = stage.ask("bob", appeal(second, "please")).await;
-        let _ = stage.ask("alice", decide(second, CaseDecision::Reverse, "very well")).await;
-        let _ = stage.ask("bob", Command::Case(second)).await;
-
-        // Another text for a message is held as well.
-        let edit = confab_protocol::command::Edit {
-            write: write(hall),
-            seq: Seq(6),
-            body: confab_protocol::model::Body::parse("hold").unwrap(),
-        };
-        let third = case_of(stage.ask("bob", Command::Edit(edit)).await);
-        let _ = stage.ask("mia", decide(third, CaseDecision::Release, "")).await;
-
-        // Who is banned meanwhile does not speak any more.
-        let fourth = case_of(stage.ask("bob", publish(hall, client_id(), "hold")).await);
-        let _ = stage.ask("mia", sanction(hall, bob, SanctionKind::Ban)).await;
-        let _ = stage.ask("mia", decide(fourth, CaseDecision::Release, "")).await;
-        let _ = stage.ask("mia", Command::Case(fourth)).await;
-        let _ = stage.ask("alice", Command::History(History::before(hall, Seq(0), 0))).await;
-
-        // What is flagged is posted, and looked at.
-        let _ = stage.ask("carol", publish(hall, client_id(), "flag")).await;
-        let flagged = case_of(stage.ask("mia", cases(Some(hall), CaseFilter::Waiting, false)).await);
-        let _ = stage.ask("carol", Command::Case(flagged)).await;
-        let _ = stage.ask("mia", decide(flagged, CaseDecision::Dismiss, "nothing odd")).await;
-        let _ = stage.ask("carol", Command::Case(flagged)).await;
-        let _ = stage.ask("carol", publish(hall, client_id(), "reject")).await;
-        let _ = stage.ask("mia", audit(Some(hall), None, None)).await;
-    };
-    check_with(
-        &["hostile"],
-        script,
-        expect![[r#"
             alice > hello
             alice < welcome version 1: nobody
             alice > register alice
@@ -338,93 +150,114 @@ async fn what_is_held_is_released_or_dropped_and_what_was_dropped_may_come_back(
             carol < room-5 Channel "hall" about "talk" history-1 1..4 role Some(Member) members 4
             alice > set_role room-5 client-1 user-2 Moderator
             alice < appended 5
-            bob > publish room-5 client-2 "hold"
-            bob < held as case-1
+            carol > publish room-5 client-2 "good morning"
+            carol < appended 6
+            bob > publish room-5 client-3 "carol is a fool"
+            bob < appended 7
+            carol > report room-5 message 7 Harassment "he always does"
+            carol < reported as case-1
+            carol > report room-5 message 7 Harassment "again"
+            carol < reported as case-1
+            alice > report room-5 message 7 Harassment "I saw it too"
+            alice < reported as case-1
+            bob > report room-5 message 7 Harassment "it was me"
+            bob < reject 2006 you may not do that here
+            carol > report room-5 message 99 Harassment "what?"
+            carol < reject 3008 there is no such message (any more)
+            carol > report room-5 message 1 Harassment "no message"
+            carol < reject 3008 there is no such message (any more)
+            bob > case case-1
+            bob < reject 3011 there is no such case here
             bob > cases everywhere Any mine before none limit 0
             bob < cases, next none
-                case-1 Held Open room-5 of user-3
-            bob > case case-1
-            bob < case-1 Held Open room-5 of user-3
-            bob > update_case case-1 decide Release "let me"
+            bob > cases room-5 Any before none limit 0
+            bob < reject 2006 you may not do that here
+            bob > update_case case-1 take
             bob < reject 3011 there is no such case here
-            mia > case case-1
-            mia < case-1 Held Open room-5 of user-3
-                none Open ""
-                > 0 user-3: message "hold" as client-2
-            mia > update_case case-1 decide Release "fine"
-            mia < ok
-            bob > publish again room-5 client-2 "hold"
-            bob < appended 6, duplicate
-            bob > case case-1
-            bob < case-1 Held Decided Release room-5 of user-3
-                none Decide Release "fine"
-            bob > publish room-5 client-3 "hold"
-            bob < held as case-2
-            mia > update_case case-2 decide Drop "not twice"
-            mia < ok
-            bob > appeal case-2 "please"
-            bob < ok
-            alice > update_case case-2 decide Reverse "very well"
-            alice < ok
-            bob > case case-2
-            bob < case-2 Held Closed Reverse room-5 of user-3
-                none Decide Drop "not twice"
-                user-3 Appeal "please"
-                none Decide Reverse "very well"
-            bob > edit room-5 client-4 6 to "hold"
-            bob < held as case-3
-            mia > update_case case-3 decide Release ""
-            mia < ok
-            bob > publish room-5 client-5 "hold"
-            bob < held as case-4
-            mia > sanction room-5 client-6 Ban user-3 for 3600000 "enough"
-            mia < appended 9
-            mia > update_case case-4 decide Release ""
-            mia < ok
-            mia > case case-4
-            mia < case-4 Held Decided Release room-5 of user-3
-                none Open ""
-                user-2 Decide Release ""
-                none Fail "join the room first"
-                > 0 user-3: message "hold" as client-5
-            alice > history room-5 before 0 limit 0
-            alice < page room-5 history-1 head 9 next 6
-                6 rev 1 user-3: message "hold" as client-2
-                7 user-3: message "hold" as client-3
-            carol > publish room-5 client-7 "flag"
-            carol < appended 10
-            mia > cases room-5 Waiting before none limit 0
+            carol > update_case case-1 take
+            carol < reject 3011 there is no such case here
+            bob > appeal case-1 "I know nothing"
+            bob < reject 3011 there is no such case here
+            carol > delete room-5 client-4 [6]
+            carol < appended 8
+            mia > cases everywhere Waiting before none limit 0
             mia < cases, next none
-                case-5 Flag Open room-5 of user-4 message 10
-            carol > case case-5
-            carol < reject 3011 there is no such case here
-            mia > update_case case-5 decide Dismiss "nothing odd"
+                case-1 Report Open room-5 of user-3 message 7 Harassment x2
+            mia > update_case case-1 take
             mia < ok
-            carol > case case-5
-            carol < reject 3011 there is no such case here
-            carol > publish room-5 client-8 "reject"
-            carol < reject 5001 no
-            mia > audit room-5 limit 0
-            mia < audit
-                none verdict room-5 user-4 none "" hostile message reject told-to "" "no"
-                user-2 decide room-5 user-4 10 case-5 "dismiss: open -> decided"
-                none verdict room-5 user-4 10 case-5 "" hostile message flag told-to "odd" ""
-                none fail room-5 user-3 case-4 "decided -> decided"
-                user-2 decide room-5 user-3 case-4 "release: open -> decided"
-                user-2 ban room-5 user-3 9 case-6 ""
-                none verdict room-5 user-3 case-4 "" hostile message hold told-to "" ""
-                user-2 release room-5 user-3 8 case-3 ""
-                user-2 decide room-5 user-3 case-3 "release: open -> decided"
-                none verdict room-5 user-3 case-3 "" hostile edit hold told-to "" ""
-                user-1 release room-5 user-3 7 case-2 ""
-                user-1 decide room-5 user-3 case-2 "reverse: appealed -> closed"
-                user-3 appeal room-5 user-3 case-2 "decided -> appealed"
-                user-2 decide room-5 user-3 case-2 "drop: open -> decided"
-                none verdict room-5 user-3 case-2 "" hostile message hold told-to "" ""
-                user-2 release room-5 user-3 6 case-1 ""
-                user-2 decide room-5 user-3 case-1 "release: open -> decided"
-                none verdict room-5 user-3 case-1 "" hostile message hold told-to "" ""
-                user-1 role room-5 user-2 5 none "member -> moderator"
+            mia > update_case case-1 note "third time this week"
+            mia < ok
+            mia > case case-1
+            mia < case-1 Report Taken room-5 of user-3 message 7 Harassment x2 by user-2
+                user-4 Open "he always does"
+                user-1 Report "I saw it too"
+                user-2 Take ""
+                user-2 Note "third time this week"
+                  6 user-4: message "good morning" as client-2
+                > 7 user-3: message "carol is a fool" as client-3
+            mia > update_case case-1 decide Release ""
+            mia < reject 5003 that cannot be done with the case as it is now: look at it again
+            mia > update_case case-1 decide Remove "no insults here"
+            mia < ok
+            mia > update_case case-1 decide Dismiss ""
+            mia < reject 5003 that cannot be done with the case as it is now: look at it again
+            carol > case case-1
+            carol < case-1 Report Decided Remove room-5 of user-3 message 7
+                user-4 Open "he always does"
+                none Decide Remove "no insults here"
+            bob > case case-1
+            bob < case-1 Report Decided Remove room-5 of user-3 message 7 Harassment x0 appealable
+                none Decide Remove "no insults here"
+            bob > appeal case-1 "it was a joke"
+            bob < ok
+            bob > appeal case-1 "really"
+            bob < reject 5003 that cannot be done with the case as it is now: look at it again
+            mia > update_case case-1 decide Uphold ""
+            mia < reject 2006 you may not do that here
+            alice > update_case case-1 decide Uphold "we do not joke like this"
+            alice < ok
+            bob > case case-1
+            bob < case-1 Report Closed Uphold room-5 of user-3 message 7 Harassment x0
+                none Decide Remove "no insults here"
+                user-3 Appeal "it was a joke"
+                none Decide Uphold "we do not joke like this"
+            alice > case case-1
+            alice < case-1 Report Closed Uphold room-5 of user-3 message 7 Harassment x2
+                user-4 Open "he always does"
+                user-1 Report "I saw it too"
+                user-2 Take ""
+                user-2 Note "third time this week"
+                user-2 Decide Remove "no insults here"
+                user-3 Appeal "it was a joke"
+                user-1 Decide Uphold "we do not joke like this"
+                  6 user-4: message "good morning" as client-2
+                > 7 user-3: message "carol is a fool" as client-3
+            bob > history room-5 before 0 limit 0
+            bob < page room-5 history-1 head 9 next 0
+            alice > audit room-5 of case-1 limit 0
+            alice < audit
+                user-1 decide room-5 user-3 7 case-1 "uphold: appealed -> closed"
+                user-3 appeal room-5 user-3 7 case-1 "decided -> appealed"
+                user-2 delete room-5 user-3 7 case-1 "" hashes of 32 and 0 bytes
+                user-2 decide room-5 user-3 7 case-1 "remove: taken -> decided"
+                user-2 note room-5 user-3 7 case-1 "taken -> taken"
+                user-2 take room-5 user-3 7 case-1 "open -> taken"
+                user-1 report room-5 user-3 7 case-1 ""
+                user-4 report room-5 user-3 7 case-1 ""
+            alice > audit room-5 of user-3 limit 0
+            alice < audit
+                user-1 decide room-5 user-3 7 case-1 "uphold: appealed -> closed"
+                user-3 appeal room-5 user-3 7 case-1 "decided -> appealed"
+                user-2 delete room-5 user-3 7 case-1 "" hashes of 32 and 0 bytes
+                user-2 decide room-5 user-3 7 case-1 "remove: taken -> decided"
+                user-2 note room-5 user-3 7 case-1 "taken -> taken"
+                user-2 take room-5 user-3 7 case-1 "open -> taken"
+                user-1 report room-5 user-3 7 case-1 ""
+                user-4 report room-5 user-3 7 case-1 ""
+            alice > audit everywhere limit 0
+            alice < reject 2006 you may not do that here
+            carol > audit room-5 limit 0
+            carol < reject 2006 you may not do that here
         "#]],
     )
     .await;

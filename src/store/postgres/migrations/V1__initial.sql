@@ -260,6 +260,8 @@ CREATE TABLE cases (
 CREATE INDEX cases_room ON cases (room, id);
 CREATE INDEX cases_subject ON cases (subject, id);
 CREATE INDEX cases_waiting ON cases (reminded_ms) WHERE state IN (1, 2, 4);
+CREATE INDEX cases_waiting_id ON cases (id) WHERE state IN (1, 2, 4);
+CREATE INDEX cases_waiting_age ON cases (changed_ms) WHERE state IN (1, 2, 4);
 CREATE INDEX cases_due ON cases (id) WHERE due;
 CREATE UNIQUE INDEX cases_report ON cases (room, subject, coalesce(seq, 0)) WHERE kind = 2 AND state IN (1, 2);
 

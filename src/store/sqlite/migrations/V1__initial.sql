@@ -15,6 +15,8 @@ CREATE TABLE users (
 ) WITHOUT ROWID, STRICT;
 
 CREATE UNIQUE INDEX users_owner ON users (role) WHERE role = 1;
+-- Who is told of what happens where nobody moderates.
+CREATE INDEX users_moderators ON users (role DESC, id) WHERE role <= 3;
 
 CREATE TABLE devices (
     id         BLOB NOT NULL,
@@ -235,6 +237,8 @@ CREATE TABLE cases (
 CREATE INDEX cases_room ON cases (room, id);
 CREATE INDEX cases_subject ON cases (subject, id);
 CREATE INDEX cases_waiting ON cases (reminded_ms) WHERE state IN (1, 2, 4);
+CREATE INDEX cases_waiting_id ON cases (id) WHERE state IN (1, 2, 4);
+CREATE INDEX cases_waiting_age ON cases (changed_ms) WHERE state IN (1, 2, 4);
 CREATE INDEX cases_due ON cases (id) WHERE due;
 CREATE UNIQUE INDEX cases_report ON cases (room, subject, coalesce(seq, 0)) WHERE kind = 2 AND state IN (1, 2);
 
