@@ -93,8 +93,19 @@ pub(crate) fn simulate(seed: Option<&str>) -> Result<()> {
 pub(crate) fn bench(name: Option<&str>) -> Result<()> {
     assets::plugins()?;
     assets::test_plugins()?;
-    let benches =
-        ["fanout", "publish", "resume", "slow", "logins", "plugins", "moderation", "moderated", "hostile", "idle"];
+    let benches = [
+        "fanout",
+        "publish",
+        "resume",
+        "slow",
+        "logins",
+        "plugins",
+        "moderation",
+        "moderated",
+        "replay",
+        "hostile",
+        "idle",
+    ];
     for bench in benches.iter().filter(|bench| name.is_none_or(|name| name == **bench)) {
         Cmd::cargo().args(["bench", "--quiet", "--package", "confab", "--bench", bench]).run()?;
     }
