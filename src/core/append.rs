@@ -321,7 +321,10 @@ fn check_message(facts: &Facts, item: &Item, said: &Said, room: &RoomState, now:
     {
         return Some(Decision::Refuse(RejectCode::UnknownMessage));
     }
-    let member = facts.members.get(&(item.room, item.author)).filter(|_| room.slow_mode_ms > 0)?;
+    // What a moderator releases has waited.
+    let is_released = item.beside.as_ref().is_some_and(|beside| beside.releases);
+    let is_slow = room.slow_mode_ms > 0 && !is_released;
+    let member = facts.members.get(&(item.room, item.author)).filter(|_| is_slow)?;
     let waited = amend::waited(member.last_post, now);
     let rank = access::rank(member.role, member.server_role.unwrap_or(ServerRole::User));
     let is_bound = !access::has_right(rank, access::Right::Moderate);
@@ -523,6 +526,20 @@ mod tests {
         let decided = decide_at(&mut facts, vec![item, reused], 1);
         assert_eq!(decided, [again, Decision::Refuse(RejectCode::ClientIdReused)]);
         assert_eq!(facts.rooms[&ROOM].head, Seq(7));
+    }
+
+    #[test]
+    fn what_is_released_has_waited() {
+        let (mut facts, order) = (facts(Some(RoomRole::Member)), Order::none());
+        facts.rooms.get_mut(&ROOM).unwrap().slow_mode_ms = 60_000;
+        facts.members.get_mut(&(ROOM, AUTHOR)).unwrap().last_post = Millis(1_000);
+        let said = |n| item(n, &order, Change::Message(Said::default()));
+        let beside = Some(Box::new(Beside { releases: true, ..Beside::default() }));
+        let held = Recorded { digest: [4; 16], outcome: Outcome::Held(confab_protocol::model::CaseId::NONE) };
+        facts.recorded.insert(said(1).key(), held);
+        let decided = decide_at(&mut facts, vec![said(1), Item { beside, ..said(1) }, said(2)], 2_000);
+        assert!(matches!(decided[0], Decision::Recorded(Outcome::Held(_))), "by itself it stays held");
+        assert!(matches!(decided[1], Decision::Append { .. }) && matches!(decided[2], Decision::TooSoon { .. }));
     }
 
     #[test]

@@ -221,6 +221,9 @@ impl Core {
                 return Err(Reject::new(RejectCode::CaseState, "another sanction came after it, and holds"));
             }
         }
+        if since.len() == LATER_MAX && since.last().is_some_and(|last| last.id > row.id) {
+            return Err(Reject::new(RejectCode::CaseState, "too much came after it to tell what holds"));
+        }
         let reason = Reason::parse("").map_err(|_| RejectCode::Internal)?;
         let sanction = Sanction { user: row.subject, kind: SanctionKind::Lift, until: None, reason };
         let mut record = self.record(row.decider.unwrap_or_default(), "lift", row.room, row.subject);

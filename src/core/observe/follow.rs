@@ -1,7 +1,7 @@
 //! One plugin follows the logs, entry by entry from a cursor of each room that the store keeps: a crash loses nothing, and
 //! shows some of it again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -133,10 +133,12 @@ impl Following {
                 Err(error) => return Err(error),
             }
             if !behind.is_empty() && fresh.has_some() {
+                // What comes anew waits behind what waited: who writes all the time keeps nobody else back.
+                let queued: HashSet<RoomId> = behind.iter().map(|(room, _)| *room).collect();
                 for (room, seq) in self.store.unobserved(plugin.to_owned(), fresh.take()).await? {
                     let seq = unwritten.cursors.get(&room).copied().unwrap_or_default().max(seq);
-                    if behind.iter().all(|(other, _)| *other != room) {
-                        behind.push_front((room, seq));
+                    if !queued.contains(&room) {
+                        behind.push_back((room, seq));
                     }
                 }
             }
