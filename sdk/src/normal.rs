@@ -13,15 +13,29 @@ const DECODINGS_MAX: usize = 3;
 /// without characters that are not seen.
 #[must_use]
 pub fn plain(body: &str) -> Cow<'_, str> {
-    if body.bytes().all(|byte| matches!(byte, b'\n' | b' '..=b'~') && byte != b'%' && !byte.is_ascii_uppercase()) {
+    let is_plain = |byte| is_seen_ascii(byte) && byte != b'%' && !byte.is_ascii_uppercase();
+    if all(body, is_plain) {
         return Cow::Borrowed(body);
     }
     let decoded = undone(body);
     if decoded.is_ascii() {
-        let seen = decoded.chars().filter(|c| is_seen(*c));
-        return Cow::Owned(seen.map(|c| c.to_ascii_lowercase()).collect());
+        let mut text = decoded.into_owned();
+        text.make_ascii_lowercase();
+        if !all(&text, is_seen_ascii) {
+            text.retain(is_seen);
+        }
+        return Cow::Owned(text);
     }
     Cow::Owned(decoded.nfkc().filter(|c| is_seen(*c)).flat_map(char::to_lowercase).collect())
+}
+
+/// Looks at each byte whatever the ones before it say: many at a time, for most texts are all plain.
+fn all(text: &str, is: impl Fn(u8) -> bool) -> bool {
+    text.bytes().fold(true, |all, byte| all & is(byte))
+}
+
+const fn is_seen_ascii(byte: u8) -> bool {
+    matches!(byte, b'\n' | b' '..=b'~')
 }
 
 /// What a plain text looks like (UTS #39, section 4): each letter that imitates a Latin one, or a digit, is that, and
@@ -76,6 +90,9 @@ fn undone(body: &str) -> Cow<'_, str> {
 
 /// `None`: there is nothing to undo. What is no text stays as it is written, and hides nothing beside it.
 fn undone_once(text: &str) -> Option<String> {
+    if !text.contains('%') {
+        return None;
+    }
     let (mut decoded, mut rest, mut is_changed) = (String::with_capacity(text.len()), text, false);
     while let Some(at) = rest.find('%') {
         let (before, run) = rest.split_at(at);

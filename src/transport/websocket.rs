@@ -1,5 +1,6 @@
 //! One binary message is one frame. Works over any upgraded stream, with or without TLS.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
@@ -28,8 +29,10 @@ use super::{Lane, Link, LinkError, Received, TryWriter};
 
 /// The subprotocol that a client must ask for.
 pub const SUBPROTOCOL: &str = "confab.v1";
-/// Allocated for each connection at once, and the most that one read takes.
+/// Allocated for each connection at once, and the most that one read takes ...
 const READ_BUFFER_BYTES: usize = 1024;
+/// ... until a read took as much: then the next takes more, and what nobody asked for yet is kept.
+const READ_AHEAD_BYTES: usize = 16 * 1024;
 /// The library's own buffer holds pings, pongs and closes only.
 const CONTROL_BUFFER_BYTES: usize = 1024;
 /// First byte of an unfragmented binary message (RFC 6455 section 5.2), and of one of text.
@@ -41,6 +44,11 @@ const CONTROL_HEADER_BYTES: usize = 6;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes of a close reason (RFC 6455 section 5.5).
 const REASON_BYTES_MAX: usize = 123;
+
+thread_local! {
+    /// Where what is read ahead arrives.
+    static AHEAD: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_AHEAD_BYTES].into());
+}
 
 /// What a client must ask for, and what a link takes of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -98,7 +106,7 @@ impl WebSocketLink {
             .max_write_buffer_size(CONTROL_BUFFER_BYTES)
             .max_message_size(Some(terms.message_bytes_max))
             .max_frame_size(Some(terms.message_bytes_max));
-        let stream = Counted { stream, unframed_bytes: 0 };
+        let stream = Counted::new(stream);
         // A copy: as a vector of its own it would keep the whole buffer that the request was read into.
         let read = read.to_vec();
         let socket = WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await;
@@ -306,16 +314,55 @@ impl Link for WebSocketLink {
     }
 }
 
-/// A stream that counts what was read of it since the last whole message.
+/// A stream that counts what was read of it since the last whole message, and reads ahead while its peer sends much.
 struct Counted {
     stream: Stream,
     unframed_bytes: usize,
+    /// Read, and not asked for yet.
+    ahead: Bytes,
+    /// The last read took all that it could: more is there, most likely.
+    has_much: bool,
+}
+
+impl Counted {
+    const fn new(stream: Stream) -> Self {
+        Self { stream, unframed_bytes: 0, ahead: Bytes::new(), has_much: false }
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            let count = self.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&self.ahead.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
+        if self.has_much {
+            return self.poll_read_ahead(cx, buffer);
+        }
+        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
+        self.has_much = buffer.remaining() == 0;
+        Poll::Ready(read)
+    }
+
+    /// One system call instead of sixteen; what is kept goes with the last of it, so that an idle peer costs nothing.
+    fn poll_read_ahead(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        AHEAD.with_borrow_mut(|bytes| {
+            let mut read = ReadBuf::new(bytes);
+            // Whatever comes of it, the next read is a small one unless this took more than such a one could.
+            self.has_much = false;
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+            let (now, later) = read.filled().split_at(read.filled().len().min(buffer.remaining()));
+            buffer.put_slice(now);
+            self.ahead = Bytes::copy_from_slice(later);
+            self.has_much = !later.is_empty();
+            Poll::Ready(Ok(()))
+        })
+    }
 }
 
 impl AsyncRead for Counted {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let read = self.poll_fill(cx, buffer);
         self.unframed_bytes += buffer.filled().len() - before;
         read
     }
@@ -332,5 +379,51 @@ impl AsyncWrite for Counted {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A masked binary message (RFC 6455 section 5.2), with a mask that changes nothing.
+    fn masked(payload: &[u8]) -> Vec<u8> {
+        let (header, length) = message_header::<FINAL_BINARY>(payload.len());
+        let mut bytes = header[..length].to_vec();
+        bytes[1] |= 0x80;
+        bytes.extend([0; 4]);
+        bytes.extend(payload);
+        bytes
+    }
+
+    /// Whatever falls on the borders of what is read small and what is read ahead, and whoever pauses in between.
+    #[tokio::test]
+    async fn what_is_sent_at_once_is_read_as_it_was_sent() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        let mut link = WebSocketLink::new(Stream::Plain(Arc::new(server)), Bytes::new(), Terms::SERVER).await;
+        let sizes = [1, 125, 126, 250, READ_BUFFER_BYTES - 8, READ_BUFFER_BYTES, 3_000, READ_AHEAD_BYTES, 40_000, 7];
+        let frames: Vec<Vec<u8>> = (0..200).map(|n| vec![n as u8; sizes[n * 7 % sizes.len()]]).collect();
+        let sent = frames.clone();
+        let sending = tokio::spawn(async move {
+            for burst in sent.chunks(60) {
+                let bytes: Vec<u8> = burst.iter().flat_map(|frame| masked(frame)).collect();
+                client.write_all(&bytes).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        for frame in frames {
+            match poll_fn(|cx| link.poll_recv(cx)).await {
+                Ok(Received::Frame(received)) => assert!(received == frame, "{} bytes", frame.len()),
+                _ => panic!("a frame was lost"),
+            }
+        }
+        sending.await.unwrap();
+        assert!(link.socket.get_ref().ahead.is_empty(), "nothing is kept for who has nothing to say");
+        assert!(matches!(poll_fn(|cx| link.poll_recv(cx)).await, Ok(Received::End) | Err(LinkError::Lost)));
     }
 }
