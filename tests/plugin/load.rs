@@ -10,7 +10,7 @@ use confab::core::hook::Moderator;
 use confab::metrics::Metrics;
 use confab::plugin::PluginSet;
 
-use super::{built, folder, plugins};
+use super::{built, folder, plugins, with_replaced};
 
 fn load(plugins: &Plugins) -> Result<PluginSet, String> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -23,21 +23,6 @@ fn assert_refused(plugins: &Plugins, words: &[&str]) {
     for word in words {
         assert!(error.contains(word), "{word:?} is missing: {error}");
     }
-}
-
-/// Puts another text of the same length wherever it stands in a component, so that its sections stay whole.
-fn with_replaced(wasm: &[u8], from: &str, to: &str) -> Vec<u8> {
-    assert_eq!(from.len(), to.len());
-    let (mut changed, mut at, mut count) = (wasm.to_vec(), 0, 0);
-    while at + from.len() <= changed.len() {
-        if changed[at..].starts_with(from.as_bytes()) {
-            changed[at..at + to.len()].copy_from_slice(to.as_bytes());
-            count += 1;
-        }
-        at += 1;
-    }
-    assert!(count > 0, "{from} does not occur");
-    changed
 }
 
 /// The hostile guest alone, with one of its files changed.

@@ -25,10 +25,25 @@ use confab_protocol::model::{Body, ClientId};
 use crate::support::people::Person;
 
 /// A file that `cargo xtask plugins` or `cargo xtask test-plugins` built.
-fn built(path: &str) -> PathBuf {
+pub(crate) fn built(path: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/assets").join(path);
     assert!(path.exists(), "{} is missing: run `cargo xtask plugins` and `cargo xtask test-plugins`", path.display());
     path
+}
+
+/// Puts another text of the same length wherever it stands in a component, so that its sections stay whole.
+pub(crate) fn with_replaced(wasm: &[u8], from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let (mut changed, mut at, mut count) = (wasm.to_vec(), 0, 0);
+    while at + from.len() <= changed.len() {
+        if changed[at..].starts_with(from.as_bytes()) {
+            changed[at..at + to.len()].copy_from_slice(to.as_bytes());
+            count += 1;
+        }
+        at += 1;
+    }
+    assert!(count > 0, "{from} does not occur");
+    changed
 }
 
 /// A folder with the stock filter and the hostile guest.
