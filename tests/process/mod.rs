@@ -9,6 +9,7 @@ mod nodes;
 mod operate;
 mod personal;
 mod reload;
+mod reloads;
 mod schema;
 mod seal;
 mod standing;

@@ -12,12 +12,12 @@ use crate::support::process::{PATIENCE, Place, Running, eventually};
 use crate::support::raw::{Raw, Target, client_id, now, publish};
 use crate::support::{TRANSPORTS, Transport};
 
-fn hang_up(server: &Running) {
+pub(super) fn hang_up(server: &Running) {
     assert!(std::process::Command::new("kill").args(["-HUP", &server.pid().to_string()]).status().unwrap().success());
 }
 
 /// Writes the configuration anew with these keys, which may stand in it already.
-fn set(place: &Place, keys: &[(&str, &str)]) {
+pub(super) fn set(place: &Place, keys: &[(&str, &str)]) {
     let text = std::fs::read_to_string(place.config_file()).unwrap();
     let is_set = |line: &&str| !keys.iter().any(|(key, _)| line.starts_with(&format!("{key} =")));
     let mut lines: Vec<String> = text.lines().filter(is_set).map(str::to_owned).collect();

@@ -48,6 +48,10 @@ impl Guest for Hostile {
             "again" => Verdict::Replace(CALLS.get().to_string()),
             "count" => Verdict::Replace(kv::add("count", 1, 60_000).to_string()),
             "hoard" => hoard(),
+            // Whatever is said, and by which component and configuration it was let through.
+            body if body.starts_with("sign ") => {
+                Verdict::Replace(GREETING.with_borrow(|config| format!("{body} signed {config}")))
+            }
             "context" => Verdict::Replace(format!("{:?} {} {}", event.room_role, event.member_seconds, event.skeleton)),
             "storm" => {
                 for _ in 0..10_000 {
