@@ -1,8 +1,16 @@
 //! Acknowledged durable messages per second, over WebSocket, with the embedded store (SQLite, WAL,
-//! `synchronous=FULL`) on the disk of the target folder and with a PostgreSQL of its own, beside the driver alone: 1, 64 and 512 in flight, in 8 rooms nobody reads.
-//! A connection may have 64 requests in flight, so 512 are 8 connections. Half load is half the rate that these reached, sent by
-//! the clock: a message's time counts from when it was due, whether it could be sent then or not. "Sealed" is with
-//! `store.seal_keys`.
+//! `synchronous=FULL`) on the disk of the target folder, the same sealed (`store.seal_keys`), and with a PostgreSQL of its
+//! own: 1, 64 and 512 in flight, in 8 rooms nobody reads. A connection may have 64 requests in flight, so 512 are 8
+//! connections. Half load is half the rate that these reached, sent by the clock: a message's time counts from when it was
+//! due, whether it could be sent then or not.
+//!
+//! 512 in flight are measured in turns with the raw store: the same driver in this process, nobody to answer, unsealed,
+//! which commits as many entries at once as the server did on average in the same turn. Figures of both are medians, and
+//! the share is the median and the range of the turns. The server has one core, the load the other. The raw store has
+//! the server's core, which makes entries and writes them there, while the server is paused: what it has left to index
+//! would take its part of the core. PostgreSQL itself is on the core of the load, with the load or with nothing beside it.
+//!
+//! `cargo bench --bench publish -- sqlite` is a part alone: `sqlite`, `sealed` or `postgres`.
 
 #[path = "../tests/support/postgres.rs"]
 #[allow(dead_code, unreachable_pub, clippy::pedantic, clippy::disallowed_methods, reason = "shared with the tests")]
@@ -17,51 +25,82 @@ use std::time::Duration;
 use confab_protocol::limits::IN_FLIGHT_MAX;
 use confab_protocol::model::RoomId;
 use postgres::Cluster;
+use raw::Raw;
 use support::process::Cores;
 use support::server::Server;
 use support::session::{Wire, acknowledged, body, decode, greet, new_room, publish};
 use support::websocket::WebSocket;
-use support::{elapsed, percentile, print_table, verdict};
+use support::{elapsed, median, percentile, print_table, verdict};
 use tokio::task::JoinSet;
 
 const ROOMS: usize = 8;
-/// Connections, and requests in flight on each.
-const LOADS: [(usize, usize); 3] = [(1, 1), (1, IN_FLIGHT_MAX), (8, IN_FLIGHT_MAX)];
+const LOADS: [Load; 2] =
+    [Load { connections: 1, in_flight: 1, pace: None }, Load { connections: 1, in_flight: IN_FLIGHT_MAX, pace: None }];
+/// In turns with the raw store.
+const MOST: Load = Load { connections: 8, in_flight: IN_FLIGHT_MAX, pace: None };
+const TURNS: usize = 5;
 /// Not counted.
 const WARM_UP: Duration = Duration::from_secs(1);
-const MEASURED: Duration = Duration::from_secs(6);
+const MEASURED: Duration = Duration::from_secs(4);
 /// Wanted with the most in flight.
 const ACKS_PER_SECOND_MIN: f64 = 20_000.0;
 /// And of what the store's driver does with the same batches and nobody to answer.
 const SHARE_OF_RAW_MIN: f64 = 0.6;
+const HEAD: [&str; 11] = [
+    "in flight",
+    "connections",
+    "acks/s",
+    "entries a commit",
+    "p50 ms",
+    "p99 ms",
+    "server CPU us/message",
+    "raw entries/s",
+    "share of raw",
+    "target",
+    "met",
+];
 
 fn main() {
     if !support::is_wanted() {
         return;
     }
+    let parts = support::parts(&["sqlite", "sealed", "postgres"]);
     let cores = Cores::claim();
-    let head = ["in flight", "connections", "acks/s", "p50 ms", "p99 ms", "server CPU us/message", "target", "met"];
-    let sqlite = support::run(raw::sqlite());
-    let rows = support::run(measure(cores, "", sqlite));
-    print_table("Publish to acknowledged, SQLite FULL (200-byte bodies, plugin chain: sanitize)", &head, &rows);
+    for part in parts {
+        match part {
+            "sqlite" => over_sqlite(cores),
+            "sealed" => over_sealed(cores),
+            _ => over_postgres(cores),
+        }
+    }
+}
+
+fn over_sqlite(cores: Cores) {
+    let rows = support::run(measure(cores, "", raw::sqlite()));
+    print_table("Publish to acknowledged, SQLite FULL (200-byte bodies, plugin chain: sanitize)", &HEAD, &rows);
+}
+
+fn over_sealed(cores: Cores) {
     let keys = tempfile::NamedTempFile::new().expect("a file for keys");
     std::fs::write(keys.path(), format!("1 {}\n", "5a".repeat(32))).expect("a file for keys");
     let sealed = format!("[store]\nseal_keys = \"{}\"\n", keys.path().display());
-    let rows = support::run(measure(cores, &sealed, sqlite));
-    print_table("The same, sealed", &head, &rows);
+    let rows = support::run(measure(cores, &sealed, raw::sqlite()));
+    print_table("The same, SQLite, sealed", &HEAD, &rows);
+}
+
+fn over_postgres(cores: Cores) {
     let cluster = Cluster::start();
     let url = |name: &str| {
         cluster.create_database(name);
         cluster.url(name)
     };
-    let postgres = support::run(raw::postgres(url("raw")));
     let store = format!("[store]\nurl = {:?}\n", url("server"));
-    let rows = support::run(measure(cores, &store, postgres));
-    print_table("The same, PostgreSQL on this machine", &head, &rows);
+    let rows = support::run(measure(cores, &store, raw::postgres(url("raw"))));
+    print_table("The same, PostgreSQL on this machine", &HEAD, &rows);
 }
 
-/// `raw`: entries per second of the driver alone.
-async fn measure(cores: Cores, store: &str, raw: f64) -> Vec<Vec<String>> {
+async fn measure(cores: Cores, store: &str, raw: impl Future<Output = Raw>) -> Vec<Vec<String>> {
+    let mut raw = cores.on_server_core(raw).await;
     let server = Server::start_on(cores, store);
     let mut socket = connect(&server).await;
     let mut rooms = Vec::with_capacity(ROOMS);
@@ -69,16 +108,42 @@ async fn measure(cores: Cores, store: &str, raw: f64) -> Vec<Vec<String>> {
         rooms.push(new_room(&mut socket, &format!("publish-{number}")).await.room);
     }
     let rooms: Rc<[RoomId]> = rooms.into();
-    let (mut rows, mut most) = (Vec::with_capacity(LOADS.len() + 1), 0.0);
-    for (connections, in_flight) in LOADS {
-        let (row, acks_per_second) =
-            measure_load(&server, &rooms, Load { connections, in_flight, pace: None }, raw).await;
-        rows.push(row);
-        most = f64::max(most, acks_per_second);
+    let nothing = || ["-"; 4].map(str::to_owned);
+    let mut rows = Vec::with_capacity(LOADS.len() + 2);
+    for load in LOADS {
+        rows.push(measure_load(&server, &rooms, load).await.row(load, nothing()));
     }
-    let half = Load { connections: 8, in_flight: IN_FLIGHT_MAX, pace: Some(most / 2.0) };
-    rows.push(measure_load(&server, &rooms, half, raw).await.0);
+    let (most, beside) = take_turns(cores, &server, &rooms, &mut raw).await;
+    rows.push(most.row(MOST, beside));
+    let half = Load { pace: Some(most.acks_per_second / 2.0), ..MOST };
+    rows.push(measure_load(&server, &rooms, half).await.row(half, nothing()));
     rows
+}
+
+/// The most in flight and the raw store that does the same batches: the middle of each figure, and the columns of the
+/// raw store.
+async fn take_turns(cores: Cores, server: &Server, rooms: &Rc<[RoomId]>, raw: &mut Raw) -> (Measured, [String; 4]) {
+    let (mut turns, mut raws, mut shares) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..TURNS {
+        let turn = measure_load(server, rooms, MOST).await;
+        let batch = (turn.batch.round() as usize).max(1);
+        server.process.pause();
+        let entries_per_second = cores.on_server_core(raw.entries_per_second(batch)).await;
+        server.process.go_on();
+        shares.push(turn.acks_per_second / entries_per_second);
+        raws.push(entries_per_second);
+        turns.push(turn);
+    }
+    let most = Measured::middle(&turns);
+    let share = median(&shares);
+    let met = share >= SHARE_OF_RAW_MIN && most.acks_per_second >= ACKS_PER_SECOND_MIN;
+    let beside = [
+        format!("{:.0}", median(&raws)),
+        format!("{share:.2} ({:.2} to {:.2})", percentile(&shares, 0), percentile(&shares, 100)),
+        format!(">= {ACKS_PER_SECOND_MIN}/s and {SHARE_OF_RAW_MIN} of raw"),
+        verdict(met),
+    ];
+    (most, beside)
 }
 
 #[derive(Clone, Copy)]
@@ -90,18 +155,54 @@ struct Load {
     pace: Option<f64>,
 }
 
+/// What came of a load.
+struct Measured {
+    acks_per_second: f64,
+    /// Entries in a commit, on average.
+    batch: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    /// CPU time of the server for each message, microseconds.
+    cpu_us: f64,
+}
+
+impl Measured {
+    /// Of each figure by itself.
+    fn middle(turns: &[Self]) -> Self {
+        let of = |figures: Vec<f64>| median(&figures);
+        Self {
+            acks_per_second: of(turns.iter().map(|turn| turn.acks_per_second).collect()),
+            batch: of(turns.iter().map(|turn| turn.batch).collect()),
+            p50_ms: of(turns.iter().map(|turn| turn.p50_ms).collect()),
+            p99_ms: of(turns.iter().map(|turn| turn.p99_ms).collect()),
+            cpu_us: of(turns.iter().map(|turn| turn.cpu_us).collect()),
+        }
+    }
+
+    fn row(&self, Load { connections, in_flight, pace }: Load, beside: [String; 4]) -> Vec<String> {
+        let in_flight = pace.map_or((connections * in_flight).to_string(), |pace| format!("half load: {pace:.0}/s"));
+        let mut row = vec![
+            in_flight,
+            connections.to_string(),
+            format!("{:.0}", self.acks_per_second),
+            format!("{:.1}", self.batch),
+            format!("{:.2}", self.p50_ms),
+            format!("{:.2}", self.p99_ms),
+            format!("{:.1}", self.cpu_us),
+        ];
+        row.extend(beside);
+        row
+    }
+}
+
 async fn connect(server: &Server) -> WebSocket {
     let mut socket = WebSocket::connect(server.http).await;
     greet(&mut socket, &server.token).await;
     socket
 }
 
-async fn measure_load(
-    server: &Server,
-    rooms: &Rc<[RoomId]>,
-    Load { connections, in_flight, pace }: Load,
-    raw: f64,
-) -> (Vec<String>, f64) {
+async fn measure_load(server: &Server, rooms: &Rc<[RoomId]>, load: Load) -> Measured {
+    let Load { connections, in_flight, pace } = load;
     let mut sockets = Vec::with_capacity(connections);
     for _ in 0..connections {
         sockets.push(connect(server).await);
@@ -120,31 +221,29 @@ async fn measure_load(
     }
     sleep_until(window.from).await;
     let cpu = server.process.cpu();
+    let (commits, entries) = count_commits(server).await;
     sleep_until(window.until).await;
     let cpu = server.process.cpu() - cpu;
+    let (commits_then, entries_then) = count_commits(server).await;
     let latencies_ms = publishers.join_all().await.concat();
     let acks = latencies_ms.len() as f64;
-    let acks_per_second = acks / MEASURED.as_secs_f64();
-    let (target, met) = if connections > 1 && pace.is_none() {
-        let share = acks_per_second / raw;
-        let met = share >= SHARE_OF_RAW_MIN && acks_per_second >= ACKS_PER_SECOND_MIN;
-        let wanted = format!(">= {ACKS_PER_SECOND_MIN}/s and {SHARE_OF_RAW_MIN} of {raw:.0}/s raw: {share:.2}");
-        (wanted, verdict(met))
-    } else {
-        ("-".into(), "-".into())
+    Measured {
+        acks_per_second: acks / MEASURED.as_secs_f64(),
+        batch: (entries_then - entries) / (commits_then - commits),
+        p50_ms: percentile(&latencies_ms, 50),
+        p99_ms: percentile(&latencies_ms, 99),
+        cpu_us: cpu.as_secs_f64() * 1e6 / acks,
+    }
+}
+
+/// What the server has committed so far: how often, and how many entries.
+async fn count_commits(server: &Server) -> (f64, f64) {
+    let metrics = server.metrics().await;
+    let value = |name: &str| {
+        let found = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+        found.expect("the server counts them")
     };
-    let in_flight = pace.map_or((connections * in_flight).to_string(), |pace| format!("half load: {pace:.0}/s"));
-    let row = vec![
-        in_flight,
-        connections.to_string(),
-        format!("{acks_per_second:.0}"),
-        format!("{:.2}", percentile(&latencies_ms, 50)),
-        format!("{:.2}", percentile(&latencies_ms, 99)),
-        format!("{:.1}", cpu.as_secs_f64() * 1e6 / acks),
-        target,
-        met,
-    ];
-    (row, acks_per_second)
+    (value("confab_append_batch_entries_count "), value("confab_append_batch_entries_sum "))
 }
 
 /// When acknowledgements count.

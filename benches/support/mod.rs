@@ -38,6 +38,15 @@ pub(crate) fn is_wanted() -> bool {
     wanted
 }
 
+/// The parts of a bench that are to be run: all, or those that are named, as in `cargo bench --bench publish -- sqlite`.
+pub(crate) fn parts<'a>(all: &[&'a str]) -> Vec<&'a str> {
+    let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    for name in &named {
+        assert!(all.contains(&name.as_str()), "there is no part `{name}`, but {}", all.join(", "));
+    }
+    all.iter().copied().filter(|part| named.is_empty() || named.iter().any(|name| name == part)).collect()
+}
+
 /// Runs a measurement on this thread alone.
 pub(crate) fn run<T>(measurement: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

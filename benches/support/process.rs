@@ -29,12 +29,24 @@ impl Cores {
         if load == server {
             println!("one core only: server and load share it, and the figures say little");
         }
-        let pid = std::process::id().to_string();
-        run("taskset", &["--cpu-list", "--pid", &load.to_string(), &pid]);
+        move_to(load);
         // Children inherit this.
-        run("prlimit", &["--pid", &pid, &format!("--nofile={FILES_MAX}:")]);
+        run("prlimit", &["--pid", &std::process::id().to_string(), &format!("--nofile={FILES_MAX}:")]);
         Self { server, load }
     }
+
+    /// Does something on the core of what is measured and comes back. Threads that it starts meanwhile stay there.
+    pub(crate) async fn on_server_core<T>(self, work: impl Future<Output = T>) -> T {
+        move_to(self.server);
+        let done = work.await;
+        move_to(self.load);
+        done
+    }
+}
+
+/// Moves the main thread, and nothing but it: threads that it starts from then on begin where it is.
+fn move_to(core: usize) {
+    run("taskset", &["--cpu-list", "--pid", &core.to_string(), &std::process::id().to_string()]);
 }
 
 fn run(program: &str, args: &[&str]) {
@@ -89,6 +101,21 @@ impl Process {
             text.and_then(|text| text.parse().ok()).expect("fields 14 and 15 are utime and stime")
         };
         Duration::from_secs(1) * (ticks(14) + ticks(15)) / TICKS_PER_SECOND
+    }
+
+    /// Holds it where it is, so that its core is another's, until [`Self::go_on`].
+    pub(crate) fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Ends a pause.
+    pub(crate) fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "`kill {signal}` failed");
     }
 
     /// Resident memory.

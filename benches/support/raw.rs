@@ -1,6 +1,10 @@
-//! What the drivers do by themselves: full batches of messages into eight rooms, one after the other, as many at a time
-//! as the store has writers.
+//! What the drivers do by themselves: batches of messages into eight rooms, one after the other, as many at a time as the
+//! store has writers. Entries are made and encoded on the way, and nobody is answered.
+//!
+//! All of it is in the process of the bench: one thread makes the entries and, with the embedded store, another writes
+//! them. Opened and used by way of `Cores::on_server_core` both share the core of the server, which has no other either.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,58 +12,90 @@ use confab::core::append::{Change, Item, Order, Said};
 use confab::core::names::user_key;
 use confab::core::seal::Vault;
 use confab::core::store::{NewRoom, NewUser, RoomShape, Store, new_incarnation};
-use confab::sequencer::BATCH_ENTRIES_MAX;
 use confab::store::postgres::{Options, Postgres};
 use confab::store::sqlite::Sqlite;
 use confab_protocol::codec::encode_entry;
 use confab_protocol::model::{
     Body, ClientId, DisplayName, Entry, EntryContent, Millis, RoomId, RoomName, ServerRole, Topic, UserId, Username,
 };
+use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::support::elapsed;
 use crate::support::server::data_dir;
 
 const ROOMS: u128 = 8;
-const MEASURED: Duration = Duration::from_secs(5);
+/// Not counted.
+const WARM_UP: Duration = Duration::from_millis(500);
+const MEASURED: Duration = Duration::from_secs(4);
 const NOW: Millis = Millis(1_800_000_000_000);
 const AUTHOR: UserId = UserId::from_u128(1);
 
-pub(crate) async fn sqlite() -> f64 {
+/// A store without a server.
+pub(crate) struct Raw {
+    store: Arc<dyn Store>,
+    /// Where the ids of the next entries begin.
+    next: u128,
+    /// Of the embedded store; it goes after it.
+    _folder: Option<TempDir>,
+}
+
+pub(crate) async fn sqlite() -> Raw {
     let folder = data_dir();
     let store = Sqlite::open(&folder.path().join("raw.db"), 1, Vault::default()).expect("a fresh file");
-    entries_per_second(Arc::new(store)).await
+    Raw::over(Arc::new(store), Some(folder)).await
 }
 
-pub(crate) async fn postgres(url: String) -> f64 {
+pub(crate) async fn postgres(url: String) -> Raw {
     let options = Options::parse(&url, None, None, 2, 2).expect("its own address");
-    entries_per_second(Arc::new(Postgres::open(options, Vault::default()).await.expect("a fresh database"))).await
+    Raw::over(Arc::new(Postgres::open(options, Vault::default()).await.expect("a fresh database")), None).await
 }
 
-async fn entries_per_second(store: Arc<dyn Store>) -> f64 {
-    store.create_user(author()).await.expect("a fresh store");
-    let rooms = (0..ROOMS).map(room).collect();
-    store.append(rooms, NOW).await.expect("a fresh store");
-    let until = elapsed() + MEASURED;
-    let mut writers = JoinSet::new();
-    let lanes = store.writers() as u128;
-    for lane in 0..lanes {
-        let store = Arc::clone(&store);
-        writers.spawn(async move {
-            let mut count = 0;
-            for batch in 0.. {
-                if elapsed() >= until {
-                    break;
-                }
-                let first = (lane << 64) + batch * BATCH_ENTRIES_MAX as u128;
-                // Rooms of its own, as the sequencer has it.
-                let items = (first..).take(BATCH_ENTRIES_MAX).map(|n| message(n, n % (ROOMS / lanes) * lanes + lane));
-                count += store.append(items.collect(), NOW).await.expect("nothing is in the way").len();
-            }
-            count
-        });
+impl Raw {
+    async fn over(store: Arc<dyn Store>, folder: Option<TempDir>) -> Self {
+        store.create_user(author()).await.expect("a fresh store");
+        store.append((0..ROOMS).map(room).collect(), NOW).await.expect("a fresh store");
+        Self { store, next: 0, _folder: folder }
     }
-    writers.join_all().await.into_iter().sum::<usize>() as f64 / MEASURED.as_secs_f64()
+
+    /// Commits batches of so many entries for some seconds.
+    pub(crate) async fn entries_per_second(&mut self, batch: usize) -> f64 {
+        let from = elapsed() + WARM_UP;
+        let window = from..from + MEASURED;
+        let mut writers = JoinSet::new();
+        let lanes = self.store.writers() as u128;
+        for lane in 0..lanes {
+            writers.spawn(append(Arc::clone(&self.store), (lane, lanes), self.next, batch, window.clone()));
+        }
+        let mut count = 0;
+        for (counted, next) in writers.join_all().await {
+            count += counted;
+            self.next = self.next.max(next);
+        }
+        count as f64 / MEASURED.as_secs_f64()
+    }
+}
+
+/// What one writer does: entries that it committed within the window, and the id that comes next.
+async fn append(
+    store: Arc<dyn Store>,
+    (lane, lanes): (u128, u128),
+    mut next: u128,
+    batch: usize,
+    window: Range<Duration>,
+) -> (usize, u128) {
+    let mut count = 0;
+    while elapsed() < window.end {
+        let first = (lane << 64) + next;
+        // Rooms of its own, as the sequencer has it.
+        let items = (first..).take(batch).map(|n| message(n, n % (ROOMS / lanes) * lanes + lane));
+        let appended = store.append(items.collect(), NOW).await.expect("nothing is in the way").len();
+        if window.contains(&elapsed()) {
+            count += appended;
+        }
+        next += batch as u128;
+    }
+    (count, next)
 }
 
 fn author() -> NewUser {
