@@ -6,6 +6,7 @@ mod breaker;
 mod cache;
 mod chain;
 mod engine;
+mod fuel;
 mod guests;
 mod host;
 pub mod installed;

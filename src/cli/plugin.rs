@@ -11,6 +11,7 @@ use anyhow::{Context, anyhow};
 use clap::Subcommand;
 
 use crate::config::Config;
+use crate::plugin::lab::Lab;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -156,6 +157,12 @@ fn read_pair(component: &Path) -> anyhow::Result<Pair> {
     Ok(Pair { id: id.to_owned(), wasm, manifest })
 }
 
-fn open_lab(pair: &Pair) -> anyhow::Result<crate::plugin::lab::Lab> {
-    crate::plugin::lab::Lab::open(&pair.id, &pair.wasm, &pair.manifest).map_err(|error| anyhow!("{}: {error}", pair.id))
+/// Where instructions are counted.
+fn open_lab(pair: &Pair) -> anyhow::Result<Lab> {
+    Lab::open(&pair.id, &pair.wasm, &pair.manifest).map_err(|error| anyhow!("{}: {error}", pair.id))
+}
+
+/// As a server runs it: what takes time takes as long there.
+fn open_as_served(pair: &Pair) -> anyhow::Result<Lab> {
+    Lab::open_as_served(&pair.id, &pair.wasm, &pair.manifest).map_err(|error| anyhow!("{}: {error}", pair.id))
 }

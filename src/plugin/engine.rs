@@ -62,6 +62,7 @@ impl From<wasmtime::Error> for Failure {
     fn from(error: wasmtime::Error) -> Self {
         let kind = match error.downcast_ref::<Trap>() {
             Some(Trap::Interrupt) => "timeout",
+            Some(Trap::OutOfFuel) => "fuel",
             Some(Trap::StackOverflow) => "stack",
             Some(_) => "trap",
             None if error.downcast_ref::<MemoryExceeded>().is_some() => "memory",
@@ -101,11 +102,32 @@ pub(super) struct Wish<'a> {
 
 impl Engine {
     pub(super) fn new(config: &config::Plugins, clock: &Arc<dyn Clock>, cache: Option<Cache>) -> Result<Self, String> {
+        Self::with(config, clock, cache, false)
+    }
+
+    /// One that counts instructions, for the lab. Its code is another, and kept nowhere.
+    pub(super) fn counting(config: &config::Plugins, clock: &Arc<dyn Clock>) -> Result<Self, String> {
+        Self::with(config, clock, None, true)
+    }
+
+    fn with(
+        config: &config::Plugins,
+        clock: &Arc<dyn Clock>,
+        cache: Option<Cache>,
+        counts_fuel: bool,
+    ) -> Result<Self, String> {
         let memory_max = usize::try_from(config.memory_mib << 20).map_err(|error| error.to_string())?;
         let reserved = (memory_max * INTERPRETED_MEMORY_FACTOR) as u64;
-        let engine = wasmtime::Engine::new(&settings(reserved)).map_err(|error| format!("{error:#}"))?;
+        let mut settings = settings(reserved);
+        settings.consume_fuel(counts_fuel);
+        let engine = wasmtime::Engine::new(&settings).map_err(|error| format!("{error:#}"))?;
         let ticker = Ticker::start(&engine).map_err(|error| error.to_string())?;
         Ok(Self { engine, ticker, memory_max, clock: Arc::clone(clock), cache })
+    }
+
+    /// Whether it counts instructions.
+    pub(super) fn counts_fuel(&self) -> bool {
+        self.engine.get_consume_fuel()
     }
 
     /// Compiles a component, or finds it compiled, and checks its imports against what was granted.

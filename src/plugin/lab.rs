@@ -5,6 +5,7 @@ mod line;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use confab_plugin::golden::{Case, Found, Story, read_folder};
 use serde_json::{Map, Value};
@@ -12,6 +13,7 @@ use serde_json::{Map, Value};
 use self::line::{decide, found};
 use super::chain::Chain;
 use super::engine::{Engine, Loaded, Wish};
+use super::fuel::BACKSTOP;
 use super::manifest::Manifest;
 use super::member::Member;
 use crate::clock::{Clock, SystemClock};
@@ -21,8 +23,8 @@ use crate::metrics::Metrics;
 
 /// More lines than this are not told at once.
 const TOLD_MAX: usize = 3;
-/// A golden line may take so long; what counts is the verdict.
-const BUDGET: std::time::Duration = std::time::Duration::from_millis(500);
+/// A golden line may take so long where instructions are not counted; what counts is the verdict.
+const BUDGET: Duration = Duration::from_millis(500);
 
 /// A plugin alone, granted what it declares.
 pub struct Lab {
@@ -48,13 +50,25 @@ pub struct Subject {
 }
 
 impl Lab {
-    /// Compiles a component.
+    /// Compiles a component so that its instructions are counted: how many a call may take is bounded, not how long.
     ///
     /// # Errors
     /// As [`super::PluginSet::load`].
     pub fn open(id: &str, wasm: &[u8], manifest: &[u8]) -> Result<Self, String> {
         let (clock, plugins): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::new()), Config::default().plugins);
-        let engine = Engine::new(&plugins, &clock, None)?;
+        Self::with(Engine::counting(&plugins, &clock)?, id, wasm, manifest)
+    }
+
+    /// Compiles a component as a server does: for what takes time, and for what a server is to take up.
+    ///
+    /// # Errors
+    /// As [`super::PluginSet::load`].
+    pub fn open_as_served(id: &str, wasm: &[u8], manifest: &[u8]) -> Result<Self, String> {
+        let (clock, plugins): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::new()), Config::default().plugins);
+        Self::with(Engine::new(&plugins, &clock, None)?, id, wasm, manifest)
+    }
+
+    fn with(engine: Engine, id: &str, wasm: &[u8], manifest: &[u8]) -> Result<Self, String> {
         let manifest = Manifest::parse(id, manifest)?;
         let loaded = engine.load(&manifest, wasm, &manifest.capabilities)?;
         Ok(Self { engine, manifest, loaded })
@@ -131,6 +145,15 @@ impl Subject {
     pub fn decide(&self, event: &MessageEvent<'_>) -> Ruling {
         self.chain.decide_message(event, &self.clock)
     }
+
+    /// Asks it about a text, nobody else meanwhile, and tells how many instructions that took; 0 where they are not
+    /// counted.
+    #[must_use]
+    pub fn decide_counted(&self, event: &MessageEvent<'_>) -> (Ruling, u64) {
+        take_fuel(&self.chain);
+        let ruling = self.decide(event);
+        (ruling, take_fuel(&self.chain).unwrap_or_default())
+    }
 }
 
 /// Runs the golden files of a folder, if it is there.
@@ -160,8 +183,14 @@ fn chain_of(engine: &Engine, manifest: &Manifest, loaded: &Loaded, config: &str)
     let counters = &metrics.plugin_custom_total;
     let wish = Wish { isolation: Isolation::Pooled, config, lasting: Arc::default(), counters };
     let pool = engine.open(manifest, loaded, &wish)?;
-    let member = Member::new(manifest.clone(), pool, "".into(), Mode::Enforce, &metrics).in_the_lab(BUDGET);
-    Ok(Chain { members: vec![member], chain_budget: BUDGET, call_budget: BUDGET })
+    let patience = if engine.counts_fuel() { BACKSTOP.cpu } else { BUDGET };
+    let member = Member::new(manifest.clone(), pool, "".into(), Mode::Enforce, &metrics).in_the_lab(patience);
+    Ok(Chain { members: vec![member], chain_budget: patience, call_budget: patience })
+}
+
+/// Instructions since this was last asked.
+fn take_fuel(chain: &Chain) -> Option<u64> {
+    chain.members.first().and_then(|member| member.pool.take_fuel())
 }
 
 /// What is not as expected, by line.

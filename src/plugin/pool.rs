@@ -9,6 +9,7 @@ use wasmtime::component::InstancePre;
 use wasmtime::{Store, UpdateDeadline};
 
 use super::engine::{Budget, Failure};
+use super::fuel::{self, Meter};
 use super::guests::{Guests, Indices};
 use super::host::{HostState, Lasting, Shared};
 use super::ticker::Ticker;
@@ -51,12 +52,13 @@ pub(super) struct Pool {
     idle: Mutex<Vec<Instance>>,
     /// Linear memory of the instances that wait, bytes.
     memory: AtomicUsize,
+    meter: Meter,
 }
 
 impl Pool {
     /// Makes the first instance, so that a plugin that cannot start is known before it is needed.
     pub(super) fn open(recipe: Recipe) -> Result<Self, Failure> {
-        let pool = Self { recipe: Arc::new(recipe), idle: Mutex::default(), memory: AtomicUsize::new(0) };
+        let pool = Self::empty(Arc::new(recipe));
         let instance = pool.start()?;
         pool.give_back(instance);
         Ok(pool)
@@ -64,7 +66,18 @@ impl Pool {
 
     /// Others of the same plugin, for calls that are not to take an instance from these. The first call makes the first.
     pub(super) fn beside(&self) -> Self {
-        Self { recipe: Arc::clone(&self.recipe), idle: Mutex::default(), memory: AtomicUsize::new(0) }
+        Self::empty(Arc::clone(&self.recipe))
+    }
+
+    fn empty(recipe: Arc<Recipe>) -> Self {
+        let meter = Meter::of(recipe.prepared.engine());
+        Self { recipe, idle: Mutex::default(), memory: AtomicUsize::new(0), meter }
+    }
+
+    /// Instructions that calls took since this was last asked, making instances not among them; `None`: they are not
+    /// counted.
+    pub(super) fn take_fuel(&self) -> Option<u64> {
+        self.meter.take()
     }
 
     /// Whether an instance can be had.
@@ -99,7 +112,9 @@ impl Pool {
         let wall = shared.clock.elapsed();
         arm(&mut instance.store, wall, budget);
         instance.store.data_mut().now_ms = now_ms;
-        let returned = call(&instance.guests, &mut instance.store);
+        let filled = self.meter.fill(&mut instance.store, fuel::CALL_MAX);
+        let returned = filled.and_then(|()| call(&instance.guests, &mut instance.store));
+        self.meter.note(&instance.store, fuel::CALL_MAX);
         let took = shared.clock.elapsed().saturating_sub(wall);
         // The thread's clock costs a system call to read: a call that met no tick is not measured by it.
         let deadline = instance.store.data().cpu_deadline;
@@ -154,8 +169,13 @@ impl Pool {
             let is_over = cpu >= deadline || state.shared.clock.elapsed() >= state.wall_deadline;
             Ok(if is_over { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
         });
-        let budget = if *interpreted { INTERPRETED_START_BUDGET } else { START_BUDGET };
+        let budget = match *interpreted {
+            _ if self.meter.is_on() => fuel::BACKSTOP,
+            true => INTERPRETED_START_BUDGET,
+            false => START_BUDGET,
+        };
         arm(&mut store, shared.clock.elapsed(), budget);
+        self.meter.fill(&mut store, fuel::START_MAX)?;
         let instance = prepared.instantiate(&mut store)?;
         let guests = indices.load(&mut store, &instance)?;
         if let Some(lifecycle) = &guests.lifecycle {

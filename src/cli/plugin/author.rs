@@ -9,7 +9,7 @@ use confab_plugin::golden;
 use confab_protocol::model::{Millis, RoomId, RoomRole, ServerRole, UserId};
 use serde_json::{Value, json};
 
-use super::{Pair, open_lab, read_pair};
+use super::{Pair, open_as_served, open_lab, read_pair};
 use crate::clock::{Clock, SystemClock, thread_cpu_time};
 use crate::core::hook::{MessageEvent, Presently, TextKind};
 use crate::plugin::{check_manifest, installed};
@@ -124,7 +124,7 @@ pub(super) fn test(folder: &Path, bless: bool, json: bool) -> anyhow::Result<()>
 
 pub(super) fn bench(folder: &Path, json: bool) -> anyhow::Result<()> {
     let component = folder.join("target").join(format!("{}.wasm", plugin_id(folder)?));
-    let lab = open_lab(&read_pair(&component)?)?;
+    let lab = open_as_served(&read_pair(&component)?)?;
     let stories = golden::read_folder(&folder.join("goldens")).map_err(anyhow::Error::msg)?;
     let config = stories.first().map_or("{}", |story| story.config.as_str());
     let subject = lab.subject(config).map_err(anyhow::Error::msg)?;
@@ -175,7 +175,7 @@ pub(super) fn inspect(component: &Path, json: bool) -> anyhow::Result<()> {
     let pair = read_pair(component)?;
     let clock = SystemClock::new();
     let start = clock.elapsed();
-    let lab = open_lab(&pair)?;
+    let lab = open_as_served(&pair)?;
     let compiled = (clock.elapsed().saturating_sub(start)).as_millis();
     let Pair { id, wasm, manifest } = &pair;
     let manifest: toml::Table = toml::from_str(&String::from_utf8_lossy(manifest))?;

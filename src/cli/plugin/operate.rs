@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use serde_json::json;
 
-use super::{Pair, open_lab, read_pair};
+use super::{Pair, open_as_served, read_pair};
 use crate::assets;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Mode};
@@ -40,7 +40,7 @@ fn put(config: &Config, home: &Home, before: &Installed, after: &Installed) -> a
 
 /// What would be refused touches no file of what is installed already.
 fn check(pair: &Pair, goldens: Option<&Path>, before: &Installed, grant: &[String]) -> anyhow::Result<()> {
-    let lab = open_lab(pair)?;
+    let lab = open_as_served(pair)?;
     if let Some(folder) = goldens {
         let report = lab.goldens(folder).map_err(anyhow::Error::msg)?;
         if let Some(wrong) = report.wrong.first() {
