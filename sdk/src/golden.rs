@@ -47,6 +47,9 @@ pub struct Case {
     /// The text instead.
     pub text: Option<String>,
     pub label: Option<String>,
+    /// Instructions that it may take, and 20 % more (1,000 at least). Counted in the sandbox alone; written by
+    /// `confab plugin test --bless`.
+    pub fuel: Option<u64>,
 }
 
 /// The time of a file's first line that gives none, milliseconds: a morning in 2026.
@@ -77,6 +80,7 @@ impl Default for Case {
             rule: None,
             text: None,
             label: None,
+            fuel: None,
         }
     }
 }

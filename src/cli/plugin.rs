@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use clap::Subcommand;
+use serde_json::json;
 
 use crate::config::Config;
-use crate::plugin::lab::Lab;
+use crate::plugin::lab::{Fuel, Lab};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -40,7 +41,7 @@ enum Action {
         /// Its folder.
         #[arg(default_value = ".")]
         folder: PathBuf,
-        /// Write down what the sandbox says as what is expected.
+        /// Write down what the sandbox says as what is expected, and the instructions that each line takes.
         #[arg(long)]
         bless: bool,
     },
@@ -165,4 +166,9 @@ fn open_lab(pair: &Pair) -> anyhow::Result<Lab> {
 /// As a server runs it: what takes time takes as long there.
 fn open_as_served(pair: &Pair) -> anyhow::Result<Lab> {
     Lab::open_as_served(&pair.id, &pair.wasm, &pair.manifest).map_err(|error| anyhow!("{}: {error}", pair.id))
+}
+
+/// For programs.
+fn fuel_json(fuel: &Fuel) -> serde_json::Value {
+    json!({ "total": fuel.total, "mean": fuel.mean(), "max": fuel.max, "max_at": fuel.max_at })
 }

@@ -1,15 +1,18 @@
 //! Plugins outside a server: golden files in the real sandbox, for those who write plugins and before one is taken up.
 
+mod bless;
+mod fuel;
 mod line;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use confab_plugin::golden::{Case, Found, Story, read_folder};
-use serde_json::{Map, Value};
 
+pub use self::bless::Blessed;
+pub use self::fuel::Fuel;
+use self::fuel::excess;
 use self::line::{decide, found};
 use super::chain::Chain;
 use super::engine::{Engine, Loaded, Wish};
@@ -41,6 +44,16 @@ pub struct Report {
     pub lines: usize,
     /// What is not as expected, by line.
     pub wrong: Vec<String>,
+    /// What all lines took; nothing where it is not counted.
+    pub fuel: Fuel,
+}
+
+/// What came of a golden line.
+struct Ran {
+    /// Or why it cannot be run.
+    found: Result<Found, String>,
+    /// `None`: it is not counted.
+    fuel: Option<u64>,
 }
 
 /// A plugin that can be asked.
@@ -74,41 +87,12 @@ impl Lab {
         Ok(Self { engine, manifest, loaded })
     }
 
-    /// Runs the golden files of a folder in the sandbox.
+    /// Runs the golden files of a folder in the sandbox. Fuel is judged where it is given and counted.
     ///
     /// # Errors
     /// A file that cannot be read, a configuration that the plugin does not take.
     pub fn goldens(&self, folder: &Path) -> Result<Report, String> {
-        let mut report = Report::default();
-        for story in read_folder(folder)? {
-            report.stories += 1;
-            report.lines += story.cases.len();
-            report.wrong.extend(run_story(&self.engine, &self.manifest, &self.loaded, &story)?);
-        }
-        Ok(report)
-    }
-
-    /// Writes what the sandbox says into the golden files of a folder as what is expected. Returns how many lines changed.
-    ///
-    /// # Errors
-    /// As [`Self::goldens`], and files that cannot be written.
-    pub fn bless(&self, folder: &Path) -> Result<usize, String> {
-        let mut changed = 0;
-        for story in read_folder(folder)? {
-            let chain = chain_of(&self.engine, &self.manifest, &self.loaded, &story.config)?;
-            let mut found_by_line = HashMap::new();
-            for (number, case) in &story.cases {
-                let found = found(&decide(&chain, &self.manifest, case)?);
-                if case.differs(&found).is_some() {
-                    found_by_line.insert(*number, found);
-                }
-            }
-            changed += found_by_line.len();
-            if !found_by_line.is_empty() {
-                rewrite(&story.path, &found_by_line)?;
-            }
-        }
-        Ok(changed)
+        run_folder(&self.engine, &self.manifest, &self.loaded, folder)
     }
 
     /// The hooks that it takes part in, by the names of the contract.
@@ -166,10 +150,7 @@ pub(super) fn check_goldens(
     if !folder.is_dir() {
         return Ok(());
     }
-    let mut wrong = Vec::new();
-    for story in read_folder(folder)? {
-        wrong.extend(run_story(engine, manifest, loaded, &story)?);
-    }
+    let wrong = run_folder(engine, manifest, loaded, folder)?.wrong;
     if wrong.is_empty() {
         return Ok(());
     }
@@ -193,39 +174,31 @@ fn take_fuel(chain: &Chain) -> Option<u64> {
     chain.members.first().and_then(|member| member.pool.take_fuel())
 }
 
-/// What is not as expected, by line.
-fn run_story(engine: &Engine, manifest: &Manifest, loaded: &Loaded, story: &Story) -> Result<Vec<String>, String> {
-    let chain = chain_of(engine, manifest, loaded, &story.config)?;
-    let outcome = |(number, case): &(usize, Case)| {
-        let place = format!("{}:{number}", story.path.display());
-        match decide(&chain, manifest, case) {
-            Ok(ruling) => case.differs(&found(&ruling)).map(|why| format!("{place}: {why}")),
-            Err(error) => Some(format!("{place}: {error}")),
+fn run_folder(engine: &Engine, manifest: &Manifest, loaded: &Loaded, folder: &Path) -> Result<Report, String> {
+    let mut report = Report::default();
+    for story in read_folder(folder)? {
+        report.stories += 1;
+        report.lines += story.cases.len();
+        let ran = run_story(engine, manifest, loaded, &story)?;
+        for ((number, case), Ran { found, fuel }) in story.cases.iter().zip(ran) {
+            let place = format!("{}:{number}", story.path.display());
+            let too_much = || case.fuel.zip(fuel).and_then(|(given, found)| excess(given, found));
+            let why = found.map_or_else(Some, |found| case.differs(&found).or_else(too_much));
+            report.wrong.extend(why.map(|why| format!("{place}: {why}")));
+            if let Some(fuel) = fuel {
+                report.fuel.note(&place, fuel);
+            }
         }
-    };
-    Ok(story.cases.iter().filter_map(outcome).collect())
+    }
+    Ok(report)
 }
 
-fn rewrite(path: &Path, found_by_line: &HashMap<usize, Found>) -> Result<(), String> {
-    let fail = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let text = std::fs::read_to_string(path).map_err(|error| fail(&error))?;
-    let mut lines = String::new();
-    for (number, line) in (1..).zip(text.lines()) {
-        match found_by_line.get(&number) {
-            Some(found) => {
-                let mut object: Map<String, Value> = serde_json::from_str(line).map_err(|error| fail(&error))?;
-                object.insert("expect".into(), found.verdict.clone().into());
-                for (key, said) in [("rule", &found.rule), ("text", &found.text), ("label", &found.label)] {
-                    object.remove(key);
-                    if let Some(said) = said.as_ref().filter(|said| !said.is_empty()) {
-                        object.insert(key.into(), said.clone().into());
-                    }
-                }
-                lines.push_str(&Value::Object(object).to_string());
-            }
-            None => lines.push_str(line),
-        }
-        lines.push('\n');
-    }
-    std::fs::write(path, lines).map_err(|error| fail(&error))
+/// Its lines in their order, with nothing remembered before the first.
+fn run_story(engine: &Engine, manifest: &Manifest, loaded: &Loaded, story: &Story) -> Result<Vec<Ran>, String> {
+    let chain = chain_of(engine, manifest, loaded, &story.config)?;
+    let run = |(_, case): &(usize, Case)| {
+        let found = decide(&chain, manifest, case).map(|ruling| found(&ruling));
+        Ran { found, fuel: take_fuel(&chain) }
+    };
+    Ok(story.cases.iter().map(run).collect())
 }

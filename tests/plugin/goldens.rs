@@ -1,5 +1,8 @@
 //! The golden files of the stock plugins, in the sandbox. Each plugin runs the same files natively in its own tests, so
 //! both say the same.
+//!
+//! `BLESS=1 cargo test -p confab --test main plugin::goldens` writes down what they say, and the instructions that each
+//! line takes: look at what changed before you commit it.
 
 use std::path::Path;
 
@@ -15,8 +18,11 @@ fn the_stock_plugins_pass_their_golden_files_in_the_sandbox() {
         let (wasm, toml) = (built(&format!("plugins/{id}.wasm")), built(&format!("plugins/{id}.toml")));
         let lab = Lab::open(id, &std::fs::read(wasm).unwrap(), &std::fs::read(toml).unwrap()).unwrap();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins").join(id).join("goldens");
+        if std::env::var_os("BLESS").is_some_and(|value| value == "1") {
+            eprintln!("{id}: {:?}", lab.bless(&folder).unwrap());
+        }
         let report = lab.goldens(&folder).unwrap();
-        eprintln!("{id}: {} stories, {} lines", report.stories, report.lines);
+        eprintln!("{id}: {} stories, {} lines, {:?}", report.stories, report.lines, report.fuel);
         assert!(report.wrong.is_empty(), "{id}:\n{}", report.wrong.join("\n"));
         assert!(report.lines >= 10, "{id} has {} golden lines", report.lines);
     }

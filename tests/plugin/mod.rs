@@ -5,6 +5,7 @@ mod acts;
 mod corpus;
 mod examples;
 mod frozen;
+mod fuel;
 mod goldens;
 mod hostile;
 mod load;

@@ -9,9 +9,10 @@ use confab_plugin::golden;
 use confab_protocol::model::{Millis, RoomId, RoomRole, ServerRole, UserId};
 use serde_json::{Value, json};
 
-use super::{Pair, open_as_served, open_lab, read_pair};
+use super::{Pair, fuel_json, open_as_served, open_lab, read_pair};
 use crate::clock::{Clock, SystemClock, thread_cpu_time};
 use crate::core::hook::{MessageEvent, Presently, TextKind};
+use crate::plugin::lab::{Blessed, Fuel};
 use crate::plugin::{check_manifest, installed};
 
 const TARGET: &str = "wasm32-unknown-unknown";
@@ -105,19 +106,23 @@ pub(super) fn test(folder: &Path, bless: bool, json: bool) -> anyhow::Result<()>
     let lab = open_lab(&pair)?;
     let goldens = folder.join("goldens");
     if bless {
-        let changed = lab.bless(&goldens).map_err(anyhow::Error::msg)?;
-        eprintln!("{changed} golden lines say something else now; look at them before you commit them");
+        let Blessed { verdicts, fuel } = lab.bless(&goldens).map_err(anyhow::Error::msg)?;
+        eprintln!("{verdicts} golden lines say something else now, {fuel} another fuel: look before you commit them");
     }
     let status = cargo(folder, &["test", "--quiet", "--target-dir", "target"])?.status()?;
     let report = lab.goldens(&goldens).map_err(anyhow::Error::msg)?;
     let is_good = status.success() && report.wrong.is_empty();
     if json {
-        let (lines, wrong) = (report.lines, &report.wrong);
-        println!("{}", json!({ "native": status.success(), "lines": lines, "wrong": wrong }));
+        let (lines, wrong, fuel) = (report.lines, &report.wrong, fuel_json(&report.fuel));
+        println!("{}", json!({ "native": status.success(), "lines": lines, "wrong": wrong, "fuel": fuel }));
     } else {
         println!("natively: {}", if status.success() { "passed" } else { "FAILED" });
         println!("in the sandbox: {} golden lines, {} wrong", report.lines, report.wrong.len());
         report.wrong.iter().for_each(|wrong| println!("  {wrong}"));
+        let Fuel { total, max, max_at, .. } = &report.fuel;
+        if report.lines > 0 {
+            println!("fuel: {total} in all, at most {max} a line ({max_at})");
+        }
     }
     if is_good { Ok(()) } else { bail!("{} does not do what its golden files say", pair.id) }
 }
