@@ -1,6 +1,7 @@
-//! `confab plugin replay` over a million stored messages (SQLite, 8 rooms): its rate, what the plugin would have said, and
-//! whether a second run says the same. The messages are those of `../shared/data/chat-ubuntu-irc.tsv.gz`, again and again
-//! with their times moved on, and a few made-up ones where that is not there.
+//! `confab plugin replay` over a million stored messages (SQLite, 8 rooms): its rate, what the plugin would have said,
+//! and whether a second run says the same and takes as many instructions. The messages are those of
+//! `../shared/data/chat-ubuntu-irc.tsv.gz`, again and again with their times moved on, and a few made-up ones where that
+//! is not there.
 
 mod support;
 
@@ -39,7 +40,7 @@ fn main() {
     std::fs::write(&config, format!("data_dir = \"{}\"\n", folder.path().display()))
         .expect("the target folder can be written");
     let rows: Vec<_> = PLUGINS.iter().map(|id| replay(&config, id)).collect();
-    let head = ["plugin", "messages", "per second", "us of CPU each", "verdicts", "twice the same"];
+    let head = ["plugin", "messages", "per second", "us of CPU each", "fuel each", "verdicts", "twice the same"];
     print_table("A replay over what was stored", &head, &rows);
 }
 
@@ -118,8 +119,9 @@ fn replay(config: &Path, id: &str) -> Vec<String> {
     };
     let verdicts: Vec<String> = one["verdicts"].as_array().into_iter().flatten().map(count).collect();
     assert_eq!(one["messages"].as_u64().map(u128::from), Some(MESSAGES), "all of them");
-    let is_same = one["transcript"] == two["transcript"] && one["verdicts"] == two["verdicts"];
+    let is_same = ["transcript", "verdicts", "fuel"].iter().all(|it| one[it] == two[it]);
     let number = |name: &str| format!("{:.1}", one[name].as_f64().unwrap_or_default());
-    let row = [id.to_owned(), one["messages"].to_string(), number("per_second"), number("us_each")];
+    let fuel = format!("{:.0}", one["fuel"]["mean"].as_f64().unwrap_or_default());
+    let row = [id.to_owned(), one["messages"].to_string(), number("per_second"), number("us_each"), fuel];
     row.into_iter().chain([verdicts.join(", "), if is_same { "yes" } else { "NO" }.to_owned()]).collect()
 }

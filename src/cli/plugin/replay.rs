@@ -11,14 +11,14 @@ use confab_protocol::limits::{PAGE_ITEMS_MAX, PAGE_ROOMS_MAX};
 use confab_protocol::model::{EntryContent, Envelope, Millis, RoomId, RoomName, RoomRole, Seq, ServerRole, UserId};
 use serde_json::json;
 
-use super::{open_lab, read_pair};
+use super::{fuel_json, open_lab, read_pair};
 use crate::clock::{Clock, SystemClock, thread_cpu_time};
 use crate::config::Config;
 use crate::core::hook::{MessageEvent, Presently, Ruling, TextKind};
 use crate::core::store::Store;
 use crate::open_existing_store;
 use crate::plugin::installed;
-use crate::plugin::lab::Subject;
+use crate::plugin::lab::{Fuel, Subject};
 
 /// Progress is told after so many messages.
 const TOLD_EVERY: u64 = 100_000;
@@ -38,6 +38,8 @@ pub(super) struct Wanted {
 struct Tally {
     messages: u64,
     cpu: Duration,
+    /// The cost that each run finds again.
+    fuel: Fuel,
     /// By verdict and rule.
     counts: BTreeMap<(String, String), u64>,
     samples: BTreeMap<(String, String), Vec<String>>,
@@ -46,8 +48,9 @@ struct Tally {
 }
 
 impl Tally {
-    fn note(&mut self, place: &str, ruling: &Ruling, samples: usize) {
+    fn note(&mut self, place: &str, (ruling, fuel): &(Ruling, u64), samples: usize) {
         self.messages += 1;
+        self.fuel.note(place, *fuel);
         for mark in &ruling.marks {
             let key = (mark.verdict.to_owned(), mark.rule.clone());
             let found = self.samples.entry(key.clone()).or_default();
@@ -168,9 +171,9 @@ fn decide(
         body: message.body.as_str(),
     };
     let start = thread_cpu_time();
-    let ruling = subject.decide(&event);
+    let decided = subject.decide_counted(&event);
     tally.cpu += thread_cpu_time().saturating_sub(start);
-    tally.note(&format!("{room}/{}", entry.seq.0), &ruling, samples);
+    tally.note(&format!("{room}/{}", entry.seq.0), &decided, samples);
     Ok(())
 }
 
@@ -186,11 +189,15 @@ fn print(tally: &Tally, took: Duration, json: bool) {
             .map(|(key, count)| json!({ "verdict": key.0, "rule": key.1, "count": count, "samples": samples(key) }))
             .collect();
         let found = json!({ "messages": messages, "seconds": seconds, "per_second": rate, "us_each": each,
-            "verdicts": verdicts, "transcript": hash });
+            "fuel": fuel_json(&tally.fuel), "verdicts": verdicts, "transcript": hash });
         println!("{found}");
         return;
     }
     println!("{messages} messages in {seconds:.1} s, {rate:.0} a second, {each:.1} us of CPU each in the plugin");
+    let Fuel { max, max_at, .. } = &tally.fuel;
+    if messages > 0 {
+        println!("fuel: {:.0} a message, at most {max} ({max_at})", tally.fuel.mean());
+    }
     for (key, count) in &tally.counts {
         let share = *count as f64 * 1e4 / messages.max(1) as f64;
         println!("{count:>9}  {share:>8.2} of 10,000  {} {}  {}", key.0, key.1, samples(key).join(" "));
