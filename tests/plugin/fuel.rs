@@ -8,6 +8,8 @@ use confab::plugin::lab::{Blessed, Lab};
 use confab_protocol::model::{Millis, RoomId, RoomRole, ServerRole, UserId};
 
 use super::built;
+use crate::support::Transport;
+use crate::support::process::Place;
 
 type Open = fn(&str, &[u8], &[u8]) -> Result<Lab, String>;
 
@@ -142,4 +144,26 @@ fn an_endless_loop_ends_by_fuel_in_the_lab_and_by_time_in_a_server() {
     let served = lab(Lab::open_as_served, "test-plugins/hostile").subject("{}").unwrap();
     let (ruling, fuel) = served.decide_counted(&event("loop"));
     assert_eq!((ruling.marks.last().unwrap().note.as_str(), fuel), ("plugin hostile failed: timeout", 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_replay_tells_the_same_cost() {
+    let place = Place::with("plugins.chain = []");
+    let _server = place.serve();
+    let author = place.register(Transport::WebSocket, "author").await;
+    let room = author.enter("lobby").await;
+    for text in ["hello", "see https://example.org/page", "you piece of shit"] {
+        author.client.say(room.id, text).await.unwrap();
+    }
+    let component = built("plugins/words.wasm");
+    let replay = || {
+        let arguments = ["plugin", "--json", "replay", component.to_str().unwrap()];
+        let output = place.command(&arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let (one, two) = (replay(), replay());
+    assert_eq!((&one["messages"], &one["fuel"]), (&two["messages"], &two["fuel"]));
+    let (mean, max) = (one["fuel"]["mean"].as_f64().unwrap(), one["fuel"]["max"].as_f64().unwrap());
+    assert!(one["messages"] == 3 && 0.0 < mean && mean <= max, "{one}");
 }
