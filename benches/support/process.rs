@@ -10,13 +10,16 @@ const TICKS_PER_SECOND: u32 = 100;
 /// Sockets of the largest bench, and some.
 const FILES_MAX: u32 = 16_384;
 
+/// Cores, as bits.
+type Mask = u64;
+
 /// Who runs where.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cores {
     /// For what is measured.
-    pub(crate) server: usize,
+    pub(crate) server: Mask,
     /// For the load.
-    pub(crate) load: usize,
+    pub(crate) load: Mask,
 }
 
 impl Cores {
@@ -24,8 +27,8 @@ impl Cores {
     /// thread is started.
     pub(crate) fn claim() -> Self {
         let allowed = allowed_cores();
-        let server = allowed.first().copied().unwrap_or_default();
-        let load = allowed.get(1).copied().unwrap_or(server);
+        let server = 1 << allowed.first().copied().unwrap_or_default();
+        let load = allowed.get(1).map_or(server, |core| 1 << core);
         if load == server {
             println!("one core only: server and load share it, and the figures say little");
         }
@@ -33,6 +36,24 @@ impl Cores {
         // Children inherit this.
         run("prlimit", &["--pid", &std::process::id().to_string(), &format!("--nofile={FILES_MAX}:")]);
         Self { server, load }
+    }
+
+    /// Moves this process to where the load is.
+    pub(crate) fn take(self) {
+        move_to(self.load);
+    }
+
+    /// Both for both, from now on: nobody keeps a core free that another could use.
+    pub(crate) fn together(self) -> Self {
+        let both = self.server | self.load;
+        let together = Self { server: both, load: both };
+        together.take();
+        together
+    }
+
+    /// Whether server and load have cores of their own.
+    pub(crate) const fn are_apart(self) -> bool {
+        self.server & self.load == 0
     }
 
     /// Does something on the core of what is measured and comes back. Threads that it starts meanwhile stay there.
@@ -45,8 +66,8 @@ impl Cores {
 }
 
 /// Moves the main thread, and nothing but it: threads that it starts from then on begin where it is.
-fn move_to(core: usize) {
-    run("taskset", &["--cpu-list", "--pid", &core.to_string(), &std::process::id().to_string()]);
+fn move_to(cores: Mask) {
+    run("taskset", &["--pid", &format!("{cores:#x}"), &std::process::id().to_string()]);
 }
 
 fn run(program: &str, args: &[&str]) {
@@ -77,11 +98,11 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts a program on a core. What it prints is dropped, what it complains about is shown.
-    pub(crate) fn start<S: AsRef<OsStr>>(core: usize, program: impl AsRef<OsStr>, args: &[S]) -> Self {
+    /// Starts a program on these cores. What it prints is dropped, what it complains about is shown.
+    pub(crate) fn start<S: AsRef<OsStr>>(cores: Mask, program: impl AsRef<OsStr>, args: &[S]) -> Self {
         let mut command = Command::new("taskset");
         // taskset becomes the program, so the id stays.
-        command.args(["--cpu-list", &core.to_string()]).arg(program).args(args);
+        command.arg(format!("{cores:#x}")).arg(program).args(args);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         Self { child: child.expect("taskset starts; it belongs to the package util-linux") }
     }

@@ -1,8 +1,8 @@
 //! What the drivers do by themselves: batches of messages into eight rooms, one after the other, as many at a time as the
 //! store has writers. Entries are made and encoded on the way, and nobody is answered.
 //!
-//! All of it is in the process of the bench: one thread makes the entries and, with the embedded store, another writes
-//! them. Opened and used by way of `Cores::on_server_core` both share the core of the server, which has no other either.
+//! All of it is in the process of the bench: one thread makes the entries of the next batch while, with the embedded store,
+//! another writes the one before. Opened and used by way of `Cores::on_server_core` they have the cores of the server.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -84,16 +84,19 @@ async fn append(
     batch: usize,
     window: Range<Duration>,
 ) -> (usize, u128) {
-    let mut count = 0;
-    while elapsed() < window.end {
+    let mut items = || {
         let first = (lane << 64) + next;
-        // Rooms of its own, as the sequencer has it.
-        let items = (first..).take(batch).map(|n| message(n, n % (ROOMS / lanes) * lanes + lane));
-        let appended = store.append(items.collect(), NOW).await.expect("nothing is in the way").len();
-        if window.contains(&elapsed()) {
-            count += appended;
-        }
         next += batch as u128;
+        // Rooms of its own, as the sequencer has it.
+        (first..).take(batch).map(|n| message(n, n % (ROOMS / lanes) * lanes + lane)).collect::<Vec<_>>()
+    };
+    let (mut count, mut due) = (0, items());
+    while elapsed() < window.end {
+        let (appended, made) = tokio::join!(store.append(due, NOW), async { items() });
+        if window.contains(&elapsed()) {
+            count += appended.expect("nothing is in the way").len();
+        }
+        due = made;
     }
     (count, next)
 }
