@@ -104,6 +104,7 @@ fn event(said: &Said) -> MessageEvent<'_> {
         member: Some(Presently { role: MemberRole::Member, joined: Millis(1) }),
         now: said.time,
         body: &said.body,
+        earlier: None,
     }
 }
 

@@ -66,6 +66,7 @@ fn row(plugins: &PluginSet, name: &str, body: &str, is_replaced: bool) -> Vec<St
         member: None,
         now: now(),
         body,
+        earlier: None,
     };
     // Both must say the same, or the comparison is of different things.
     let native = confab_sanitize::clean(body);

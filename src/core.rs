@@ -14,6 +14,7 @@ pub mod commits;
 pub mod costs;
 pub mod door;
 mod duties;
+pub mod earlier;
 pub mod heads;
 pub mod history;
 pub mod hook;

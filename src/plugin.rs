@@ -31,7 +31,7 @@ use self::chain::Chain;
 use self::engine::{Engine, Wish};
 use self::installed::{Entry, Home};
 use self::manifest::{Hook, Manifest, check_id};
-use self::member::Member;
+use self::member::{CLOSED_REASON, Member};
 use crate::clock::Clock;
 use crate::config::{self, Mode};
 use crate::core::hook::{ActEvent, MessageEvent, Moderator, Ruling, Verdict};
@@ -149,15 +149,21 @@ impl PluginSet {
 impl Moderator for PluginSet {
     async fn decide_message(&self, event: MessageEvent<'_>) -> Ruling {
         let chain = self.current();
+        // It could not be read, or it was not asked for before these plugins were taken up: nothing passes them unseen.
+        if event.kind.is_said() && event.earlier.is_none() && chain.needs_history() {
+            return Ruling { verdict: Verdict::Unavailable { reason: CLOSED_REASON.into() }, ..Ruling::ALLOW };
+        }
         // Inline: a compiled guest takes microseconds, and a looping one is stopped within its budget.
         if !chain.is_slow(Hook::Message) {
             return chain.decide_message(&event, &*self.clock);
         }
         let (username, body, clock) = (event.username.to_owned(), event.body.to_owned(), Arc::clone(&self.clock));
+        let earlier = event.earlier.cloned();
         let MessageEvent { kind, room, author, role, account_created, member, now, .. } = event;
         self.decide_apart(move || {
-            let (username, body) = (username.as_str(), body.as_str());
-            let event = MessageEvent { kind, room, author, username, role, account_created, member, now, body };
+            let (username, body, earlier) = (username.as_str(), body.as_str(), earlier.as_ref());
+            let event =
+                MessageEvent { kind, room, author, username, role, account_created, member, now, body, earlier };
             chain.decide_message(&event, &*clock)
         })
         .await
@@ -166,6 +172,10 @@ impl Moderator for PluginSet {
     async fn decide_act(&self, event: ActEvent<'_>) -> Ruling {
         // What interprets takes part in acts inline as well: they are rare, and its budget is short.
         self.current().decide_act(&event, &*self.clock)
+    }
+
+    fn wants_history(&self) -> bool {
+        self.current().reads_history()
     }
 
     fn is_ready(&self) -> bool {

@@ -30,6 +30,8 @@ pub struct Case {
     pub time_ms: u64,
     /// Of a registration: the name that is shown; of a report or an appeal: what is said.
     pub body: String,
+    /// Of a message, new or edited: what was said in the room before, the oldest first, for `history`.
+    pub history: Vec<Earlier>,
     pub by_invitation: bool,
     /// Of a report: whom it is about.
     pub about: u64,
@@ -52,6 +54,25 @@ pub struct Case {
     pub fuel: Option<u64>,
 }
 
+/// A message that was there before: `{"author": 2, "body": "hello"}`. What is left out has the value of
+/// [`Earlier::default`], and 0 stands for what [`Case::earlier`] fills in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs, reason = "as in the capability's messages")]
+pub struct Earlier {
+    pub seq: u64,
+    pub author: u64,
+    pub body: String,
+    pub time_ms: u64,
+    pub edited: bool,
+}
+
+impl Default for Earlier {
+    fn default() -> Self {
+        Self { seq: 0, author: 1, body: String::new(), time_ms: 0, edited: false }
+    }
+}
+
 /// The time of a file's first line that gives none, milliseconds: a morning in 2026.
 pub const FIRST_MS: u64 = 1_770_000_000_000;
 
@@ -70,6 +91,7 @@ impl Default for Case {
             member_seconds: month,
             time_ms: 0,
             body: String::new(),
+            history: Vec::new(),
             by_invitation: false,
             about: 2,
             seq: 0,
@@ -107,6 +129,27 @@ pub struct Found {
 }
 
 impl Case {
+    /// What was said before, the oldest first: numbered from 1 on, with a second from each to the next. Nothing but for a
+    /// message, new or edited.
+    #[must_use]
+    pub fn earlier(&self) -> Vec<Earlier> {
+        if self.hook != "message" || !matches!(self.kind.as_str(), "new" | "edit") {
+            return Vec::new();
+        }
+        let mut earlier = self.history.clone();
+        for (number, message) in (1..).zip(&mut earlier) {
+            if message.seq == 0 {
+                message.seq = number;
+            }
+        }
+        for (seconds, message) in (1..).zip(earlier.iter_mut().rev()) {
+            if message.time_ms == 0 {
+                message.time_ms = self.time_ms.saturating_sub(seconds * 1_000);
+            }
+        }
+        earlier
+    }
+
     /// Why what was found is not what is expected; `None`: it is.
     #[must_use]
     pub fn differs(&self, found: &Found) -> Option<String> {

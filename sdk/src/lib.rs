@@ -32,6 +32,8 @@ pub mod golden;
 #[cfg(feature = "guest")]
 mod guest;
 #[cfg(feature = "guest")]
+pub mod history;
+#[cfg(feature = "guest")]
 mod hooks;
 #[cfg(feature = "guest")]
 pub mod kv;

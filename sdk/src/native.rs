@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+#[cfg(not(target_arch = "wasm32"))]
+use crate::golden::Earlier;
 use crate::golden::{Case, Found, Story, read_folder};
 use crate::normal::{plain, skeleton};
 use crate::{ActVerdict, Id, Person, Role, RoomRole, Verdict, appeal, join, message, register, report};
@@ -47,7 +49,10 @@ fn run(story: &Story, hooks: Hooks) -> Vec<String> {
 
 fn decide(case: &Case, hooks: Hooks) -> Result<Found, String> {
     #[cfg(not(target_arch = "wasm32"))]
-    crate::kv::host::set_time(case.time_ms);
+    {
+        crate::kv::host::set_time(case.time_ms);
+        crate::history::host::set(case.earlier().into_iter().map(earlier).collect());
+    }
     let none = || format!("the plugin has no hook {}", case.hook);
     match case.hook.as_str() {
         "message" => Ok(hooks.message.ok_or_else(none)?(event(case)?).into()),
@@ -69,6 +74,12 @@ fn decide(case: &Case, hooks: Hooks) -> Result<Found, String> {
 
 const fn id(number: u64) -> Id {
     (0, number)
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn earlier(said: Earlier) -> crate::history::Message {
+    let Earlier { seq, author, body, time_ms, edited } = said;
+    crate::history::Message { seq, author: id(author), body, time_ms, edited }
 }
 
 fn person(case: &Case) -> Result<Person, String> {

@@ -9,6 +9,9 @@ use confab_protocol::rights::RoomRights;
 
 use super::store::{Membership, Place};
 
+/// Who reads for plugins: nobody, who is given what everybody is.
+pub const STRANGER: UserId = UserId::from_u128(u128::MAX);
+
 /// May they do anything at all that others see?
 ///
 /// # Errors

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use confab_protocol::model::{CaseDecision, CaseKind, Millis, ReportReason, RoomId, RoomRole, Seq, ServerRole, UserId};
 
+use super::earlier::Earlier;
+
 /// What a text is to be. Each way to write one asks the plugins once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TextKind {
@@ -18,6 +20,14 @@ pub enum TextKind {
     Room,
     /// The name that a person shows.
     DisplayName,
+}
+
+impl TextKind {
+    /// Whether it is said in a room, where others said something before.
+    #[must_use]
+    pub const fn is_said(self) -> bool {
+        matches!(self, Self::New | Self::Edit)
+    }
 }
 
 /// How somebody stands in the room that they write to.
@@ -42,6 +52,8 @@ pub struct MessageEvent<'a> {
     pub member: Option<Presently>,
     pub now: Millis,
     pub body: &'a str,
+    /// What was said in the room before, the oldest first; `None`: it was not read.
+    pub earlier: Option<&'a Arc<[Earlier]>>,
 }
 
 /// Something else that somebody wants to do.
@@ -157,6 +169,8 @@ pub trait Moderator: Send + Sync {
     async fn decide_message(&self, event: MessageEvent<'_>) -> Ruling;
     /// Decides something else: to allow, to reject, or that it cannot be decided now.
     async fn decide_act(&self, event: ActEvent<'_>) -> Ruling;
+    /// Whether a text that is said in a room is to come with what was said there before: somebody has to read that.
+    fn wants_history(&self) -> bool;
     /// Whether every plugin of the chain is loaded; for readiness.
     fn is_ready(&self) -> bool;
 }

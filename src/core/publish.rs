@@ -153,6 +153,7 @@ impl Core {
         (room, membership): (RoomId, Option<Membership>),
         text: &str,
     ) -> Ruling {
+        let earlier = self.earlier(kind, room).await;
         let event = MessageEvent {
             kind,
             room,
@@ -163,6 +164,7 @@ impl Core {
             member: membership.map(|it| Presently { role: it.role, joined: it.joined }),
             now: self.clock.now(),
             body: text,
+            earlier: earlier.as_ref(),
         };
         let ruling = self.moderator.decide_message(event).await;
         note_marks(actor.user, room, &ruling);

@@ -10,6 +10,7 @@ use super::manifest::Hook;
 use super::member::Member;
 use super::translate::{self, Forms, Speaker};
 use crate::clock::Clock;
+use crate::config::Mode;
 use crate::core::cases::{decision_name, kind_name, reason_name};
 use crate::core::hook::{Act, ActEvent, Mark, MessageEvent, Ruling, TextKind, Verdict};
 
@@ -29,6 +30,16 @@ impl Chain {
         self.members.iter().any(|member| member.is_asked(hook) && member.is_interpreted())
     }
 
+    /// Whether what was said in the room before a message is to be read for one of them.
+    pub(super) fn reads_history(&self) -> bool {
+        self.members.iter().any(Member::reads_history)
+    }
+
+    /// Whether one whose word counts asks for it.
+    pub(super) fn needs_history(&self) -> bool {
+        self.members.iter().any(|member| member.mode == Mode::Enforce && member.reads_history())
+    }
+
     pub(super) fn decide_message(&self, event: &MessageEvent<'_>, clock: &dyn Clock) -> Ruling {
         let (mut spent, mut marks) = (Duration::ZERO, Vec::new());
         // Those who register are one to the breaker: else one of them alone could be many.
@@ -45,9 +56,10 @@ impl Chain {
                 Hook::Message,
                 if registers { UserId::NONE } else { event.author },
                 (event.now.0, self.left(spent)),
-                |guests, store| match &guests.message {
-                    Some(message) => message.call_decide(store, guest_event),
-                    None => Err(missing()),
+                |guests, store| {
+                    let message = guests.message.as_ref().ok_or_else(missing)?;
+                    store.data_mut().earlier = event.earlier.filter(|_| member.reads_history()).cloned();
+                    message.call_decide(store, guest_event)
                 },
                 Speaker::verdict,
                 clock.elapsed(),

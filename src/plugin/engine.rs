@@ -11,7 +11,7 @@ use wasmtime::{Config, Trap, WasmFeatures};
 
 use super::cache::Cache;
 use super::guests::Indices;
-use super::host::bindings::confab::plugin::{kv, log, metrics, types};
+use super::host::bindings::confab::plugin::{history, kv, log, metrics, types};
 use super::host::{HostState, Lasting, MemoryExceeded, Shared};
 use super::manifest::{Class, Manifest};
 use super::pool::{Pool, Recipe};
@@ -157,6 +157,9 @@ impl Engine {
         if has("metrics") {
             metrics::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state).map_err(fail)?;
         }
+        if has("history") {
+            history::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state).map_err(fail)?;
+        }
         Ok(Loaded { linker, component })
     }
 
@@ -173,8 +176,10 @@ impl Engine {
         let interpreted = manifest.class == Class::Interpreted;
         let factor = if interpreted { INTERPRETED_MEMORY_FACTOR } else { 1 };
         let (memory_max, isolation, config) = (self.memory_max * factor, wish.isolation, wish.config.into());
+        let reads_history = self.imports(loaded).iter().any(|name| name == "history");
         let ticker = self.ticker.clone();
-        let recipe = Recipe { prepared, indices, shared, memory_max, interpreted, isolation, config, ticker };
+        let recipe =
+            Recipe { prepared, indices, shared, memory_max, interpreted, isolation, config, reads_history, ticker };
         Pool::open(recipe).map_err(|failure| match failure.kind() {
             "init" => format!("does not take its configuration: {}", failure.detail()),
             _ => format!("cannot be instantiated: {}", failure.detail()),

@@ -7,9 +7,11 @@ use std::time::Duration;
 use prometheus::{IntCounter, IntCounterVec};
 use wasmtime::ResourceLimiter;
 
-use self::bindings::confab::plugin::{kv, log, metrics, types};
+use self::bindings::confab::plugin::{history, kv, log, metrics, types};
 use super::kv::Kv;
+use super::translate;
 use crate::clock::Clock;
+use crate::core::earlier::Earlier;
 
 #[allow(clippy::all, clippy::pedantic, dead_code, reason = "generated")]
 pub(super) mod bindings {
@@ -68,6 +70,8 @@ pub(super) struct HostState {
     pub(super) wall_deadline: Duration,
     /// The time of what is decided, milliseconds since the Unix epoch.
     pub(super) now_ms: u64,
+    /// What was said before, for the time of one call.
+    pub(super) earlier: Option<Arc<[Earlier]>>,
 }
 
 impl ResourceLimiter for HostState {
@@ -148,6 +152,14 @@ impl kv::Host for HostState {
     fn remove(&mut self, key: String) -> wasmtime::Result<()> {
         self.shared.lasting.kv.remove(&key);
         Ok(())
+    }
+}
+
+impl history::Host for HostState {
+    fn recent(&mut self, count: u32) -> wasmtime::Result<Vec<history::Message>> {
+        let earlier = self.earlier.as_deref().unwrap_or_default();
+        let left_out = earlier.len().saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
+        Ok(earlier.iter().skip(left_out).map(translate::earlier).collect())
     }
 }
 

@@ -124,6 +124,12 @@ impl Lab {
 }
 
 impl Subject {
+    /// Whether it asks what was said in the room before.
+    #[must_use]
+    pub fn reads_history(&self) -> bool {
+        self.chain.reads_history()
+    }
+
     /// Asks it about a text.
     #[must_use]
     pub fn decide(&self, event: &MessageEvent<'_>) -> Ruling {

@@ -21,7 +21,7 @@ use crate::core::hook::{Mark, Verdict};
 use crate::metrics::Metrics;
 
 /// Told to people while a plugin that must decide cannot.
-const CLOSED_REASON: &str = "this cannot be checked right now: try again later";
+pub(super) const CLOSED_REASON: &str = "this cannot be checked right now: try again later";
 /// CPU time of one call of an interpreter.
 const INTERPRETED_BUDGET: Duration = Duration::from_millis(25);
 
@@ -93,6 +93,11 @@ impl Member {
 
     pub(super) fn is_asked(&self, hook: Hook) -> bool {
         self.mode != Mode::Off && self.manifest.hooks.contains(&hook)
+    }
+
+    /// Whether it asks what was said in a room before a message.
+    pub(super) fn reads_history(&self) -> bool {
+        self.is_asked(Hook::Message) && self.pool.reads_history()
     }
 
     pub(super) fn is_interpreted(&self) -> bool {

@@ -44,6 +44,8 @@ pub(super) struct Recipe {
     pub(super) isolation: Isolation,
     /// What `init` is given.
     pub(super) config: Arc<str>,
+    /// Whether it asks what was said before.
+    pub(super) reads_history: bool,
     pub(super) ticker: Ticker,
 }
 
@@ -85,6 +87,11 @@ impl Pool {
         !self.lock().is_empty() || self.start().map(|instance| self.give_back(instance)).is_ok()
     }
 
+    /// Whether what was said before is to be read for it.
+    pub(super) fn reads_history(&self) -> bool {
+        self.recipe.reads_history
+    }
+
     /// What outlives a generation.
     pub(super) fn lasting(&self) -> Arc<Lasting> {
         Arc::clone(&self.recipe.shared.lasting)
@@ -115,6 +122,7 @@ impl Pool {
         let filled = self.meter.fill(&mut instance.store, fuel::CALL_MAX);
         let returned = filled.and_then(|()| call(&instance.guests, &mut instance.store));
         self.meter.note(&instance.store, fuel::CALL_MAX);
+        instance.store.data_mut().earlier = None;
         let took = shared.clock.elapsed().saturating_sub(wall);
         // The thread's clock costs a system call to read: a call that met no tick is not measured by it.
         let deadline = instance.store.data().cpu_deadline;
@@ -158,6 +166,7 @@ impl Pool {
             cpu_deadline: None,
             wall_deadline: Duration::ZERO,
             now_ms: shared.clock.now().0,
+            earlier: None,
         };
         let mut store = Store::new(prepared.engine(), state);
         store.limiter(|state| state);

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use confab_protocol::limits::BODY_BYTES_MAX;
 use confab_protocol::model::{RoomRole, ServerRole};
 
-use super::host::bindings::confab::plugin::types;
+use super::host::bindings::confab::plugin::{history, types};
 use super::host::bindings::exports::confab::plugin::message;
 use super::host::name;
+use crate::core::earlier::Earlier;
 use crate::core::hook::{ActEvent, Mark, MessageEvent, TextKind, Verdict};
 
 /// A few letters stand for whole phrases (U+FDFA for eighteen): a body of them is held, and costs nobody more.
@@ -85,6 +86,12 @@ pub(super) fn message<'a>(event: &MessageEvent<'a>, body: &'a str, forms: &'a Fo
         plain,
         skeleton: forms.skeleton.as_deref().unwrap_or(plain),
     }
+}
+
+pub(super) fn earlier(said: &Earlier) -> history::Message {
+    let Earlier { seq, author, body, time, edited } = said;
+    let author = halves(author.as_u128());
+    history::Message { seq: seq.0, author, body: (**body).to_owned(), time_ms: time.0, edited: *edited }
 }
 
 pub(super) fn person<'a>(event: &ActEvent<'a>) -> types::Person<'a> {

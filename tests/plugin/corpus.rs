@@ -260,6 +260,7 @@ fn send(subject: &Subject, place: u64, line: &Line, body: &str) -> (Option<Done>
                 member: Some(Presently { role: RoomRole::Member, joined: since(30_000) }),
                 now: Millis(now),
                 body,
+                earlier: None,
             });
             for mark in &ruling.marks {
                 assert!(mark.rule != "failed", "{}: {}", line.place(), mark.note);

@@ -49,6 +49,7 @@ async fn ask(set: &PluginSet, body: &str) -> Ruling {
         member: Some(Presently { role: RoomRole::Member, joined: Millis(now.0 - 90_000) }),
         now,
         body,
+        earlier: None,
     };
     set.decide_message(event).await
 }

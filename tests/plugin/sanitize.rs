@@ -37,6 +37,7 @@ impl Sandbox {
             member: None,
             now: Millis(1_000_000),
             body,
+            earlier: None,
         };
         self.0.decide_message(event).await.verdict
     }

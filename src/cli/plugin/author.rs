@@ -173,6 +173,7 @@ pub(super) fn event(body: &str, now: Millis) -> MessageEvent<'_> {
         member: Some(Presently { role: RoomRole::Member, joined: Millis(1) }),
         now,
         body,
+        earlier: None,
     }
 }
 

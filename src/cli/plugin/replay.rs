@@ -14,6 +14,8 @@ use serde_json::json;
 use super::{fuel_json, open_lab, read_pair};
 use crate::clock::{Clock, SystemClock, thread_cpu_time};
 use crate::config::Config;
+use crate::core::access::STRANGER;
+use crate::core::earlier::{Earlier, Window};
 use crate::core::hook::{MessageEvent, Presently, Ruling, TextKind};
 use crate::core::store::Store;
 use crate::open_existing_store;
@@ -98,19 +100,38 @@ async fn replay(store: &dyn Store, subject: &Subject, wanted: &Wanted, from: Mil
     let mut tally = Tally::default();
     let mut names = HashMap::new();
     for room in rooms(store, wanted.room.as_deref()).await? {
-        let mut after = Seq(0);
+        let (mut after, mut before) = (Seq(0), Window::default());
         loop {
             let page = store.read(room, UserId::NONE, after, PAGE_ITEMS_MAX).await?;
-            let Some(last) = page.as_ref().and_then(|page| page.entries.last()) else { break };
-            after = last.seq;
             let entries = page.map(|page| page.entries).unwrap_or_default();
+            let Some(last) = entries.last() else { break };
+            let mut seen = seen_by_everybody(store, subject, room, after).await?;
+            after = last.seq;
             learn_names(store, &entries, &mut names).await?;
-            for entry in entries.iter().filter(|entry| entry.time >= from) {
-                decide(subject, room, entry, &names, &mut tally, wanted.samples)?;
+            for entry in &entries {
+                if entry.time >= from {
+                    decide(subject, room, entry, &names, &before, &mut tally, wanted.samples)?;
+                }
+                before.extend(seen.remove(&entry.seq));
             }
         }
     }
     Ok(tally)
+}
+
+/// The messages of a page that a plugin which asks for them is given, by seq: what only its author sees is none.
+async fn seen_by_everybody(
+    store: &dyn Store,
+    subject: &Subject,
+    room: RoomId,
+    after: Seq,
+) -> anyhow::Result<HashMap<Seq, Earlier>> {
+    if !subject.reads_history() {
+        return Ok(HashMap::new());
+    }
+    let page = store.read(room, STRANGER, after, PAGE_ITEMS_MAX).await?;
+    let entries = page.map(|page| page.entries).unwrap_or_default();
+    Ok(entries.iter().filter_map(Earlier::of).map(|message| (message.seq, message)).collect())
 }
 
 /// By id, so that each run takes them in the same order.
@@ -153,11 +174,13 @@ fn decide(
     room: RoomId,
     entry: &Envelope,
     names: &HashMap<UserId, String>,
+    before: &Window,
     tally: &mut Tally,
     samples: usize,
 ) -> anyhow::Result<()> {
     let decoded = decode_entry(&entry.payload).map_err(|error| anyhow!("{error}"))?;
     let EntryContent::Message(message) = &decoded.content else { return Ok(()) };
+    let earlier = subject.reads_history().then(|| before.messages());
     let event = MessageEvent {
         kind: TextKind::New,
         room,
@@ -169,6 +192,7 @@ fn decide(
         member: Some(Presently { role: RoomRole::Member, joined: decoded.author.created() }),
         now: entry.time,
         body: message.body.as_str(),
+        earlier: earlier.as_ref(),
     };
     let start = thread_cpu_time();
     let decided = subject.decide_counted(&event);

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 
 /// The SDK as this server knows it.
-const SDK: [(&str, &str); 10] = [
+const SDK: [(&str, &str); 11] = [
     ("src/lib.rs", include_str!("../../../sdk/src/lib.rs")),
     ("src/guest.rs", include_str!("../../../sdk/src/guest.rs")),
     ("src/hooks.rs", include_str!("../../../sdk/src/hooks.rs")),
@@ -14,6 +14,7 @@ const SDK: [(&str, &str); 10] = [
     ("src/golden.rs", include_str!("../../../sdk/src/golden.rs")),
     ("src/native.rs", include_str!("../../../sdk/src/native.rs")),
     ("src/kv.rs", include_str!("../../../sdk/src/kv.rs")),
+    ("src/history.rs", include_str!("../../../sdk/src/history.rs")),
     ("src/normal.rs", include_str!("../../../sdk/src/normal.rs")),
     ("wit/since_v0_1/plugin.wit", include_str!("../../../sdk/wit/since_v0_1/plugin.wit")),
     ("Cargo.toml", include_str!("scaffold/sdk.toml")),

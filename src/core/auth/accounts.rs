@@ -113,6 +113,7 @@ impl Core {
             member: None,
             now,
             body: name.as_str(),
+            earlier: None,
         };
         let ruling = self.moderator.decide_message(event).await;
         self.keep_findings("display-name", id, room, &ruling.marks).await?;

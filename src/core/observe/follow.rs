@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use confab_protocol::limits::PAGE_ITEMS_MAX;
-use confab_protocol::model::{RoomId, Seq, UserId};
+use confab_protocol::model::{RoomId, Seq};
 use tokio::time::{sleep, timeout};
 
 use super::{Happening, Observers, Shown, happening};
 use crate::clock::Clock;
+use crate::core::access::STRANGER;
 use crate::core::commits::Fresh;
 use crate::core::store::{Error, Result, Store};
 use crate::lifecycle::Lifecycle;
@@ -31,8 +32,6 @@ const BACKOFF_FACTOR: u32 = 4;
 const PAUSED_FOR: Duration = Duration::from_secs(1);
 /// After a failure of the store.
 const PAUSE: Duration = Duration::from_secs(10);
-/// Who reads for plugins: nobody, who is given what everybody is.
-const STRANGER: UserId = UserId::from_u128(u128::MAX);
 
 /// What following needs.
 pub struct Following {

@@ -1,10 +1,13 @@
 //! One golden line: the event that it tells, and what came of it.
 
+use std::sync::Arc;
+
 use confab_plugin::golden::{Case, Found};
 use confab_protocol::model::{CaseDecision, CaseKind, Millis, ReportReason, RoomId, RoomRole, Seq, ServerRole, UserId};
 
 use crate::clock::SystemClock;
 use crate::core::cases::{decision_name, kind_name, reason_name};
+use crate::core::earlier::{Earlier, Window};
 use crate::core::hook::{Act, ActEvent, MessageEvent, Presently, Ruling, TextKind, Verdict};
 use crate::plugin::chain::Chain;
 use crate::plugin::manifest::{Hook, Manifest};
@@ -19,8 +22,19 @@ pub(super) fn decide(chain: &Chain, manifest: &Manifest, case: &Case) -> Result<
         "message" => {
             let (kind, joined) = (kind(&case.kind)?, ago(case.member_seconds));
             let member = room_role(&case.room_role)?.map(|role| Presently { role, joined });
-            let body = case.body.as_str();
-            let event = MessageEvent { kind, room, author: who, username, role, account_created, member, now, body };
+            let (body, earlier) = (case.body.as_str(), kind.is_said().then(|| earlier(case)));
+            let event = MessageEvent {
+                kind,
+                room,
+                author: who,
+                username,
+                role,
+                account_created,
+                member,
+                now,
+                body,
+                earlier: earlier.as_ref(),
+            };
             (Hook::Message, chain.decide_message(&event, &clock))
         }
         "join" => {
@@ -46,6 +60,16 @@ pub(super) fn decide(chain: &Chain, manifest: &Manifest, case: &Case) -> Result<
         other => return Err(format!("no hook {other}")),
     };
     if manifest.hooks.contains(&hook) { Ok(ruling) } else { Err(format!("the plugin has no hook {}", hook.name())) }
+}
+
+/// What the line says that was said before, within the bounds of a server.
+fn earlier(case: &Case) -> Arc<[Earlier]> {
+    let mut window = Window::default();
+    window.extend(case.earlier().into_iter().map(|said| {
+        let (author, body) = (UserId::from_u128(said.author.into()), said.body.into());
+        Earlier { seq: Seq(said.seq), author, body, time: Millis(said.time_ms), edited: said.edited }
+    }));
+    window.messages()
 }
 
 /// The value that a word of the contract stands for.
