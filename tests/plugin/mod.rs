@@ -7,6 +7,7 @@ mod examples;
 mod frozen;
 mod fuel;
 mod goldens;
+mod history;
 mod hostile;
 mod load;
 mod observe;
