@@ -97,7 +97,7 @@ impl Member {
 
     /// Whether it asks what was said in a room before a message.
     pub(super) fn reads_history(&self) -> bool {
-        self.is_asked(Hook::Message) && self.pool.reads_history()
+        self.pool.reads_history() && self.is_asked(Hook::Message)
     }
 
     pub(super) fn is_interpreted(&self) -> bool {
