@@ -1,4 +1,5 @@
-//! What plugins do beside the messages: a task for each that observes and for each that ticks, and none where none does.
+//! What plugins do beside the messages: a task for each that observes, for each that observes sessions and for each that
+//! ticks, and none where none does.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,6 +11,7 @@ use crate::clock::Clock;
 use crate::core::commits::Commits;
 use crate::core::observe::Observers as _;
 use crate::core::observe::follow::Following;
+use crate::core::observe::sessions::{SessionObservers as _, Sessions, Waiting};
 use crate::core::store::Result;
 use crate::lifecycle::Lifecycle;
 use crate::plugin::PluginSet;
@@ -18,6 +20,7 @@ use crate::plugin::PluginSet;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Duty {
     Observe,
+    Sessions,
     Tick,
 }
 
@@ -28,6 +31,7 @@ pub(crate) struct Aside {
     following: Following,
     plugins: Arc<PluginSet>,
     commits: Arc<Commits>,
+    sessions: Arc<Sessions>,
     clock: Arc<dyn Clock>,
     lifecycle: Lifecycle,
     running: Mutex<HashSet<Task>>,
@@ -51,6 +55,7 @@ impl Aside {
         Ok(Arc::new(Self {
             clock: Arc::clone(&following.clock),
             lifecycle: following.lifecycle.clone(),
+            sessions: Arc::new(Sessions::new(Arc::clone(&following.clock), following.metrics.clone())),
             following,
             plugins: Arc::clone(plugins),
             commits: Arc::clone(commits),
@@ -59,30 +64,40 @@ impl Aside {
         }))
     }
 
+    /// Where it is told who comes and goes.
+    pub(crate) fn sessions(&self) -> Arc<Sessions> {
+        Arc::clone(&self.sessions)
+    }
+
     /// Starts what is missing; what is not wanted any more ends by itself. To be called again after a reload.
     pub(crate) fn keep_up(self: &Arc<Self>) {
         self.reloads.send_modify(|count| *count += 1);
         for task in self.wanted() {
             if self.running().insert(task.clone()) {
                 let this = Arc::clone(self);
-                self.lifecycle.spawn(async move { this.run(task).await });
+                // From now on, and not from when the task comes to it.
+                let waiting = (task.0 == Duty::Sessions).then(|| self.sessions.follow(&task.1));
+                self.lifecycle.spawn(async move { this.run(task, waiting).await });
             }
         }
     }
 
     fn wanted(&self) -> Vec<Task> {
-        let observers = self.plugins.observers().into_iter().map(|plugin| (Duty::Observe, plugin));
-        observers.chain(self.plugins.ticking().into_iter().map(|plugin| (Duty::Tick, plugin))).collect()
+        let (observers, ticking) = (self.plugins.observers(), self.plugins.ticking());
+        let duties =
+            [(Duty::Observe, observers), (Duty::Sessions, self.plugins.session_observers()), (Duty::Tick, ticking)];
+        duties.into_iter().flat_map(|(duty, plugins)| plugins.into_iter().map(move |plugin| (duty, plugin))).collect()
     }
 
     fn running(&self) -> MutexGuard<'_, HashSet<Task>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn run(&self, task: Task) {
+    async fn run(&self, task: Task, mut waiting: Option<Waiting>) {
         loop {
             match &task {
                 (Duty::Observe, plugin) => self.observe(plugin).await,
+                (Duty::Sessions, plugin) => self.show_sessions(plugin, waiting.as_mut()).await,
                 (Duty::Tick, plugin) => self.tick(plugin).await,
             }
             // A reload may have brought it back meanwhile, and left it to this task.
@@ -96,15 +111,25 @@ impl Aside {
 
     async fn observe(&self, plugin: &str) {
         let fresh = self.commits.follow();
-        let mut reloads = self.reloads.subscribe();
-        let gone = async {
-            // The one who sends is this.
-            while self.plugins.observers().iter().any(|it| it == plugin) && reloads.changed().await.is_ok() {}
-        };
         tokio::select! {
             () = self.following.follow(plugin, &fresh) => {}
-            () = gone => {}
+            () = self.gone(PluginSet::observers, plugin) => {}
         }
+    }
+
+    async fn show_sessions(&self, plugin: &str, waiting: Option<&mut Waiting>) {
+        let Some(waiting) = waiting else { return };
+        tokio::select! {
+            () = self.sessions.show(plugin, waiting, &*self.plugins, &self.lifecycle) => {}
+            () = self.gone(PluginSet::session_observers, plugin) => {}
+        }
+    }
+
+    /// Resolves when it is none of these any more.
+    async fn gone(&self, those: fn(&PluginSet) -> Vec<String>, plugin: &str) {
+        let mut reloads = self.reloads.subscribe();
+        // The one who sends is this.
+        while those(&self.plugins).iter().any(|it| it == plugin) && reloads.changed().await.is_ok() {}
     }
 
     /// One call at a time: the next one is due so long after the one before began.

@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::core::auth::Actor;
 use crate::core::history::CatchUp;
 use crate::core::limits::Meter;
+use crate::core::observe::sessions::OpenSession;
 use crate::hub::{Batch, Hub, Outbox};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -80,6 +81,8 @@ impl Connections {
             session: ServerSession::new(opened.now(&*self.clock)),
             opened,
             peer: Peer { session, from, actor: None, order: Arc::default(), meter: Meter::default() },
+            transport,
+            open_session: None,
             outbox: Arc::clone(&outbox),
             settling: FuturesUnordered::new(),
             catching_up: VecDeque::new(),
@@ -94,6 +97,7 @@ impl Connections {
         if let Some((user, shown, rooms)) = self.hub.disconnect(&outbox) {
             self.router.note_gone(user, shown, &rooms);
         }
+        drop(connection.open_session.take());
         if let End::Close(close) = end {
             let name = CloseCode::from_number(close.code).map_or("unknown", CloseCode::name);
             self.metrics.closes_total.with_label_values(&[name]).inc();
@@ -149,6 +153,9 @@ struct Connection<'a, L> {
     link: L,
     session: ServerSession,
     peer: Peer,
+    transport: &'static str,
+    /// Once it is known whose it is.
+    open_session: Option<OpenSession>,
     outbox: Arc<Outbox>,
     settling: Settling,
     catching_up: VecDeque<CatchUp>,
@@ -410,6 +417,9 @@ impl<L: Link> Connection<'_, L> {
     async fn identify(&mut self, identity: &Identity) -> Result<(), CloseCode> {
         // Boxed as requests are.
         let actor: Actor = Box::pin(self.shared.router.identify(self.peer.session, identity)).await?;
+        if self.open_session.is_none() {
+            self.open_session = Some(self.shared.router.open_session(self.peer.session, &actor, self.transport));
+        }
         self.peer.actor = Some(actor);
         Ok(())
     }

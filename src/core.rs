@@ -66,6 +66,8 @@ pub struct Core {
     pub watch: watch::Watch,
     /// Who is here: what is to be told.
     pub presence: presence::Presence,
+    /// Who comes and goes, for plugins that observe it.
+    pub sessions: Arc<observe::sessions::Sessions>,
     /// Time and randomness.
     pub clock: Arc<dyn Clock>,
     /// What happens, counted.

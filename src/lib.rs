@@ -206,6 +206,7 @@ impl Server {
             memberships: core::access::MembershipCache::new(),
             watch,
             presence: core::presence::Presence::default(),
+            sessions: aside.sessions(),
             clock: Arc::clone(&clock),
             metrics: metrics.clone(),
         });
@@ -297,12 +298,13 @@ impl Server {
         let proxies = config.listen.trusted_proxies.clone().into();
         let door = http::Door { listener: http, tls, proxies, gate: Arc::clone(&gate) };
         let ops_door = http::Door { listener: ops, tls: None, proxies: Arc::new([]), gate: Gate::new(64, 64) };
+        // Before anybody is let in: whoever comes first is seen too.
+        aside.keep_up();
         lifecycle.spawn(http::accept(door, routes, metrics.clone(), lifecycle.clone()));
         lifecycle.spawn(http::accept(ops_door, ops_routes, metrics.clone(), lifecycle.clone()));
         lifecycle.spawn(quic::accept(quic, gate, metrics, lifecycle.clone(), on_quic));
         lifecycle.spawn(evict(Arc::clone(&core), lifecycle.clone()));
         lifecycle.spawn(index::follow(Arc::clone(&core), fresh, lifecycle.clone()));
-        aside.keep_up();
         lifecycle.spawn(tell_presence(Arc::clone(&core), lifecycle.clone()));
         lifecycle.spawn(note_plugins(plugins, lifecycle.clone()));
         lifecycle.spawn(retire(Arc::clone(&core), Ages::from(&config.retention), lifecycle.clone()));

@@ -14,6 +14,7 @@ use crate::core::append::OrderGuard;
 use crate::core::auth::Actor;
 use crate::core::history::CatchUp;
 use crate::core::limits::Meter;
+use crate::core::observe::sessions::{OpenSession, Session};
 use crate::core::publish::{Admitted, Queued};
 
 /// What the router needs to know of a connection.
@@ -202,6 +203,12 @@ impl Router {
     /// Why it must close instead.
     pub async fn identify(&self, session: SessionId, identity: &Identity) -> Result<Actor, CloseCode> {
         self.core.identify(session, identity).await
+    }
+
+    /// A connection is somebody's session, until what this gives is dropped.
+    pub fn open_session(&self, id: SessionId, actor: &Actor, transport: &'static str) -> OpenSession {
+        let (user, username) = (actor.user, actor.username.clone());
+        self.core.sessions.open(Session { id, user, username, transport })
     }
 
     /// A connection has gone that followed these rooms.

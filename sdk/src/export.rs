@@ -49,6 +49,9 @@ macro_rules! export {
     (@ $plugin:ident observe) => {
         $crate::export!(@ $plugin observe export_observe);
     };
+    (@ $plugin:ident observe_session) => {
+        $crate::export!(@ $plugin observe_session export_observe_session);
+    };
     (@ $plugin:ident $hook:ident $export:ident) => {
         const _: () = {
             const fn implements<T: $crate::$hook::Guest>() {}

@@ -56,6 +56,12 @@ hook! {
     observe "observe-hook" "export_observe" "confab_plugin::observe" { Guest, Message, Sanction }
 }
 hook! {
+    /// Shown who comes and goes, after they did.
+    observe_session "observe-session-hook" "export_observe_session" "confab_plugin::observe_session" {
+        Closed, Guest, Opened
+    }
+}
+hook! {
     /// Hook `attachment`: somebody wants to attach a file. Nothing asks it yet.
     attachment "attachment-hook" "export_attachment" "confab_plugin::attachment" { Event, Guest }
 }

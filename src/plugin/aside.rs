@@ -1,4 +1,4 @@
-//! What plugins do beside the messages: they are shown what happened, and called every so often. On threads and in
+//! What plugins do beside the messages: they are shown what happened and who came, and called every so often. On threads and in
 //! instances of their own, a few at a time: nobody waits for it.
 
 use std::sync::Arc;
@@ -13,10 +13,11 @@ use super::breaker::Permission;
 use super::engine::Budget;
 use super::guests::Guests;
 use super::host::HostState;
-use super::host::bindings::exports::confab::plugin::observe;
+use super::host::bindings::exports::confab::plugin::{observe, observe_session};
 use super::manifest::Hook;
 use super::member::Member;
 use super::translate::id;
+use crate::core::observe::sessions::{Passage, SessionObservers};
 use crate::core::observe::{Happening, Observers, Shown, What};
 
 /// Calls at once, of all plugins.
@@ -101,6 +102,41 @@ fn show(guest: &observe::Guest, store: &mut Store<HostState>, happening: &Happen
         What::Sanction { user, kind, until } => {
             let (user, until_ms) = (id(user.as_u128()), until.map(|until| until.0));
             guest.call_after_sanction(store, observe::Sanction { room, seq, author, user, kind, until_ms, time_ms })
+        }
+    }
+}
+
+#[async_trait]
+impl SessionObservers for PluginSet {
+    fn session_observers(&self) -> Vec<String> {
+        self.ids_of(Hook::ObserveSession)
+    }
+
+    async fn show_session(&self, plugin: &str, passage: Arc<Passage>) -> Shown {
+        let (user, now) = (passage.session.user, passage.time.0);
+        self.call_aside(plugin, Hook::ObserveSession, user, now, move |guests, store| match &guests.observe_session {
+            Some(guest) => show_session(guest, store, &passage),
+            None => Ok(()),
+        })
+        .await
+    }
+}
+
+fn show_session(
+    guest: &observe_session::Guest,
+    store: &mut Store<HostState>,
+    passage: &Passage,
+) -> wasmtime::Result<()> {
+    let (of, time_ms) = (&*passage.session, passage.time.0);
+    let (session, user, username, transport) =
+        (id(of.id.as_u128()), id(of.user.as_u128()), of.username.as_str(), of.transport);
+    match passage.open_ms {
+        None => {
+            guest.call_session_opened(store, observe_session::Opened { session, user, username, transport, time_ms })
+        }
+        Some(open_ms) => {
+            let event = observe_session::Closed { session, user, username, transport, time_ms, open_ms };
+            guest.call_session_closed(store, event)
         }
     }
 }

@@ -5,8 +5,8 @@ use wasmtime::component::{Instance, InstancePre};
 
 use super::host::HostState;
 use super::host::bindings::exports::confab::plugin::{
-    appeal, attachment, e2ee_message, invite, join, lifecycle, login, message, mls_handshake, observe, register,
-    report, role_change, tick,
+    appeal, attachment, e2ee_message, invite, join, lifecycle, login, message, mls_handshake, observe, observe_session,
+    register, report, role_change, tick,
 };
 use super::manifest::{Hook, Manifest};
 
@@ -37,7 +37,8 @@ macro_rules! hooks {
 }
 
 hooks!(
-    asked: message, join, invite, role_change, register, login, report, appeal, lifecycle, tick, observe;
+    asked: message, join, invite, role_change, register, login, report, appeal, lifecycle, tick, observe,
+        observe_session;
     idle: attachment, mls_handshake, e2ee_message
 );
 
@@ -72,6 +73,7 @@ impl Indices {
             Hook::E2eeMessage => self.e2ee_message,
             Hook::Tick => self.tick.is_some(),
             Hook::Observe => self.observe.is_some(),
+            Hook::ObserveSession => self.observe_session.is_some(),
         }
     }
 }

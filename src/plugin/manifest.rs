@@ -28,10 +28,11 @@ pub(super) enum Hook {
     E2eeMessage,
     Tick,
     Observe,
+    ObserveSession,
 }
 
 impl Hook {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Message,
         Self::Join,
         Self::Invite,
@@ -45,6 +46,7 @@ impl Hook {
         Self::E2eeMessage,
         Self::Tick,
         Self::Observe,
+        Self::ObserveSession,
     ];
 
     /// Whether anything asks it: some are declared for what is to come.
@@ -54,7 +56,7 @@ impl Hook {
 
     /// Whether it is called beside the messages, and decides nothing.
     pub(super) const fn is_aside(self) -> bool {
-        matches!(self, Self::Tick | Self::Observe)
+        matches!(self, Self::Tick | Self::Observe | Self::ObserveSession)
     }
 
     pub(super) const fn name(self) -> &'static str {
@@ -72,6 +74,7 @@ impl Hook {
             Self::E2eeMessage => "e2ee-message",
             Self::Tick => "tick",
             Self::Observe => "observe",
+            Self::ObserveSession => "observe-session",
         }
     }
 }
