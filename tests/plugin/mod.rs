@@ -13,6 +13,7 @@ mod load;
 mod observe;
 mod platform;
 mod sanitize;
+mod sessions;
 mod tutorial;
 mod write_paths;
 

@@ -17,7 +17,7 @@ use crate::support::process::{PATIENCE, Place, eventually};
 use crate::support::{TestServer, Transport};
 
 /// The observing guest, in a folder.
-fn folder() -> Arc<tempfile::TempDir> {
+pub(super) fn folder() -> Arc<tempfile::TempDir> {
     let folder = tempfile::tempdir().unwrap();
     for path in ["test-plugins/observer.wasm", "test-plugins/observer.toml"] {
         let file = built(path);
@@ -26,7 +26,7 @@ fn folder() -> Arc<tempfile::TempDir> {
     Arc::new(folder)
 }
 
-fn observer(folder: &Path, mode: Mode) -> Plugins {
+pub(super) fn observer(folder: &Path, mode: Mode) -> Plugins {
     Plugins {
         dir: Some(folder.to_owned()),
         chain: vec!["observer".into()],
@@ -44,7 +44,7 @@ async fn say(person: &Person, room: &Room, text: &str) -> u64 {
 }
 
 /// What the plugin answers.
-async fn ask(person: &Person, room: &Room, question: &str) -> String {
+pub(super) async fn ask(person: &Person, room: &Room, question: &str) -> String {
     let seq = say(person, room, question).await;
     let page = person.client.history(room.id, confab_protocol::model::Seq(seq + 1), 1).await.unwrap();
     crate::support::people::message(&page.entries[0].payload).unwrap()
@@ -137,7 +137,7 @@ async fn nor_does_one_on_postgres() {
     kill_and_look(Place::with(&format!("store.url = {url:?}\n{}", keys(folder.path())))).await;
 }
 
-fn keys(dir: &Path) -> String {
+pub(super) fn keys(dir: &Path) -> String {
     let dir: PathBuf = dir.to_owned();
     format!("plugins.dir = {dir:?}\nplugins.chain = [\"observer\"]\nplugins.grant.observer = [\"kv\"]")
 }
