@@ -11,6 +11,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::core::auth;
 use crate::core::cases::NewRecord;
+use crate::core::names;
 use crate::core::standing::{NewTicket, TicketKind};
 use crate::core::steward::{RESET_MS, server_word};
 use crate::core::store::{Store, User};
@@ -128,6 +129,9 @@ async fn act(store: &dyn Store, action: Action) -> anyhow::Result<()> {
         Action::Sessions { name, end } => sessions(store, &name, end).await?,
         Action::ResetPassword { name } => {
             let user = super::user::find(store, &name).await?;
+            if names::is_reserved(&user.username) {
+                bail!("{name} is the account of a plugin: nobody logs in to it");
+            }
             audit(store, &clock, "reset-token", user.id, "").await?;
             ticket(store, &clock, TicketKind::Reset, user.id, 1, RESET_MS).await?;
         }

@@ -8,6 +8,7 @@ use futures_util::{StreamExt, stream};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::core::auth::{Auth, LIFE_SECONDS_MAX, mint_token, rotate_keys};
+use crate::core::names;
 use crate::metrics::Metrics;
 use crate::{StartError, open_store};
 
@@ -65,6 +66,7 @@ pub(super) fn run(config: &Config, args: Args) -> anyhow::Result<()> {
             let (store, auth, clock, user) = (&*store, &auth, &clock, user.clone());
             async move {
                 let username = Username::parse(&user).with_context(|| format!("{user:?} cannot be a user name"))?;
+                anyhow::ensure!(!names::is_reserved(&username), "{user} is a plugin's: nobody logs in to it");
                 let device = DeviceId::new(clock.now(), clock.random());
                 let minted = mint_token(store, auth.tokens(), username, device, ttl, clock.now()).await?;
                 anyhow::Ok((minted.with_context(|| format!("no such user: {user}"))?, user))

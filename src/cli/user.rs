@@ -203,6 +203,7 @@ pub(super) fn new_user(
     role: ServerRole,
 ) -> anyhow::Result<NewUser> {
     let Ok(username) = Username::parse(username) else { bail!("{username:?} cannot be a user name") };
+    names::check_user_name(&username)?;
     let Ok(display_name) = DisplayName::parse(display_name) else { bail!("{display_name:?} cannot be a display name") };
     if let Err(error) = names::check(display_name.as_str()) {
         bail!("the display name {:?} {error}", display_name.as_str());

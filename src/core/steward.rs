@@ -7,12 +7,13 @@ use confab_protocol::command::{AuditRecord, Reply, Secret};
 use confab_protocol::model::{RoomId, SanctionKind, ServerRole, UserId};
 use confab_protocol::reject::{Reject, RejectCode};
 
-use super::Core;
 use super::auth::tokens::{opaque_hash, opaque_token};
 use super::auth::{Actor, Lane, check_length};
 use super::hook::Act;
 use super::permissions::{Stewardship, may};
 use super::standing::{NewTicket, Standing, TicketKind};
+use super::store::User;
+use super::{Core, names};
 
 /// A token for a new password is good so long, milliseconds.
 pub const RESET_MS: u64 = 3600 * 1000;
@@ -122,11 +123,13 @@ impl Core {
     /// A token by which somebody of lower rank gets a new password.
     ///
     /// # Errors
-    /// [`RejectCode::Forbidden`]: no admin of the server, or not of lower rank.
+    /// [`RejectCode::Forbidden`]: no admin of the server, or not of lower rank; a plugin's account.
     pub async fn issue_reset(&self, actor: &Actor, user: UserId) -> Result<Reply, Reject> {
         let role = self.steward(actor, Stewardship::Reset).await?;
         let other = self.store.find_user(user).await.map_err(|error| self.unavailable(&error))?;
-        if other.is_none_or(|other| other.role.number() <= role.number()) {
+        // Nobody logs in to the account of a plugin.
+        let is_for_somebody = |it: &User| it.role.number() > role.number() && !names::is_reserved(&it.username);
+        if !other.as_ref().is_some_and(is_for_somebody) {
             return Err(RejectCode::Forbidden.into());
         }
         self.keep_record(self.record(actor.user, "reset-token", RoomId::NONE, user)).await?;

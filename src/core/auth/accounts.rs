@@ -24,6 +24,7 @@ impl Core {
     /// Closed registration, a wrong owner token, a name that is taken or looks like one that is, a short password.
     pub async fn register(&self, from: IpAddr, register: Register) -> Result<Session, Reject> {
         self.limits.check_stranger(from)?;
+        names::check_user_name(&register.username)?;
         let role = self.registration_role(register.owner_token.as_ref()).await?;
         let ticket = match (&register.invite, role) {
             (Some(token), ServerRole::User) => Some(self.check_ticket(token, TicketKind::Account).await?),

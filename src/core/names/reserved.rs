@@ -1,0 +1,73 @@
+//! User names that nobody takes: those of the accounts under which plugins act.
+
+use confab_protocol::limits::USERNAME_BYTES_MAX;
+use confab_protocol::model::{TextError, Username};
+use confab_protocol::reject::{Reject, RejectCode};
+
+use super::key::{skeleton, user_key};
+
+/// What the user name of a plugin's account begins with; behind it comes the plugin's id. Stores know it too: such an
+/// account is nobody who could be told of a case.
+pub const DEPUTY_PREFIX: &str = "plugin.";
+
+/// Bytes that are left for the id.
+pub const DEPUTY_ID_BYTES_MAX: usize = USERNAME_BYTES_MAX - DEPUTY_PREFIX.len();
+
+/// The user name of a plugin's account.
+///
+/// # Errors
+/// An id that is longer than [`DEPUTY_ID_BYTES_MAX`], or holds what user names do not.
+pub fn deputy_name(plugin: &str) -> Result<Username, TextError> {
+    Username::parse(&format!("{DEPUTY_PREFIX}{plugin}"))
+}
+
+/// Whether a user name is one of those, or looks like one.
+#[must_use]
+pub fn is_reserved(name: &Username) -> bool {
+    user_key(name).as_str().starts_with(skeleton(DEPUTY_PREFIX).as_str())
+}
+
+/// Whether a person, or a bot, may be called so.
+///
+/// # Errors
+/// [`RejectCode::NameInvalid`], with the reason.
+pub fn check_user_name(name: &Username) -> Result<(), Reject> {
+    if is_reserved(name) {
+        let detail = format!("user names that begin with \"{DEPUTY_PREFIX}\" are those of plugins: choose another");
+        return Err(Reject::new(RejectCode::NameInvalid, detail));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_called_like_a_plugin() {
+        for (name, expected) in [
+            ("plugin.words", true),
+            ("Plugin.Words", true),
+            ("plugin.", true),
+            // As the eye reads them.
+            ("p1ugin.words", true),
+            ("plugin", false),
+            ("plugins", false),
+            ("plugin-words", false),
+            ("plugin_words", false),
+            ("my.plugin.words", false),
+            ("words", false),
+        ] {
+            let name = Username::parse(name).unwrap();
+            assert_eq!((is_reserved(&name), check_user_name(&name).is_err()), (expected, expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_plugin_has_a_name_if_its_id_is_short_enough() {
+        let longest = "a".repeat(DEPUTY_ID_BYTES_MAX);
+        assert_eq!(deputy_name("words").unwrap().as_str(), "plugin.words");
+        assert!(is_reserved(&deputy_name(&longest).unwrap()));
+        assert!(deputy_name(&format!("{longest}a")).is_err());
+    }
+}
