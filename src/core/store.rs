@@ -550,7 +550,7 @@ pub trait Store: Send + Sync {
     /// What there is to do: of what is due, and of what was not moved on or reminded of since then, at most so many each.
     async fn agenda(&self, since: Millis, limit: usize) -> Result<Agenda>;
     /// Who moderates a room as a member of it who is not muted, but for two people; where nobody does, or it is a room of
-    /// two, those of the whole server, but for the same. At most so many, with their own logs.
+    /// two, those of the whole server, but for the same. At most so many, none of them a plugin, with their own logs.
     async fn moderators(
         &self,
         room: RoomId,

@@ -217,6 +217,7 @@ async fn those_who_moderate_a_room_are_told(scene: Scene) {
         ("bot", ServerRole::Bot),
         ("mona", ServerRole::Moderator),
         ("mary", ServerRole::Moderator),
+        ("plugin.words", ServerRole::Moderator),
     ] {
         let user = scene.new_user(name, role);
         scene.store.create_user(user.clone()).await.unwrap();
@@ -234,6 +235,10 @@ async fn those_who_moderate_a_room_are_told(scene: Scene) {
     scene.act(room, owner, Act::SetRole(second, RoomRole::Moderator)).await;
     assert_eq!(told(room, 9).await, [owner, member, moderator, second]);
     assert_eq!(told(room, 1).await, [owner]);
+    // Nobody is behind the account of a plugin, whatever that may do.
+    scene.join(room, staff[5]).await;
+    scene.act(room, owner, Act::SetRole(staff[5], RoomRole::Admin)).await;
+    assert_eq!(told(room, 9).await, [owner, member, moderator, second]);
     // But for those who have to do with it.
     let but_for = async |room, except| {
         let found = scene.store.moderators(room, except, START, 9).await.unwrap();

@@ -408,17 +408,19 @@ pub(super) fn moderators(
     now: Millis,
     limit: usize,
 ) -> Result<Vec<(UserId, RoomId)>> {
-    // A room's moderator whom the whole server mutes decides nothing either.
+    // A room's moderator whom the whole server mutes decides nothing either, and nobody is behind a plugin's account.
     const OF_ROOM: &str = concat!(
         "SELECT u.id, u.self_room FROM members m JOIN users u ON u.id = m.user JOIN rooms r ON r.id = m.room
-         WHERE m.room = ?1 AND m.leave_seq IS NULL AND m.role <= 3 AND r.kind IN (1, 4) AND u.id NOT IN (?2, ?3) AND ",
+         WHERE m.room = ?1 AND m.leave_seq IS NULL AND m.role <= 3 AND r.kind IN (1, 4) AND u.id NOT IN (?2, ?3)
+             AND u.username NOT LIKE 'plugin.%' AND ",
         is_active!("m", "?4"),
         " AND ",
         is_active!("u", "?4"),
         " ORDER BY m.role, u.id LIMIT ?5"
     );
     const OF_SERVER: &str = concat!(
-        "SELECT id, self_room FROM users u WHERE role <= 3 AND id NOT IN (?1, ?2) AND ",
+        "SELECT id, self_room FROM users u WHERE role <= 3 AND id NOT IN (?1, ?2)
+             AND username NOT LIKE 'plugin.%' AND ",
         is_active!("u", "?3"),
         " ORDER BY role DESC, id LIMIT ?4"
     );
