@@ -12,6 +12,7 @@ pub mod buckets;
 pub mod cases;
 pub mod commits;
 pub mod costs;
+pub mod deputy;
 pub mod door;
 mod duties;
 pub mod earlier;

@@ -362,7 +362,7 @@ impl Core {
         self.queue(actor, order, write, Queueing { digest, altered, membership, content, change, then, beside }).await
     }
 
-    async fn find_message(&self, room: RoomId, seq: Seq) -> Result<Entry, Reject> {
+    pub(super) async fn find_message(&self, room: RoomId, seq: Seq) -> Result<Entry, Reject> {
         let found = self.find_messages(room, &[seq]).await?.into_iter().next();
         Ok(found.ok_or(RejectCode::UnknownMessage)?.1)
     }

@@ -46,7 +46,7 @@ pub struct Actor {
 }
 
 impl Actor {
-    fn new(user: &User, device: DeviceId, token_expires: Millis, scopes: Scopes) -> Self {
+    pub(super) fn new(user: &User, device: DeviceId, token_expires: Millis, scopes: Scopes) -> Self {
         Self {
             user: user.id,
             device,

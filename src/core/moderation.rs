@@ -7,8 +7,8 @@ use confab_protocol::command::{
     Report, UpdateCase,
 };
 use confab_protocol::model::{
-    AuditId, CaseAct, CaseDecision, CaseId, CaseKind, CaseState, EntryContent, Millis, RoomId, RoomKind, SelfNote, Seq,
-    UserId,
+    AuditId, CaseAct, CaseDecision, CaseId, CaseKind, CaseState, CaseText, EntryContent, Millis, ReportReason, RoomId,
+    RoomKind, SelfNote, Seq, UserId,
 };
 use confab_protocol::reject::{Reject, RejectCode};
 
@@ -50,19 +50,34 @@ impl Core {
             return Err(RejectCode::Forbidden.into());
         }
         self.check_act(actor, Act::Report { room, about: subject, seq, reason, text: text.as_str() }).await?;
+        Ok(Reply::Reported(self.keep_report(actor.user, room, (subject, seq), reason, text).await?))
+    }
+
+    /// Keeps a report, and tells those who moderate the room of the case that begins with it, if one does.
+    ///
+    /// # Errors
+    /// No such message (any more).
+    pub(super) async fn keep_report(
+        &self,
+        reporter: UserId,
+        room: RoomId,
+        (subject, seq): (UserId, Option<Seq>),
+        reason: ReportReason,
+        text: CaseText,
+    ) -> Result<CaseId, Reject> {
         let now = self.clock.now();
         let case = CaseRow::new(CaseKind::Report, CaseId::new(now, self.clock.random()), room, subject, now);
         let case = CaseRow { seq, reason: Some(reason), reports: 1, ..case };
-        let mut record = self.record(actor.user, "report", room, subject);
+        let mut record = self.record(reporter, "report", room, subject);
         (record.seq, record.case) = (seq, case.id);
-        let report = NewReport { case, reporter: actor.user, text, record: self.numbered(record) };
+        let report = NewReport { case, reporter, text, record: self.numbered(record) };
         let reported = self.store.report(report).await.map_err(|error| self.unavailable(&error))?;
         let reported = reported.ok_or(RejectCode::UnknownMessage)?;
         if reported.is_new {
             self.metrics.cases_opened_total.with_label_values(&["report"]).inc();
-            self.tell_of_new(&reported.row, actor.user).await;
+            self.tell_of_new(&reported.row, reporter).await;
         }
-        Ok(Reply::Reported(reported.row.id))
+        Ok(reported.row.id)
     }
 
     /// Who said it, if that is a message that the actor sees.

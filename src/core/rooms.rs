@@ -13,7 +13,7 @@ use confab_protocol::rights::RoomRights;
 
 use super::Core;
 use super::access;
-use super::append::{Change, Decision, Item, Order};
+use super::append::{Change, Decision, InviteHash, Item, Order};
 use super::auth::Actor;
 use super::auth::tokens::{opaque_hash, opaque_token};
 use super::hook;
@@ -151,9 +151,17 @@ impl Core {
         if self.store.membership(id, actor.user).await.map_err(|error| self.unavailable(&error))?.is_none() {
             self.check_act(actor, hook::Act::Join { room: id, by_invitation: invite.is_some() }).await?;
         }
-        let note = self.note_item(actor, SelfNote::Joined(id));
-        self.append_membership(actor, id, MembershipChange::Joined, Change::Join(invite), note).await?;
+        self.come_in(actor, id, invite).await?;
         self.room_reply(actor, id).await
+    }
+
+    /// Comes in, where the transaction lets them; nobody was asked.
+    ///
+    /// # Errors
+    /// As [`Self::join_room`].
+    pub(super) async fn come_in(&self, actor: &Actor, room: RoomId, invite: Option<InviteHash>) -> Result<(), Reject> {
+        let note = self.note_item(actor, SelfNote::Joined(room));
+        self.append_membership(actor, room, MembershipChange::Joined, Change::Join(invite), note).await
     }
 
     /// Whether they own it, also from outside.

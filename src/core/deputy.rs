@@ -1,0 +1,317 @@
+//! Plugins that act: each by an account of its own, its deputy, with the rank of a moderator of the server, on the same
+//! straight lines as people. What such a one may not do, it may not. No plugin is asked about any of it: one that acts
+//! whenever it is asked would go round for ever.
+
+use std::sync::Arc;
+
+use confab_protocol::command::{Delete, RoomTarget, SanctionUser, UpdateRoom, Write};
+use confab_protocol::model::{
+    CaseText, ClientId, DeviceId, DisplayName, Millis, Reason, ReportReason, RoomId, RoomRole, SanctionKind, Seq,
+    ServerRole, UserId, Username,
+};
+use confab_protocol::reject::{Reject, RejectCode};
+
+use super::access::{self, Right};
+use super::append::OrderGuard;
+use super::audit::sanction_word;
+use super::auth::Actor;
+use super::hook::Mark;
+use super::publish::Admitted;
+use super::standing::Scopes;
+use super::store::{self, Created, Membership, NewUser, new_incarnation};
+use super::{Core, names};
+
+/// What the audit calls the hook of what plugins found where they act.
+const HOOK: &str = "actions";
+
+/// Something that a plugin wants done, once.
+#[derive(Clone, Debug)]
+pub struct Deed {
+    /// By which it is told whether it was done already: a second try does it no second time.
+    pub id: ClientId,
+    /// What.
+    pub what: What,
+    /// Which plugin wants it, and why.
+    pub mark: Mark,
+    /// Whether the audit has that.
+    pub is_kept: bool,
+}
+
+/// See [`Deed`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum What {
+    /// A message goes.
+    Delete { room: RoomId, seq: Seq },
+    /// Something is done to somebody, for so long; 0: until it is lifted.
+    Sanction { room: RoomId, user: UserId, kind: SanctionKind, duration_ms: u64 },
+    /// A case about a message or, without one, about somebody.
+    Case { room: RoomId, about: UserId, seq: Option<Seq>, reason: ReportReason },
+    /// The least time between two messages of a member.
+    SlowMode { room: RoomId, ms: u32 },
+}
+
+impl What {
+    /// For metrics and the audit.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Delete { .. } => "delete",
+            Self::Sanction { kind, .. } => sanction_word(*kind),
+            Self::Case { .. } => "case",
+            Self::SlowMode { .. } => "slow-mode",
+        }
+    }
+
+    /// Where.
+    #[must_use]
+    pub const fn room(&self) -> RoomId {
+        match self {
+            Self::Delete { room, .. }
+            | Self::Sanction { room, .. }
+            | Self::Case { room, .. }
+            | Self::SlowMode { room, .. } => *room,
+        }
+    }
+}
+
+/// Why a plugin has no account to act by.
+#[derive(Debug, thiserror::Error)]
+pub enum DeputyError {
+    /// There is one of that name, or one that looks like it, and it is no deputy's.
+    #[error(
+        "it acts by the account {0}, which is somebody else's, or looks like one: erase that, or take the grant back"
+    )]
+    Taken(String),
+    /// It cannot be looked up or made.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+impl Core {
+    /// The deputy of a plugin as it is now; it is made where it is missing.
+    ///
+    /// # Errors
+    /// [`DeputyError`].
+    pub async fn deputy(&self, plugin: &str) -> Result<Actor, DeputyError> {
+        let taken = || DeputyError::Taken(format!("{}{plugin}", names::DEPUTY_PREFIX));
+        let username = names::deputy_name(plugin).map_err(|_| taken())?;
+        let found = match self.store.find_login(username.clone()).await? {
+            Some(found) => found,
+            None => {
+                self.make_deputy(&username, plugin).await?;
+                self.store.find_login(username).await?.ok_or_else(taken)?
+            }
+        };
+        match found {
+            // Without a password nobody logs in to it; bots come by keys.
+            (user, None) if !matches!(user.role, ServerRole::Owner | ServerRole::Bot) => {
+                let scopes = Scopes::READ.and(Scopes::WRITE).and(Scopes::MODERATE);
+                Ok(Actor::new(&user, DeviceId::NONE, Millis::NEVER, scopes))
+            }
+            _ => Err(taken()),
+        }
+    }
+
+    /// Another server may be faster, and somebody may have a name that looks like it: whoever asks looks again.
+    async fn make_deputy(&self, username: &Username, plugin: &str) -> store::Result<()> {
+        // An id that user names take is a name that can be shown.
+        let Ok(display_name) = DisplayName::parse(plugin) else { return Ok(()) };
+        let now = self.clock.now();
+        let user = NewUser {
+            id: UserId::new(now, self.clock.random()),
+            username_key: names::user_key(username),
+            username: username.clone(),
+            display_name,
+            role: ServerRole::Moderator,
+            password_hash: None,
+            self_room: RoomId::new(now, self.clock.random()),
+            incarnation: new_incarnation(self.clock.random()),
+            created: now,
+            ticket: None,
+        };
+        let id = user.id;
+        if self.store.create_user(user).await? == Created::Yes {
+            let mut record = self.record(UserId::NONE, "server-role", RoomId::NONE, id);
+            record.detail = "-> moderator".to_owned();
+            self.store.audit(vec![self.numbered(record)]).await?;
+        }
+        Ok(())
+    }
+
+    /// Does what a plugin wants, by its deputy.
+    ///
+    /// # Errors
+    /// What refuses it. What may pass has a time to wait, or is [`RejectCode::Unavailable`] or
+    /// [`RejectCode::ChangedMeanwhile`]: the same deed can be tried again then.
+    pub async fn perform(&self, deed: &mut Deed) -> Result<(), Reject> {
+        let actor = self.deputy(&deed.mark.plugin).await.map_err(|error| match error {
+            DeputyError::Taken(_) => Reject::from(RejectCode::Forbidden),
+            DeputyError::Store(error) => self.unavailable(&error),
+        })?;
+        if actor.restriction.is_some_and(|it| it.silences(self.clock.now())) {
+            return Err(RejectCode::Muted.into());
+        }
+        if deed.is_kept {
+            // A try before this one may have done it, though its answer was lost.
+            let done = self.store.find_recorded(deed.what.room(), actor.user, deed.id).await;
+            if done.map_err(|error| self.unavailable(&error))?.is_some() {
+                return Ok(());
+            }
+        }
+        match deed.what {
+            What::Delete { room, seq } => self.delete_by(&actor, deed, (room, seq)).await,
+            What::Sanction { room, user, kind, duration_ms } => {
+                self.sanction_by(&actor, deed, (room, user), kind, duration_ms).await
+            }
+            What::Case { room, about, seq, reason } => self.report_by(&actor, deed, room, (about, seq), reason).await,
+            What::SlowMode { room, ms } => self.slow_down_by(&actor, deed, room, ms).await,
+        }
+    }
+
+    async fn delete_by(&self, actor: &Actor, deed: &mut Deed, (room, seq): (RoomId, Seq)) -> Result<(), Reject> {
+        let mine = self.enter(actor, room).await?;
+        let author = self.find_message(room, seq).await?.author;
+        self.check_below(actor, mine, room, author).await?;
+        self.keep_mark(deed, author, Some(seq)).await?;
+        let delete = Delete { write: write(deed), seqs: vec![seq] };
+        let admitted = self.delete(actor, &order(), delete).await?;
+        self.finish(admitted).await
+    }
+
+    async fn sanction_by(
+        &self,
+        actor: &Actor,
+        deed: &mut Deed,
+        (room, user): (RoomId, UserId),
+        kind: SanctionKind,
+        duration_ms: u64,
+    ) -> Result<(), Reject> {
+        let mine = self.enter(actor, room).await?;
+        self.check_below(actor, mine, room, user).await?;
+        self.keep_mark(deed, user, None).await?;
+        // Everybody in the room reads it: what is none goes without.
+        let reason = Reason::parse(&deed.mark.shown).or_else(|_| Reason::parse(""));
+        let reason = reason.map_err(|_| RejectCode::Internal)?;
+        let sanction = SanctionUser { write: write(deed), user, kind, duration_ms, reason };
+        let admitted = self.sanction(actor, &order(), sanction).await?;
+        self.finish(admitted).await
+    }
+
+    /// As a flag opens a case wherever its message is, so does this: nobody need be in the room.
+    async fn report_by(
+        &self,
+        actor: &Actor,
+        deed: &mut Deed,
+        room: RoomId,
+        (about, seq): (UserId, Option<Seq>),
+        reason: ReportReason,
+    ) -> Result<(), Reject> {
+        let subject = match seq {
+            Some(seq) => self.find_message(room, seq).await?.author,
+            None => {
+                self.place_of(about, room).await?.ok_or(RejectCode::UnknownUser)?;
+                about
+            }
+        };
+        if subject == actor.user {
+            return Err(RejectCode::Forbidden.into());
+        }
+        self.keep_mark(deed, subject, seq).await?;
+        self.keep_report(actor.user, room, (subject, seq), reason, case_text(&deed.mark)).await.map(drop)
+    }
+
+    async fn slow_down_by(&self, actor: &Actor, deed: &mut Deed, room: RoomId, ms: u32) -> Result<(), Reject> {
+        let mine = self.enter(actor, room).await?;
+        if !access::has_right(access::rank(mine.role, actor.role), Right::Configure) {
+            return Err(RejectCode::Forbidden.into());
+        }
+        self.keep_mark(deed, UserId::NONE, None).await?;
+        let update = UpdateRoom {
+            write: write(deed),
+            name: None,
+            topic: None,
+            slow_mode_ms: Some(ms),
+            retention_ms: None,
+            visibility: None,
+            knocks: None,
+            rights: None,
+        };
+        let admitted = self.update_room(actor, &order(), update).await?;
+        self.finish(admitted).await
+    }
+
+    /// The deputy's place in a room. Into an open one it comes by itself, as anybody may; at a private one it knocks, and is
+    /// refused until somebody has let it in.
+    async fn enter(&self, actor: &Actor, room: RoomId) -> Result<Membership, Reject> {
+        if let Some(membership) = self.place_of(actor.user, room).await? {
+            return Ok(membership);
+        }
+        match self.open_room(actor, RoomTarget::Id(room)).await {
+            Ok(_) => {}
+            Err(reject) if reject.is(RejectCode::UnknownRoom) => {
+                let client_id = ClientId::new(self.clock.now(), self.clock.random());
+                let knocked = self.knock(actor, &order(), Write { room, client_id, resend: false }).await;
+                if let Ok(admitted) = knocked {
+                    // Most take no knocks, or were knocked at already.
+                    let _ = self.finish(admitted).await;
+                }
+                return Err(RejectCode::NotMember.into());
+            }
+            Err(reject) => return Err(reject),
+        }
+        self.check_room_count(room, actor.user).await?;
+        self.come_in(actor, room, None).await?;
+        Ok(self.place_of(actor.user, room).await?.ok_or(RejectCode::NotMember)?)
+    }
+
+    async fn place_of(&self, user: UserId, room: RoomId) -> Result<Option<Membership>, Reject> {
+        self.store.membership(room, user).await.map_err(|error| self.unavailable(&error))
+    }
+
+    /// A person of a moderator's rank may delete what a higher one said; a plugin may not.
+    async fn check_below(&self, actor: &Actor, mine: Membership, room: RoomId, user: UserId) -> Result<(), Reject> {
+        let account = self.store.find_user(user).await.map_err(|error| self.unavailable(&error))?;
+        let account = account.ok_or(RejectCode::UnknownUser)?;
+        // Who has left is of no rank there.
+        let place = self.place_of(user, room).await?;
+        let theirs = access::rank(place.map_or(RoomRole::Guest, |it| it.role), account.role);
+        let is_below = access::may_act_on(access::rank(mine.role, actor.role), theirs, None);
+        if is_below && user != actor.user { Ok(()) } else { Err(RejectCode::Forbidden.into()) }
+    }
+
+    /// What cannot be kept does not happen.
+    async fn keep_mark(&self, deed: &mut Deed, user: UserId, seq: Option<Seq>) -> Result<(), Reject> {
+        if deed.is_kept {
+            return Ok(());
+        }
+        let mut records = self.findings(HOOK, user, deed.what.room(), std::slice::from_ref(&deed.mark));
+        records.iter_mut().for_each(|it| it.record.seq = seq);
+        self.store.audit(records).await.map_err(|error| self.unavailable(&error))?;
+        deed.is_kept = true;
+        Ok(())
+    }
+
+    async fn finish(&self, admitted: Admitted) -> Result<(), Reject> {
+        match admitted {
+            Admitted::Done(_) => Ok(()),
+            Admitted::Queued(queued) => self.settle(queued).await.map(drop),
+        }
+    }
+}
+
+/// It stands behind nothing else that its deputy does: each is waited for.
+fn order() -> Arc<OrderGuard> {
+    Arc::default()
+}
+
+const fn write(deed: &Deed) -> Write {
+    Write { room: deed.what.room(), client_id: deed.id, resend: false }
+}
+
+/// For moderators. A note that cannot be shown is left out.
+fn case_text(mark: &Mark) -> CaseText {
+    let Mark { rule, note, .. } = mark;
+    let text = if note.is_empty() { rule.clone() } else { format!("{rule}: {note}") };
+    CaseText::parse(&text).or_else(|_| CaseText::parse(rule)).unwrap_or_default()
+}
