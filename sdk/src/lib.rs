@@ -20,11 +20,13 @@
 //! # fn main() {}
 //! ```
 //!
-//! The contract is `wit/since_v0_1`; guests in other languages are written against the same file. A plugin
+//! The contract is `wit/since_v0_1`; guests in other languages are written against the same files. A plugin
 //! has no files, no network and no clock of its own: what it may do beyond deciding is a capability, which
 //! its manifest declares and the operator grants.
 #![warn(missing_docs)]
 
+#[cfg(feature = "guest")]
+pub mod actions;
 #[cfg(feature = "guest")]
 mod export;
 #[cfg(feature = "golden")]

@@ -6,8 +6,9 @@ use std::path::Path;
 use anyhow::{Context, bail};
 
 /// The SDK as this server knows it.
-const SDK: [(&str, &str); 11] = [
+const SDK: [(&str, &str); 13] = [
     ("src/lib.rs", include_str!("../../../sdk/src/lib.rs")),
+    ("src/actions.rs", include_str!("../../../sdk/src/actions.rs")),
     ("src/guest.rs", include_str!("../../../sdk/src/guest.rs")),
     ("src/hooks.rs", include_str!("../../../sdk/src/hooks.rs")),
     ("src/export.rs", include_str!("../../../sdk/src/export.rs")),
@@ -16,6 +17,7 @@ const SDK: [(&str, &str); 11] = [
     ("src/kv.rs", include_str!("../../../sdk/src/kv.rs")),
     ("src/history.rs", include_str!("../../../sdk/src/history.rs")),
     ("src/normal.rs", include_str!("../../../sdk/src/normal.rs")),
+    ("wit/since_v0_1/actions.wit", include_str!("../../../sdk/wit/since_v0_1/actions.wit")),
     ("wit/since_v0_1/plugin.wit", include_str!("../../../sdk/wit/since_v0_1/plugin.wit")),
     ("Cargo.toml", include_str!("scaffold/sdk.toml")),
 ];
