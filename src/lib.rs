@@ -11,6 +11,7 @@
 #[doc = include_str!("../README.md")]
 pub struct Readme;
 
+mod acting;
 mod aside;
 pub mod assets;
 pub mod backup;
@@ -41,6 +42,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
+use crate::acting::Acting;
 use crate::aside::Aside;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, SealedSearch};
@@ -135,6 +137,7 @@ pub struct Server {
     certificate: Arc<Current>,
     fresh: Arc<Fresh>,
     aside: Arc<Aside>,
+    acting: Arc<Acting>,
     connections: Connections,
     lifecycle: Lifecycle,
     gate: Arc<Gate>,
@@ -210,6 +213,7 @@ impl Server {
             clock: Arc::clone(&clock),
             metrics: metrics.clone(),
         });
+        let acting = Acting::begin(&core, &plugins, &lifecycle).await?;
         let gate = Gate::new(config.limits.connections, config.limits.connections_per_ip);
         let connections =
             Connections { router: Router::new(Arc::clone(&core)), hub, clock, metrics, lifecycle: lifecycle.clone() };
@@ -220,6 +224,7 @@ impl Server {
             certificate: current,
             fresh,
             aside,
+            acting,
             connections,
             lifecycle,
             gate,
@@ -240,6 +245,7 @@ impl Server {
             core: Arc::clone(&self.core),
             plugins: Arc::clone(&self.plugins),
             aside: Arc::clone(&self.aside),
+            acting: Arc::clone(&self.acting),
             hub: Arc::clone(&self.connections.hub),
             gate: Arc::clone(&self.gate),
             origins: self.origins.clone(),
@@ -277,6 +283,7 @@ impl Server {
             origins,
             fresh,
             aside,
+            acting,
             connections,
             lifecycle,
             gate,
@@ -305,6 +312,9 @@ impl Server {
         lifecycle.spawn(quic::accept(quic, gate, metrics, lifecycle.clone(), on_quic));
         lifecycle.spawn(evict(Arc::clone(&core), lifecycle.clone()));
         lifecycle.spawn(index::follow(Arc::clone(&core), fresh, lifecycle.clone()));
+        acting.keep_up();
+        // It has the core, whose last handle ends the sequencer.
+        drop(acting);
         lifecycle.spawn(tell_presence(Arc::clone(&core), lifecycle.clone()));
         lifecycle.spawn(note_plugins(plugins, lifecycle.clone()));
         lifecycle.spawn(retire(Arc::clone(&core), Ages::from(&config.retention), lifecycle.clone()));

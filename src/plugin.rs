@@ -1,6 +1,7 @@
 //! The plugins: sandboxed components that decide what may be said and done. They get values and give values; they
 //! reach neither store nor sockets.
 
+mod actions;
 mod aside;
 mod breaker;
 mod cache;
@@ -26,12 +27,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
+use self::actions::Hand;
+pub(crate) use self::actions::Waiting;
 use self::cache::Cache;
 use self::chain::Chain;
 use self::engine::{Engine, Wish};
 use self::installed::{Entry, Home};
 use self::manifest::{Hook, Manifest, check_id};
 use self::member::{CLOSED_REASON, Member};
+use self::translate::Speaker;
 use crate::clock::Clock;
 use crate::config::{self, Mode};
 use crate::core::hook::{ActEvent, MessageEvent, Moderator, Ruling, Verdict};
@@ -54,6 +58,13 @@ const SLOW_CALLS_MAX: usize = 4;
 pub struct LoadError {
     id: String,
     reason: String,
+}
+
+impl LoadError {
+    /// Found where it is to be used.
+    pub(crate) fn new(id: &str, reason: &dyn std::fmt::Display) -> Self {
+        Self { id: id.to_owned(), reason: one_line(&reason.to_string()) }
+    }
 }
 
 /// Checks a manifest without its component, as loading would.
@@ -287,8 +298,14 @@ fn load_member(
     let lasting =
         before.iter().find(|member| *member.id == *id).map(|member| member.pool.lasting()).unwrap_or_default();
     let counters = &metrics.plugin_custom_total;
-    let pool = engine.open(&manifest, &loaded, &Wish { isolation, config: &given, lasting, counters })?;
     let mode = config.mode.get(id).copied().or(mode).unwrap_or(Mode::Enforce);
+    let acts = engine.imports(&loaded).iter().any(|it| it == actions::NAME);
+    if acts {
+        actions::check_account(id)?;
+    }
+    let speaker = Speaker { plugin: id.into(), hash: hash.as_str().into(), enforced: mode == Mode::Enforce };
+    let hand = Hand::of(speaker, acts, &metrics.plugin_actions_total);
+    let pool = engine.open(&manifest, &loaded, &Wish { isolation, config: &given, lasting, counters, hand })?;
     tracing::info!(plugin = id, version = manifest.version, sha256 = hash, mode = ?mode, "plugin loaded");
     Ok(Member::new(manifest, pool, hash.into(), mode, metrics))
 }

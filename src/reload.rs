@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::StartError;
+use crate::acting::Acting;
 use crate::aside::Aside;
 use crate::config::Config;
 use crate::core::Core;
@@ -32,6 +33,7 @@ pub struct Reloader {
     pub(crate) core: Arc<Core>,
     pub(crate) plugins: Arc<PluginSet>,
     pub(crate) aside: Arc<Aside>,
+    pub(crate) acting: Arc<Acting>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) origins: Origins,
@@ -56,6 +58,7 @@ impl Reloader {
         // What can fail comes first: all of it is taken up, or nothing.
         self.plugins.replace(&config.plugins)?;
         self.aside.keep_up();
+        self.acting.keep_up();
         self.certificate.replace(&certificate);
         let limits = &config.limits;
         self.core.limits.replace(limits);

@@ -9,9 +9,10 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Trap, WasmFeatures};
 
+use super::actions::{self, Hand};
 use super::cache::Cache;
 use super::guests::Indices;
-use super::host::bindings::confab::plugin::{history, kv, log, metrics, types};
+use super::host::bindings::confab::plugin::{actions as acts, history, kv, log, metrics, types};
 use super::host::{HostState, Lasting, MemoryExceeded, Shared};
 use super::manifest::{Class, Manifest};
 use super::pool::{Pool, Recipe};
@@ -98,6 +99,8 @@ pub(super) struct Wish<'a> {
     pub(super) lasting: Arc<Lasting>,
     /// Where what it counts is kept.
     pub(super) counters: &'a IntCounterVec,
+    /// By which it acts.
+    pub(super) hand: Arc<Hand>,
 }
 
 impl Engine {
@@ -160,6 +163,9 @@ impl Engine {
         if has("history") {
             history::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state).map_err(fail)?;
         }
+        if has(actions::NAME) {
+            acts::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state).map_err(fail)?;
+        }
         Ok(Loaded { linker, component })
     }
 
@@ -172,6 +178,7 @@ impl Engine {
             clock: Arc::clone(&self.clock),
             lasting: Arc::clone(&wish.lasting),
             counters: wish.counters.clone(),
+            hand: Arc::clone(&wish.hand),
         });
         let interpreted = manifest.class == Class::Interpreted;
         let factor = if interpreted { INTERPRETED_MEMORY_FACTOR } else { 1 };

@@ -8,6 +8,7 @@ use prometheus::{IntCounter, IntCounterVec};
 use wasmtime::ResourceLimiter;
 
 use self::bindings::confab::plugin::{history, kv, log, metrics, types};
+use super::actions::{Hand, Waiting};
 use super::kv::Kv;
 use super::translate;
 use crate::clock::Clock;
@@ -46,12 +47,15 @@ pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) lasting: Arc<Lasting>,
     pub(super) counters: IntCounterVec,
+    pub(super) hand: Arc<Hand>,
 }
 
 /// What outlives a generation, by the plugin's id: what it remembers, and how much it wrote and named.
 #[derive(Default)]
 pub(super) struct Lasting {
     pub(super) kv: Kv,
+    /// What it wants done.
+    pub(super) waiting: Arc<Waiting>,
     named: Mutex<HashMap<String, IntCounter>>,
     /// The second of the newest line, and how many it has.
     lines: Mutex<(u64, u32)>,

@@ -14,11 +14,13 @@ pub use self::bless::Blessed;
 pub use self::fuel::Fuel;
 use self::fuel::excess;
 use self::line::{decide, found};
+use super::actions::Hand;
 use super::chain::Chain;
 use super::engine::{Engine, Loaded, Wish};
 use super::fuel::BACKSTOP;
 use super::manifest::Manifest;
 use super::member::Member;
+use super::translate::Speaker;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Isolation, Mode};
 use crate::core::hook::{MessageEvent, Ruling};
@@ -168,7 +170,10 @@ fn chain_of(engine: &Engine, manifest: &Manifest, loaded: &Loaded, config: &str)
     // Nothing of it touches what a server remembers or counts.
     let metrics = Metrics::new();
     let counters = &metrics.plugin_custom_total;
-    let wish = Wish { isolation: Isolation::Pooled, config, lasting: Arc::default(), counters };
+    // Nor does anything that it wants happen.
+    let nobody = Speaker { plugin: manifest.id.as_str().into(), hash: "".into(), enforced: false };
+    let hand = Hand::of(nobody, false, &metrics.plugin_actions_total);
+    let wish = Wish { isolation: Isolation::Pooled, config, lasting: Arc::default(), counters, hand };
     let pool = engine.open(manifest, loaded, &wish)?;
     let patience = if engine.counts_fuel() { BACKSTOP.cpu } else { BUDGET };
     let member = Member::new(manifest.clone(), pool, "".into(), Mode::Enforce, &metrics).in_the_lab(patience);

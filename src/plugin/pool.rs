@@ -8,6 +8,7 @@ use std::time::Duration;
 use wasmtime::component::InstancePre;
 use wasmtime::{Store, UpdateDeadline};
 
+use super::actions::Hand;
 use super::engine::{Budget, Failure};
 use super::fuel::{self, Meter};
 use super::guests::{Guests, Indices};
@@ -95,6 +96,11 @@ impl Pool {
     /// What outlives a generation.
     pub(super) fn lasting(&self) -> Arc<Lasting> {
         Arc::clone(&self.recipe.shared.lasting)
+    }
+
+    /// By which it acts.
+    pub(super) fn hand(&self) -> &Hand {
+        &self.recipe.shared.hand
     }
 
     /// Linear memory of instances, and what is remembered between calls; bytes.

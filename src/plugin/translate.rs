@@ -132,7 +132,7 @@ impl Speaker {
         }
     }
 
-    fn found(&self, verdict: &'static str, finding: types::Finding, shown: String) -> Mark {
+    pub(super) fn found(&self, verdict: &'static str, finding: types::Finding, shown: String) -> Mark {
         let form = |form| match form {
             types::Form::Body => "body",
             types::Form::Plain => "plain",
@@ -189,7 +189,7 @@ impl Speaker {
     }
 }
 
-fn cut(mut text: String) -> String {
+pub(super) fn cut(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(REASON_BYTES_MAX));
     text.retain(|c| !c.is_control());
     text
