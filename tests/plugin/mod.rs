@@ -1,6 +1,7 @@
 //! The sandbox: what misbehaving guests do to authors and to the server, what is refused at load, and the
 //! stock filter inside it beside the same filter outside.
 
+mod actions;
 mod acts;
 mod corpus;
 mod examples;
