@@ -80,7 +80,11 @@ fn main() {
         let mut rows = of_part(apart);
         rows.extend(of_part(apart.together()));
         apart.take();
-        print_table(&format!("Publish to acknowledged, {title} (200-byte bodies, plugin chain: sanitize)"), &HEAD, &rows);
+        print_table(
+            &format!("Publish to acknowledged, {title} (200-byte bodies, plugin chain: sanitize)"),
+            &HEAD,
+            &rows,
+        );
     }
 }
 

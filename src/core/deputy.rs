@@ -133,7 +133,7 @@ impl Core {
         let id = user.id;
         if self.store.create_user(user).await? == Created::Yes {
             let mut record = self.record(UserId::NONE, "server-role", RoomId::NONE, id);
-            record.detail = "-> moderator".to_owned();
+            "-> moderator".clone_into(&mut record.detail);
             self.store.audit(vec![self.numbered(record)]).await?;
         }
         Ok(())

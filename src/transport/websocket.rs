@@ -409,20 +409,22 @@ mod tests {
         let sizes = [1, 125, 126, 250, READ_BUFFER_BYTES - 8, READ_BUFFER_BYTES, 3_000, READ_AHEAD_BYTES, 40_000, 7];
         let frames: Vec<Vec<u8>> = (0..200).map(|n| vec![n as u8; sizes[n * 7 % sizes.len()]]).collect();
         let sent = frames.clone();
-        let sending = tokio::spawn(async move {
+        let sending = async move {
             for burst in sent.chunks(60) {
                 let bytes: Vec<u8> = burst.iter().flat_map(|frame| masked(frame)).collect();
                 client.write_all(&bytes).await.unwrap();
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-        });
-        for frame in frames {
-            match poll_fn(|cx| link.poll_recv(cx)).await {
-                Ok(Received::Frame(received)) => assert!(received == frame, "{} bytes", frame.len()),
-                _ => panic!("a frame was lost"),
+        };
+        let reading = async {
+            for frame in frames {
+                match poll_fn(|cx| link.poll_recv(cx)).await {
+                    Ok(Received::Frame(received)) => assert!(received == frame, "{} bytes", frame.len()),
+                    _ => panic!("a frame was lost"),
+                }
             }
-        }
-        sending.await.unwrap();
+        };
+        tokio::join!(sending, reading);
         assert!(link.socket.get_ref().ahead.is_empty(), "nothing is kept for who has nothing to say");
         assert!(matches!(poll_fn(|cx| link.poll_recv(cx)).await, Ok(Received::End) | Err(LinkError::Lost)));
     }

@@ -31,6 +31,7 @@ fn event(body: &str) -> MessageEvent<'_> {
         member: Some(Presently { role: RoomRole::Member, joined: Millis(1) }),
         now: Millis(1_770_000_000_000),
         body,
+        earlier: None,
     }
 }
 

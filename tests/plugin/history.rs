@@ -171,9 +171,9 @@ async fn at_most_fifty_and_64_kib() {
     let (_, told) = ask(&alice, &den, "tell 4").await;
     assert!(told.starts_with("4: ") && told.ends_with("50 messages, 150 bytes") && told.contains("n67"), "{told}");
     for n in 0..6 {
-        say(&alice, &den, &format!("{n}{}", "x".repeat(15_999))).await;
+        say(&alice, &den, &format!("{n}{}", "日".repeat(3_999))).await;
     }
-    assert_eq!(ask(&alice, &den, "measure").await.1, "4 messages, 64000 bytes", "a fifth is too much");
+    assert_eq!(ask(&alice, &den, "measure").await.1, "5 messages, 59990 bytes", "a sixth is too much");
 }
 
 #[tokio::test(flavor = "multi_thread")]
