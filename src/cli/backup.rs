@@ -83,6 +83,9 @@ pub(super) fn run(config: &Config, args: Args) -> anyhow::Result<()> {
             })?;
             println!("Restored {}.", told(&checked));
             println!("Everybody logs in anew, and readers are told that histories are others now.");
+            println!(
+                "API keys, and what was issued to reset a password or to register, are void; no emergency level is set."
+            );
             if found == Keys::Missing {
                 println!(
                     "NO PASSWORD IS GOOD: {} is not the one of the backup. Put that there before the server starts.",

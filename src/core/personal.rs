@@ -1,6 +1,8 @@
 //! What is held on a person: given out as an archive, or taken away. For operators, beside a running server: entries
 //! come and go through the store's own transactions, so readers are told as of any deletion.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use confab_protocol::codec::{decode_entry, encode_entry};
 use confab_protocol::limits::{DELETE_MAX, PAGE_ITEMS_MAX};
@@ -113,11 +115,9 @@ pub async fn export(store: &dyn Store, user: &User, give: &mut impl FnMut(Value)
                 if entry.author != *id && trace(&entry, *id).is_none() {
                     continue;
                 }
-                let mut earlier = Vec::new();
+                let mut earlier = VecDeque::new();
                 if envelope.rev > 0 && entry.author == *id {
-                    for revision in store.revisions(room, envelope.seq).await? {
-                        earlier.extend(decode_entry(&revision.payload).ok().map(|entry| describe(&entry.content)));
-                    }
+                    earlier = earlier_texts(store, room, envelope.seq).await?;
                 }
                 records.push(json!({
                     "kind": "entry", "room": room.to_string(), "seq": envelope.seq.0, "timeMs": envelope.time.0,
@@ -129,6 +129,20 @@ pub async fn export(store: &dyn Store, user: &User, give: &mut impl FnMut(Value)
         .await?;
     }
     Ok(())
+}
+
+/// All of them, oldest first, however many pages that are.
+async fn earlier_texts(store: &dyn Store, room: RoomId, seq: Seq) -> Result<VecDeque<Value>> {
+    let (mut texts, mut before) = (VecDeque::new(), u32::MAX);
+    loop {
+        let page = store.revisions(room, seq, before).await?;
+        let Some(first) = page.first() else { return Ok(texts) };
+        before = first.rev;
+        for revision in page.iter().rev() {
+            let entry = decode_entry(&revision.payload).ok();
+            entry.into_iter().for_each(|entry| texts.push_front(describe(&entry.content)));
+        }
+    }
 }
 
 /// What an entry says, in the words of the schema.

@@ -500,8 +500,8 @@ pub trait Store: Send + Sync {
     async fn forget(&self, before: Before, limit: usize) -> Result<usize>;
     /// Entries of these seqs, ascending; those that are not there are left out.
     async fn find_entries(&self, room: RoomId, seqs: Vec<Seq>) -> Result<Vec<Envelope>>;
-    /// What a message said before, ascending by rev.
-    async fn revisions(&self, room: RoomId, seq: Seq) -> Result<Vec<Envelope>>;
+    /// What a message said before, ascending by rev: a page of the newest that come before this one, `u32::MAX` for all.
+    async fn revisions(&self, room: RoomId, seq: Seq, before: u32) -> Result<Vec<Envelope>>;
     /// What else is known of messages, as this reader sees it; those of which nothing is are left out.
     async fn message_states(&self, room: RoomId, reader: UserId, seqs: Vec<Seq>) -> Result<Vec<MessageState>>;
     /// The seq, or the head if that is smaller, and how many messages there were with it.

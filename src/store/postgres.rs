@@ -335,7 +335,7 @@ store! {
     sealed read(room: RoomId, reader: UserId, after: Seq, limit: usize) -> Option<LogPage> = logs::read;
     sealed history(reader: UserId, history: History) -> Option<LogPage> = logs::history;
     sealed find_entries(room: RoomId, seqs: Vec<Seq>) -> Vec<Envelope> = effects::find_entries;
-    sealed revisions(room: RoomId, seq: Seq) -> Vec<Envelope> = effects::revisions;
+    sealed revisions(room: RoomId, seq: Seq, before: u32) -> Vec<Envelope> = effects::revisions;
     sealed report(report: NewReport) -> Option<Reported> = moderation::report;
     sealed case(case: CaseId) -> Option<CaseRecord> = moderation::case;
     sealed find_held(case: CaseId) -> Option<HeldText> = moderation::find_held;

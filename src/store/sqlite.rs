@@ -290,7 +290,7 @@ store! {
     open read(room: RoomId, reader: UserId, after: Seq, limit: usize) -> Option<LogPage> = logs::read;
     open history(reader: UserId, history: History) -> Option<LogPage> = logs::history;
     open find_entries(room: RoomId, seqs: Vec<Seq>) -> Vec<Envelope> = effects::find_entries;
-    open revisions(room: RoomId, seq: Seq) -> Vec<Envelope> = effects::revisions;
+    open revisions(room: RoomId, seq: Seq, before: u32) -> Vec<Envelope> = effects::revisions;
     open case(case: CaseId) -> Option<CaseRecord> = moderation::case;
     open find_held(case: CaseId) -> Option<HeldText> = moderation::find_held;
     open personal_records(user: UserId) -> Vec<serde_json::Value> = personal::records;

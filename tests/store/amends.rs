@@ -111,7 +111,7 @@ async fn an_edit_writes_over_and_keeps_what_was_said(scene: Scene) {
     assert_eq!((now.seq, now.rev, now.time, &now.payload), (Seq(5), 1, said.time, &bytes("second")));
     scene.act(room, owner, Act::Edit(Seq(5), bytes("third"), Vec::new())).await;
     assert_eq!(scene.texts(room, owner, None).await[0], (5, 2, bytes("third")));
-    let before = scene.store.revisions(room, Seq(5)).await.unwrap();
+    let before = scene.store.revisions(room, Seq(5), u32::MAX).await.unwrap();
     let before: Vec<_> = before.into_iter().map(|entry| (entry.seq.0, entry.rev, entry.payload)).collect();
     assert_eq!(before, [(5, 0, said.payload), (5, 1, bytes("second"))]);
     // Whoever reads the log gets the message with each edit as it reads now, and its place stays.
@@ -153,7 +153,7 @@ async fn what_is_deleted_is_gone_but_for_moderators(scene: Scene) {
     assert_eq!(scene.texts(room, owner, None).await.len(), 1);
     let stone = scene.store.find_entries(room, vec![Seq(5)]).await.unwrap().remove(0);
     assert_eq!((stone.rev, stone.payload), (1, bytes("gone")));
-    assert_eq!(scene.store.revisions(room, Seq(5)).await.unwrap().len(), 1);
+    assert_eq!(scene.store.revisions(room, Seq(5), u32::MAX).await.unwrap().len(), 1);
     assert!(
         scene.store.message_states(room, owner, vec![Seq(5)]).await.unwrap().is_empty(),
         "nor what stood beside it"
@@ -182,7 +182,7 @@ async fn a_batch_amends_what_it_appends(scene: Scene) {
     let seqs: Vec<_> = decisions.iter().map(seq).collect();
     assert_eq!(seqs, [Some(8), Some(9), Some(10), Some(11), None, Some(12), None]);
     assert_eq!((&decisions[4], &decisions[6]), (&Decision::Unchanged, &refused(RejectCode::UnknownMessage)));
-    let revs: Vec<u32> = scene.store.revisions(room, Seq(8)).await.unwrap().iter().map(|it| it.rev).collect();
+    let revs: Vec<u32> = scene.store.revisions(room, Seq(8), u32::MAX).await.unwrap().iter().map(|it| it.rev).collect();
     assert_eq!((revs, scene.store.find_entries(room, vec![Seq(8)]).await.unwrap().remove(0).rev), (vec![0, 1, 2], 3));
 }
 

@@ -51,7 +51,7 @@ async fn what_is_too_old_is_retired_from_the_front(scene: Scene) {
     assert_eq!(gone, [3, 3, 2]);
     let page = scene.store.read(room, owner, Seq(0), 200).await.unwrap().unwrap();
     assert_eq!((page.state.first_seq, page.state.head, page.entries[0].seq), (Seq(9), head, Seq(9)));
-    assert!(scene.store.revisions(room, Seq(3)).await.unwrap().is_empty());
+    assert!(scene.store.revisions(room, Seq(3), u32::MAX).await.unwrap().is_empty());
     assert!(scene.store.message_states(room, owner, vec![Seq(3)]).await.unwrap().is_empty());
     assert_eq!(seq(&scene.at(now, scene.item(room, owner, Change::Message(Said::default()))).await), Some(head.0 + 1));
     // What is unread is counted by what there was.
@@ -81,7 +81,8 @@ async fn earlier_texts_and_refusals_have_their_own_time(scene: Scene) {
         audit: Vec::new(),
     };
     assert_eq!(scene.store.record(unappended).await.unwrap(), None);
-    let revs = async || scene.store.revisions(room, said).await.unwrap().iter().map(|it| it.rev).collect::<Vec<_>>();
+    let revs =
+        async || scene.store.revisions(room, said, u32::MAX).await.unwrap().iter().map(|it| it.rev).collect::<Vec<_>>();
     let recorded = async || scene.store.find_recorded(room, owner, refused).await.unwrap().is_some();
     let before = |days: u64, refused: u64| {
         let [replaced, unappended] = [days, refused].map(|days| START.after(day * days));
@@ -174,7 +175,7 @@ async fn what_the_shadowed_say_is_void_for_others_and_can_be_erased(scene: Scene
     let erase = Act::Erase(vec![(Seq(9), bytes("gone")), (Seq(11), bytes("gone"))]);
     assert!(seq(&scene.act(room, member, erase).await).is_some());
     assert_eq!(pages(moderator).await, [&company[..], &[10]].concat());
-    let texts = scene.store.revisions(room, Seq(9)).await.unwrap();
+    let texts = scene.store.revisions(room, Seq(9), u32::MAX).await.unwrap();
     assert_eq!(texts.len(), 1, "what was said is kept for moderators, and is whole");
     assert_eq!(voids(owner).await, [8, 9, 11, 12], "and still nobody is told");
 }

@@ -14,6 +14,7 @@ mod refresh;
 mod seal;
 mod search;
 mod standing;
+mod tls;
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -97,6 +97,11 @@ impl Cluster {
         format!("postgres://confab@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 
+    /// The same without a word on TLS, by a name of this machine.
+    pub fn url_by(&self, host: &str, database: &str) -> String {
+        format!("postgres://confab@{host}:{}/{database}", self.port)
+    }
+
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
     }
@@ -142,6 +147,21 @@ impl Cluster {
         self.kill();
         let order = format!("start {}", self.port);
         assert!(self.order(&order), "PostgreSQL did not start again; its log:\n{}", self.log());
+    }
+
+    /// Starts it again with this certificate and its key, PEM: who wants to speak TLS to it can.
+    pub fn use_tls(&mut self, certificate: &str, key: &str) {
+        let owner = fs::metadata(&self.data_dir).unwrap();
+        // PostgreSQL takes no key that others could read.
+        for (name, pem) in [("server.crt", certificate), ("server.key", key)] {
+            let path = self.data_dir.join(name);
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).unwrap();
+            file.write_all(pem.as_bytes()).unwrap();
+            chown(&path, Some(owner.uid()), Some(owner.gid())).unwrap();
+        }
+        let mut file = OpenOptions::new().append(true).open(self.data_dir.join("postgresql.conf")).unwrap();
+        writeln!(file, "ssl = on").unwrap();
+        self.restart();
     }
 
     /// The watchdog alone, from here on responsible for the folder.

@@ -243,11 +243,17 @@ pub(super) async fn settings(client: &Client, room: RoomId) -> Result<Option<Roo
     }))
 }
 
-pub(super) async fn revisions(client: &Client, vault: &Vault, room: RoomId, seq: Seq) -> Result<Vec<Envelope>> {
-    const SQL: &str = "SELECT seq, time_ms, rev, payload FROM entry_revisions WHERE room = $1 AND seq = $2
+pub(super) async fn revisions(
+    client: &Client,
+    vault: &Vault,
+    room: RoomId,
+    seq: Seq,
+    before: u32,
+) -> Result<Vec<Envelope>> {
+    const SQL: &str = "SELECT seq, time_ms, rev, payload FROM entry_revisions WHERE room = $1 AND seq = $2 AND rev < $3
          ORDER BY rev DESC LIMIT 200";
     let statement = client.prepare_cached(SQL).await?;
-    let rows = client.query(&statement, &[&room.sql(), &seq.sql()]).await?;
+    let rows = client.query(&statement, &[&room.sql(), &seq.sql(), &before.sql()]).await?;
     let revisions =
         rows.iter().filter_map(|row| envelope(vault, row, room, 0).transpose()).collect::<Result<Vec<_>>>()?;
     let mut revisions = within_page(revisions);

@@ -210,11 +210,18 @@ pub(super) fn settings(connection: &Connection, room: RoomId) -> Result<Option<R
     Ok(Some(RoomSettings { name, topic, slow_mode_ms, retention_ms, visibility, knocks, rights }))
 }
 
-pub(super) fn revisions(connection: &Connection, vault: &Vault, room: RoomId, seq: Seq) -> Result<Vec<Envelope>> {
+pub(super) fn revisions(
+    connection: &Connection,
+    vault: &Vault,
+    room: RoomId,
+    seq: Seq,
+    before: u32,
+) -> Result<Vec<Envelope>> {
     let mut statement = connection.prepare_cached(
-        "SELECT seq, time_ms, rev, payload, checksum, 1 FROM entry_revisions WHERE room = ? AND seq = ? ORDER BY rev DESC LIMIT 200",
+        "SELECT seq, time_ms, rev, payload, checksum, 1 FROM entry_revisions WHERE room = ? AND seq = ? AND rev < ?
+         ORDER BY rev DESC LIMIT 200",
     )?;
-    let rows = statement.query_map(params![Sql(room), Sql(seq)], |row| envelope(vault, row, room, 0))?;
+    let rows = statement.query_map(params![Sql(room), Sql(seq), before], |row| envelope(vault, row, room, 0))?;
     let mut revisions = super::logs::within_page(rows)?;
     revisions.reverse();
     Ok(revisions)

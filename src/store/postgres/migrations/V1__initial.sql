@@ -127,7 +127,7 @@ CREATE TABLE members (
     PRIMARY KEY (room, user_id)
 ) WITH (fillfactor = 80);
 
-CREATE INDEX members_user ON members (user_id, room) WHERE leave_seq IS NULL;
+CREATE INDEX members_user ON members (user_id, room);
 
 CREATE TABLE entries (
     room      uuid NOT NULL,
@@ -179,6 +179,8 @@ CREATE TABLE reactions (
     PRIMARY KEY (room, seq, emoji, user_id)
 );
 
+CREATE INDEX reactions_of ON reactions (user_id);
+
 CREATE TABLE mentions (
     user_id uuid NOT NULL,
     room    uuid NOT NULL,
@@ -217,6 +219,8 @@ CREATE TABLE invites (
 
 CREATE INDEX invites_expires ON invites (expires_ms);
 CREATE INDEX invites_author ON invites (room, author);
+-- What is held on somebody is found without a look at everybody's.
+CREATE INDEX invites_of ON invites (author);
 
 -- What was decided without appending: held for review, or refused by a plugin.
 CREATE TABLE unappended (
@@ -235,6 +239,7 @@ CREATE TABLE unappended (
 
 CREATE INDEX unappended_case ON unappended (case_id) WHERE case_id IS NOT NULL;
 CREATE INDEX unappended_age ON unappended (time_ms);
+CREATE INDEX unappended_of ON unappended (author);
 
 -- What waits for a moderator, and what was decided. See core::cases.
 CREATE TABLE cases (

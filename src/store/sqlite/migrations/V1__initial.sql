@@ -125,7 +125,7 @@ CREATE TABLE members (
     PRIMARY KEY (room, user)
 ) WITHOUT ROWID, STRICT;
 
-CREATE INDEX members_user ON members (user, room) WHERE leave_seq IS NULL;
+CREATE INDEX members_user ON members (user, room);
 
 CREATE TABLE entries (
     room      BLOB NOT NULL REFERENCES rooms (id),
@@ -171,6 +171,8 @@ CREATE TABLE reactions (
     PRIMARY KEY (room, seq, emoji, user)
 ) WITHOUT ROWID, STRICT;
 
+CREATE INDEX reactions_of ON reactions (user);
+
 CREATE TABLE mentions (
     user BLOB NOT NULL,
     room BLOB NOT NULL,
@@ -193,6 +195,8 @@ CREATE TABLE invites (
 
 CREATE INDEX invites_expires ON invites (expires_ms);
 CREATE INDEX invites_author ON invites (room, author);
+-- What is held on somebody is found without a look at everybody's.
+CREATE INDEX invites_of ON invites (author);
 
 -- What was decided without appending: held for review, or refused by a plugin.
 CREATE TABLE unappended (
@@ -212,6 +216,7 @@ CREATE TABLE unappended (
 CREATE INDEX unappended_case ON unappended (case_id) WHERE case_id IS NOT NULL;
 CREATE INDEX unappended_time ON unappended (room, time_ms);
 CREATE INDEX unappended_age ON unappended (time_ms);
+CREATE INDEX unappended_of ON unappended (author);
 
 -- What waits for a moderator, and what was decided. See core::cases.
 CREATE TABLE cases (
