@@ -4,8 +4,34 @@
 /// At most so many keys; the one that was not used for longest goes first.
 pub const KEYS_MAX: usize = 20_000;
 
+use crate::Id;
 #[cfg(target_arch = "wasm32")]
 use crate::capabilities::confab::plugin::kv as host;
+
+/// What may follow in a key about somebody before it has to grow: the id of a room and a number.
+const FOLLOWS: usize = 48;
+
+/// A key about somebody: the server forgets it when their account is erased. More may be added behind it.
+///
+/// ```
+/// use confab_plugin::kv;
+///
+/// let key = kv::about((0x0197_0000_0000_7000, 0x8000_0000_0000_0001), "messages");
+/// assert_eq!(key, "01970000000070008000000000000001:messages");
+/// assert_eq!(kv::add(&key, 1, 60_000), 1);
+/// ```
+#[must_use]
+pub fn about((high, low): Id, name: &str) -> String {
+    let mut key = String::with_capacity(33 + name.len() + FOLLOWS);
+    for byte in high.to_be_bytes().into_iter().chain(low.to_be_bytes()) {
+        // Without the machinery of format!, which costs more than all else that a small plugin does.
+        key.extend(char::from_digit(u32::from(byte >> 4), 16));
+        key.extend(char::from_digit(u32::from(byte & 0xf), 16));
+    }
+    key.push(':');
+    key.push_str(name);
+    key
+}
 
 /// What was set.
 #[must_use]

@@ -24,7 +24,7 @@ pub(crate) struct Past {
 
 /// What comes before a message of its author; it is remembered, but where it is too fast.
 pub(crate) fn note(config: &Config, event: &Event, print: &Print) -> Past {
-    let key = key(event.author, 'f');
+    let key = kv::about(event.author, "f");
     let mut record = kv::get(&key).unwrap_or_default();
     let now = Entry { time: event.time_ms as u32, room: short(event.room), hash: print.hash };
     forget(&mut record, now.time, config.keep_ms());
@@ -38,14 +38,18 @@ pub(crate) fn note(config: &Config, event: &Event, print: &Print) -> Past {
 
 /// How many authors wrote this in the room within the window that is open, with this one.
 pub(crate) fn copies(config: &Config, event: &Event, print: &Print, past: Past) -> i64 {
-    let mut key = key(event.room, 'c');
+    let (room_high, room_low) = event.room;
+    let mut key = String::with_capacity(49);
+    push_hex(&mut key, room_high);
+    push_hex(&mut key, room_low);
+    key.push('c');
     push_hex(&mut key, print.hash);
     kv::add(&key, i64::from(!past.is_known_here), u64::from(config.copies_within_seconds) * 1_000)
 }
 
 /// Reactions of this author within the window that is open, with this one.
 pub(crate) fn reactions(config: &Config, event: &Event) -> i64 {
-    kv::add(&key(event.author, 'r'), 1, u64::from(config.within_seconds) * 1_000)
+    kv::add(&kv::about(event.author, "r"), 1, u64::from(config.within_seconds) * 1_000)
 }
 
 struct Entry {
@@ -97,14 +101,6 @@ fn past(config: &Config, record: &[u8], now: &Entry) -> Past {
     }
     past.is_too_fast = config.messages > 0 && here >= config.messages;
     past
-}
-
-fn key((high, low): Id, what: char) -> String {
-    let mut key = String::with_capacity(49);
-    push_hex(&mut key, high);
-    push_hex(&mut key, low);
-    key.push(what);
-    key
 }
 
 fn push_hex(key: &mut String, number: u64) {

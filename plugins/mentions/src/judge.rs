@@ -109,7 +109,7 @@ impl Judge {
         if by == 0 || action == Action::Off || !matches!(event.kind, Kind::New | Kind::Edit) {
             return None;
         }
-        let key = format!("minute.{:x}.{:x}", event.author.0, event.author.1);
+        let key = kv::about(event.author, "minute");
         if kv::add(&key, by, MINUTE_MS) <= i64::from(per_minute) {
             return None;
         }

@@ -31,7 +31,7 @@ fn decide_name(config: &Config, event: &Event) -> Verdict {
 }
 
 fn decide_text(config: &Config, event: &Event) -> Verdict {
-    let key = Key::of('n').id(event.author).id(event.room);
+    let key = Key::about(event.author, "n").id(event.room);
     let first = i64::from(config.first_messages);
     if config.message_action.is_on()
         && let Some((rule, reason)) = finding(config, event)

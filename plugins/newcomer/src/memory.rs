@@ -16,6 +16,11 @@ impl Key {
         Self(key)
     }
 
+    /// Of a person, and so forgotten with their account.
+    pub(crate) fn about(user: Id, what: &str) -> Self {
+        Self(kv::about(user, what))
+    }
+
     pub(crate) fn id(self, (high, low): Id) -> Self {
         self.number(high).number(low)
     }

@@ -18,7 +18,7 @@ pub(crate) fn join(config: &Config, event: &join::Event) -> ActVerdict {
     let length_ms = u64::from(config.within_seconds) * 1_000;
     let (window, elapsed_ms) = (event.time_ms / length_ms, event.time_ms % length_ms);
     let keep_seconds = config.within_seconds * 2;
-    let own = Key::of('i').id(event.who.id).id(event.room).number(window);
+    let own = Key::about(event.who.id, "i").id(event.room).number(window);
     let is_again = count(&own, 1, config.within_seconds) > 1;
     let joins_in = |window, by| count(&Key::of('j').id(event.room).number(window), by, keep_seconds);
     let before = joins_in(window.saturating_sub(1), 0).saturating_mul((length_ms - elapsed_ms) as i64);
