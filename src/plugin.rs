@@ -25,6 +25,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use confab_protocol::model::UserId;
 use tokio::sync::Semaphore;
 
 use self::actions::Hand;
@@ -183,6 +184,11 @@ impl Moderator for PluginSet {
     async fn decide_act(&self, event: ActEvent<'_>) -> Ruling {
         // What interprets takes part in acts inline as well: they are rare, and its budget is short.
         self.current().decide_act(&event, &*self.clock)
+    }
+
+    fn forget(&self, user: UserId) {
+        // One that was taken out took along what it remembered.
+        self.current().members.iter().for_each(|member| member.pool.lasting().kv.forget(user));
     }
 
     fn wants_history(&self) -> bool {

@@ -132,6 +132,7 @@ async fn erase(config: &Config, name: &str, is_meant: bool, compact: bool) -> an
     println!("  reactions: {}, mentions: {}, held or refused: {}", held.reactions, held.mentions, held.unappended);
     println!("  kept with cases: {} messages of theirs, and what was said of {} cases", held.evidence, held.cases);
     println!("  invitations: {}, entries that named them: {names}, rooms left: {left}", held.invites);
+    println!("  what plugins of servers that run remember about the id, within a second of the end");
     println!("Remains, because others' records need it:");
     println!(
         "  the id {} as author of tombstones, reactions' entries and settings of rooms, and as their member",
@@ -139,6 +140,7 @@ async fn erase(config: &Config, name: &str, is_meant: bool, compact: bool) -> an
     );
     println!("  names and topics that they gave to rooms, and what others wrote about them in messages");
     println!("  cases that are about them and records of the audit: ids, states and times, without words");
+    println!("  what plugins remember under keys that do not name the id, until its time is over or the server stops");
     println!("  archives and backups that were made before; remove or renew them");
     if is_meant {
         super::account::audit(&*store, &SystemClock::new(), "erase", user.id, "").await?;

@@ -169,6 +169,8 @@ pub trait Moderator: Send + Sync {
     async fn decide_message(&self, event: MessageEvent<'_>) -> Ruling;
     /// Decides something else: to allow, to reject, or that it cannot be decided now.
     async fn decide_act(&self, event: ActEvent<'_>) -> Ruling;
+    /// Forgets what plugins remember of somebody whose account was erased.
+    fn forget(&self, user: UserId);
     /// Whether a text that is said in a room is to come with what was said there before: somebody has to read that.
     fn wants_history(&self) -> bool;
     /// Whether every plugin of the chain is loaded; for readiness.

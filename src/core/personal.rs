@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use confab_protocol::codec::{decode_entry, encode_entry};
+use confab_protocol::command::Member;
 use confab_protocol::limits::{DELETE_MAX, PAGE_ITEMS_MAX};
 use confab_protocol::model::{
     CaseAct, CaseId, ClientId, DisplayName, Entry, EntryContent, Envelope, MembershipChange, Reason, RoomId, RoomKind,
@@ -22,6 +23,14 @@ use crate::clock::Clock;
 const ERASED: &str = "erased";
 /// Whoever is still connected may write meanwhile: the rooms are looked through until nothing is found.
 const PASSES_MAX: u32 = 5;
+
+/// The login name of an erased account begins so.
+const ERASED_PREFIX: &str = "erased-";
+
+/// Whether it is an account that was erased, to its end. Others may be called so: they are taken for one.
+pub(super) fn is_erased(member: &Member) -> bool {
+    member.username.starts_with(ERASED_PREFIX) && member.display_name == ERASED
+}
 
 /// What an erasure found, or a rehearsal of it would have.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
@@ -244,7 +253,7 @@ async fn is_left(store: &dyn Store, room: RoomId, user: UserId) -> Result<bool> 
 pub async fn erase(store: &dyn Store, clock: &dyn Clock, user: &User, tell: &mut impl FnMut(Erased)) -> Result<Erased> {
     let mut erased = Erased { held: store.count_held(user.id).await?, ..Erased::default() };
     // A name that nobody can have taken.
-    let name = format!("erased-{:016x}", clock.random() as u64);
+    let name = format!("{ERASED_PREFIX}{:016x}", clock.random() as u64);
     let (Ok(username), Ok(display_name)) = (Username::parse(&name), DisplayName::parse(ERASED)) else {
         return Err(Error::Corrupt(format!("{name} cannot be a name")));
     };
@@ -389,4 +398,20 @@ async fn take_back(
     let amend =
         Amend { server_role: ServerRole::User, shadowed: false, decided: false, act: Act::Erase(tombstones.to_vec()) };
     append(store, clock, room, user, content, Change::Amend(Box::new(amend))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_erased_to_the_end_is_told_by_both_names() {
+        let is_it = |username: &str, display_name: &str| {
+            let (username, display_name) = (username.to_owned(), display_name.to_owned());
+            is_erased(&Member { user: UserId::NONE, username, display_name, role: None })
+        };
+        assert!(is_it("erased-0123456789abcdef", ERASED));
+        assert!(!is_it("alice", ERASED), "it has only begun");
+        assert!(!is_it("erased-0123456789abcdef", "Alice") && !is_it("alice", "Alice"));
+    }
 }

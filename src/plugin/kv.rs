@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use confab_protocol::model::UserId;
+
 /// Keys are kept in two halves; when the young one is full it becomes the old one, and what nobody asked for since goes.
 const HALF_KEYS_MAX: usize = 10_000;
 const HALF_BYTES_MAX: usize = 4 << 20;
@@ -35,6 +37,22 @@ impl Half {
         self.bytes -= cost(key, &value);
         Some(value)
     }
+
+    fn forget(&mut self, user: UserId) {
+        let Self { values, bytes } = self;
+        values.retain(|key, value| {
+            let stays = !is_about(key, user);
+            if !stays {
+                *bytes -= cost(key, value);
+            }
+            stays
+        });
+    }
+}
+
+/// By its form, as the contract has it: one part is the person's id, as 32 hex digits or as the text of a UUID.
+fn is_about(key: &str, user: UserId) -> bool {
+    key.split(['/', ':']).any(|part| part.parse::<UserId>().is_ok_and(|id| id == user))
 }
 
 fn cost(key: &str, value: &Value) -> usize {
@@ -108,6 +126,13 @@ impl Kv {
         halves.old.take(key);
     }
 
+    /// Everything about a person. It looks at each key, of which there are not many.
+    pub(super) fn forget(&self, user: UserId) {
+        let mut halves = self.lock();
+        halves.young.forget(user);
+        halves.old.forget(user);
+    }
+
     /// About as much memory as it takes.
     pub(super) fn bytes(&self) -> usize {
         let halves = self.lock();
@@ -157,5 +182,46 @@ mod tests {
         assert_eq!((kv.add("short", 4, 1, 0), kv.add("short", 1, 1, 0)), (4, 5));
         kv.set("too large", vec![0; VALUE_BYTES_MAX + 1], u64::MAX, 0);
         assert_eq!(kv.find("too large", 0), None);
+    }
+    #[test]
+    fn what_is_about_somebody_goes_with_them_from_both_halves() {
+        let kv = Kv::default();
+        let alice = UserId::from_u128(0x0197_ab00_0000_7000_8000_0000_0000_0001);
+        let (hex, bob) = ("0197ab00000070008000000000000001", "0197ab00000070008000000000000002");
+        let theirs = [
+            format!("{hex}:n"),
+            format!("seen/{}", hex.to_uppercase()),
+            format!("room:{bob}/{alice}/last"),
+            hex.to_owned(),
+        ];
+        // Ids that are parts of something else, and those of others.
+        let others = [
+            format!("{hex}c"),
+            format!("n{hex}"),
+            format!("{hex}{bob}:x"),
+            format!("{hex}.x"),
+            hex.replacen('0', "", 1),
+            format!("{bob}:n"),
+            "1:alice".to_owned(),
+            "/::/".to_owned(),
+        ];
+        let set = |key: &String| kv.set(key, vec![1], u64::MAX, 0);
+        let is_there = |key: &String| {
+            let halves = kv.lock();
+            halves.young.values.contains_key(key.as_str()) || halves.old.values.contains_key(key.as_str())
+        };
+        others.iter().for_each(set);
+        let without = kv.bytes();
+        theirs.iter().for_each(set);
+        // What was set so far is old, and what comes is young.
+        let turned = std::mem::take(&mut kv.lock().young);
+        kv.lock().old = turned;
+        let again = format!("{hex}:again");
+        set(&again);
+        assert!(theirs.iter().all(is_there) && is_there(&again));
+        kv.forget(alice);
+        assert!(!theirs.iter().any(is_there) && !is_there(&again));
+        assert!(others.iter().all(is_there));
+        assert_eq!(kv.bytes(), without, "and it weighs nothing any more");
     }
 }

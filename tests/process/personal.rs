@@ -214,3 +214,31 @@ async fn the_same_on_postgres() {
     cluster.sql("chat", "CHECKPOINT");
     assert_eq!(files_with_canary(&base), [""; 0], "in no byte of the tables' files");
 }
+
+/// By what it weighs: nothing else leads out of a plugin's memory before that is full.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_plugins_remember_of_somebody_goes_with_them() {
+    let place = Place::with("plugins.chain = [\"flood\"]");
+    let _server = place.serve();
+    let remembered = || place.metric("confab_plugin_kv_bytes{plugin=\"flood\"}");
+    let mut people = Vec::new();
+    for name in ["alice", "bob"] {
+        let person = place.register(Transport::Quic, name).await;
+        let hall = person.enter("hall").await;
+        // Who made the room moderates it, and is not counted.
+        person.client.say(hall.id, "hello").await.unwrap();
+        people.push(person);
+    }
+    let carol = place.register(Transport::WebSocket, "carol").await;
+    let hall = carol.enter("hall").await;
+    let of_one = eventually("it counts for bob", || Some(remembered()).filter(|bytes| *bytes > 0.0));
+    carol.client.say(hall.id, "hello").await.unwrap();
+    eventually("and for carol", || (remembered() == 2.0 * of_one).then_some(()));
+    // A kick ends all logins too, and what is remembered of bob stays.
+    run(&mut place.command(&["user", "kick", "bob"]), "").assert_good();
+    let rehearsed = run(&mut place.command(&["user", "erase", "carol", "--dry-run"]), "").assert_good();
+    assert!(rehearsed.contains("what plugins of servers that run remember"), "{rehearsed}");
+    run(&mut place.command(&["user", "erase", "carol", "--yes"]), "").assert_good();
+    eventually("it forgets carol", || (remembered() < 2.0 * of_one).then_some(()));
+    assert_eq!(remembered(), of_one, "and bob is remembered");
+}
