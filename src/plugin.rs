@@ -224,10 +224,13 @@ fn load(
         let source = configured(config, stock, id).map_err(fail(id))?;
         members.push(load_member(&engine, config, source, (stock, before), metrics).map_err(fail(id))?);
     }
+    let mut known = config.chain.clone();
     if let Some(home) = home {
+        let entries = home.read().map_err(fail("installed"))?.plugins;
+        known.extend(entries.iter().map(|entry| entry.id.clone()));
         // One that is off is not loaded: it may be off because it cannot be.
         let is_on = |entry: &Entry| config.mode.get(&entry.id).copied().unwrap_or(entry.mode) != Mode::Off;
-        for entry in home.read().map_err(fail("installed"))?.plugins.into_iter().filter(is_on) {
+        for entry in entries.into_iter().filter(is_on) {
             if members.iter().any(|member| *member.id == *entry.id) {
                 let reason =
                     "it is in plugins.chain already: take it out there, or remove the installed one".to_owned();
@@ -237,29 +240,41 @@ fn load(
             members.push(load_member(&engine, config, source, (stock, before), metrics).map_err(fail(&entry.id))?);
         }
     }
-    check_keys(config, &members)?;
+    check_keys(config, &known)?;
     let (chain_budget, call_budget) =
         (Duration::from_millis(config.chain_budget_ms), Duration::from_millis(config.call_budget_ms));
     Ok(Chain { members, chain_budget, call_budget })
 }
 
-/// A key for nobody is a slip, and a pin or a grant that is not meant for anybody would look like one that holds.
-fn check_keys(config: &config::Plugins, members: &[Member]) -> Result<(), LoadError> {
-    let config::Plugins { mode, grant, sha256, isolation, config, .. } = config;
-    let all = [
-        ("mode", mode.keys().collect::<Vec<_>>()),
-        ("grant", grant.keys().collect()),
-        ("sha256", sha256.keys().collect()),
-        ("isolation", isolation.keys().collect()),
-        ("config", config.keys().collect()),
-    ];
-    for (table, ids) in all {
-        if let Some(id) = ids.into_iter().find(|id| !members.iter().any(|member| *member.id == ***id)) {
+/// A key for nobody is a slip, and a pin or a grant that is not meant for anybody would look like one that holds. One that
+/// is off has its keys for when it is on again.
+fn check_keys(config: &config::Plugins, known: &[String]) -> Result<(), LoadError> {
+    for (table, ids) in tables(config) {
+        if let Some(id) = ids.into_iter().find(|id| !known.contains(id)) {
             let reason = format!("plugins.{table}.{id} is for no plugin of the chain and for none that was installed");
             return Err(LoadError { id: id.clone(), reason });
         }
     }
     Ok(())
+}
+
+/// The keys of the configuration that are for a plugin.
+#[must_use]
+pub fn keys_of(config: &config::Plugins, id: &str) -> Vec<String> {
+    let of_it = tables(config).into_iter().filter(|(_, ids)| ids.iter().any(|it| *it == id));
+    of_it.map(|(table, _)| format!("plugins.{table}.{id}")).collect()
+}
+
+/// What is configured by id, and for whom.
+fn tables(config: &config::Plugins) -> [(&'static str, Vec<&String>); 5] {
+    let config::Plugins { mode, grant, sha256, isolation, config, .. } = config;
+    [
+        ("mode", mode.keys().collect()),
+        ("grant", grant.keys().collect()),
+        ("sha256", sha256.keys().collect()),
+        ("isolation", isolation.keys().collect()),
+        ("config", config.keys().collect()),
+    ]
 }
 
 /// What a plugin is made of, wherever it comes from.
