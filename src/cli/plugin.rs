@@ -1,6 +1,7 @@
 //! `confab plugin`: from an idea to a plugin that is tested, tried on what was said, and enforced.
 
 mod author;
+mod install;
 mod operate;
 mod replay;
 mod scaffold;
@@ -11,7 +12,7 @@ use anyhow::{Context, anyhow};
 use clap::Subcommand;
 use serde_json::json;
 
-use crate::config::Config;
+use crate::config::{Config, Mode};
 use crate::plugin::lab::{Fuel, Lab};
 
 #[derive(clap::Args)]
@@ -73,13 +74,17 @@ enum Action {
         #[arg(long, default_value_t = 3)]
         samples: usize,
     },
-    /// Install a component, in shadow mode: it says what it would do. `promote` lets it decide.
+    /// Install a component, in shadow mode: it says what it would do. `promote` lets it decide. So it is with another
+    /// version of one that is there; `rollback` goes back.
     Install {
         /// A component; the manifest stands beside it, and golden files in goldens/.
         component: PathBuf,
-        /// What it is granted of what it declares.
+        /// What it is granted of what it declares; without it, what the one before it was.
         #[arg(long, value_delimiter = ',')]
         grant: Vec<String>,
+        /// It is meant as the one before it is: where that one is enforced, it decides at once.
+        #[arg(long)]
+        keep_mode: bool,
     },
     /// Installed plugins.
     List,
@@ -106,12 +111,12 @@ enum Action {
         /// Which.
         id: String,
     },
-    /// Go back to the component that counted before.
+    /// Go back to the version that counted before, with its grant and its mode.
     Rollback {
         /// Which.
         id: String,
     },
-    /// Take an installed plugin out.
+    /// Take an installed plugin out; no key of the configuration may be for it any more.
     Remove {
         /// Which.
         id: String,
@@ -124,7 +129,7 @@ pub(super) fn run(file: Option<&Path>, args: Args) -> anyhow::Result<()> {
     let json = args.json;
     let config = || -> anyhow::Result<Config> { super::load(file) };
     match args.action {
-        Action::New { folder } => scaffold::new(&folder),
+        Action::New { folder } => scaffold::new(&folder, json),
         Action::Build { folder } => author::build(&folder).map(|built| author::print_built(&built, json)),
         Action::Test { folder, bless } => author::test(&folder, bless, json),
         Action::Bench { folder } => author::bench(&folder, json),
@@ -132,14 +137,16 @@ pub(super) fn run(file: Option<&Path>, args: Args) -> anyhow::Result<()> {
         Action::Replay { component, room, since, settings, samples } => {
             replay::run(&config()?, &replay::Wanted { component, room, since, settings, samples, json })
         }
-        Action::Install { component, grant } => operate::install(&config()?, &component, grant),
+        Action::Install { component, grant, keep_mode } => {
+            install::run(&config()?, &install::Wanted { component, grant, keep_mode, json })
+        }
         Action::List => operate::list(&config()?, json),
-        Action::Grant { id, capabilities } => operate::change(&config()?, &id, |entry| entry.grant = capabilities),
-        Action::Promote { id } => operate::set_mode(&config()?, &id, crate::config::Mode::Enforce),
-        Action::Shadow { id } => operate::set_mode(&config()?, &id, crate::config::Mode::Shadow),
-        Action::Off { id } => operate::set_mode(&config()?, &id, crate::config::Mode::Off),
-        Action::Rollback { id } => operate::roll_back(&config()?, &id),
-        Action::Remove { id } => operate::remove(&config()?, &id),
+        Action::Grant { id, capabilities } => operate::grant(&config()?, &id, capabilities, json),
+        Action::Promote { id } => operate::set_mode(&config()?, &id, Mode::Enforce, json),
+        Action::Shadow { id } => operate::set_mode(&config()?, &id, Mode::Shadow, json),
+        Action::Off { id } => operate::set_mode(&config()?, &id, Mode::Off, json),
+        Action::Rollback { id } => operate::roll_back(&config()?, &id, json),
+        Action::Remove { id } => operate::remove(&config()?, &id, json),
         Action::Top => operate::top(&config()?, json),
     }
 }

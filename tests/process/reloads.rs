@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use confab::config::Mode;
-use confab::plugin::installed::{Entry, Home, Installed};
+use confab::plugin::installed::{Entry, Home, Installed, Kept};
 use confab_protocol::codec::encode_client_frame;
 use confab_protocol::command::{ClientFrame, Reply, ServerFrame};
 use confab_protocol::model::{Envelope, RoomId, Seq};
@@ -42,8 +42,8 @@ struct Signer<'a> {
     place: &'a Place,
     home: Home,
     manifest: Vec<u8>,
-    /// Their hashes, in the order of [`WORDS`].
-    components: [String; 2],
+    /// In the order of [`WORDS`].
+    components: [Kept; 2],
 }
 
 impl<'a> Signer<'a> {
@@ -57,11 +57,11 @@ impl<'a> Signer<'a> {
     }
 
     /// For the next reload.
-    fn write(&self, config: &str, sha256: &str) {
+    fn write(&self, config: &str, component: &Kept) {
         set(self.place, &[("plugins.config.hostile", config)]);
-        let (id, sha256) = ("hostile".to_owned(), sha256.to_owned());
+        let (id, Kept { sha256, files }) = ("hostile".to_owned(), component.clone());
         let grant = vec!["log".to_owned(), "kv".to_owned()];
-        let entry = Entry { id, mode: Mode::Enforce, sha256, grant, earlier: Vec::new() };
+        let entry = Entry { id, mode: Mode::Enforce, sha256, files, grant, earlier: Vec::new() };
         self.home.write(&Installed { plugins: vec![entry] }).unwrap();
     }
 
@@ -72,11 +72,11 @@ impl<'a> Signer<'a> {
     /// A configuration that it does not take, and a component that is none: the generation before goes on.
     async fn fail_to_reload(&self, server: &Running, generation: u32, load: &Load) {
         let broken = self.home.keep("hostile", b"no component", &self.manifest, None).unwrap();
-        let good = self.components[generation as usize % 2].as_str();
+        let good = &self.components[generation as usize % 2];
         let number = generation.to_string();
-        let faults = [(r#""impossible""#, good), (number.as_str(), broken.as_str())];
-        for (count, (config, sha256)) in faults.into_iter().enumerate() {
-            self.write(config, sha256);
+        let faults = [(r#""impossible""#, good), (number.as_str(), &broken)];
+        for (count, (config, component)) in faults.into_iter().enumerate() {
+            self.write(config, component);
             hang_up(server);
             let is_told = || self.place.err().matches("nothing was reloaded").count() == count + 1;
             eventually("it is refused", || is_told().then_some(()));

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use serde_json::json;
 
 /// The SDK as this server knows it.
 const SDK: [(&str, &str); 13] = [
@@ -29,7 +30,7 @@ const PLUGIN: [(&str, &str); 5] = [
     (".gitignore", "/target\n"),
 ];
 
-pub(super) fn new(folder: &Path) -> anyhow::Result<()> {
+pub(super) fn new(folder: &Path, json: bool) -> anyhow::Result<()> {
     let id = folder.file_name().and_then(|name| name.to_str()).context("the folder's name is the plugin's id")?;
     let is_name = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '-');
     if !id.starts_with(|c: char| c.is_ascii_lowercase()) || !id.chars().all(is_name) {
@@ -47,6 +48,10 @@ pub(super) fn new(folder: &Path) -> anyhow::Result<()> {
     }
     for (path, text) in SDK {
         write(&folder.join("sdk").join(path), text)?;
+    }
+    if json {
+        println!("{}", json!({ "id": id, "folder": folder }));
+        return Ok(());
     }
     println!("{} is a plugin that bounces shouting.", folder.display());
     println!("  src/lib.rs          what it decides");

@@ -1,0 +1,110 @@
+//! A component becomes one of the installed plugins, or takes the place of the one of its id.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use super::operate::{check_grant, mode_of, name, put, shown};
+use super::{Pair, open_as_served, read_pair};
+use crate::config::{Config, Mode};
+use crate::plugin::installed::{Entry, Home, Installed, Kept};
+
+/// What is asked for.
+pub(super) struct Wanted {
+    pub(super) component: PathBuf,
+    /// None: what the one before it is granted.
+    pub(super) grant: Vec<String>,
+    pub(super) keep_mode: bool,
+    pub(super) json: bool,
+}
+
+pub(super) fn run(config: &Config, wanted: &Wanted) -> anyhow::Result<()> {
+    let pair = read_pair(&wanted.component)?;
+    let id = pair.id.as_str();
+    let home = Home::of(&config.data_dir);
+    let before = home.read().map_err(anyhow::Error::msg)?;
+    let known = before.plugins.iter().find(|entry| entry.id == id);
+    let goldens = wanted.component.with_extension("goldens");
+    let goldens = goldens.is_dir().then_some(goldens.as_path());
+    check(config, &pair, goldens, known, &wanted.grant)?;
+    let kept = home.keep(id, &pair.wasm, &pair.manifest, goldens).map_err(anyhow::Error::msg)?;
+    let mut after = before.clone();
+    let is_other = take_up(&mut after, id, kept, wanted);
+    let entry = after.find(id).context("it was just put there")?.clone();
+    let mode = mode_of(config, &entry);
+    if is_other && !wanted.keep_mode && mode == Mode::Enforce {
+        bail!(
+            "plugins.mode.{id} in the configuration says enforce, and this one would decide at once: say shadow there \
+             first, or install it with --keep-mode"
+        );
+    }
+    put(config, &home, &before, &after)?;
+    if wanted.json {
+        println!("{}", shown(config, &entry));
+    } else {
+        let exchanged = known.filter(|_| is_other).map(|entry| mode_of(config, entry));
+        print(&entry, mode, exchanged);
+    }
+    Ok(())
+}
+
+/// What would be refused is kept nowhere.
+fn check(
+    config: &Config,
+    pair: &Pair,
+    goldens: Option<&Path>,
+    known: Option<&Entry>,
+    grant: &[String],
+) -> anyhow::Result<()> {
+    if !grant.is_empty() {
+        check_grant(config, &pair.id)?;
+    }
+    let lab = open_as_served(pair)?;
+    if let Some(folder) = goldens {
+        let report = lab.goldens(folder).map_err(anyhow::Error::msg)?;
+        if let Some(wrong) = report.wrong.first() {
+            bail!("{} golden lines are not as expected: {wrong}", report.wrong.len());
+        }
+    }
+    let of_known = || known.filter(|_| grant.is_empty()).map_or(grant, |entry| &entry.grant);
+    let granted = config.plugins.grant.get(&pair.id).map_or_else(of_known, Vec::as_slice);
+    if let Some(missing) = lab.imports().into_iter().find(|it| !granted.contains(it)) {
+        bail!("{} wants the capability {missing}: install it with --grant {missing}", pair.id);
+    }
+    Ok(())
+}
+
+/// `false`: it is there already, file for file. Another one decides nothing until somebody says so, whoever decided
+/// before: what it says was seen by nobody yet.
+fn take_up(installed: &mut Installed, id: &str, kept: Kept, wanted: &Wanted) -> bool {
+    let Some(entry) = installed.find(id) else {
+        let (id, grant, Kept { sha256, files }) = (id.to_owned(), wanted.grant.clone(), kept);
+        installed.plugins.push(Entry { id, mode: Mode::Shadow, sha256, files, grant, earlier: Vec::new() });
+        return true;
+    };
+    let is_other = entry.change_to(kept);
+    if is_other && !wanted.keep_mode {
+        entry.mode = Mode::Shadow;
+    }
+    if !wanted.grant.is_empty() {
+        entry.grant.clone_from(&wanted.grant);
+    }
+    is_other
+}
+
+/// `exchanged`: how the one was meant whose place it took.
+fn print(entry: &Entry, mode: Mode, exchanged: Option<Mode>) {
+    let Entry { id, sha256, .. } = entry;
+    let is_after = exchanged == Some(Mode::Enforce);
+    if mode == Mode::Enforce {
+        let before =
+            if is_after { format!(", as before; `confab plugin rollback {id}` goes back") } else { String::new() };
+        println!("{id} {sha256} is installed: enforce{before}");
+        return;
+    }
+    println!("{id} {sha256} is installed: {}", name(mode));
+    if is_after {
+        println!("The one before it was enforced, and decides no more: `confab plugin rollback {id}` brings it back");
+    }
+    println!("Next: look at `confab plugin top` for a while, then `confab plugin promote {id}`");
+}
