@@ -8,6 +8,7 @@ mod moderate;
 mod nodes;
 mod operate;
 mod personal;
+mod plugins;
 mod reload;
 mod reloads;
 mod schema;

@@ -1,0 +1,193 @@
+//! An installed plugin from its first day to its last, by `confab plugin` beside a server that reloads; and that each
+//! command answers programs with JSON.
+
+use std::path::{Path, PathBuf};
+
+use confab_client::{Error, Room};
+use serde_json::{Value, json};
+
+use super::reload::{hang_up, set};
+use crate::plugin::built;
+use crate::support::Transport;
+use crate::support::people::Person;
+use crate::support::process::{Finished, Place, Running, eventually, run};
+
+const GENERATION: &str = "confab_plugin_generation";
+const KEY: (&str, &str) = ("plugins.config.guard", "{}");
+
+/// `confab plugin --json <arguments>`.
+fn plugin(place: &Place, arguments: &[&str]) -> Finished {
+    run(place.command(&["plugin", "--json"]).args(arguments), "")
+}
+
+/// The one object that it prints.
+fn object(place: &Place, arguments: &[&str]) -> Value {
+    let out = plugin(place, arguments).assert_good();
+    assert_eq!(out.lines().count(), 1, "{out}");
+    let object: Value = serde_json::from_str(&out).unwrap();
+    assert!(object.is_object(), "{object}");
+    object
+}
+
+/// What counts of the one that is installed.
+fn listed(place: &Place) -> Value {
+    let list = object(place, &["list"]);
+    assert_eq!((&list["chain"], list["installed"].as_array().unwrap().len()), (&json!([]), 1), "{list}");
+    list["installed"][0].clone()
+}
+
+/// A component as its author would hand it over: another one, under the id of the guard.
+fn component(place: &Place, version: &str, path: &str, id: &str) -> PathBuf {
+    let folder = place.folder.path().join(version);
+    std::fs::create_dir(&folder).unwrap();
+    let (wasm, manifest) = (built(&format!("{path}.wasm")), built(&format!("{path}.toml")));
+    std::fs::copy(wasm, folder.join("guard.wasm")).unwrap();
+    let (manifest, id) = (std::fs::read_to_string(manifest).unwrap(), format!("id = \"{id}\""));
+    assert!(manifest.contains(&id), "{manifest}");
+    std::fs::write(folder.join("guard.toml"), manifest.replace(&id, "id = \"guard\"")).unwrap();
+    folder.join("guard.wasm")
+}
+
+/// The guest that does as it is told, and wants `log` and `kv`; and the stock one, which wants `kv` alone.
+fn versions(place: &Place) -> [PathBuf; 2] {
+    [component(place, "first", "test-plugins/hostile", "hostile"), component(place, "second", "plugins/flood", "flood")]
+}
+
+fn install(place: &Place, component: &Path, options: &[&str]) -> Value {
+    let path = component.to_str().unwrap();
+    object(place, &[&["install", path][..], options].concat())
+}
+
+/// Taken up by a running server.
+fn reload(place: &Place, server: &Running) {
+    let before = place.metric(GENERATION);
+    hang_up(server);
+    eventually("it is taken up", || {
+        assert!(!place.err().contains("nothing was reloaded"), "{}", place.err());
+        (place.metric(GENERATION) > before).then_some(())
+    });
+}
+
+/// Whether it may be said, which the first version decides by the text.
+async fn passes(author: &Person, room: &Room, text: &str) -> bool {
+    match author.client.say(room.id, text).await {
+        Ok(_) => true,
+        Err(Error::Rejected(_)) => false,
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_installed_plugin_from_its_first_day_to_its_last() {
+    let place = Place::with("plugins.chain = []");
+    let [first, second] = versions(&place);
+    let server = place.serve();
+    let author = place.register(Transport::WebSocket, "author").await;
+    let room = author.enter("lobby").await;
+    let is_refused = async |text: &str| !passes(&author, &room, text).await;
+
+    let v1 = install(&place, &first, &["--grant", "log,kv"]);
+    assert_eq!((&v1["id"], &v1["mode"], &v1["grant"]), (&json!("guard"), &json!("shadow"), &json!(["log", "kv"])));
+    assert_eq!((v1["sha256"].as_str().unwrap().len(), &v1["earlier"]), (64, &json!([])));
+    assert_eq!(listed(&place), v1);
+    reload(&place, &server);
+    assert!(!is_refused("reject").await, "in shadow mode it decides nothing");
+
+    plugin(&place, &["grant", "guard", "kv"]).assert_refused(1, &["nothing was changed", "capability log"]);
+    assert_eq!(listed(&place), v1);
+    let granted = object(&place, &["grant", "guard", "kv,log,metrics"]);
+    assert_eq!(granted["grant"], json!(["kv", "log", "metrics"]));
+    let enforced = object(&place, &["promote", "guard"]);
+    assert_eq!((&enforced["mode"], &enforced["grant"]), (&json!("enforce"), &granted["grant"]));
+    reload(&place, &server);
+    assert!(is_refused("reject").await);
+
+    // Another version was seen by nobody yet; it is granted something else.
+    let v2 = install(&place, &second, &["--grant", "kv"]);
+    assert_eq!((&v2["mode"], &v2["grant"]), (&json!("shadow"), &json!(["kv"])));
+    assert_ne!(v2["sha256"], v1["sha256"]);
+    assert_eq!((&v2["earlier"][0]["sha256"], &v2["earlier"][0]["mode"]), (&v1["sha256"], &json!("enforce")));
+    reload(&place, &server);
+    assert!(!is_refused("reject").await);
+    assert_eq!(object(&place, &["promote", "guard"])["mode"], "enforce");
+    reload(&place, &server);
+
+    assert_eq!(object(&place, &["rollback", "guard"]), enforced, "hash, grant and mode are as they were");
+    assert_eq!(listed(&place), enforced);
+    reload(&place, &server);
+    assert!(is_refused("reject").await);
+    plugin(&place, &["rollback", "guard"]).assert_refused(1, &["no version before"]);
+
+    assert_eq!(object(&place, &["shadow", "guard"])["mode"], "shadow");
+    set(&place, &[KEY]);
+    reload(&place, &server);
+    assert!(!is_refused("bounce").await);
+    assert_eq!(object(&place, &["off", "guard"])["mode"], "off");
+    reload(&place, &server);
+    assert!(!is_refused("bounce").await);
+
+    plugin(&place, &["remove", "guard"]).assert_refused(1, &[KEY.0]);
+    assert_eq!(listed(&place)["mode"], "off");
+    let text = std::fs::read_to_string(place.config_file()).unwrap();
+    std::fs::write(place.config_file(), text.replace(&format!("{} = {}\n", KEY.0, KEY.1), "")).unwrap();
+    let removed = object(&place, &["remove", "guard"]);
+    assert_eq!((&removed["id"], &removed["removed"]), (&json!("guard"), &json!(true)));
+    assert_eq!(object(&place, &["list"])["installed"], json!([]));
+    reload(&place, &server);
+    assert!(!is_refused("nobody is asked").await);
+}
+
+/// The same component with another manifest is another version, and one that is refused has touched nothing.
+#[test]
+fn what_is_refused_leaves_what_counts_as_it_is() {
+    let place = Place::with("plugins.chain = []");
+    let [first, _] = versions(&place);
+    install(&place, &first, &["--grant", "log,kv"]);
+    let before = object(&place, &["promote", "guard"]);
+    let manifest = first.with_extension("toml");
+    let good = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, good.replace("\"message\", ", "")).unwrap();
+    let path = first.to_str().unwrap();
+    plugin(&place, &["install", path]).assert_refused(1, &["nothing was changed", "hook message"]);
+    assert_eq!(listed(&place), before);
+    let _server = place.serve();
+
+    std::fs::write(&manifest, good.replace("0.1.0", "0.1.1")).unwrap();
+    let after = install(&place, &first, &[]);
+    assert_eq!((&after["sha256"], &after["grant"]), (&before["sha256"], &before["grant"]));
+    assert_eq!((&after["mode"], &after["earlier"][0]["files"]), (&json!("shadow"), &before["files"]));
+    assert_eq!(install(&place, &first, &[]), after, "it is there already");
+    assert_eq!(object(&place, &["rollback", "guard"]), before);
+}
+
+#[test]
+fn who_is_told_to_keep_the_mode_keeps_it() {
+    let place = Place::with("plugins.chain = []");
+    let [first, second] = versions(&place);
+    install(&place, &first, &["--grant", "log,kv"]);
+    object(&place, &["promote", "guard"]);
+    let path = second.to_str().unwrap();
+    let words = run(&mut place.command(&["plugin", "install", "--keep-mode", path]), "").assert_good();
+    assert!(words.contains("enforce, as before; `confab plugin rollback guard` goes back"), "{words}");
+    assert_eq!(listed(&place)["grant"], json!(["log", "kv"]), "that of the one before");
+    let words = run(&mut place.command(&["plugin", "install", first.to_str().unwrap()]), "").assert_good();
+    assert!(words.contains("is installed: shadow") && words.contains("decides no more"), "{words}");
+
+    // Where the configuration says how it is meant, no list says otherwise.
+    set(&place, &[("plugins.mode.guard", "\"enforce\"")]);
+    plugin(&place, &["install", path]).assert_refused(1, &["plugins.mode.guard", "--keep-mode"]);
+    plugin(&place, &["off", "guard"]).assert_refused(1, &["plugins.mode.guard"]);
+    assert_eq!(install(&place, &second, &["--keep-mode"])["mode"], "enforce");
+    set(&place, &[("plugins.mode.guard", "\"off\"")]);
+    assert_eq!(listed(&place)["mode"], "off");
+    let _server = place.serve();
+}
+
+#[test]
+fn a_new_plugin_is_told_to_programs() {
+    let place = Place::new();
+    let folder = place.folder.path().join("quiet");
+    let path = folder.to_str().unwrap();
+    assert_eq!(object(&place, &["new", path]), json!({ "id": "quiet", "folder": path }));
+    assert!(folder.join("plugin.toml").exists());
+}
