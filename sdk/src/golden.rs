@@ -3,6 +3,16 @@
 //! `{"config": {..}}`, before all others.
 //!
 //! `{"body": "buy now", "expect": "reject", "rule": "spam"}`: what is left out has the value of [`Case::default`].
+//!
+//! ```
+//! use confab_plugin::golden::{Case, Found};
+//!
+//! let case = Case { body: "buy now".into(), expect: "reject".into(), rule: Some("spam".into()), ..Case::default() };
+//! let refused = Found { verdict: "reject".into(), rule: Some("spam".into()), ..Found::default() };
+//! assert_eq!(case.differs(&refused), None);
+//! let posted = Found { verdict: "allow".into(), ..Found::default() };
+//! assert!(case.differs(&posted).is_some_and(|why| why.contains("expected reject")));
+//! ```
 
 use std::path::{Path, PathBuf};
 

@@ -15,6 +15,12 @@ pub use self::capabilities::confab::plugin::types::{
 };
 
 /// Capability `log`: lines in the server's log. Outside wasm they go to standard error.
+///
+/// ```
+/// use confab_plugin::log::{self, Level};
+///
+/// log::write(Level::Warn, "a list is empty: nothing will be found");
+/// ```
 pub mod log {
     pub use super::capabilities::confab::plugin::log::Level;
 
@@ -28,6 +34,11 @@ pub mod log {
 }
 
 /// Capability `metrics`: counters among the server's metrics. Outside wasm they are not kept.
+///
+/// ```
+/// // confab_plugin_custom_total{plugin="...", name="adverts"}
+/// confab_plugin::metrics::count("adverts", 1);
+/// ```
 pub mod metrics {
     /// Counts something; at most 20 names.
     pub fn count(name: &str, by: u64) {

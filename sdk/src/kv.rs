@@ -1,5 +1,21 @@
 //! Capability `kv`: what a plugin remembers, shared by all its instances on one server. Outside wasm it is a map of the
 //! thread, by the same rules, so that plugins can be tested natively.
+//!
+//! ```
+//! use confab_plugin::kv;
+//!
+//! const HOUR_MS: u64 = 3_600_000;
+//!
+//! // A number, forgotten an hour after its first addition.
+//! assert_eq!(kv::add("adverts/7", 2, HOUR_MS), 2);
+//! assert_eq!(kv::add("adverts/7", 1, HOUR_MS), 3);
+//!
+//! // Bytes, forgotten an hour after they were set last.
+//! kv::set("warned/7", b"once", HOUR_MS);
+//! assert_eq!(kv::get("warned/7"), Some(b"once".to_vec()));
+//! kv::remove("warned/7");
+//! assert_eq!(kv::get("warned/7"), None);
+//! ```
 
 /// At most so many keys; the one that was not used for longest goes first.
 pub const KEYS_MAX: usize = 20_000;

@@ -20,7 +20,23 @@ pub struct Hooks {
     pub appeal: Option<fn(appeal::Event) -> ActVerdict>,
 }
 
-/// Runs all stories of a folder natively, each with nothing remembered. For a plugin's own tests.
+/// Runs all stories of a folder natively, each with nothing remembered. For a plugin's own tests:
+///
+/// ```no_run
+/// use confab_plugin::golden::{Hooks, check_folder};
+/// use confab_plugin::message::{Event, Guest};
+/// use confab_plugin::{Verdict, bounce};
+///
+/// struct NoAdverts;
+///
+/// impl Guest for NoAdverts {
+///     fn decide(event: Event) -> Verdict {
+///         if event.plain.contains("buy now") { bounce("advert", "no advertising") } else { Verdict::Allow }
+///     }
+/// }
+///
+/// check_folder("goldens", Hooks { message: Some(NoAdverts::decide), ..Hooks::default() });
+/// ```
 ///
 /// # Panics
 /// With all lines whose verdict is not the expected one; when there are none.
