@@ -1,5 +1,7 @@
 //! The tables in docs/ say what the code says. `UPDATE_EXPECT=1` rewrites them.
 
+mod contract;
+
 use std::fmt::Write;
 use std::path::Path;
 
