@@ -1,6 +1,7 @@
 //! `confab plugin`: from an idea to a plugin that is tested, tried on what was said, and enforced.
 
 mod author;
+mod automod;
 mod install;
 mod operate;
 mod replay;
@@ -74,6 +75,12 @@ enum Action {
         #[arg(long, default_value_t = 3)]
         samples: usize,
     },
+    /// Discord's AutoMod rules as configuration of the stock plugins `words` and `mentions`, with a remark for each part that
+    /// has no counterpart.
+    Automod {
+        /// What Discord's API gives for the rules of a server: JSON.
+        file: PathBuf,
+    },
     /// Install a component, in shadow mode: it says what it would do. `promote` lets it decide. So it is with another
     /// version of one that is there; `rollback` goes back.
     Install {
@@ -137,6 +144,7 @@ pub(super) fn run(file: Option<&Path>, args: Args) -> anyhow::Result<()> {
         Action::Replay { component, room, since, settings, samples } => {
             replay::run(&config()?, &replay::Wanted { component, room, since, settings, samples, json })
         }
+        Action::Automod { file } => automod::run(&file, json),
         Action::Install { component, grant, keep_mode } => {
             install::run(&config()?, &install::Wanted { component, grant, keep_mode, json })
         }

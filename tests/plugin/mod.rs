@@ -3,6 +3,7 @@
 
 mod actions;
 mod acts;
+mod automod;
 mod corpus;
 mod examples;
 mod frozen;
