@@ -243,7 +243,10 @@ fn load(
     check_keys(config, &known)?;
     let (chain_budget, call_budget) =
         (Duration::from_millis(config.chain_budget_ms), Duration::from_millis(config.call_budget_ms));
-    Ok(Chain { members, chain_budget, call_budget })
+    let chain = Chain { members, chain_budget, call_budget };
+    // Last, when nothing else can be refused: from here on it may touch what lasts.
+    chain.go_live().map_err(|(id, reason)| LoadError::new(&id, &reason))?;
+    Ok(chain)
 }
 
 /// A key for nobody is a slip, and a pin or a grant that is not meant for anybody would look like one that holds. One that

@@ -1,6 +1,7 @@
 //! The plugins in their order, over one event: sanitizers first, deciders on the final text. The first verdict that is
 //! neither "allow" nor another text ends it, but for a shadow, after which others may still refuse.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use confab_protocol::model::UserId;
@@ -38,6 +39,17 @@ impl Chain {
     /// Whether one whose word counts asks for it.
     pub(super) fn needs_history(&self) -> bool {
         self.members.iter().any(|member| member.mode == Mode::Enforce && member.reads_history())
+    }
+
+    /// Makes the instances that serve, once all of it is known to load.
+    ///
+    /// # Errors
+    /// Which plugin cannot start, and why.
+    pub(super) fn go_live(&self) -> Result<(), (Arc<str>, String)> {
+        for member in &self.members {
+            member.pool.go_live().map_err(|failure| (Arc::clone(&member.id), failure.at_start()))?;
+        }
+        Ok(())
     }
 
     pub(super) fn decide_message(&self, event: &MessageEvent<'_>, clock: &dyn Clock) -> Ruling {

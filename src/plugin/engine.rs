@@ -17,8 +17,10 @@ use super::host::{HostState, Lasting, MemoryExceeded, Shared};
 use super::manifest::{Class, Manifest};
 use super::pool::{Pool, Recipe};
 use super::ticker::Ticker;
+use super::translate::Speaker;
 use crate::clock::Clock;
 use crate::config::{self, Isolation};
+use crate::metrics::Metrics;
 
 const STACK_BYTES_MAX: usize = 512 * 1024;
 const PACKAGE: &str = "confab:plugin/";
@@ -56,6 +58,14 @@ impl Failure {
     /// For the log.
     pub(super) fn detail(&self) -> &str {
         &self.detail
+    }
+
+    /// Of an instance that could not be made, for whoever wants to load it.
+    pub(super) fn at_start(&self) -> String {
+        match self.kind {
+            "init" => format!("does not take its configuration: {}", self.detail),
+            _ => format!("cannot be instantiated: {}", self.detail),
+        }
     }
 }
 
@@ -169,7 +179,8 @@ impl Engine {
         Ok(Loaded { linker, component })
     }
 
-    /// Makes a first instance.
+    /// Sees whether an instance can be made. Nothing that this one does stays: [`Pool::go_live`] makes the first that
+    /// serves.
     pub(super) fn open(&self, manifest: &Manifest, loaded: &Loaded, wish: &Wish<'_>) -> Result<Pool, String> {
         let prepared = loaded.linker.instantiate_pre(&loaded.component).map_err(|error| format!("{error:#}"))?;
         let indices = Indices::check(&prepared, manifest)?;
@@ -187,9 +198,19 @@ impl Engine {
         let ticker = self.ticker.clone();
         let recipe =
             Recipe { prepared, indices, shared, memory_max, interpreted, isolation, config, reads_history, ticker };
-        Pool::open(recipe).map_err(|failure| match failure.kind() {
-            "init" => format!("does not take its configuration: {}", failure.detail()),
-            _ => format!("cannot be instantiated: {}", failure.detail()),
+        Pool::open(recipe, &self.nowhere(manifest)).map_err(|failure| failure.at_start())
+    }
+
+    /// What an instance is given to which nothing may happen: it remembers, counts and acts for nobody.
+    fn nowhere(&self, manifest: &Manifest) -> Arc<Shared> {
+        let (plugin, metrics): (Arc<str>, _) = (manifest.id.as_str().into(), Metrics::new());
+        let nobody = Speaker { plugin: Arc::clone(&plugin), hash: "".into(), enforced: false };
+        Arc::new(Shared {
+            plugin,
+            clock: Arc::clone(&self.clock),
+            lasting: Arc::default(),
+            counters: metrics.plugin_custom_total.clone(),
+            hand: Hand::of(nobody, false, &metrics.plugin_actions_total),
         })
     }
 

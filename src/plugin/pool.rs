@@ -59,12 +59,19 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Makes the first instance, so that a plugin that cannot start is known before it is needed.
-    pub(super) fn open(recipe: Recipe) -> Result<Self, Failure> {
+    /// Makes an instance and throws it away, so that a plugin that cannot start is known before it is taken up. It works on
+    /// `nowhere`: of a plugin that is not taken up after all, nothing is to stay.
+    pub(super) fn open(recipe: Recipe, nowhere: &Arc<Shared>) -> Result<Self, Failure> {
         let pool = Self::empty(Arc::new(recipe));
-        let instance = pool.start()?;
-        pool.give_back(instance);
+        pool.start_on(nowhere).map(drop)?;
         Ok(pool)
+    }
+
+    /// Makes the first instance that serves, so that no message waits for it.
+    pub(super) fn go_live(&self) -> Result<(), Failure> {
+        let instance = self.start()?;
+        self.give_back(instance);
+        Ok(())
     }
 
     /// Others of the same plugin, for calls that are not to take an instance from these. The first call makes the first.
@@ -162,7 +169,11 @@ impl Pool {
     }
 
     fn start(&self) -> Result<Instance, Failure> {
-        let Recipe { prepared, indices, shared, memory_max, interpreted, config, ticker, .. } = &*self.recipe;
+        self.start_on(&self.recipe.shared)
+    }
+
+    fn start_on(&self, shared: &Arc<Shared>) -> Result<Instance, Failure> {
+        let Recipe { prepared, indices, memory_max, interpreted, config, ticker, .. } = &*self.recipe;
         let _watch = ticker.watch();
         let state = HostState {
             shared: Arc::clone(shared),
