@@ -106,6 +106,7 @@ impl PluginSet {
         metrics: &Metrics,
     ) -> Result<Self, LoadError> {
         let chain = load(config, stock, data_dir, clock, metrics, &[])?;
+        chain.show(&[]);
         metrics.plugin_generation.set(1);
         Ok(Self {
             chain: RwLock::new(Arc::new(chain)),
@@ -128,7 +129,9 @@ impl PluginSet {
         let before = self.current();
         let data_dir = self.data_dir.as_deref();
         let chain = load(config, self.stock, data_dir, &self.clock, &self.metrics, &before.members)?;
-        *self.chain.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(chain);
+        let chain = Arc::new(chain);
+        *self.chain.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&chain);
+        chain.show(&before.members);
         self.metrics.plugin_generation.set(self.generation.fetch_add(1, Ordering::SeqCst) + 1);
         Ok(())
     }
@@ -319,8 +322,8 @@ fn load_member(
     if let Some(goldens) = goldens {
         lab::check_goldens(engine, &manifest, &loaded, &goldens)?;
     }
-    let lasting =
-        before.iter().find(|member| *member.id == *id).map(|member| member.pool.lasting()).unwrap_or_default();
+    let before = before.iter().find(|member| *member.id == *id);
+    let lasting = before.map(|member| member.pool.lasting()).unwrap_or_default();
     let counters = &metrics.plugin_custom_total;
     let mode = config.mode.get(id).copied().or(mode).unwrap_or(Mode::Enforce);
     let acts = engine.imports(&loaded).iter().any(|it| it == actions::NAME);
@@ -331,7 +334,7 @@ fn load_member(
     let hand = Hand::of(speaker, acts, &metrics.plugin_actions_total);
     let pool = engine.open(&manifest, &loaded, &Wish { isolation, config: &given, lasting, counters, hand })?;
     tracing::info!(plugin = id, version = manifest.version, sha256 = hash, mode = ?mode, "plugin loaded");
-    Ok(Member::new(manifest, pool, hash.into(), mode, metrics))
+    Ok(Member::new(manifest, pool, hash.into(), mode, metrics, before))
 }
 
 fn configured<'a>(config: &config::Plugins, stock: Stock, id: &'a str) -> Result<Source<'a>, String> {

@@ -156,7 +156,7 @@ impl Member {
             return Shown::Paused;
         }
         let (called, spent) = pool.call(BUDGET, now_ms, call);
-        self.note_state(meters, meters.breaker.record(permission, now, called.is_err().then_some(whom)));
+        self.note_turn(meters, meters.breaker.record(permission, now, called.is_err().then_some(whom)));
         meters.call_seconds.observe(spent.as_secs_f64());
         match called {
             Ok(()) => Shown::Seen,

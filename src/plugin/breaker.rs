@@ -27,6 +27,22 @@ pub(super) enum Permission {
     Refused,
 }
 
+/// What is to be told: it was taken out of service, or it is back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Turn {
+    Opened,
+    Closed,
+}
+
+/// What came of a call that was noted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Noted {
+    /// As its metric: 0 closed, 1 half open, 2 open.
+    pub(super) state: i64,
+    /// For the one call that turned it. A probe that fails turns nothing.
+    pub(super) turn: Option<Turn>,
+}
+
 #[derive(Debug, Default)]
 enum State {
     #[default]
@@ -65,9 +81,10 @@ impl Breaker {
         }
     }
 
-    /// Notes how a permitted call went. Returns the state as its metric: 0 closed, 1 half open, 2 open.
-    pub(super) fn record(&self, permission: Permission, now: Duration, failed_for: Option<UserId>) -> i64 {
+    /// Notes how a permitted call went.
+    pub(super) fn record(&self, permission: Permission, now: Duration, failed_for: Option<UserId>) -> Noted {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_closed = matches!(inner.state, State::Closed);
         match (permission, failed_for) {
             (Permission::Probe, None) => *inner = Inner::default(),
             (Permission::Probe, Some(_)) => {
@@ -80,11 +97,17 @@ impl Breaker {
             (_, None) => inner.count_call(),
             (_, Some(author)) => inner.count_failure(now, author),
         }
-        match inner.state {
+        let state = match inner.state {
             State::Closed => 0,
             State::HalfOpen { .. } => 1,
             State::Open { .. } => 2,
-        }
+        };
+        let turn = match inner.state {
+            State::Open { .. } if was_closed => Some(Turn::Opened),
+            State::Closed if !was_closed => Some(Turn::Closed),
+            _ => None,
+        };
+        Noted { state, turn }
     }
 }
 
@@ -123,8 +146,12 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn fail(breaker: &Breaker, now: Duration, author: u128) -> i64 {
+    fn note_failure(breaker: &Breaker, now: Duration, author: u128) -> Noted {
         breaker.record(breaker.ask(now), now, Some(UserId::from_u128(author)))
+    }
+
+    fn fail(breaker: &Breaker, now: Duration, author: u128) -> i64 {
+        note_failure(breaker, now, author).state
     }
 
     #[test]
@@ -157,10 +184,28 @@ mod tests {
         }
         assert_eq!(breaker.ask(SECOND * 6), Permission::Probe);
         assert_eq!(breaker.ask(SECOND * 6), Permission::Refused, "one probe at a time");
-        assert_eq!(breaker.record(Permission::Probe, SECOND * 6, Some(UserId::from_u128(1))), 2);
+        assert_eq!(breaker.record(Permission::Probe, SECOND * 6, Some(UserId::from_u128(1))).state, 2);
         assert_eq!(breaker.ask(SECOND * 15), Permission::Refused);
         assert_eq!(breaker.ask(SECOND * 16), Permission::Probe);
-        assert_eq!(breaker.record(Permission::Probe, SECOND * 16, None), 0);
+        assert_eq!(breaker.record(Permission::Probe, SECOND * 16, None).state, 0);
         assert_eq!(breaker.ask(SECOND * 16), Permission::Granted);
+    }
+
+    #[test]
+    fn each_turn_is_told_once() {
+        let breaker = Breaker::default();
+        let turns: Vec<_> = (0..5).map(|author| note_failure(&breaker, SECOND, author).turn).collect();
+        assert_eq!(turns, [None, None, None, None, Some(Turn::Opened)]);
+        // Calls that began before it opened fail as well.
+        for author in 5..20 {
+            let late = breaker.record(Permission::Granted, SECOND, Some(UserId::from_u128(author)));
+            assert_eq!(late, Noted { state: 2, turn: None });
+        }
+        assert_eq!(breaker.ask(SECOND * 60), Permission::Probe);
+        let failed = breaker.record(Permission::Probe, SECOND * 60, Some(UserId::from_u128(1)));
+        assert_eq!(failed, Noted { state: 2, turn: None });
+        assert_eq!(breaker.ask(SECOND * 600), Permission::Probe);
+        assert_eq!(breaker.record(Permission::Probe, SECOND * 600, None), Noted { state: 0, turn: Some(Turn::Closed) });
+        assert_eq!(breaker.record(Permission::Granted, SECOND * 600, None), Noted { state: 0, turn: None });
     }
 }

@@ -8,7 +8,7 @@ use confab_protocol::model::UserId;
 
 use super::host::bindings::exports::confab::plugin::{appeal, invite, join, login, register, report, role_change};
 use super::manifest::Hook;
-use super::member::Member;
+use super::member::{Called, Member};
 use super::translate::{self, Forms, Speaker};
 use crate::clock::Clock;
 use crate::config::Mode;
@@ -52,6 +52,12 @@ impl Chain {
         Ok(())
     }
 
+    /// What the operator sees of it, from now on instead of what was `before`.
+    pub(super) fn show(&self, before: &[Member]) {
+        before.iter().filter(|it| !self.members.iter().any(|new| new.id == it.id)).for_each(Member::clear_state);
+        self.members.iter().for_each(Member::show_state);
+    }
+
     pub(super) fn decide_message(&self, event: &MessageEvent<'_>, clock: &dyn Clock) -> Ruling {
         let (mut spent, mut marks) = (Duration::ZERO, Vec::new());
         // Those who register are one to the breaker: else one of them alone could be many.
@@ -64,7 +70,7 @@ impl Chain {
         for member in self.members.iter().filter(|member| member.is_asked(Hook::Message)) {
             let body = replaced.as_deref().unwrap_or(event.body);
             let guest_event = translate::message(event, body, &forms);
-            let (verdict, mark, took) = member.ask(
+            let Called { verdict, marks: found, spent: took } = member.ask(
                 Hook::Message,
                 if registers { UserId::NONE } else { event.author },
                 (event.now.0, self.left(spent)),
@@ -77,7 +83,7 @@ impl Chain {
                 clock.elapsed(),
             );
             spent += took;
-            marks.extend(mark);
+            marks.extend(found);
             match verdict {
                 Verdict::Allow => {}
                 // An oversized or empty result is caught where bodies are parsed.
@@ -108,9 +114,9 @@ impl Chain {
         let hook = hook(&event.act);
         let (mut spent, mut marks) = (Duration::ZERO, Vec::new());
         for member in self.members.iter().filter(|member| member.is_asked(hook)) {
-            let (verdict, mark, took) = ask_act(member, hook, event, self.left(spent), clock);
+            let Called { verdict, marks: found, spent: took } = ask_act(member, hook, event, self.left(spent), clock);
             spent += took;
-            marks.extend(mark);
+            marks.extend(found);
             if verdict != Verdict::Allow {
                 return Ruling { verdict, marks, replaced: None };
             }
@@ -124,13 +130,7 @@ impl Chain {
     }
 }
 
-fn ask_act(
-    member: &Member,
-    hook: Hook,
-    event: &ActEvent<'_>,
-    cpu: (Duration, Duration),
-    clock: &dyn Clock,
-) -> (Verdict, Option<Mark>, Duration) {
+fn ask_act(member: &Member, hook: Hook, event: &ActEvent<'_>, cpu: (Duration, Duration), clock: &dyn Clock) -> Called {
     let (who, time_ms) = (translate::person(event), event.now.0);
     let id = |number: u128| translate::id(number);
     member.ask(

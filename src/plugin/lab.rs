@@ -176,7 +176,7 @@ fn chain_of(engine: &Engine, manifest: &Manifest, loaded: &Loaded, config: &str)
     let wish = Wish { isolation: Isolation::Pooled, config, lasting: Arc::default(), counters, hand };
     let pool = engine.open(manifest, loaded, &wish)?;
     let patience = if engine.counts_fuel() { BACKSTOP.cpu } else { BUDGET };
-    let member = Member::new(manifest.clone(), pool, "".into(), Mode::Enforce, &metrics).in_the_lab(patience);
+    let member = Member::new(manifest.clone(), pool, "".into(), Mode::Enforce, &metrics, None).in_the_lab(patience);
     Ok(Chain { members: vec![member], chain_budget: patience, call_budget: patience })
 }
 

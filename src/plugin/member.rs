@@ -9,7 +9,7 @@ use confab_protocol::model::UserId;
 use prometheus::{Histogram, IntCounter, IntGauge};
 use wasmtime::Store;
 
-use super::breaker::{Breaker, Permission};
+use super::breaker::{Breaker, Noted, Permission, Turn};
 use super::engine::{Budget, Failure};
 use super::guests::Guests;
 use super::host::HostState;
@@ -24,6 +24,9 @@ use crate::metrics::Metrics;
 pub(super) const CLOSED_REASON: &str = "this cannot be checked right now: try again later";
 /// CPU time of one call of an interpreter.
 const INTERPRETED_BUDGET: Duration = Duration::from_millis(25);
+
+/// The rule by which it is told that a breaker is open.
+const OUT_OF_SERVICE: &str = "out-of-service";
 
 /// Every name that a verdict can have, in the order of [`Meters::verdicts`].
 const VERDICTS: [&str; 8] = ["allow", "replace", "flag", "hold", "bounce", "reject", "shadow", "unavailable"];
@@ -46,7 +49,8 @@ pub(super) struct Member {
     pub(super) id: Arc<str>,
     speaker: Speaker,
     pub(super) mode: Mode,
-    meters: Vec<Meters>,
+    /// Those of the generation before, where it is the same component: what it failed on is not forgotten by a reload.
+    meters: Vec<Arc<Meters>>,
     /// In the lab there is no breaker, and calls may take this long.
     patience: Option<Duration>,
     breaker_state: IntGauge,
@@ -55,27 +59,44 @@ pub(super) struct Member {
     metrics: Metrics,
 }
 
-/// What came of a call: what it decides, what is to be noted, and the CPU time that it took.
-pub(super) type Called = (Verdict, Option<Mark>, Duration);
+/// What came of a call.
+pub(super) struct Called {
+    pub(super) verdict: Verdict,
+    /// What is to be noted.
+    pub(super) marks: Vec<Mark>,
+    /// The CPU time that it took.
+    pub(super) spent: Duration,
+}
 
 impl Member {
-    pub(super) fn new(manifest: Manifest, pool: Pool, hash: Arc<str>, mode: Mode, metrics: &Metrics) -> Self {
+    /// `before` is the plugin of this id in the generation that is to be followed.
+    pub(super) fn new(
+        manifest: Manifest,
+        pool: Pool,
+        hash: Arc<str>,
+        mode: Mode,
+        metrics: &Metrics,
+        before: Option<&Self>,
+    ) -> Self {
         let id = manifest.id.as_str();
-        let breaker_state = metrics.plugin_breaker_state.with_label_values(&[id]);
-        breaker_state.set(0);
-        let meters = |hook: &Hook| Meters {
+        let before = before.filter(|it| it.speaker.hash == hash);
+        let new_meters = |hook: &Hook| Meters {
             hook: *hook,
             call_seconds: metrics.plugin_call_seconds.with_label_values(&[id, hook.name()]),
             verdicts: VERDICTS.map(|name| metrics.plugin_verdicts_total.with_label_values(&[id, hook.name(), name])),
             breaker: Breaker::default(),
             state: AtomicI64::new(0),
         };
+        let meters = |hook: &Hook| {
+            let known = before.and_then(|it| it.meters.iter().find(|meters| meters.hook == *hook));
+            known.map_or_else(|| Arc::new(new_meters(hook)), Arc::clone)
+        };
         Self {
             speaker: Speaker { plugin: id.into(), hash, enforced: mode == Mode::Enforce },
             id: id.into(),
             patience: None,
             meters: manifest.hooks.iter().map(meters).collect(),
-            breaker_state,
+            breaker_state: metrics.plugin_breaker_state.with_label_values(&[id]),
             memory_bytes: metrics.plugin_memory_bytes.with_label_values(&[id]),
             kv_bytes: metrics.plugin_kv_bytes.with_label_values(&[id]),
             metrics: metrics.clone(),
@@ -124,8 +145,9 @@ impl Member {
     ) -> Called {
         let enforced = self.mode == Mode::Enforce;
         let Some(meters) = self.meters_of(hook) else {
-            return (Verdict::Allow, None, Duration::ZERO);
+            return Called { verdict: Verdict::Allow, marks: Vec::new(), spent: Duration::ZERO };
         };
+        let mut opening = None;
         let permission = if self.patience.is_some() { Permission::Granted } else { meters.breaker.ask(now) };
         let (verdict, mark, spent) = if permission == Permission::Refused {
             let (verdict, mark) = self.while_open(hook, &self.speaker);
@@ -133,7 +155,9 @@ impl Member {
         } else {
             let (called, spent) = self.pool.call(self.budget(cpu), now_ms, call);
             if self.patience.is_none() {
-                self.note_state(meters, meters.breaker.record(permission, now, called.is_err().then_some(who)));
+                let turn =
+                    self.note_turn(meters, meters.breaker.record(permission, now, called.is_err().then_some(who)));
+                opening = (turn == Some(Turn::Opened)).then(|| self.opening());
             }
             meters.call_seconds.observe(spent.as_secs_f64());
             let (verdict, mark) = match called {
@@ -145,7 +169,8 @@ impl Member {
         if let Some(counter) = meters.verdicts.get(index(&verdict, mark.as_ref())) {
             counter.inc();
         }
-        (if enforced { verdict } else { Verdict::Allow }, mark, spent)
+        let marks = mark.into_iter().chain(opening).collect();
+        Called { verdict: if enforced { verdict } else { Verdict::Allow }, marks, spent }
     }
 
     /// An interpreter has more for one call, and as much as the others of what is left for the chain.
@@ -155,15 +180,46 @@ impl Member {
     }
 
     pub(super) fn meters_of(&self, hook: Hook) -> Option<&Meters> {
-        self.meters.iter().find(|meters| meters.hook == hook)
+        self.meters.iter().map(|meters| &**meters).find(|meters| meters.hook == hook)
     }
 
-    /// The worst of its hooks is what the operator sees.
-    pub(super) fn note_state(&self, meters: &Meters, state: i64) {
-        if meters.state.swap(state, Ordering::Relaxed) != state {
-            let worst = self.meters.iter().map(|it| it.state.load(Ordering::Relaxed)).max();
-            self.breaker_state.set(worst.unwrap_or_default());
+    /// What the operator sees and reads. Returns what the call turned.
+    pub(super) fn note_turn(&self, meters: &Meters, noted: Noted) -> Option<Turn> {
+        let Noted { state, turn } = noted;
+        // A hook that is well and was so before changes nothing: that is nearly every call.
+        if meters.state.swap(state, Ordering::Relaxed) != state || state != 0 {
+            self.show_state();
         }
+        let (plugin, hook) = (&*self.id, meters.hook.name());
+        match turn {
+            Some(Turn::Opened) => {
+                tracing::error!(
+                    plugin,
+                    hook,
+                    "a plugin fails for many and is out of service; on_error decides meanwhile"
+                );
+            }
+            Some(Turn::Closed) => tracing::info!(plugin, hook, "a plugin is back in service"),
+            None => {}
+        }
+        turn
+    }
+
+    /// The worst of its hooks, as a metric. A generation that is not live yet does not show itself.
+    pub(super) fn show_state(&self) {
+        let worst = self.meters.iter().map(|it| it.state.load(Ordering::Relaxed)).max();
+        self.breaker_state.set(worst.unwrap_or_default());
+    }
+
+    /// It is in no generation any more.
+    pub(super) fn clear_state(&self) {
+        self.breaker_state.set(0);
+    }
+
+    /// That it is out of service from now on stands in the audit, beside what it failed on.
+    fn opening(&self) -> Mark {
+        let note = format!("plugin {} is out of service from now on", self.id);
+        self.speaker.mark("breaker-open", OUT_OF_SERVICE, note, String::new())
     }
 
     /// A message that a plugin does not survive is held, or trapping would be a way past every plugin.
@@ -199,7 +255,7 @@ impl Member {
             OnError::Hold if hook == Hook::Message => ("hold", Verdict::Hold { note: note.clone() }),
             OnError::Hold | OnError::Closed => ("unavailable", Verdict::Unavailable { reason: CLOSED_REASON.into() }),
         };
-        (verdict, Some(speaker.mark(name, "out-of-service", note, String::new())))
+        (verdict, Some(speaker.mark(name, OUT_OF_SERVICE, note, String::new())))
     }
 }
 
