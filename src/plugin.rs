@@ -2,6 +2,7 @@
 //! reach neither store nor sockets.
 
 mod actions;
+mod apart;
 mod aside;
 mod breaker;
 mod cache;
@@ -34,24 +35,18 @@ use self::cache::Cache;
 use self::chain::Chain;
 use self::engine::{Engine, Wish};
 use self::installed::{Entry, Home};
-use self::manifest::{Hook, Manifest, check_id};
+use self::manifest::{Manifest, check_id};
 use self::member::{CLOSED_REASON, Member};
 use self::translate::Speaker;
 use crate::clock::Clock;
 use crate::config::{self, Mode};
-use crate::core::hook::{ActEvent, MessageEvent, Moderator, Ruling, Verdict};
+use crate::core::hook::{ActEvent, MessageEvent, Moderator, Ruling};
 use crate::metrics::Metrics;
 
 /// Why a plugin is not loaded is told in so many bytes.
 const ERROR_BYTES_MAX: usize = 256;
-/// How long a call waits for its turn.
-const SLOW_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Machine code of plugins, in the data folder.
 const CACHE: &str = "plugin-cache";
-/// Told to people while too many wait for plugins.
-const BUSY_REASON: &str = "too much is being checked right now: try again later";
-/// Calls of interpreted plugins at once, on threads of their own; others wait for them.
-const SLOW_CALLS_MAX: usize = 4;
 
 /// A plugin that cannot be loaded: which, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +80,7 @@ pub struct PluginSet {
     stock: Stock,
     data_dir: Option<PathBuf>,
     slow: Arc<Semaphore>,
+    shadow: Arc<Semaphore>,
     aside: Arc<Semaphore>,
     generation: AtomicI64,
     clock: Arc<dyn Clock>,
@@ -112,7 +108,8 @@ impl PluginSet {
             chain: RwLock::new(Arc::new(chain)),
             stock,
             data_dir: data_dir.map(Path::to_owned),
-            slow: Arc::new(Semaphore::new(SLOW_CALLS_MAX)),
+            slow: Arc::new(Semaphore::new(apart::SLOW_CALLS_MAX)),
+            shadow: Arc::new(Semaphore::new(apart::SHADOW_CALLS_MAX)),
             aside: Arc::new(Semaphore::new(aside::CALLS_MAX)),
             generation: AtomicI64::new(1),
             clock: Arc::clone(clock),
@@ -144,20 +141,6 @@ impl PluginSet {
     pub fn note_bytes(&self) {
         self.current().members.iter().for_each(Member::note_bytes);
     }
-
-    /// Where it holds nobody up. A server that ends decides nothing any more.
-    async fn decide_apart(&self, decide: impl FnOnce() -> Ruling + Send + 'static) -> Ruling {
-        let ended = || Ruling { verdict: Verdict::Unavailable { reason: BUSY_REASON.into() }, ..Ruling::ALLOW };
-        // Who waits longer is told to come again.
-        let waited = tokio::time::timeout(SLOW_WAIT_MAX, Arc::clone(&self.slow).acquire_owned()).await;
-        let Ok(Ok(permit)) = waited else { return ended() };
-        let decided = tokio::task::spawn_blocking(move || {
-            let ruling = decide();
-            drop(permit);
-            ruling
-        });
-        decided.await.unwrap_or_else(|_| ended())
-    }
 }
 
 #[async_trait]
@@ -166,22 +149,16 @@ impl Moderator for PluginSet {
         let chain = self.current();
         // It could not be read, or it was not asked for before these plugins were taken up: nothing passes them unseen.
         if event.kind.is_said() && event.earlier.is_none() && chain.needs_history() {
-            return Ruling { verdict: Verdict::Unavailable { reason: CLOSED_REASON.into() }, ..Ruling::ALLOW };
+            return apart::later(CLOSED_REASON, "no-history");
         }
         // Inline: a compiled guest takes microseconds, and a looping one is stopped within its budget.
-        if !chain.is_slow(Hook::Message) {
-            return chain.decide_message(&event, &*self.clock);
-        }
-        let (username, body, clock) = (event.username.to_owned(), event.body.to_owned(), Arc::clone(&self.clock));
-        let earlier = event.earlier.cloned();
-        let MessageEvent { kind, room, author, role, account_created, member, now, .. } = event;
-        self.decide_apart(move || {
-            let (username, body, earlier) = (username.as_str(), body.as_str(), earlier.as_ref());
-            let event =
-                MessageEvent { kind, room, author, username, role, account_created, member, now, body, earlier };
-            chain.decide_message(&event, &*clock)
-        })
-        .await
+        let ruling = if chain.is_slow() {
+            self.decide_apart(&chain, &event).await
+        } else {
+            chain.decide_message(&event, &*self.clock)
+        };
+        self.ask_afterwards(&chain, &event, &ruling);
+        ruling
     }
 
     async fn decide_act(&self, event: ActEvent<'_>) -> Ruling {

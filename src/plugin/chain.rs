@@ -9,7 +9,7 @@ use confab_protocol::model::UserId;
 use super::host::bindings::exports::confab::plugin::{appeal, invite, join, login, register, report, role_change};
 use super::manifest::Hook;
 use super::member::{Called, Member};
-use super::translate::{self, Forms, Speaker};
+use super::translate::{self, Forms, Speaker, by_server};
 use crate::clock::Clock;
 use crate::config::Mode;
 use crate::core::cases::{decision_name, kind_name, reason_name};
@@ -17,6 +17,10 @@ use crate::core::hook::{Act, ActEvent, Mark, MessageEvent, Ruling, TextKind, Ver
 
 /// The name of an account that is about to be made comes with an id as young as this, milliseconds.
 const NEW_MS: u64 = 1_000;
+/// CPU time of one call about what is done and not said, unless a message has more: it is rarer.
+const ACT_BUDGET: Duration = Duration::from_millis(20);
+/// For moderators, of what nobody would read as it is spelled out.
+const TOO_LONG: &str = "its normal form is too long to be looked at";
 
 /// One generation: what was loaded together. Calls that began with it end with it.
 pub(super) struct Chain {
@@ -26,9 +30,10 @@ pub(super) struct Chain {
 }
 
 impl Chain {
-    /// Whether it may take longer than the worker of a connection should be held up.
-    pub(super) fn is_slow(&self, hook: Hook) -> bool {
-        self.members.iter().any(|member| member.is_asked(hook) && member.is_interpreted())
+    /// Whether deciding about a message may take longer than the worker of a connection should be held up.
+    pub(super) fn is_slow(&self) -> bool {
+        let is_slow = |member: &Member| member.is_interpreted() && !member.is_asked_afterwards();
+        self.members.iter().any(|member| member.is_asked(Hook::Message) && is_slow(member))
     }
 
     /// Whether what was said in the room before a message is to be read for one of them.
@@ -58,40 +63,34 @@ impl Chain {
         self.members.iter().for_each(Member::show_state);
     }
 
+    /// Asks all but those that are asked afterwards.
     pub(super) fn decide_message(&self, event: &MessageEvent<'_>, clock: &dyn Clock) -> Ruling {
-        let (mut spent, mut marks) = (Duration::ZERO, Vec::new());
-        // Those who register are one to the breaker: else one of them alone could be many.
-        let registers = event.kind == TextKind::DisplayName && event.now.since(event.account_created) < NEW_MS;
+        let (mut purse, mut marks) = (self.purse(self.call_budget), Vec::new());
         let (mut replaced, mut is_shadowed): (Option<String>, bool) = (None, false);
-        if !self.members.iter().any(|member| member.is_asked(Hook::Message)) {
+        let is_asked = |member: &&Member| member.is_asked(Hook::Message) && !member.is_asked_afterwards();
+        if !self.members.iter().any(|member| is_asked(&member)) {
             return Ruling::ALLOW;
         }
-        let Some(mut forms) = Forms::of(event.body) else { return too_long(marks) };
-        for member in self.members.iter().filter(|member| member.is_asked(Hook::Message)) {
+        let (mut forms, mut is_passed_over) = (Forms::of(event.body), false);
+        for member in self.members.iter().filter(is_asked) {
+            let Some(known) = &forms else {
+                // Nothing passes those unseen whose word counts; the others decide nothing here either.
+                if member.mode == Mode::Enforce {
+                    marks.push(by_server("hold", "too-long", TOO_LONG, true));
+                    return Ruling { verdict: Verdict::Hold { note: TOO_LONG.into() }, marks, replaced: None };
+                }
+                is_passed_over = true;
+                continue;
+            };
             let body = replaced.as_deref().unwrap_or(event.body);
-            let guest_event = translate::message(event, body, &forms);
-            let Called { verdict, marks: found, spent: took } = member.ask(
-                Hook::Message,
-                if registers { UserId::NONE } else { event.author },
-                (event.now.0, self.left(spent)),
-                |guests, store| {
-                    let message = guests.message.as_ref().ok_or_else(missing)?;
-                    store.data_mut().earlier = event.earlier.filter(|_| member.reads_history()).cloned();
-                    message.call_decide(store, guest_event)
-                },
-                Speaker::verdict,
-                clock.elapsed(),
-            );
-            spent += took;
-            marks.extend(found);
-            match verdict {
+            let called = ask_message(member, event, (body, known), purse.of(member.mode), clock);
+            purse.pay(member.mode, called.spent);
+            marks.extend(called.marks);
+            match called.verdict {
                 Verdict::Allow => {}
                 // An oversized or empty result is caught where bodies are parsed.
                 Verdict::Replace(text) => {
-                    forms = match Forms::of(&text) {
-                        Some(forms) => forms,
-                        None => return too_long(marks),
-                    };
+                    forms = Forms::of(&text);
                     replaced = Some(text);
                 }
                 Verdict::Shadow(_) => is_shadowed = true,
@@ -102,6 +101,9 @@ impl Chain {
                 last => return Ruling { verdict: last, marks, replaced },
             }
         }
+        if is_passed_over {
+            marks.push(by_server("hold", "too-long", TOO_LONG, false));
+        }
         let verdict = match replaced {
             text if is_shadowed => Verdict::Shadow(text),
             Some(text) => Verdict::Replace(text),
@@ -110,24 +112,83 @@ impl Chain {
         Ruling { verdict, marks, replaced: None }
     }
 
+    /// Those that hold nobody up: see [`Self::ask_afterwards`].
+    pub(super) fn asked_afterwards(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|member| member.is_asked_afterwards())
+    }
+
+    /// Asks those in shadow mode that are slow about a text that passed the others. Returns what they found.
+    pub(super) fn ask_afterwards(&self, event: &MessageEvent<'_>, clock: &dyn Clock) -> Vec<Mark> {
+        let Some(forms) = Forms::of(event.body) else {
+            return vec![by_server("hold", "too-long", TOO_LONG, false)];
+        };
+        let purse = self.purse(self.call_budget);
+        let ask = |member: &Member| ask_message(member, event, (event.body, &forms), purse.of(member.mode), clock);
+        self.asked_afterwards().flat_map(|member| ask(member).marks).collect()
+    }
+
     pub(super) fn decide_act(&self, event: &ActEvent<'_>, clock: &dyn Clock) -> Ruling {
         let hook = hook(&event.act);
-        let (mut spent, mut marks) = (Duration::ZERO, Vec::new());
+        let (mut purse, mut marks) = (self.purse(ACT_BUDGET.max(self.call_budget)), Vec::new());
         for member in self.members.iter().filter(|member| member.is_asked(hook)) {
-            let Called { verdict, marks: found, spent: took } = ask_act(member, hook, event, self.left(spent), clock);
-            spent += took;
-            marks.extend(found);
-            if verdict != Verdict::Allow {
-                return Ruling { verdict, marks, replaced: None };
+            let called = ask_act(member, hook, event, purse.of(member.mode), clock);
+            purse.pay(member.mode, called.spent);
+            marks.extend(called.marks);
+            if called.verdict != Verdict::Allow {
+                return Ruling { verdict: called.verdict, marks, replaced: None };
             }
         }
         Ruling { verdict: Verdict::Allow, marks, replaced: None }
     }
 
-    /// For a call, and for all that are left.
-    fn left(&self, spent: Duration) -> (Duration, Duration) {
-        (self.call_budget, self.chain_budget.saturating_sub(spent))
+    const fn purse(&self, call: Duration) -> Purse {
+        Purse { call, chain: self.chain_budget, spent: Duration::ZERO }
     }
+}
+
+/// CPU time that a chain has for one event.
+struct Purse {
+    call: Duration,
+    chain: Duration,
+    spent: Duration,
+}
+
+impl Purse {
+    /// For a call, and for all that are left. One in shadow mode is as if it were alone: what it takes is not missing to
+    /// those whose word counts, and how much they took does not end it.
+    fn of(&self, mode: Mode) -> (Duration, Duration) {
+        let chain = if mode == Mode::Enforce { self.chain.saturating_sub(self.spent) } else { self.chain };
+        (self.call, chain)
+    }
+
+    fn pay(&mut self, mode: Mode, took: Duration) {
+        if mode == Mode::Enforce {
+            self.spent += took;
+        }
+    }
+}
+
+fn ask_message(
+    member: &Member,
+    event: &MessageEvent<'_>,
+    (body, forms): (&str, &Forms),
+    cpu: (Duration, Duration),
+    clock: &dyn Clock,
+) -> Called {
+    // Those who register are one to the breaker: else one of them alone could be many.
+    let registers = event.kind == TextKind::DisplayName && event.now.since(event.account_created) < NEW_MS;
+    member.ask(
+        Hook::Message,
+        if registers { UserId::NONE } else { event.author },
+        (event.now.0, cpu),
+        |guests, store| {
+            let message = guests.message.as_ref().ok_or_else(missing)?;
+            store.data_mut().earlier = event.earlier.filter(|_| member.reads_history()).cloned();
+            message.call_decide(store, translate::message(event, body, forms))
+        },
+        Speaker::verdict,
+        clock.elapsed(),
+    )
 }
 
 fn ask_act(member: &Member, hook: Hook, event: &ActEvent<'_>, cpu: (Duration, Duration), clock: &dyn Clock) -> Called {
@@ -188,13 +249,32 @@ const fn hook(act: &Act<'_>) -> Hook {
     }
 }
 
-/// What nobody would read as it is spelled out.
-fn too_long(marks: Vec<Mark>) -> Ruling {
-    let note = "its normal form is too long to be looked at".into();
-    Ruling { verdict: Verdict::Hold { note }, marks, replaced: None }
-}
-
 /// Loading checks that each declared hook is there.
 fn missing() -> wasmtime::Error {
     wasmtime::Error::msg("the hook is missing")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn what_a_shadow_takes_is_missing_to_nobody() {
+        let mut purse = Purse { call: MS * 5, chain: MS * 50, spent: Duration::ZERO };
+        purse.pay(Mode::Shadow, MS * 60);
+        assert_eq!(purse.of(Mode::Enforce), (MS * 5, MS * 50));
+        purse.pay(Mode::Enforce, MS * 48);
+        assert_eq!(purse.of(Mode::Enforce), (MS * 5, MS * 2));
+        assert_eq!(purse.of(Mode::Shadow), (MS * 5, MS * 50));
+        purse.pay(Mode::Enforce, MS * 48);
+        assert_eq!(purse.of(Mode::Enforce), (MS * 5, Duration::ZERO));
+    }
+
+    #[test]
+    fn acts_have_more_time_than_messages() {
+        let chain = Chain { members: Vec::new(), chain_budget: MS * 50, call_budget: MS * 5 };
+        assert_eq!(chain.purse(ACT_BUDGET.max(chain.call_budget)).of(Mode::Enforce), (MS * 20, MS * 50));
+    }
 }

@@ -8,6 +8,8 @@ use serde::Deserialize;
 /// Contract versions that this server speaks.
 const API: &str = "0.1";
 const ID_BYTES_MAX: usize = 64;
+/// By this name the audit knows the server itself.
+pub(super) const SERVER_ID: &str = "server";
 /// How often a plugin may tick.
 const TICK_SECONDS: RangeInclusive<u64> = 1..=3_600;
 
@@ -123,6 +125,9 @@ pub(super) struct Manifest {
 /// An id is a name of files and metrics, and no path.
 pub(super) fn check_id(id: &str) -> Result<(), String> {
     let is_name = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '-');
+    if id == SERVER_ID {
+        return Err(format!("no id of a plugin: the audit calls the server itself {SERVER_ID}"));
+    }
     let begins_well = id.starts_with(|c: char| c.is_ascii_lowercase());
     if begins_well && id.len() <= ID_BYTES_MAX && id.chars().all(is_name) {
         return Ok(());
@@ -199,6 +204,7 @@ mod tests {
             ("../x", good.replace("\"x\"", "\"../x\""), "no id"),
             ("X", good.replace("\"x\"", "\"X\""), "no id"),
             ("", good.replace("\"x\"", "\"\""), "no id"),
+            ("server", good.replace("\"x\"", "\"server\""), "no id"),
         ] {
             let error = Manifest::parse(id, text.as_bytes()).unwrap_err();
             assert!(error.contains(word) || error.contains("unknown variant"), "{error}");

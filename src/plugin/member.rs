@@ -125,6 +125,12 @@ impl Member {
         self.mode != Mode::Off && self.manifest.class == Class::Interpreted
     }
 
+    /// Whether it is asked about messages once the others have decided: one that is slow and does not count holds nobody
+    /// up.
+    pub(super) fn is_asked_afterwards(&self) -> bool {
+        self.mode == Mode::Shadow && self.is_interpreted() && self.is_asked(Hook::Message)
+    }
+
     /// For metrics: what it takes is looked at now and then, not with each call.
     pub(super) fn note_bytes(&self) {
         let (memory, kv) = self.pool.bytes();

@@ -8,6 +8,7 @@ use confab_protocol::model::{RoomRole, ServerRole};
 use super::host::bindings::confab::plugin::{history, types};
 use super::host::bindings::exports::confab::plugin::message;
 use super::host::name;
+use super::manifest::SERVER_ID;
 use crate::core::earlier::Earlier;
 use crate::core::hook::{ActEvent, Mark, MessageEvent, TextKind, Verdict};
 
@@ -187,6 +188,12 @@ impl Speaker {
             types::ActVerdict::Reject(refusal) => self.rejected(refusal),
         }
     }
+}
+
+/// What the server says for itself, of a text that it could not ask a plugin about. No plugin is called so.
+pub(super) fn by_server(verdict: &'static str, rule: &str, note: &str, enforced: bool) -> Mark {
+    let server = Speaker { plugin: SERVER_ID.into(), hash: "".into(), enforced };
+    server.mark(verdict, rule, note.to_owned(), String::new())
 }
 
 pub(super) fn cut(mut text: String) -> String {
