@@ -243,7 +243,7 @@ fn golden_lines_of_reports_and_appeals() {
 }
 
 /// Who sees the audit.
-async fn register_owner(server: &TestServer) -> Person {
+pub(super) async fn register_owner(server: &TestServer) -> Person {
     let (client, events) = Client::connect(Options::new(server.client_address(Transport::Quic)));
     let Ok(Reply::Session(session)) = client.request(register("owner", Some(&server.owner_token))).await else {
         panic!()

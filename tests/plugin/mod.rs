@@ -4,6 +4,7 @@
 mod actions;
 mod acts;
 mod automod;
+mod breaker;
 mod corpus;
 mod examples;
 mod frozen;
@@ -16,6 +17,7 @@ mod observe;
 mod platform;
 mod sanitize;
 mod sessions;
+mod shadow;
 mod tutorial;
 mod write_paths;
 

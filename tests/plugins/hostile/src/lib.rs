@@ -20,6 +20,9 @@ impl lifecycle::Guest for Hostile {
         if config.contains("impossible") {
             return Err("nobody can be configured\nlike this".into());
         }
+        if config.contains("remember") {
+            kv::add("count", 1, 60_000);
+        }
         GREETING.set(config);
         Ok(())
     }

@@ -1,0 +1,179 @@
+//! What a reload keeps and what it leaves alone, and how it is told that a plugin is out of service.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use confab::clock::{Clock, SystemClock};
+use confab::config::Plugins;
+use confab::core::hook::{Ruling, Verdict};
+use confab::metrics::Metrics;
+use confab::plugin::PluginSet;
+use confab_client::Reply;
+use confab_protocol::model::Millis;
+use serde_json::json;
+
+use super::acts::register_owner;
+use super::shadow::{ask, found_by};
+use super::{built, folder, generous, plugins, post, with_replaced};
+use crate::support::people::Person;
+use crate::support::{TestServer, Transport};
+
+/// Time that a test moves.
+struct Movable {
+    real: SystemClock,
+    ahead_ms: AtomicU64,
+}
+
+impl Movable {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { real: SystemClock::new(), ahead_ms: AtomicU64::new(0) })
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.ahead_ms.fetch_add(seconds * 1_000, Ordering::SeqCst);
+    }
+}
+
+impl Clock for Movable {
+    fn now(&self) -> Millis {
+        self.real.now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.real.elapsed() + Duration::from_millis(self.ahead_ms.load(Ordering::SeqCst))
+    }
+
+    fn random(&self) -> u128 {
+        self.real.random()
+    }
+}
+
+fn hostile(folder: &Path) -> Plugins {
+    Plugins { chain: vec!["hostile".into()], ..generous(plugins(folder)) }
+}
+
+/// One that is refused once its first plugin was loaded.
+fn refused(plugins: &Plugins) -> Plugins {
+    Plugins { chain: vec!["hostile".into(), "nobody".into()], ..plugins.clone() }
+}
+
+fn configured(plugins: &Plugins, config: serde_json::Value) -> Plugins {
+    Plugins { config: [("hostile".to_owned(), config)].into(), ..plugins.clone() }
+}
+
+fn load(plugins: &Plugins, metrics: &Metrics, clock: &Arc<Movable>) -> PluginSet {
+    let clock: Arc<dyn Clock> = Arc::<Movable>::clone(clock);
+    PluginSet::load(plugins, confab::assets::PLUGINS, None, &clock, metrics).unwrap()
+}
+
+fn state(metrics: &Metrics) -> i64 {
+    metrics.plugin_breaker_state.with_label_values(&["hostile"]).get()
+}
+
+/// Verdicts and rules of what is to be noted.
+fn told(ruling: &Ruling) -> Vec<(&str, &str)> {
+    ruling.marks.iter().map(|mark| (mark.verdict, mark.rule.as_str())).collect()
+}
+
+/// Five people on whom it fails.
+async fn open(set: &PluginSet) -> Vec<Ruling> {
+    let mut rulings = Vec::new();
+    for author in 1..=5 {
+        rulings.push(ask(set, author, "trap").await);
+    }
+    rulings
+}
+
+async fn is_out_of_service(set: &PluginSet) -> bool {
+    told(&ask(set, 9, "innocent").await) == [("hold", "out-of-service")]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn that_it_is_out_of_service_from_now_on_is_noted_once() {
+    let (folder, metrics, clock) = (folder(), Metrics::new(), Movable::new());
+    let set = load(&hostile(folder.path()), &metrics, &clock);
+    let rulings = open(&set).await;
+    for ruling in &rulings[..4] {
+        assert_eq!(told(ruling), [("hold", "failed")]);
+    }
+    assert_eq!(told(&rulings[4]), [("hold", "failed"), ("breaker-open", "out-of-service")]);
+    assert!(is_out_of_service(&set).await && is_out_of_service(&set).await);
+    assert_eq!(state(&metrics), 2);
+
+    // A probe that fails opens nothing that was closed, and shows what is so, whoever wrote over it.
+    clock.pass(6);
+    metrics.plugin_breaker_state.with_label_values(&["hostile"]).set(0);
+    assert_eq!(told(&ask(&set, 1, "trap").await), [("hold", "failed")]);
+    assert_eq!(state(&metrics), 2);
+    clock.pass(60);
+    assert_eq!(ask(&set, 1, "innocent").await, Ruling::ALLOW);
+    assert_eq!(state(&metrics), 0);
+    assert_eq!(told(&open(&set).await[4]).len(), 2, "once each time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn that_it_is_out_of_service_is_in_the_audit() {
+    let folder = folder();
+    let server = TestServer::start_with(|config| config.plugins = generous(plugins(folder.path()))).await;
+    let owner = register_owner(&server).await;
+    let room = owner.enter("den").await;
+    // All before it opens: then nobody registers, for their names cannot be checked.
+    let mut people = Vec::new();
+    for n in 0..6 {
+        let author = Person::register(&server, Transport::WebSocket, &format!("author-{n}")).await;
+        author.enter("den").await;
+        people.push(author);
+    }
+    for author in &people {
+        assert!(matches!(post(author, &room, "trap").await, Ok(Reply::Held(_))));
+    }
+    let found = found_by(&owner, "hostile").await;
+    assert_eq!(found.iter().filter(|(verdict, _)| verdict == "breaker-open").count(), 1, "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_closes_no_breaker_of_a_component_that_is_the_same() {
+    let (folder, metrics, clock) = (folder(), Metrics::new(), Movable::new());
+    let config = hostile(folder.path());
+    let set = load(&config, &metrics, &clock);
+    open(&set).await;
+
+    set.replace(&refused(&config)).unwrap_err();
+    assert_eq!(state(&metrics), 2, "what was refused is not to be seen");
+    assert!(is_out_of_service(&set).await);
+    set.replace(&configured(&config, json!({"name": "you"}))).unwrap();
+    assert_eq!(state(&metrics), 2);
+    assert!(is_out_of_service(&set).await);
+
+    let wasm = std::fs::read(built("test-plugins/hostile.wasm")).unwrap();
+    std::fs::write(folder.path().join("hostile.wasm"), with_replaced(&wasm, "as told", "as tale")).unwrap();
+    set.replace(&config).unwrap();
+    assert_eq!(state(&metrics), 0, "another component begins anew");
+    assert_eq!(ask(&set, 9, "innocent").await, Ruling::ALLOW);
+
+    open(&set).await;
+    assert_eq!(state(&metrics), 2);
+    let without = Plugins { chain: vec!["sanitize".into()], grant: [].into(), ..config };
+    set.replace(&without).unwrap();
+    assert_eq!(state(&metrics), 0, "what is not there is not out of service");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_reload_leaves_what_a_plugin_remembers() {
+    let (folder, metrics, clock) = (folder(), Metrics::new(), Movable::new());
+    let config = hostile(folder.path());
+    let remembering = configured(&config, json!({"remember": true}));
+    let set = load(&config, &metrics, &clock);
+    let count = async || match ask(&set, 1, "count").await.verdict {
+        Verdict::Replace(count) => count,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(count().await, "1");
+    set.replace(&refused(&remembering)).unwrap_err();
+    assert_eq!(count().await, "2");
+    // `init` of the instance that serves counts, that of the one which was tried does not.
+    set.replace(&remembering).unwrap();
+    assert_eq!(count().await, "4");
+}

@@ -1,0 +1,199 @@
+//! Plugins in shadow mode are asked and decide nothing: they hold nothing, refuse nothing, and take nothing from those that
+//! decide. Interpreted ones are waited for only where their word counts.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use confab::clock::{Clock, SystemClock};
+use confab::config::{Mode, Plugins};
+use confab::core::hook::{MessageEvent, Moderator, Ruling, TextKind, Verdict};
+use confab::metrics::Metrics;
+use confab::plugin::PluginSet;
+use confab_client::{Command, Reply, Room};
+use confab_protocol::codec::decode_audit;
+use confab_protocol::command::ListAudit;
+use confab_protocol::model::{AuditId, Millis, RoomId, ServerRole, UserId};
+use confab_protocol::reject::RejectCode;
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep};
+
+use super::acts::register_owner;
+use super::{Outcome, folder, generous, plugins, post};
+use crate::support::people::Person;
+use crate::support::process::PATIENCE;
+use crate::support::{TestServer, Transport};
+
+pub(super) async fn ask(set: &PluginSet, author: u128, body: &str) -> Ruling {
+    let event = MessageEvent {
+        kind: TextKind::New,
+        room: RoomId::from_u128(1),
+        author: UserId::from_u128(author),
+        username: "author",
+        role: ServerRole::User,
+        account_created: Millis(1),
+        member: None,
+        now: SystemClock::new().now(),
+        body,
+        earlier: None,
+    };
+    set.decide_message(event).await
+}
+
+/// Verdict and rule of what a plugin found, as the audit keeps it.
+pub(super) async fn found_by(owner: &Person, plugin: &str) -> Vec<(String, String)> {
+    let plugin = Some(plugin.to_owned());
+    let list = ListAudit { room: None, user: None, case: None, plugin, before: AuditId::NONE, limit: 0 };
+    let Ok(Reply::Audit { records, .. }) = owner.client.request(Command::ListAudit(list)).await else { panic!() };
+    let findings = records.iter().filter_map(|entry| decode_audit(&entry.record).unwrap().finding);
+    findings.map(|it| (it.verdict, it.rule)).collect()
+}
+
+fn load(plugins: &Plugins, metrics: &Metrics) -> PluginSet {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    PluginSet::load(plugins, confab::assets::PLUGINS, None, &clock, metrics).unwrap()
+}
+
+/// These plugins, the hostile guest in a mode.
+fn chain(folder: &Path, ids: &[&str], mode: Mode) -> Plugins {
+    let chain = ids.iter().map(|&id| id.to_owned()).collect();
+    Plugins { chain, mode: [("hostile".to_owned(), mode)].into(), ..generous(plugins(folder)) }
+}
+
+/// Each letter stands for four words.
+fn too_long() -> String {
+    "\u{fdfa}".repeat(2_000)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_long_to_be_looked_at_is_held_for_those_whose_word_counts() {
+    let folder = folder();
+    for (ids, mode, is_held) in [
+        (&["hostile"][..], Mode::Enforce, true),
+        (&["hostile"], Mode::Shadow, false),
+        (&["sanitize", "hostile"], Mode::Shadow, true),
+        (&["hostile", "sanitize"], Mode::Shadow, true),
+    ] {
+        let set = load(&chain(folder.path(), ids, mode), &Metrics::new());
+        let Ruling { verdict, marks, .. } = ask(&set, 1, &too_long()).await;
+        assert_eq!(matches!(verdict, Verdict::Hold { .. }), is_held, "{ids:?} {mode:?}: {verdict:?}");
+        assert!(is_held || verdict == Verdict::Allow, "{verdict:?}");
+        let told: Vec<_> = marks.iter().map(|it| (&*it.plugin, it.verdict, it.rule.as_str(), it.enforced)).collect();
+        assert_eq!(told, [("server", "hold", "too-long", is_held)], "{ids:?} {mode:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_holds_by_itself_is_in_the_audit() {
+    let folder = folder();
+    let server = TestServer::start_with(|config| config.plugins = plugins(folder.path())).await;
+    let owner = register_owner(&server).await;
+    let room = owner.enter("den").await;
+    assert!(is_held(&post(&owner, &room, &too_long()).await));
+    assert_eq!(found_by(&owner, "server").await, [("hold".to_owned(), "too-long".to_owned())]);
+}
+
+/// What loops in shadow mode takes all the time that there is; the one behind it has all of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_shadow_takes_is_missing_to_nobody() {
+    let folder = folder();
+    let file = |name: &str| folder.path().join(name);
+    std::fs::copy(file("hostile.wasm"), file("second.wasm")).unwrap();
+    let manifest = std::fs::read_to_string(file("hostile.toml")).unwrap();
+    std::fs::write(file("second.toml"), manifest.replace("id = \"hostile\"", "id = \"second\"")).unwrap();
+    let granted = |id: &str| (id.to_owned(), vec!["log".to_owned(), "kv".to_owned()]);
+    let config = Plugins {
+        grant: [granted("hostile"), granted("second")].into(),
+        call_budget_ms: 50,
+        chain_budget_ms: 50,
+        ..chain(folder.path(), &["hostile", "second"], Mode::Shadow)
+    };
+    let metrics = Metrics::new();
+    let ruling = ask(&load(&config, &metrics), 1, "loop").await;
+    assert_eq!(ruling.verdict, Verdict::Hold { note: "plugin second failed: timeout".into() });
+    for id in ["hostile", "second"] {
+        let seconds = metrics.plugin_call_seconds.with_label_values(&[id, "message"]).get_sample_sum();
+        assert!(seconds > 0.04, "{id} had {seconds} s");
+    }
+}
+
+/// A guest that says of itself that it is interpreted: who says so is treated so.
+fn interpreted() -> Arc<tempfile::TempDir> {
+    let folder = folder();
+    let path = folder.path().join("hostile.toml");
+    let manifest = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{manifest}\nclass = \"interpreted\"\n")).unwrap();
+    folder
+}
+
+fn is_held(outcome: &Outcome) -> bool {
+    matches!(outcome, Ok(Reply::Held(_)))
+}
+
+fn is_busy(outcome: &Outcome) -> bool {
+    matches!(outcome, Err(reject) if reject.is(RejectCode::Busy))
+}
+
+fn is_posted(outcome: &Outcome) -> bool {
+    matches!(outcome, Ok(Reply::Appended(_)))
+}
+
+/// A server with it, whose calls may take long; its owner, a room, and sixteen connections of four people: fewer than a
+/// breaker counts.
+async fn slow_server(folder: &Path, mode: Mode) -> (TestServer, Person, Room, Vec<Person>) {
+    let config = Plugins { call_budget_ms: 900, chain_budget_ms: 900, ..chain(folder, &["hostile"], mode) };
+    let server = TestServer::start_with(|it| it.plugins = config).await;
+    let owner = register_owner(&server).await;
+    let room = owner.enter("den").await;
+    let mut people = Vec::new();
+    for n in 0..4 {
+        let name = format!("author-{n}");
+        let person = Person::register(&server, Transport::Quic, &name).await;
+        person.enter("den").await;
+        people.push(person);
+        for _ in 1..4 {
+            people.push(Person::login(&server, Transport::WebSocket, &name).await);
+        }
+    }
+    (server, owner, room, people)
+}
+
+async fn verdicts(server: &TestServer, verdict: &str) -> f64 {
+    let labels = format!("{{hook=\"message\",plugin=\"hostile\",verdict=\"{verdict}\"}}");
+    server.metric(&format!("confab_plugin_verdicts_total{labels}")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interpreted_plugin_is_waited_for_where_its_word_counts() {
+    let folder = interpreted();
+    let (_server, owner, room, people) = slow_server(folder.path(), Mode::Enforce).await;
+    assert!(is_posted(&post(&owner, &room, "hello").await));
+    assert!(post(&owner, &room, "reject").await.is_err_and(|it| it.is(RejectCode::ByPlugin)));
+    // Four at a time take about a second each, and nobody waits longer than two.
+    let outcomes = join_all(people.iter().map(|person| post(person, &room, "loop"))).await;
+    let count = |is: fn(&Outcome) -> bool| outcomes.iter().filter(|it| is(it)).count();
+    let (held, busy) = (count(is_held), count(is_busy));
+    assert!(held >= 4 && busy > 0 && held + busy == people.len(), "{outcomes:?}");
+    let told = found_by(&owner, "server").await;
+    assert_eq!(told, vec![("unavailable".to_owned(), "busy".to_owned()); busy]);
+    assert!(is_posted(&post(&owner, &room, "hello again").await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interpreted_plugin_in_shadow_mode_refuses_nobody() {
+    let folder = interpreted();
+    let (server, owner, room, people) = slow_server(folder.path(), Mode::Shadow).await;
+    let outcomes = join_all(people.iter().map(|person| post(person, &room, "loop"))).await;
+    assert!(outcomes.iter().all(is_posted), "{outcomes:?}");
+    // Whom it was not asked about is counted.
+    assert!(server.metric("confab_plugin_shadow_dropped_total{plugin=\"hostile\"}").await > 0.0);
+    // What it says once there is room for it is counted as well.
+    let deadline = Instant::now() + PATIENCE;
+    while verdicts(&server, "reject").await == 0.0 || verdicts(&server, "hold").await == 0.0 {
+        assert!(Instant::now() < deadline, "it was never asked");
+        assert!(is_posted(&post(&owner, &room, "reject").await));
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(verdicts(&server, "unavailable").await, 0.0);
+    assert_eq!(found_by(&owner, "server").await, []);
+}
