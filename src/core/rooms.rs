@@ -119,12 +119,12 @@ impl Core {
         let (token, hash) = opaque_token();
         let expires = now.after(duration_ms);
         let invite = NewInvite { hash, room, author: actor.user, uses, expires, now };
+        // What cannot be kept does not happen.
+        self.keep_record(self.record(actor.user, "invite", room, UserId::NONE)).await?;
         // They may have been put out since they were looked at.
         if !self.store.create_invite(invite).await.map_err(|error| self.unavailable(&error))? {
             return Err(RejectCode::Forbidden.into());
         }
-        self.keep_record(self.record(actor.user, "invite", room, UserId::NONE)).await?;
-        self.keep_record(self.record(actor.user, "invite", room, UserId::NONE)).await?;
         Ok(Reply::Invited { token, expires })
     }
 
