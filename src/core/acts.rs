@@ -32,11 +32,28 @@ impl Core {
         let Doer { id: who, username, role, created: account_created } = doer;
         let event = ActEvent { who, username, role, account_created, now: self.clock.now(), act };
         let ruling = self.moderator.decide_act(event).await;
-        note_marks(who, RoomId::NONE, &ruling);
-        // Whom a report is about could read in the audit of others who made it.
-        let whom = if let Act::Report { about, .. } = act { about } else { who };
-        self.keep_findings(audit::act_word(&act), whom, RoomId::NONE, &ruling.marks).await?;
+        let (room, whom) = place(act, who);
+        note_marks(who, room, &ruling);
+        if !ruling.marks.is_empty() {
+            let mut found = self.findings(audit::act_word(&act), whom, room, &ruling.marks);
+            if let Act::RoleChange { .. } = act {
+                // It is about whoever is given the role: who gives it would be named nowhere.
+                found.iter_mut().for_each(|new| new.record.actor = who);
+            }
+            self.store.audit(found).await.map_err(|error| self.unavailable(&error))?;
+        }
         short_text(ruling).map(drop)
+    }
+}
+
+/// Where an act is done, and whom it is about, as the audit has it.
+const fn place(act: Act<'_>, who: UserId) -> (RoomId, UserId) {
+    match act {
+        // Whom a report is about could read in the audit of others who made it.
+        Act::Report { about, .. } => (RoomId::NONE, about),
+        Act::RoleChange { room, target, .. } => (room, target),
+        Act::Join { room, .. } | Act::Invite { room, .. } | Act::Appeal { room, .. } => (room, who),
+        Act::Register { .. } | Act::Login => (RoomId::NONE, who),
     }
 }
 

@@ -8,7 +8,7 @@ use confab_protocol::command::{
     About, Appeal, CaseFilter, ListAudit, ListCases, Register, Report, RoomTarget, SanctionUser, Secret, SetRole, Write,
 };
 use confab_protocol::model::{
-    AuditId, CaseId, CaseText, DeviceName, Reason, ReportReason, RoomId, RoomRole, SanctionKind, Username,
+    AuditId, CaseId, CaseText, DeviceName, Reason, ReportReason, RoomId, RoomRole, SanctionKind, UserId, Username,
 };
 use confab_protocol::reject::RejectCode;
 
@@ -109,6 +109,19 @@ async fn joins_invitations_and_roles() {
     assert_by_plugin(&refusal(&owner.client, guest).await, "not this role");
     let moderator = Command::SetRole(SetRole { write: write(), user, role: RoomRole::Moderator });
     assert!(matches!(owner.client.request(moderator).await, Ok(Reply::Appended(_))));
+
+    // Each is found where it was to be, with whom it is about; and what was done is told once.
+    let list = ListAudit { room: Some(room.id), user: None, case: None, plugin: None, before: AuditId::NONE, limit: 0 };
+    let Ok(Reply::Audit { records, .. }) = owner.client.request(Command::ListAudit(list)).await else { panic!() };
+    let records = records.iter().map(|entry| confab_protocol::codec::decode_audit(&entry.record).unwrap());
+    let records: Vec<_> = records.collect();
+    let found = |hook: &str| {
+        let record = records.iter().find(|it| it.finding.as_ref().is_some_and(|finding| finding.hook == hook));
+        record.map(|it| (it.actor, it.user))
+    };
+    assert_eq!(found("join"), Some((UserId::NONE, user)));
+    assert_eq!(found("role-change"), Some((owner.session.identity.user, user)));
+    assert_eq!(records.iter().filter(|it| it.act == "invite").count(), 1);
 }
 
 fn report(room: RoomId, about: About, text: &str) -> Command {
