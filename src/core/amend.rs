@@ -68,7 +68,7 @@ impl Core {
         let mentions = self.find_mentions(write.room, &body).await?;
         let act = Act::Edit(seq, rewrite(body, mentions.clone()), mentions);
         let content = EntryContent::Edit(seq);
-        let beside = self.beside_findings(TextKind::Edit, actor.user, write.room, &marks);
+        let beside = self.beside_findings(Some(seq), actor.user, write.room, &marks);
         Ok(self
             .amend(actor, order, write, Amendment { digest, membership, hidden, altered, content, act, beside })
             .await)

@@ -3,6 +3,7 @@
 
 mod amend;
 mod audience;
+mod beside;
 mod facts;
 mod order;
 
@@ -16,6 +17,7 @@ use confab_protocol::rights::RoomRights;
 
 pub use self::amend::{Act, Amend};
 pub use self::audience::{Audience, SHADOWED_MESSAGE_KIND, is_void_for, void};
+pub use self::beside::{Left, refused_findings};
 pub use self::facts::{
     Effect, Facts, InviteState, ItemKey, MemberKey, MemberState, Needs, Numbers, Rewrite, RoomState, TOMBSTONE_KIND,
     TargetKey, TargetState,
@@ -269,8 +271,14 @@ fn decide_one(facts: &mut Facts, item: &Item, now: Millis) -> (Decision, Option<
     let RoomState { incarnation, head: seq, last_time: time, acl_version, .. } = *room;
     let rewritten = facts.apply(item, audience, seq, (time, now));
     if item.beside.as_ref().is_some_and(|beside| beside.releases) {
-        facts.effects.push(Effect::Release(item.key()));
+        // Its case is about the message: of an edit that is the one which reads otherwise now.
+        let about = match &item.change {
+            Change::Amend(amend) => amend.act.target().unwrap_or(seq),
+            _ => seq,
+        };
+        facts.effects.push(Effect::Release(item.key(), about));
     }
+    facts.place_case(item, seq, rewritten.as_ref());
     // The same client id may stand in this batch again.
     let appended = Appended { seq, time, altered: item.altered, duplicate: false };
     facts.recorded.insert(item.key(), Recorded { digest: item.digest, outcome: Outcome::Appended(appended) });

@@ -115,10 +115,11 @@ impl Core {
         self.store.audit(records).await.map_err(|error| self.unavailable(&error))
     }
 
-    /// What findings leave beside a message that passed: records, and for what was flagged a case.
+    /// What findings leave beside a message that passed, or another text for one: records, and for what was flagged a case,
+    /// unless one about that message is open already.
     pub(super) fn beside_findings(
         &self,
-        kind: TextKind,
+        edited: Option<Seq>,
         who: UserId,
         room: RoomId,
         marks: &[Mark],
@@ -126,13 +127,14 @@ impl Core {
         if marks.is_empty() {
             return None;
         }
+        let kind = if edited.is_some() { TextKind::Edit } else { TextKind::New };
         let mut audit = self.findings(text_word(kind), who, room, marks);
         let is_flag = |mark: &&Mark| mark.enforced && mark.verdict == "flag" && !mark.label.is_empty();
-        // An edit is an entry of its own, and what is flagged is a message.
-        let flag = marks.iter().find(is_flag).filter(|_| kind == TextKind::New);
-        let opens = flag.map(|mark| {
+        let opens = marks.iter().find(is_flag).map(|mark| {
             let now = self.clock.now();
             let row = CaseRow::new(CaseKind::Flag, CaseId::new(now, self.clock.random()), room, who, now);
+            // An edit is an entry of its own, and what is flagged is the message.
+            let row = CaseRow { seq: edited, ..row };
             let text = format!("{}: {} ({} %)", mark.plugin, mark.label, mark.score);
             NewCase { row, actor: None, text: CaseText::parse(&text).unwrap_or_default() }
         });

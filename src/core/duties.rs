@@ -5,7 +5,7 @@ use bytes::Bytes;
 use confab_protocol::codec::{decode_audit, decode_entry, encode_entry};
 use confab_protocol::command::{AuditEntry, ListAudit};
 use confab_protocol::model::{
-    AuditId, CaseId, CaseKind, CaseState, CaseText, ClientId, Entry, EntryContent, Message, Reason, Sanction,
+    AuditId, CaseId, CaseKind, CaseState, CaseText, ClientId, Entry, EntryContent, Message, Millis, Reason, Sanction,
     SanctionKind, Seq, ServerRole, UserId,
 };
 use confab_protocol::reject::{Reject, RejectCode};
@@ -14,7 +14,7 @@ use super::Core;
 use super::append::{Act, Amend, Change, Item, Order, Said};
 use super::cases::{Beside, CaseRow, CasesWanted, Duty, HeldText, REMIND_MS, Step, Whose};
 use super::publish::message_digest;
-use super::store::{self, Outcome};
+use super::store::{self, Outcome, Restriction};
 
 /// Cases that are looked after at a time.
 const TENDED_MAX: usize = 50;
@@ -30,7 +30,7 @@ impl Core {
     /// Those of the store.
     pub async fn tend_cases(&self) -> store::Result<()> {
         let now = self.clock.now();
-        let since = confab_protocol::model::Millis(now.0.saturating_sub(REMIND_MS));
+        let since = Millis(now.0.saturating_sub(REMIND_MS));
         let agenda = self.store.agenda(since, TENDED_MAX).await?;
         self.metrics.cases_waiting.set(i64::try_from(agenda.waiting).unwrap_or(i64::MAX));
         let oldest = agenda.oldest.map_or(0, |oldest| now.since(oldest) / 1000);
@@ -135,7 +135,12 @@ impl Core {
             let edit = encode_entry(&Entry { author: held.author, client_id, content });
             self.item(row, &held, edit, Change::Amend(Box::new(amend)))
         };
-        self.append_own(item).await.map(drop)
+        match self.append_own(item).await {
+            Err(reject) if reject.is(RejectCode::CaseState) => {
+                Err(Reject::new(RejectCode::CaseState, "it was edited since"))
+            }
+            posted => posted.map(drop),
+        }
     }
 
     fn item(&self, row: &CaseRow, held: &HeldText, payload: Bytes, change: Change) -> Item {
@@ -188,22 +193,44 @@ impl Core {
         Err(Reject::new(RejectCode::CaseState, "what was held is not kept any more"))
     }
 
-    /// What kind of sanction a case is about; `None`: its entry is not kept any more.
-    async fn sanction_of(&self, row: &CaseRow) -> Result<Option<SanctionKind>, Reject> {
+    /// What a case is about that was done to somebody; `None`: its entry is not kept any more.
+    async fn sanction_of(&self, row: &CaseRow) -> Result<Option<Sanction>, Reject> {
         let Some(seq) = row.seq else { return Ok(None) };
         let found = self.store.find_entries(row.room, vec![seq]).await.map_err(|error| self.unavailable(&error))?;
         let entry = found.first().and_then(|entry| decode_entry(&entry.payload).ok());
         Ok(entry.and_then(|entry| match entry.content {
-            EntryContent::Sanction(sanction) => Some(sanction.kind),
+            EntryContent::Sanction(sanction) => Some(sanction),
             _ => None,
         }))
     }
 
-    /// Gives back what was taken from somebody, unless it was taken once more since. Who was kicked may come back anyway.
+    /// Gives back what was taken from somebody, if that is what holds. Who was kicked may come back anyway.
     async fn lift(&self, row: &CaseRow) -> Result<(), Reject> {
-        if self.sanction_of(row).await? == Some(SanctionKind::Kick) {
-            return Ok(());
+        let given = match self.sanction_of(row).await? {
+            Some(Sanction { kind: SanctionKind::Kick, .. }) => return Ok(()),
+            sanction => sanction.as_ref().map(restriction),
+        };
+        // The transaction tells one from another by when it ends.
+        if given.is_none_or(|given| given.until.is_none()) {
+            self.check_last(row, given).await?;
         }
+        let reason = Reason::parse("").map_err(|_| RejectCode::Internal)?;
+        let sanction = Sanction { user: row.subject, kind: SanctionKind::Lift, until: None, reason };
+        let mut record = self.record(row.decider.unwrap_or_default(), "lift", row.room, row.subject);
+        record.case = row.id;
+        let act = Act::GiveBack(row.subject, given);
+        let lifted = self.append_own(self.decided(row, EntryContent::Sanction(sanction), act, record)).await;
+        self.memberships.remove(row.room, row.subject);
+        match lifted {
+            Err(reject) if reject.is(RejectCode::CaseState) => {
+                Err(Reject::new(RejectCode::CaseState, "what holds now is another sanction"))
+            }
+            lifted => lifted.map(drop),
+        }
+    }
+
+    /// That the same was not done to them once more since.
+    async fn check_last(&self, row: &CaseRow, given: Option<Restriction>) -> Result<(), Reject> {
         let since = CasesWanted {
             whose: Whose::Everybody,
             room: Some(row.room),
@@ -217,21 +244,19 @@ impl Core {
         };
         let since = self.store.list_cases(since).await.map_err(|error| self.unavailable(&error))?;
         for later in since.iter().take_while(|later| later.id > row.id) {
-            if self.sanction_of(later).await? != Some(SanctionKind::Kick) {
-                return Err(Reject::new(RejectCode::CaseState, "another sanction came after it, and holds"));
+            let is_other = match self.sanction_of(later).await? {
+                Some(Sanction { kind: SanctionKind::Kick, .. }) => true,
+                Some(sanction) => given.is_some_and(|given| given != restriction(&sanction)),
+                None => false,
+            };
+            if !is_other {
+                return Err(Reject::new(RejectCode::CaseState, "the same was done to them once more since"));
             }
         }
         if since.len() == LATER_MAX && since.last().is_some_and(|last| last.id > row.id) {
             return Err(Reject::new(RejectCode::CaseState, "too much came after it to tell what holds"));
         }
-        let reason = Reason::parse("").map_err(|_| RejectCode::Internal)?;
-        let sanction = Sanction { user: row.subject, kind: SanctionKind::Lift, until: None, reason };
-        let mut record = self.record(row.decider.unwrap_or_default(), "lift", row.room, row.subject);
-        record.case = row.id;
-        let act = Act::Sanction(row.subject, SanctionKind::Lift, None);
-        let lifted = self.append_own(self.decided(row, EntryContent::Sanction(sanction), act, record)).await;
-        self.memberships.remove(row.room, row.subject);
-        lifted.map(drop)
+        Ok(())
     }
 
     /// An entry that a decision makes, whoever decided may not be in the room. It has the number of its case: it is made once.
@@ -259,6 +284,12 @@ impl Core {
             beside: self.beside(vec![record]),
         }
     }
+}
+
+/// What a sanction made of its member, as stores have it.
+fn restriction(&Sanction { kind, until, .. }: &Sanction) -> Restriction {
+    let latest = Millis(i64::MAX.unsigned_abs());
+    Restriction { kind, until: until.map(|until| until.min(latest)) }
 }
 
 /// The same for each try, and nobody reads from it which case it was, or when that began.

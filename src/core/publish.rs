@@ -17,7 +17,7 @@ use super::access::{self, Action};
 use super::acts::note_marks;
 use super::append::{Change, Decision, Item, OrderGuard, Said, recorded_decision};
 use super::auth::Actor;
-use super::cases::{Beside, NewRecord, kind_name};
+use super::cases::{Beside, kind_name};
 use super::hook::{Mark, MessageEvent, Presently, Ruling, TextKind, Verdict};
 use super::log::Receipt;
 use super::store::{Membership, Outcome, Recorded, Unappended};
@@ -49,8 +49,7 @@ pub struct Queued {
     room: RoomId,
     author: UserId,
     acl_version: u64,
-    /// What is kept beside it, and is kept all the same where it is not appended; and the case that it opens.
-    findings: Vec<NewRecord>,
+    /// The case that it opens.
     opens: Option<CaseKind>,
 }
 
@@ -88,7 +87,7 @@ impl Core {
         let shadowed = shadowed || self.is_shadowed(actor, membership);
         let change = Change::Message(Said { reply_to, mentions: mentions.clone(), shadowed });
         let content = message(body, mentions);
-        let beside = self.beside_findings(TextKind::New, actor.user, room, &marks);
+        let beside = self.beside_findings(None, actor.user, room, &marks);
         Ok(self
             .queue(
                 actor,
@@ -184,12 +183,9 @@ impl Core {
         let payload = encode_entry(&Entry { author, client_id, content });
         let order = order.admit(room);
         let opens = beside.as_ref().and_then(|it| it.opens.as_ref()).map(|it| it.row.kind);
-        // Of what moderators did nothing is kept where it was not done.
-        let is_finding = |it: &&NewRecord| it.record.finding.is_some();
-        let findings = beside.iter().flat_map(|it| it.audit.iter().filter(is_finding).cloned()).collect();
         let item = Item { room, author, client_id, digest, payload, altered, change, acl_version, order, then, beside };
         let receipt = self.log.append(item).await;
-        Admitted::Queued(Queued { receipt, altered, room, author, acl_version, findings, opens })
+        Admitted::Queued(Queued { receipt, altered, room, author, acl_version, opens })
     }
 
     /// The answer to an author whose message was queued.
@@ -197,13 +193,8 @@ impl Core {
     /// # Errors
     /// What the transaction refused, or a store that failed.
     pub async fn settle(&self, queued: Queued) -> Result<Reply, Reject> {
-        let Queued { receipt, altered, room, author, acl_version: checked, mut findings, opens } = queued;
+        let Queued { receipt, altered, room, author, acl_version: checked, opens } = queued;
         let decision = receipt.await.map_err(|_| RejectCode::Unavailable)?.map_err(|error| self.unavailable(&error))?;
-        if matches!(decision, Decision::Refuse(_) | Decision::TooSoon { .. }) && !findings.is_empty() {
-            // Nor is there a case of what is not there.
-            findings.iter_mut().for_each(|new| new.record.case = CaseId::NONE);
-            self.store.audit(findings).await.map_err(|error| self.unavailable(&error))?;
-        }
         match decision {
             Decision::Append { seq, time, acl_version, .. } => {
                 if let Some(kind) = opens {

@@ -5,6 +5,7 @@ mod actions;
 mod acts;
 mod automod;
 mod breaker;
+mod cases;
 mod corpus;
 mod examples;
 mod frozen;

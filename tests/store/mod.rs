@@ -4,6 +4,7 @@ mod accounts;
 mod amends;
 mod audit;
 mod backup;
+mod flags;
 mod keeping;
 mod logs;
 mod moderation;
@@ -170,6 +171,7 @@ fn all_cases() -> impl Iterator<Item = &'static Named> {
         .chain(observed::CASES)
         .chain(moderation::CASES)
         .chain(audit::CASES)
+        .chain(flags::CASES)
 }
 
 #[tokio::test(flavor = "multi_thread")]

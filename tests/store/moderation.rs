@@ -8,7 +8,7 @@ use confab::core::cases::{
     Beside, CaseChange, CaseRow, CasesWanted, HeldText, NewCase, NewRecord, NewReport, Reported,
 };
 use confab::core::cases::{EVENTS_MAX, Step};
-use confab::core::store::{Outcome, Scrub, Unappended};
+use confab::core::store::{Outcome, Restriction, Scrub, Unappended};
 use confab_protocol::codec::decode_audit;
 use confab_protocol::command::{Appended, AuditRecord, ListAudit};
 use confab_protocol::limits::{CASE_TEXT_BYTES_MAX, EVIDENCE_BYTES_MAX};
@@ -310,7 +310,7 @@ async fn what_is_held_waits_with_its_case(scene: Scene) {
     assert_eq!((scene.cases(all_cases()).await, scene.audit_of(None).await.len()), (vec![other, id], 3));
 }
 
-fn releasing(scene: &Scene, item: &Item, case: CaseId) -> Item {
+pub(super) fn releasing(scene: &Scene, item: &Item, case: CaseId) -> Item {
     let record = AuditRecord { act: "release".to_owned(), room: item.room, case, ..AuditRecord::default() };
     let beside = Beside { audit: vec![scene.new_record(record)], opens: None, releases: true };
     // Whoever does it looks at the rights anew.
@@ -348,6 +348,8 @@ async fn what_is_held_is_posted_once(scene: Scene) {
     let recorded = scene.store.find_recorded(room, member, item.client_id).await.unwrap().unwrap();
     assert_eq!((recorded.digest, recorded.outcome), (item.digest, Outcome::Appended(posted)));
     assert_eq!((scene.store.find_held(id).await.unwrap(), scene.kept(id).await), (None, Vec::new()));
+    let seq_of = async |case| scene.store.find_case(case).await.unwrap().unwrap().seq;
+    assert_eq!((seq_of(id).await, seq_of(elsewhere).await), (Some(Seq(8)), None), "the message that it is now");
     let records = scene.audit_of(None).await;
     assert_eq!((records.len(), records.last().unwrap().seq), (before + 1, Some(Seq(8))));
     assert!(scene.store.find_held(elsewhere).await.unwrap().is_some(), "of another room, and held still");
@@ -567,7 +569,8 @@ async fn what_was_decided_is_done_by_who_is_outside(scene: Scene) {
         scene.item(room, steward, Change::Amend(Box::new(amend)))
     };
     let delete = || done(Act::Delete(vec![(Seq(7), bytes("gone"))]));
-    let lift = || done(Act::Sanction(member, SanctionKind::Lift, None));
+    let ban = Restriction { kind: SanctionKind::Ban, until: None };
+    let lift = || done(Act::GiveBack(member, Some(ban)));
     let decided: Vec<Decision> =
         scene.append(vec![delete(), delete(), lift()]).await.into_iter().map(|it| it.decision).collect();
     assert_eq!((seq(&decided[0]), &decided[1]), (Some(8), &refused(RejectCode::UnknownMessage)));

@@ -10,7 +10,9 @@ use confab_protocol::model::{
 use confab_protocol::reject::RejectCode;
 
 use super::audience::{Audience, SHADOWED};
-use super::facts::{Effect, Facts, KNOCK_KIND, MemberKey, MemberState, Needs, Rewrite, RoomState, TOMBSTONE_KIND};
+use super::facts::{
+    Effect, Facts, KNOCK_KIND, MemberKey, MemberState, Needs, Rewrite, RoomState, TOMBSTONE_KIND, TargetState,
+};
 use super::{Decision, Item, MESSAGE_KIND};
 use crate::core::access::{self, Action, Right};
 use crate::core::names::{Key, room_key};
@@ -59,6 +61,8 @@ pub enum Act {
     SetRole(UserId, RoomRole),
     /// Something is done to somebody.
     Sanction(UserId, SanctionKind, Option<Millis>),
+    /// A mute or a ban is taken back as a case decided, if it is what holds; `None`: what it was is not kept any more.
+    GiveBack(UserId, Option<Restriction>),
     /// The author, who is outside, asks to be let in.
     Knock,
     /// Somebody comes in who knocked with this entry.
@@ -82,7 +86,7 @@ impl Act {
             Self::Pin(..) => 8,
             Self::Settings { .. } => 10,
             Self::SetRole(..) => 3,
-            Self::Sanction(..) => 11,
+            Self::Sanction(..) | Self::GiveBack(..) => 11,
             Self::Knock => KNOCK_KIND,
             Self::Admit(..) => 3,
             Self::Notice => 13,
@@ -105,7 +109,7 @@ impl Act {
 
     pub(super) fn bumps_acl(&self) -> bool {
         match self {
-            Self::SetRole(..) | Self::Sanction(..) => true,
+            Self::SetRole(..) | Self::Sanction(..) | Self::GiveBack(..) => true,
             Self::Settings { base, settings, .. } => base.rights != settings.rights,
             _ => false,
         }
@@ -131,7 +135,9 @@ impl Act {
 
     const fn other(&self) -> Option<UserId> {
         match self {
-            Self::SetRole(user, _) | Self::Sanction(user, ..) | Self::Admit(_, user) => Some(*user),
+            Self::SetRole(user, _) | Self::Sanction(user, ..) | Self::GiveBack(user, _) | Self::Admit(_, user) => {
+                Some(*user)
+            }
             _ => None,
         }
     }
@@ -157,7 +163,7 @@ impl Act {
                 needs.settings.insert(item.room);
                 needs.names.push(key.clone());
             }
-            Self::SetRole(..) | Self::Sanction(..) | Self::Notice => {}
+            Self::SetRole(..) | Self::Sanction(..) | Self::GiveBack(..) | Self::Notice => {}
         }
     }
 
@@ -207,6 +213,7 @@ impl Act {
             Self::Settings { settings, key, .. } => apply_settings(facts, item, settings, key),
             Self::SetRole(user, role) => give_role(facts, item, *user, *role),
             Self::Sanction(user, kind, until) => apply_sanction(facts, item, *user, *kind, *until, seq),
+            Self::GiveBack(user, _) => apply_sanction(facts, item, *user, SanctionKind::Lift, None, seq),
             Self::Knock => facts.note_knock((item.room, item.author), seq, now),
             Self::Admit(knock, user) => {
                 if let Some(state) = facts.targets.get_mut(&key(*knock)) {
@@ -267,6 +274,7 @@ fn rewrite(facts: &mut Facts, item: &Item, seq: Seq, kind: u8, payload: &Bytes, 
     state.rev += 1;
     let kind = kind | state.kind & SHADOWED;
     state.kind = kind;
+    state.replaced = Some(now);
     let (rev, time) = (state.rev, state.time);
     facts.effects.push(Effect::Rewrite(Rewrite { target, rev, kind, payload: payload.clone(), said: time, time: now }));
     Some(Envelope { seq, time, rev, payload: payload.clone(), rewritten: None })
@@ -350,6 +358,18 @@ fn check_settings(
     }
 }
 
+fn check_edit(facts: &Facts, item: &Item, target: Option<&TargetState>) -> Option<Decision> {
+    let refuse = |code| Some(Decision::Refuse(code));
+    // What was held is not posted over what its author made of the message since.
+    let is_newer = |replaced: Millis| facts.held_at(item).is_some_and(|held| replaced >= held);
+    match target {
+        None => refuse(RejectCode::UnknownMessage),
+        Some(target) if target.author != item.author => refuse(RejectCode::Forbidden),
+        Some(target) if target.replaced.is_some_and(is_newer) => refuse(RejectCode::CaseState),
+        Some(_) => None,
+    }
+}
+
 fn check_reaction(facts: &Facts, item: &Item, (seq, emoji): (Seq, &Emoji), comes: bool) -> Option<Decision> {
     let target = (item.room, seq);
     if facts.reactions.contains(&(target, emoji.clone(), item.author)) == comes {
@@ -395,7 +415,7 @@ impl Amend {
             return if seqs.iter().all(|(seq, _)| is_theirs(seq)) { None } else { refuse(RejectCode::UnknownMessage) };
         }
         if self.decided {
-            return self.check_decided(facts, item);
+            return self.check_decided(facts, item, now);
         }
         match &self.act {
             Act::Knock => return check_knock(facts, item, now),
@@ -424,11 +444,9 @@ impl Amend {
         let right = access::has_right(rank, Right::Moderate).then_some(Right::Moderate);
         let target = |seq: &Seq| target_for(seq, right);
         match &self.act {
-            Act::Edit(seq, ..) => match target(seq) {
-                None => refuse(RejectCode::UnknownMessage),
-                Some(target) if target.author != item.author => refuse(RejectCode::Forbidden),
-                Some(_) => None,
-            },
+            Act::Edit(seq, ..) => check_edit(facts, item, target(seq)),
+            // Only what a case decided is done so.
+            Act::GiveBack(..) => refuse(RejectCode::Forbidden),
             // Decided above: they may be outside.
             Act::Erase(_) | Act::Knock | Act::Notice => None,
             Act::Admit(seq, user) => check_admit(facts, item, (*seq, *user), rank, now),
@@ -454,7 +472,7 @@ impl Amend {
     }
 
     /// What a case's moderator decided is done, unless it is so already.
-    fn check_decided(&self, facts: &Facts, item: &Item) -> Option<Decision> {
+    fn check_decided(&self, facts: &Facts, item: &Item, now: Millis) -> Option<Decision> {
         match &self.act {
             Act::Delete(seqs) => {
                 let is_there = |(seq, _): &(Seq, Bytes)| {
@@ -463,11 +481,17 @@ impl Amend {
                 };
                 (!seqs.iter().all(is_there)).then_some(Decision::Refuse(RejectCode::UnknownMessage))
             }
-            Act::Sanction(user, SanctionKind::Lift, _) => {
-                let member = facts.members.get(&(item.room, *user));
-                // A shadow is another matter, and nobody appeals against one.
-                let is_lifted = member.and_then(|it| it.restriction).is_none_or(|it| it.kind == SanctionKind::Shadow);
-                is_lifted.then_some(Decision::Unchanged)
+            Act::GiveBack(user, given) => {
+                let restriction = facts.members.get(&(item.room, *user)).and_then(|it| it.restriction);
+                // What ran out is over. A shadow is another matter: nobody appeals against one, or is told of it by
+                // what becomes of an appeal.
+                match restriction.filter(|it| it.silences(now)) {
+                    None => Some(Decision::Unchanged),
+                    Some(holds) if given.is_some_and(|given| given != holds) => {
+                        Some(Decision::Refuse(RejectCode::CaseState))
+                    }
+                    Some(_) => None,
+                }
             }
             _ => Some(Decision::Refuse(RejectCode::Forbidden)),
         }

@@ -5,14 +5,16 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use confab_protocol::model::{
-    ClientId, Emoji, Envelope, Incarnation, Millis, RoomId, RoomKind, RoomRole, RoomSettings, SanctionKind, Seq,
-    ServerRole, UserId,
+    CaseId, ClientId, Emoji, Envelope, Incarnation, Millis, RoomId, RoomKind, RoomRole, RoomSettings, SanctionKind,
+    Seq, ServerRole, UserId,
 };
 use confab_protocol::rights::RoomRights;
 
 use super::audience::{Audience, SHADOWED, SHADOWED_MESSAGE_KIND};
+use super::beside::{Instead, flagged_edit};
 use super::{Change, Decided, Decision, InviteHash, Item, MESSAGE_KIND, Order};
 use crate::core::access::Right;
+use crate::core::cases::CaseRow;
 use crate::core::names::Key;
 use crate::core::store::{Membership, NewRoom, Pair, Recorded, Restriction, RoomShape};
 
@@ -61,6 +63,8 @@ pub struct TargetState {
     pub time: Millis,
     pub rev: u32,
     pub pinned: bool,
+    /// When it was last written over, as long as the text before that is kept.
+    pub replaced: Option<Millis>,
 }
 
 /// An invitation as it is now.
@@ -157,8 +161,10 @@ pub enum Effect {
     ForgetInvites(MemberKey),
     /// All invitations to a room are good for nothing any more.
     ForgetAllInvites(RoomId),
-    /// What was held is posted, and held no more.
-    Release(ItemKey),
+    /// What was held is posted, and held no more: its case is about this message now.
+    Release(ItemKey, Seq),
+    /// A case keeps the message that it is about as it reads now, with what stands around it.
+    Evidence(CaseRow),
 }
 
 /// What makes an append the same as another.
@@ -189,6 +195,8 @@ pub struct Needs {
     pub targets: BTreeSet<TargetKey>,
     /// Messages whose reactions matter, and whose reaction it is.
     pub reactions: Vec<(TargetKey, UserId)>,
+    /// Messages that a case may be open about, where another text for them was flagged.
+    pub cases: BTreeSet<TargetKey>,
 }
 
 impl Needs {
@@ -199,6 +207,7 @@ impl Needs {
         for item in all(batch) {
             needs.rooms.insert(item.room);
             needs.keys.push(item.key());
+            needs.cases.extend(flagged_edit(item).map(|(target, _)| target));
             match &item.change {
                 Change::CreateRoom(new) => match &new.shape {
                     RoomShape::Named { key, .. } => needs.names.push(key.clone()),
@@ -261,6 +270,10 @@ pub struct Facts {
     pub emojis: HashMap<TargetKey, HashSet<Emoji>>,
     /// Reactions that were given, by those who give or take them back now.
     pub reactions: HashSet<(TargetKey, Emoji, UserId)>,
+    /// Of the messages asked for, those that a report or a flag is open about.
+    pub cases: HashMap<TargetKey, CaseId>,
+    /// Cases that are not opened after all.
+    pub(super) instead: HashMap<CaseId, Instead>,
     /// What else is to be written.
     pub effects: Vec<Effect>,
     /// An entry of this batch may be about another of it.
@@ -322,7 +335,8 @@ impl Facts {
                 let target = (item.room, seq);
                 if self.keeps_targets {
                     let (author, kind) = (item.author, audience.kind(MESSAGE_KIND));
-                    self.targets.insert(target, TargetState { author, kind, time, rev: 0, pinned: false });
+                    self.targets
+                        .insert(target, TargetState { author, kind, time, rev: 0, pinned: false, replaced: None });
                 }
                 let mentions = said.mentions.iter().filter(|_| is_heard);
                 self.effects.extend(mentions.map(|user| Effect::Mention(target, *user)));

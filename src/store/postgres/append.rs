@@ -13,7 +13,9 @@ use uuid::Uuid;
 use super::columns::{Columns, RoomColumns};
 use super::rows::{Stored, get, get_optional, plain};
 use super::{effects, is_retryable, logs, moderation, rooms, seal};
-use crate::core::append::{Decided, Decision, Facts, Item, MemberKey, MemberState, Needs, RoomState, decide};
+use crate::core::append::{
+    Decided, Decision, Facts, Item, MemberKey, MemberState, Needs, RoomState, decide, refused_findings,
+};
 use crate::core::names::Key;
 use crate::core::seal::Vault;
 use crate::core::store::{Error, Restriction, Result, RoomShape, pair_bytes};
@@ -118,7 +120,10 @@ async fn attempt(client: &Client, vault: &Vault, batch: Vec<Item>, now: Millis) 
         return failed(error, batch);
     }
     let decided = decide(&mut facts, batch, now);
-    let is_durable = decided.iter().flat_map(Decided::all).any(|(_, it)| matches!(it, Decision::Append { .. }));
+    let is_kept = |(item, decision): (&Item, &Decision)| {
+        matches!(decision, Decision::Append { .. }) || !refused_findings(item, decision).is_empty()
+    };
+    let is_durable = decided.iter().flat_map(Decided::all).any(is_kept);
     if !is_durable {
         // Nothing is written: how the transaction ends is all the same.
         return match client.batch_execute("ROLLBACK").await {
@@ -232,6 +237,7 @@ async fn read_facts(
         facts.invites.extend(effects::invite(client, *hash).await?.map(|state| (*hash, state)));
     }
     effects::read_targets(client, facts, needs).await?;
+    moderation::read_open(client, facts, needs).await?;
     let late = facts.late_members(batch);
     add_members(facts, query_members(client, late.into_iter()).await?)?;
     Ok(())
@@ -301,7 +307,7 @@ async fn write(client: &Client, vault: &Vault, facts: &Facts, decided: &[Decided
         prepare(client, [INSERT_ENTRIES, WRITE_ROOMS, INSERT_ROOMS, WRITE_MEMBERS]).await.map_err(Fate::of)?;
     let columns = Columns::of(vault, facts, decided);
     // What was said is kept as it was said, whatever the batch makes of it.
-    let mut others = moderation::beside(decided);
+    let mut others = moderation::beside(facts, decided);
     others.extend(effects::all(vault, &facts.effects));
     let others = effects::prepare(client, others).await.map_err(Fate::of)?;
     let (entry_params, touched) = (columns.params(), RoomColumns::of(facts, &columns.rooms));
@@ -406,9 +412,12 @@ async fn is_committed(pool: &Pool, decided: &[Decided]) -> Result<bool> {
              AS k (room, seq, time_ms, author, client_id)
          JOIN entries e ON e.room = k.room AND e.seq = k.seq AND e.time_ms = k.time_ms AND e.author = k.author
              AND e.client_id = k.client_id";
+    const KEPT: &str = "SELECT count(*) FROM audit WHERE id = ANY($1)";
     let rooms: Vec<Uuid> = decided.iter().flat_map(Decided::all).map(|(item, _)| item.room.sql()).collect();
     let (mut keys, mut seqs, mut times, mut authors, mut ids) = (vec![], vec![], vec![], vec![], vec![]);
+    let mut findings: Vec<Uuid> = Vec::new();
     for (item, decision) in decided.iter().flat_map(Decided::all) {
+        findings.extend(refused_findings(item, decision).iter().map(|new| new.id.sql()));
         let Decision::Append { seq, time, .. } = decision else { continue };
         keys.push(item.room.sql());
         seqs.push(seq.sql());
@@ -421,5 +430,9 @@ async fn is_committed(pool: &Pool, decided: &[Decided]) -> Result<bool> {
     transaction.query(LOCK, &[&rooms]).await?;
     let row = transaction.query_one(FOUND, &[&keys, &seqs, &times, &authors, &ids]).await?;
     let found: i64 = plain(&row, 0)?;
-    Ok(usize::try_from(found).is_ok_and(|found| found == keys.len()))
+    // Of a batch that appends nothing what was found tells.
+    let row = transaction.query_one(KEPT, &[&findings]).await?;
+    let kept: i64 = plain(&row, 0)?;
+    let is_all = |count: i64, of: usize| usize::try_from(count).is_ok_and(|count| count == of);
+    Ok(is_all(found, keys.len()) && is_all(kept, findings.len()))
 }

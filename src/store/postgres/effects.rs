@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::logs::{envelope, within_page};
 use super::rooms::visibility;
-use super::rows::{Params, Stored, by_ref, get, plain};
+use super::rows::{Params, Stored, by_ref, get, get_optional, plain};
 use crate::core::append::{Effect, Facts, InviteHash, InviteState, Needs, Rewrite, TargetKey, TargetState};
 use crate::core::seal::{Place, Vault};
 use crate::core::store::{Error, NewInvite, Result};
@@ -36,6 +36,9 @@ const READ: &str = "UPDATE members SET read_seq = $3, read_number = $4
 const FORGET_ALL_INVITES: &str = "DELETE FROM invites WHERE room = $1";
 const FORGET_INVITES: &str = "DELETE FROM invites WHERE room = $1 AND author = $2";
 const USE_INVITE: &str = "UPDATE invites SET uses_left = uses_left - 1 WHERE hash = $1";
+// What was held is posted: its case is about that message from now on.
+const LINK: &str = "UPDATE cases SET seq = $4 WHERE id =
+     (SELECT case_id FROM unappended WHERE client_id = $1 AND author = $2 AND room = $3)";
 const RELEASE: &str = "DELETE FROM unappended WHERE client_id = $1 AND author = $2 AND room = $3";
 
 /// The statements of all effects, in order.
@@ -96,9 +99,11 @@ fn statements(vault: &Vault, effect: &Effect) -> Vec<(&'static str, Params)> {
         Effect::ForgetInvites((room, author)) => {
             vec![(FORGET_INVITES, vec![Box::new(room.sql()), Box::new(author.sql())])]
         }
-        Effect::Release((room, author, client_id)) => {
-            vec![(RELEASE, vec![Box::new(client_id.sql()), Box::new(author.sql()), Box::new(room.sql())])]
+        Effect::Release((room, author, client_id), about) => {
+            let held = || -> Params { vec![Box::new(client_id.sql()), Box::new(author.sql()), Box::new(room.sql())] };
+            vec![(LINK, with(held(), vec![Box::new(about.sql())])), (RELEASE, held())]
         }
+        Effect::Evidence(row) => super::moderation::kept(row).into_iter().collect(),
         Effect::ForgetAllInvites(room) => vec![(FORGET_ALL_INVITES, vec![Box::new(room.sql())])],
         Effect::UseInvite(hash) => vec![(USE_INVITE, vec![Box::new(hash.to_vec())])],
         Effect::Mention(target, user) => vec![(MENTION, with(key(target), vec![Box::new(user.sql())]))],
@@ -129,7 +134,9 @@ fn write_over(vault: &Vault, rewrite: &Rewrite, key: &dyn Fn(&TargetKey) -> Para
 
 /// What a batch needs to know of messages that it is about.
 pub(super) async fn read_targets(client: &Client, facts: &mut Facts, needs: &Needs) -> Result<()> {
-    const TARGETS: &str = "SELECT e.room, e.seq, e.author, e.kind, e.time_ms, e.rev, e.pinned
+    const TARGETS: &str = "SELECT e.room, e.seq, e.author, e.kind, e.time_ms, e.rev, e.pinned, CASE WHEN e.rev > 0 THEN
+             (SELECT r.replaced_ms FROM entry_revisions r WHERE r.room = e.room AND r.seq = e.seq AND r.rev = e.rev - 1)
+             END
          FROM unnest($1::uuid[], $2::bigint[]) AS k (room, seq) JOIN entries e ON e.room = k.room AND e.seq = k.seq";
     if needs.targets.is_empty() {
         return Ok(());
@@ -144,6 +151,7 @@ pub(super) async fn read_targets(client: &Client, facts: &mut Facts, needs: &Nee
             time: get(&row, 4)?,
             rev: rev.cast_unsigned(),
             pinned: plain(&row, 6)?,
+            replaced: get_optional(&row, 7)?,
         };
         facts.targets.insert((get(&row, 0)?, get(&row, 1)?), state);
     }

@@ -6,7 +6,7 @@ use confab_protocol::codec::encode_audit;
 use confab_protocol::command::{AuditEntry, CaseEvent, ListAudit};
 use confab_protocol::limits::{CASE_EVENTS_BYTES_MAX, EVIDENCE_BYTES_MAX, PAGE_BYTES_MAX};
 use confab_protocol::model::{
-    CaseAct, CaseDecision, CaseId, CaseKind, CaseState, CaseText, Envelope, Millis, ReportReason, RoomId, Seq, UserId,
+    CaseAct, CaseDecision, CaseId, CaseState, CaseText, Envelope, Millis, ReportReason, RoomId, Seq, UserId,
 };
 use confab_protocol::reject::RejectCode;
 use deadpool_postgres::{Client, GenericClient};
@@ -18,7 +18,7 @@ use super::logs::envelope;
 use super::rooms::bound;
 use super::rows::{Params, Stored, by_ref, get, get_optional, plain};
 use super::seal;
-use crate::core::append::{Decided, Decision};
+use crate::core::append::{Decided, Facts, Needs};
 use crate::core::cases::{
     Agenda, CONTEXT, CaseChange, CaseRecord, CaseRow, CasesWanted, EVENTS_MAX, HeldText, NewCase, NewRecord, NewReport,
     Reported, Whose, nearest, newest,
@@ -207,24 +207,38 @@ fn evidence(row: &CaseRow, about: Seq, after: u64) -> Bound {
     (KEEP_EVIDENCE, params)
 }
 
-/// What the entries of a batch leave beside them, once their places are known; of most that is nothing.
-pub(super) fn beside(decided: &[Decided]) -> Vec<Bound> {
+/// The message that a case is about as it reads now, with what stands around it.
+pub(super) fn kept(row: &CaseRow) -> Option<Bound> {
+    row.seq.map(|seq| evidence(row, seq, CONTEXT))
+}
+
+/// Reports and flags about messages of a batch that nobody decided about yet. Each is held: it is not decided before what
+/// joins it is there.
+pub(super) async fn read_open(client: &Client, facts: &mut Facts, needs: &Needs) -> Result<()> {
+    const SQL: &str = "SELECT id FROM cases WHERE room = $1 AND seq = $2 AND state IN (1, 2) AND kind IN (2, 3)
+         ORDER BY id LIMIT 1 FOR UPDATE";
+    for (room, seq) in &needs.cases {
+        let statement = client.prepare_cached(SQL).await?;
+        if let Some(row) = client.query_opt(&statement, &[&room.sql(), &seq.sql()]).await? {
+            facts.cases.insert((*room, *seq), get(&row, 0)?);
+        }
+    }
+    Ok(())
+}
+
+/// What the entries of a batch leave beside them, and what is left of those that are refused; of most that is nothing.
+pub(super) fn beside(facts: &Facts, decided: &[Decided]) -> Vec<Bound> {
     let (mut statements, mut audit) = (Vec::new(), Vec::new());
     for (item, decision) in decided.iter().flat_map(Decided::all) {
-        let (Some(beside), Decision::Append { seq, .. }) = (&item.beside, decision) else { continue };
-        for new in &beside.audit {
-            let mut new = new.clone();
-            new.record.seq.get_or_insert(*seq);
-            audit.push(new);
-        }
-        let Some(opens) = &beside.opens else { continue };
-        let mut opens = opens.clone();
-        let about = *opens.row.seq.get_or_insert(*seq);
-        statements.extend(opening(&opens));
-        if opens.row.kind == CaseKind::Flag {
+        let left = facts.left_beside(item, decision);
+        audit.extend(left.audit);
+        if let Some(opens) = &left.opens {
+            statements.extend(opening(opens));
             // It is the newest, whatever else the batch appends.
-            statements.push(evidence(&opens.row, about, 0));
+            let about = opens.row.seq.filter(|_| left.keeps);
+            statements.extend(about.map(|about| evidence(&opens.row, about, 0)));
         }
+        statements.extend(left.joins.map(|(case, told)| event(case, &told)));
     }
     if !audit.is_empty() {
         statements.push(records(&audit));

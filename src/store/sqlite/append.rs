@@ -32,9 +32,9 @@ pub(super) fn append(connection: &Connection, vault: &Vault, batch: Vec<Item>, n
     for (item, decision) in decided.iter().flat_map(Decided::all) {
         if let Decision::Append { seq, time, audience, .. } = decision {
             insert(connection, vault, &mut numbers, item, *audience, (*seq, *time))?;
-            moderation::write_beside(connection, item, *seq)?;
             touched.insert(item.room);
         }
+        moderation::write_beside(connection, &facts.left_beside(item, decision))?;
     }
     for effect in &facts.effects {
         effects::write(connection, vault, effect)?;
@@ -94,6 +94,9 @@ fn read_facts(connection: &Connection, vault: &Vault, facts: &mut Facts, needs: 
     }
     for target in &needs.targets {
         facts.targets.extend(effects::target(connection, *target)?.map(|state| (*target, state)));
+    }
+    for target in &needs.cases {
+        facts.cases.extend(moderation::open_about(connection, *target)?.map(|case| (*target, case)));
     }
     for (target, user) in &needs.reactions {
         effects::read_reactions(connection, facts, *target, *user)?;

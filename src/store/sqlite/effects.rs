@@ -57,7 +57,8 @@ pub(super) fn write(connection: &Connection, vault: &Vault, effect: &Effect) -> 
             let mut statement = connection.prepare_cached("DELETE FROM invites WHERE room = ? AND author = ?")?;
             statement.execute(params![Sql(*room), Sql(*author)])?;
         }
-        Effect::Release(key) => return super::moderation::release(connection, *key),
+        Effect::Release(key, about) => return super::moderation::release(connection, *key, *about),
+        Effect::Evidence(row) => return super::moderation::keep_evidence(connection, row),
         Effect::ForgetAllInvites(room) => {
             connection.prepare_cached("DELETE FROM invites WHERE room = ?")?.execute([Sql(*room)])?;
         }
@@ -119,11 +120,17 @@ fn write_over(connection: &Connection, vault: &Vault, rewrite: &Rewrite) -> Resu
 }
 
 pub(super) fn target(connection: &Connection, (room, seq): TargetKey) -> Result<Option<TargetState>> {
-    let mut statement = connection
-        .prepare_cached("SELECT author, kind, time_ms, rev, pinned FROM entries WHERE room = ? AND seq = ?")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT author, kind, time_ms, rev, pinned, CASE WHEN rev > 0 THEN
+             (SELECT r.replaced_ms FROM entry_revisions r WHERE r.room = e.room AND r.seq = e.seq AND r.rev = e.rev - 1)
+             END
+         FROM entries e WHERE room = ? AND seq = ?",
+    )?;
     let state = |row: &Row<'_>| {
         let (author, time) = (get(row, 0)?, get(row, 2)?);
-        Ok(TargetState { author, kind: row.get(1)?, time, rev: row.get(3)?, pinned: row.get(4)? })
+        let replaced: Option<Sql<Millis>> = row.get(5)?;
+        let replaced = replaced.map(|sql| sql.0);
+        Ok(TargetState { author, kind: row.get(1)?, time, rev: row.get(3)?, pinned: row.get(4)?, replaced })
     };
     Ok(statement.query_row(params![Sql(room), Sql(seq)], state).optional()?)
 }

@@ -4,7 +4,7 @@ use confab_protocol::codec::encode_audit;
 use confab_protocol::command::{AuditEntry, CaseEvent, ListAudit};
 use confab_protocol::limits::{CASE_EVENTS_BYTES_MAX, EVIDENCE_BYTES_MAX, PAGE_BYTES_MAX};
 use confab_protocol::model::{
-    CaseAct, CaseDecision, CaseId, CaseKind, CaseState, CaseText, Envelope, Millis, ReportReason, RoomId, Seq, UserId,
+    CaseAct, CaseDecision, CaseId, CaseState, CaseText, Envelope, Millis, ReportReason, RoomId, Seq, UserId,
 };
 use confab_protocol::reject::RejectCode;
 use rusqlite::types::{Value, ValueRef};
@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::rooms::bound;
 use super::rows::{Sql, get};
-use crate::core::append::{Item, ItemKey};
+use crate::core::append::{ItemKey, Left, TargetKey};
 use crate::core::cases::{
     Agenda, CONTEXT, CaseChange, CaseRecord, CaseRow, CasesWanted, EVENTS_MAX, HeldText, NewCase, NewRecord, NewReport,
     Reported, Whose, nearest, newest,
@@ -141,25 +141,37 @@ pub(super) fn audit(connection: &Connection, records: Vec<NewRecord>) -> Result<
     records.iter().try_for_each(|record| add_record(connection, record))
 }
 
-/// What an entry leaves beside it, once its place is known.
-pub(super) fn write_beside(connection: &Connection, item: &Item, seq: Seq) -> Result<()> {
-    let Some(beside) = &item.beside else { return Ok(()) };
-    for new in &beside.audit {
-        let mut new = new.clone();
-        new.record.seq.get_or_insert(seq);
-        add_record(connection, &new)?;
+/// What an entry leaves beside it, or what is left of one that is refused.
+pub(super) fn write_beside(connection: &Connection, left: &Left) -> Result<()> {
+    left.audit.iter().try_for_each(|new| add_record(connection, new))?;
+    if let Some(opens) = &left.opens {
+        open_case(connection, opens)?;
+        if left.keeps {
+            keep_evidence(connection, &opens.row)?;
+        }
     }
-    let Some(opens) = &beside.opens else { return Ok(()) };
-    let mut opens = opens.clone();
-    opens.row.seq.get_or_insert(seq);
-    open_case(connection, &opens)?;
-    if opens.row.kind == CaseKind::Flag {
-        keep_evidence(connection, &opens.row)?;
+    if let Some((case, told)) = &left.joins {
+        add_event(connection, *case, told)?;
     }
     Ok(())
 }
 
-pub(super) fn release(connection: &Connection, (room, author, client_id): ItemKey) -> Result<()> {
+/// A report or a flag about a message that nobody decided about yet.
+pub(super) fn open_about(connection: &Connection, (room, seq): TargetKey) -> Result<Option<CaseId>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id FROM cases WHERE room = ? AND seq = ? AND state IN (1, 2) AND kind IN (2, 3) ORDER BY id LIMIT 1",
+    )?;
+    Ok(statement.query_row(params![Sql(room), Sql(seq)], |row| get(row, 0)).optional()?)
+}
+
+/// What was held is posted, and its case is about that message from now on.
+pub(super) fn release(connection: &Connection, (room, author, client_id): ItemKey, about: Seq) -> Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE cases SET seq = ?4 WHERE id =
+                 (SELECT case_id FROM unappended WHERE client_id = ?1 AND author = ?2 AND room = ?3)",
+        )?
+        .execute(params![Sql(client_id), Sql(author), Sql(room), Sql(about)])?;
     connection
         .prepare_cached("DELETE FROM unappended WHERE client_id = ? AND author = ? AND room = ?")?
         .execute(params![Sql(client_id), Sql(author), Sql(room)])?;
@@ -175,7 +187,7 @@ fn is_there(connection: &Connection, row: &CaseRow) -> Result<bool> {
 }
 
 /// Messages around what a case is about, as they are stored.
-fn keep_evidence(connection: &Connection, row: &CaseRow) -> Result<()> {
+pub(super) fn keep_evidence(connection: &Connection, row: &CaseRow) -> Result<()> {
     let Some(seq) = row.seq else { return Ok(()) };
     // What others do not see is nobody's context. By one list of places: an OR reads the whole room.
     connection

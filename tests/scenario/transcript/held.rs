@@ -98,7 +98,7 @@ async fn what_is_held_is_released_or_dropped_and_what_was_dropped_may_come_back(
             bob > publish again room-5 client-2 "hold"
             bob < appended 6, duplicate
             bob > case case-1
-            bob < case-1 Held Decided Release room-5 of user-3
+            bob < case-1 Held Decided Release room-5 of user-3 message 6
                 none Decide Release "fine"
             bob > publish room-5 client-3 "hold"
             bob < held as case-2
@@ -109,7 +109,7 @@ async fn what_is_held_is_released_or_dropped_and_what_was_dropped_may_come_back(
             alice > update_case case-2 decide Reverse "very well"
             alice < ok
             bob > case case-2
-            bob < case-2 Held Closed Reverse room-5 of user-3
+            bob < case-2 Held Closed Reverse room-5 of user-3 message 7
                 none Decide Drop "not twice"
                 user-3 Appeal "please"
                 none Decide Reverse "very well"
@@ -278,7 +278,7 @@ async fn what_is_released_reads_as_plugins_left_it_and_comes_from_who_may_speak(
             case-3 Sanction Decided Sanction room-6 of user-4 message 8 appealable
             case-4 Sanction Decided Sanction room-6 of user-4 message 7 appealable
             case-2 Held Decided Release room-6 of user-4
-            case-1 Held Decided Release room-6 of user-4
+            case-1 Held Decided Release room-6 of user-4 message 6
         bob > appeal case-3 "why?"
         bob < ok
         alice > update_case case-3 decide Reverse "come back"
@@ -300,7 +300,7 @@ async fn what_is_released_reads_as_plugins_left_it_and_comes_from_who_may_speak(
             case-3 Sanction Closed Reverse room-6 of user-4 message 8
             case-4 Sanction Decided Sanction room-6 of user-4 message 7
             case-2 Held Decided Release room-6 of user-4
-            case-1 Held Decided Release room-6 of user-4
+            case-1 Held Decided Release room-6 of user-4 message 6
         alice > audit room-6 of user-3 limit 1
         alice < audit
             user-5 report room-6 user-3 case-5 ""

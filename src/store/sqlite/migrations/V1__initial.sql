@@ -225,7 +225,7 @@ CREATE TABLE cases (
     kind        INTEGER NOT NULL,            -- CaseKind
     state       INTEGER NOT NULL,            -- CaseState
     subject     BLOB NOT NULL,               -- whom it is about
-    seq         INTEGER,                     -- the message; null: none, or it is held
+    seq         INTEGER,                     -- the message; null: none, or it is held still
     reason      INTEGER NOT NULL,            -- ReportReason; 0: none
     reports     INTEGER NOT NULL,
     assignee    BLOB,                        -- who looks into it
@@ -245,6 +245,7 @@ CREATE INDEX cases_waiting ON cases (reminded_ms) WHERE state IN (1, 2, 4);
 CREATE INDEX cases_waiting_id ON cases (id) WHERE state IN (1, 2, 4);
 CREATE INDEX cases_waiting_age ON cases (changed_ms) WHERE state IN (1, 2, 4);
 CREATE INDEX cases_due ON cases (id) WHERE due;
+CREATE INDEX cases_message ON cases (room, seq) WHERE state IN (1, 2) AND seq IS NOT NULL;
 CREATE UNIQUE INDEX cases_report ON cases (room, subject, coalesce(seq, 0)) WHERE kind = 2 AND state IN (1, 2);
 
 CREATE TABLE case_events (

@@ -1,0 +1,115 @@
+//! What moderation keeps beside entries, once it is known what becomes of them: records of the audit, and the cases that
+//! they open or that are open already.
+
+use confab_protocol::command::CaseEvent;
+use confab_protocol::model::{CaseAct, CaseId, CaseKind, Envelope, Millis, Seq};
+
+use super::facts::{Effect, Facts, TargetKey};
+use super::{Decision, Item};
+use crate::core::cases::{Beside, CaseRow, NewCase, NewRecord};
+use crate::core::store::Outcome;
+
+/// What becomes of a case that is not opened after all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Instead {
+    /// One about that message is open already.
+    Joins(CaseId),
+    /// Nobody but its author, who is shadowed, would read the other text: the message stays as it was.
+    Lapses,
+}
+
+/// What a driver writes beside an entry, or in the place of one that is refused.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Left {
+    /// For the audit.
+    pub audit: Vec<NewRecord>,
+    /// A case that begins.
+    pub opens: Option<NewCase>,
+    /// Whether the entry itself is what that case keeps as evidence, with what was said before.
+    pub keeps: bool,
+    /// A case that is open already, and what it is told.
+    pub joins: Option<(CaseId, CaseEvent)>,
+}
+
+/// The case that an item opens about a message which was there before: a flag of another text for it.
+pub(super) fn flagged_edit(item: &Item) -> Option<(TargetKey, CaseRow)> {
+    let row = item.beside.as_ref()?.opens.as_ref()?.row;
+    let seq = row.seq.filter(|_| row.kind == CaseKind::Flag)?;
+    Some(((row.room, seq), row))
+}
+
+/// What plugins found of an item that is refused. There is no case of what is not there, and of what moderators did nothing
+/// is kept where it was not done.
+#[must_use]
+pub fn refused_findings(item: &Item, decision: &Decision) -> Vec<NewRecord> {
+    let Some(beside) = &item.beside else { return Vec::new() };
+    if !matches!(decision, Decision::Refuse(_) | Decision::TooSoon { .. }) {
+        return Vec::new();
+    }
+    let mut found: Vec<NewRecord> = beside.audit.iter().filter(|new| new.record.finding.is_some()).cloned().collect();
+    found.iter_mut().for_each(|new| new.record.case = CaseId::NONE);
+    found
+}
+
+impl Facts {
+    /// Notes what becomes of the case that an appended item opens. Evidence of an edit is the text that it gave, whatever
+    /// the batch makes of it afterwards: it is kept in the order of what is written over.
+    pub(super) fn place_case(&mut self, item: &Item, seq: Seq, rewritten: Option<&Envelope>) {
+        let Some((target, row)) = flagged_edit(item) else {
+            let opens = item.beside.as_ref().and_then(|beside| beside.opens.as_ref());
+            if let Some(new) = opens.filter(|new| new.row.kind == CaseKind::Flag) {
+                self.cases.insert((item.room, seq), new.row.id);
+            }
+            return;
+        };
+        if rewritten.is_none() {
+            self.instead.insert(row.id, Instead::Lapses);
+        } else if let Some(case) = self.cases.get(&target) {
+            self.instead.insert(row.id, Instead::Joins(*case));
+        } else {
+            self.cases.insert(target, row.id);
+            self.effects.push(Effect::Evidence(row));
+        }
+    }
+
+    /// When what an item posts was held, if it was.
+    pub(super) fn held_at(&self, item: &Item) -> Option<Millis> {
+        let recorded = self.recorded.get(&item.key()).filter(|recorded| item.releases(recorded))?;
+        match &recorded.outcome {
+            Outcome::Held(case) => Some(case.created()),
+            Outcome::Appended(_) | Outcome::Refused { .. } => None,
+        }
+    }
+
+    /// What is to be written beside an item, once everything is decided.
+    #[must_use]
+    pub fn left_beside(&self, item: &Item, decision: &Decision) -> Left {
+        match (&item.beside, decision) {
+            (Some(beside), Decision::Append { seq, .. }) => self.left_by(beside, *seq),
+            _ => Left { audit: refused_findings(item, decision), ..Left::default() },
+        }
+    }
+
+    fn left_by(&self, beside: &Beside, seq: Seq) -> Left {
+        let mut audit = beside.audit.clone();
+        for new in &mut audit {
+            new.record.seq.get_or_insert(seq);
+        }
+        let Some(mut opens) = beside.opens.clone() else { return Left { audit, ..Left::default() } };
+        let case = match self.instead.get(&opens.row.id) {
+            None => {
+                let keeps = opens.row.kind == CaseKind::Flag && opens.row.seq.is_none();
+                opens.row.seq.get_or_insert(seq);
+                return Left { audit, opens: Some(opens), keeps, joins: None };
+            }
+            Some(Instead::Joins(case)) => *case,
+            Some(Instead::Lapses) => CaseId::NONE,
+        };
+        audit.iter_mut().for_each(|new| new.record.case = case);
+        let NewCase { row, actor, text } = opens;
+        // For moderators alone, as is what a flag says of a message.
+        let told = CaseEvent { time: row.opened, actor, act: CaseAct::Note, decision: None, text };
+        let joins = (!case.is_none()).then_some((case, told));
+        Left { audit, joins, ..Left::default() }
+    }
+}

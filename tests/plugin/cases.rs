@@ -1,0 +1,109 @@
+//! Cases of what is said anew, and of what was done twice: what a decision does, and what it leaves alone.
+
+use confab_client::{Command, Reply, Room};
+use confab_protocol::command::{
+    Appeal, CaseFile, CaseFilter, CaseStep, Edit, ListCases, SanctionUser, UpdateCase, Write,
+};
+use confab_protocol::model::{Body, CaseAct, CaseDecision, CaseId, CaseText, Reason, SanctionKind, Seq, UserId};
+
+use super::{folder, plugins, post};
+use crate::support::people::{Person, message};
+use crate::support::{TestServer, Transport};
+
+/// The owner of a room, and somebody who said something there.
+async fn den() -> (TestServer, Person, Person, Room, Seq) {
+    let folder = folder();
+    let server = TestServer::start_with(|config| config.plugins = plugins(folder.path())).await;
+    let owner = Person::register(&server, Transport::Quic, "owner").await;
+    let room = owner.enter("den").await;
+    let author = Person::register(&server, Transport::WebSocket, "author").await;
+    author.enter("den").await;
+    let Ok(Reply::Appended(said)) = post(&author, &room, "hello").await else { panic!() };
+    (server, owner, author, room, said.seq)
+}
+
+fn write(person: &Person, room: &Room) -> Write {
+    Write { room: room.id, client_id: person.client.new_client_id(), resend: false }
+}
+
+async fn edit(person: &Person, room: &Room, seq: Seq, text: &str) -> Reply {
+    let edit = Edit { write: write(person, room), seq, body: Body::parse(text).unwrap() };
+    person.client.request(Command::Edit(edit)).await.unwrap()
+}
+
+async fn cases(person: &Person, mine: bool) -> Vec<confab_protocol::command::Case> {
+    let list = ListCases { room: None, state: CaseFilter::Any, kind: None, mine, before: CaseId::NONE, limit: 0 };
+    let Ok(Reply::Cases { cases, .. }) = person.client.request(Command::ListCases(list)).await else { panic!() };
+    cases
+}
+
+async fn file(person: &Person, case: CaseId) -> Box<CaseFile> {
+    let Ok(Reply::Case(file)) = person.client.request(Command::Case(case)).await else { panic!() };
+    file
+}
+
+async fn decide(person: &Person, case: CaseId, decision: CaseDecision) {
+    let step = CaseStep::Decide(decision, CaseText::default());
+    assert_eq!(person.client.request(Command::UpdateCase(UpdateCase { case, step })).await.unwrap(), Reply::Ok);
+}
+
+/// Why what was decided was not done.
+async fn failure(person: &Person, case: CaseId) -> Option<String> {
+    let events = file(person, case).await.events;
+    events.into_iter().find(|event| event.act == CaseAct::Fail).map(|event| event.text.as_str().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_flagged_of_an_edit_is_the_message() {
+    let (_server, owner, author, room, seq) = den().await;
+    for _ in 0..2 {
+        assert!(matches!(edit(&author, &room, seq, "flag").await, Reply::Appended(_)));
+    }
+    let found = cases(&owner, false).await;
+    assert_eq!(found.iter().map(|case| case.seq).collect::<Vec<_>>(), [Some(seq)], "the second joins the first");
+    let kept = file(&owner, found[0].id).await;
+    let subject = kept.evidence.iter().find(|piece| piece.subject).unwrap();
+    assert_eq!(message(&subject.entry.payload).as_deref(), Some("flag"));
+    assert_eq!(kept.events.iter().map(|event| event.act).collect::<Vec<_>>(), [CaseAct::Open, CaseAct::Note]);
+    decide(&owner, found[0].id, CaseDecision::Remove).await;
+    assert!(author.history(&room).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_held_does_not_replace_what_was_said_since() {
+    let (_server, owner, author, room, seq) = den().await;
+    let Reply::Held(case) = edit(&author, &room, seq, "hold").await else { panic!() };
+    assert!(matches!(edit(&author, &room, seq, "better words").await, Reply::Appended(_)));
+    decide(&owner, case, CaseDecision::Release).await;
+    assert_eq!(failure(&owner, case).await.as_deref(), Some("it was edited since"));
+    assert_eq!(author.history(&room).await, [(seq, "better words".to_owned())]);
+    // By itself it is posted, and its case is about the message.
+    let Reply::Held(case) = edit(&author, &room, seq, "hold").await else { panic!() };
+    decide(&owner, case, CaseDecision::Release).await;
+    assert_eq!(failure(&owner, case).await, None);
+    assert_eq!(author.history(&room).await, [(seq, "hold".to_owned())]);
+    assert_eq!(file(&author, case).await.case.seq, Some(seq));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_appeal_gives_back_what_it_was_about() {
+    let (_server, owner, author, room, _) = den().await;
+    let user: UserId = author.session.identity.user;
+    let mute = async |duration_ms| {
+        let reason = Reason::parse("enough").unwrap();
+        let mute = SanctionUser { write: write(&owner, &room), user, kind: SanctionKind::Mute, duration_ms, reason };
+        assert!(matches!(owner.client.request(Command::Sanction(mute)).await, Ok(Reply::Appended(_))));
+    };
+    mute(3_600_000).await;
+    mute(7_200_000).await;
+    let ids: Vec<CaseId> = cases(&author, true).await.iter().map(|case| case.id).collect();
+    for id in ids.iter().rev() {
+        let appeal = Appeal { case: *id, text: CaseText::parse("why?").unwrap() };
+        assert_eq!(author.client.request(Command::Appeal(appeal)).await.unwrap(), Reply::Ok);
+        decide(&owner, *id, CaseDecision::Reverse).await;
+    }
+    let [second, first] = ids.as_slice() else { panic!("{ids:?}") };
+    assert_eq!(failure(&owner, *first).await.as_deref(), Some("what holds now is another sanction"));
+    assert_eq!(failure(&owner, *second).await, None);
+    assert!(matches!(post(&author, &room, "thank you").await, Ok(Reply::Appended(_))));
+}
