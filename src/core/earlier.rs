@@ -12,7 +12,7 @@ use confab_protocol::model::{EntryContent, Envelope, Millis, RoomId, Seq, UserId
 use super::Core;
 use super::access::STRANGER;
 use super::hook::TextKind;
-use super::store::Result;
+use super::store::{Result, Store};
 
 /// At most so many messages ...
 pub const MESSAGES_MAX: usize = 50;
@@ -82,36 +82,40 @@ impl Core {
         if !kind.is_said() || !self.moderator.wants_history() {
             return None;
         }
-        match self.read_earlier(room).await {
-            Ok(messages) => Some(messages),
+        match window(&*self.store, room, Seq(0)).await {
+            Ok(window) => Some(window.messages()),
             Err(error) => {
                 self.unavailable(&error);
                 None
             }
         }
     }
+}
 
-    /// Mostly one page of the store; more where messages are long.
-    async fn read_earlier(&self, room: RoomId) -> Result<Arc<[Earlier]>> {
-        let (mut pages, mut count, mut bytes, mut before) = (Vec::new(), 0, 0, Seq(0));
-        while count < MESSAGES_MAX && bytes <= BYTES_MAX {
-            let page = self.store.history(STRANGER, History::before(room, before, MESSAGES_MAX - count)).await?;
-            let entries = page.map(|page| page.entries).unwrap_or_default();
-            let Some(first) = entries.first() else { break };
-            before = first.seq;
-            count += entries.len();
-            let messages: Vec<Earlier> = entries.iter().filter_map(Earlier::of).collect();
-            bytes += messages.iter().map(|message| message.body.len()).sum::<usize>();
-            pages.push(messages);
-            // No message is half a page: one that is not half full left none out.
-            if entries.iter().map(Envelope::payload_bytes).sum::<usize>() < PAGE_BYTES_MAX / 2 {
-                break;
-            }
+/// What everybody sees of what was said in a room before a seq; 0: up to now. Mostly one page of the store; more where
+/// messages are long.
+///
+/// # Errors
+/// Only those of the store.
+pub async fn window(store: &dyn Store, room: RoomId, before: Seq) -> Result<Window> {
+    let (mut pages, mut count, mut bytes, mut before) = (Vec::new(), 0, 0, before);
+    while count < MESSAGES_MAX && bytes <= BYTES_MAX {
+        let page = store.history(STRANGER, History::before(room, before, MESSAGES_MAX - count)).await?;
+        let entries = page.map(|page| page.entries).unwrap_or_default();
+        let Some(first) = entries.first() else { break };
+        before = first.seq;
+        count += entries.len();
+        let messages: Vec<Earlier> = entries.iter().filter_map(Earlier::of).collect();
+        bytes += messages.iter().map(|message| message.body.len()).sum::<usize>();
+        pages.push(messages);
+        // No message is half a page: one that is not half full left none out.
+        if entries.iter().map(Envelope::payload_bytes).sum::<usize>() < PAGE_BYTES_MAX / 2 {
+            break;
         }
-        let mut window = Window::default();
-        window.extend(pages.into_iter().rev().flatten());
-        Ok(window.messages())
     }
+    let mut window = Window::default();
+    window.extend(pages.into_iter().rev().flatten());
+    Ok(window)
 }
 
 #[cfg(test)]
