@@ -58,7 +58,7 @@ enum Action {
         /// A component; the manifest stands beside it.
         component: PathBuf,
     },
-    /// What it would have said of what was said already, in open rooms. Nothing is changed.
+    /// What it would have said of what was said already, in open rooms, in the order of time. Nothing is changed.
     Replay {
         /// A component; the manifest stands beside it.
         component: PathBuf,

@@ -1,0 +1,216 @@
+//! The texts of many rooms in the order of time, read page by page: the times of a log never go back, so the next text
+//! of all is the earliest of the rooms' next ones. What is held of them meanwhile is bounded, however many rooms there
+//! are. Who says it, and what becomes of it, is not known here.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+
+use anyhow::anyhow;
+use confab_protocol::codec::decode_entry;
+use confab_protocol::limits::PAGE_ITEMS_MAX;
+use confab_protocol::model::{EntryContent, Envelope, Millis, RoomId, Seq, UserId};
+
+use crate::core::access::STRANGER;
+use crate::core::earlier::Earlier;
+use crate::core::hook::TextKind;
+use crate::core::store::Store;
+
+/// Texts that wait for their turn, bytes of all rooms together, in equal shares: of a thousand rooms 67 KB each. What
+/// is longer than its share is read again when its turn comes. Beside it a room takes some 200 bytes, and some 30 for
+/// each message that it is between the edits of.
+const HELD_BYTES_MAX: usize = 64 << 20;
+/// So many bytes of a share are a text of a page; a room has pages of one at least.
+const TEXT_BYTES: usize = 256;
+
+/// A text, when somebody wanted others to read it.
+pub(super) struct Text {
+    pub(super) room: RoomId,
+    /// Its place in the log: that of an edit is not its message's.
+    pub(super) at: Seq,
+    pub(super) time: Millis,
+    pub(super) kind: TextKind,
+    /// Whether everybody sees it; `false` where nobody asks.
+    pub(super) is_seen: bool,
+    /// As it reads now.
+    pub(super) message: Earlier,
+}
+
+impl Text {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.message.body.len()
+    }
+}
+
+/// An entry that is a text, and how often its message was written over; `None`: it is none, or it is gone.
+fn text_of(room: RoomId, entry: &Envelope) -> anyhow::Result<Option<(Text, u32)>> {
+    let decoded = decode_entry(&entry.payload).map_err(|error| anyhow!("{error}"))?;
+    let (kind, message, rev) = match decoded.content {
+        EntryContent::Message(message) => {
+            let (author, body) = (decoded.author, message.body.as_str().into());
+            let message = Earlier { seq: entry.seq, author, body, time: entry.time, edited: entry.rev > 0 };
+            (TextKind::New, message, entry.rev)
+        }
+        EntryContent::Edit(_) => {
+            let Some(rewritten) = entry.rewritten.as_deref() else { return Ok(None) };
+            let Some(message) = Earlier::of(rewritten) else { return Ok(None) };
+            (TextKind::Edit, message, rewritten.rev)
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some((Text { room, at: entry.seq, time: entry.time, kind, is_seen: false, message }, rev)))
+}
+
+/// When a room's next text is due.
+type Due = (Millis, Seq);
+
+/// What holds for all rooms.
+struct Rules {
+    /// What is older is none.
+    from: Millis,
+    /// Whether it is told what everybody sees.
+    marks_seen: bool,
+    /// Entries of a page.
+    limit: usize,
+    /// Bytes that a room may hold.
+    share: usize,
+}
+
+/// A room, read up to some place.
+struct Lane {
+    room: RoomId,
+    /// Its end when this began: a server that runs beside appends more.
+    head: Seq,
+    after: Seq,
+    waiting: VecDeque<Text>,
+    /// Messages with more edits ahead, and how many there were.
+    edits: HashMap<Seq, u32>,
+    /// Edits that were no message's newest.
+    passed: u64,
+}
+
+impl Lane {
+    fn next(&self) -> Option<Due> {
+        self.waiting.front().map(|text| (text.time, text.at))
+    }
+
+    /// Reads on until something waits, or nothing is left. Where it is due, what it holds is of any length.
+    async fn load(&mut self, store: &dyn Store, rules: &Rules, is_due: bool) -> anyhow::Result<Option<Due>> {
+        let (limit, mut left) = if is_due { (1, usize::MAX) } else { (rules.limit, rules.share) };
+        let head = self.head;
+        while self.waiting.is_empty() && self.after < head {
+            let page = store.read(self.room, UserId::NONE, self.after, limit).await?;
+            let entries = page.map(|page| page.entries).unwrap_or_default();
+            let seen = if rules.marks_seen { self.seen(store, limit).await? } else { HashSet::new() };
+            for entry in entries.iter().filter(|entry| entry.seq <= head) {
+                let later = self.take(entry, rules, &seen, &mut left)?;
+                if later.is_some() {
+                    return Ok(self.next().or(later));
+                }
+            }
+            // None: they were retired meanwhile.
+            self.after = entries.last().map_or(head, |last| last.seq);
+        }
+        Ok(self.next())
+    }
+
+    /// The messages of the next page as everybody sees it: what only its author sees is none.
+    async fn seen(&self, store: &dyn Store, limit: usize) -> anyhow::Result<HashSet<Seq>> {
+        let page = store.read(self.room, STRANGER, self.after, limit).await?;
+        let entries = page.map(|page| page.entries).unwrap_or_default();
+        Ok(entries.iter().filter_map(Earlier::of).map(|message| message.seq).collect())
+    }
+
+    /// Takes an entry in; a text that there is no room for stays ahead, and it is told when that is due.
+    fn take(
+        &mut self,
+        entry: &Envelope,
+        rules: &Rules,
+        seen: &HashSet<Seq>,
+        left: &mut usize,
+    ) -> anyhow::Result<Option<Due>> {
+        let Some((text, rev)) = text_of(self.room, entry)? else {
+            self.after = entry.seq;
+            return Ok(None);
+        };
+        let edits = self.edits.get(&text.message.seq).copied().unwrap_or_default().saturating_add(1);
+        let (is_edit, is_wanted) = (text.kind == TextKind::Edit, text.time >= rules.from);
+        let is_newest = !is_edit || edits == rev;
+        if is_wanted && is_newest {
+            let bytes = text.bytes();
+            if bytes > *left {
+                return Ok(Some((text.time, text.at)));
+            }
+            *left -= bytes;
+        }
+        self.after = entry.seq;
+        if is_edit && edits < rev {
+            self.edits.insert(text.message.seq, edits);
+        } else if is_edit {
+            self.edits.remove(&text.message.seq);
+        }
+        if is_wanted && is_newest {
+            let is_seen = seen.contains(&text.at);
+            self.waiting.push_back(Text { is_seen, ..text });
+        } else if is_wanted {
+            self.passed += 1;
+        }
+        Ok(None)
+    }
+}
+
+/// See the head of this file.
+pub(super) struct Merge {
+    rules: Rules,
+    lanes: Vec<Lane>,
+    /// The earliest first; where times are the same, by room and seq.
+    due: BinaryHeap<Reverse<(Millis, RoomId, Seq, usize)>>,
+}
+
+impl Merge {
+    /// At the beginning, or where what was said is as new as that. Rooms come with their ends.
+    pub(super) async fn begin(
+        store: &dyn Store,
+        rooms: Vec<(RoomId, Seq)>,
+        from: Millis,
+        marks_seen: bool,
+    ) -> anyhow::Result<Self> {
+        let share = HELD_BYTES_MAX / rooms.len().max(1);
+        let limit = (share / TEXT_BYTES).clamp(1, PAGE_ITEMS_MAX);
+        let rules = Rules { from, marks_seen, limit, share };
+        let (mut lanes, mut due) = (Vec::with_capacity(rooms.len()), BinaryHeap::with_capacity(rooms.len()));
+        for (index, (room, head)) in rooms.into_iter().enumerate() {
+            let (waiting, edits) = (VecDeque::new(), HashMap::new());
+            let mut lane = Lane { room, head, after: Seq(0), waiting, edits, passed: 0 };
+            let next = lane.load(store, &rules, false).await?;
+            due.extend(next.map(|(time, at)| Reverse((time, room, at, index))));
+            lanes.push(lane);
+        }
+        Ok(Self { rules, lanes, due })
+    }
+
+    /// The next text; `None`: that was all.
+    pub(super) async fn next(&mut self, store: &dyn Store) -> anyhow::Result<Option<Text>> {
+        while let Some(Reverse((time, room, at, index))) = self.due.pop() {
+            let Some(lane) = self.lanes.get_mut(index) else { continue };
+            if lane.waiting.is_empty() {
+                lane.load(store, &self.rules, true).await?;
+            }
+            // Else it was deleted meanwhile, and the room's next one is not due yet.
+            let text = if lane.next() == Some((time, at)) { lane.waiting.pop_front() } else { None };
+            let next = match lane.next() {
+                None => lane.load(store, &self.rules, false).await?,
+                next => next,
+            };
+            self.due.extend(next.map(|(time, at)| Reverse((time, room, at, index))));
+            if text.is_some() {
+                return Ok(text);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Edits so far that were left out, because their messages were edited again.
+    pub(super) fn passed(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.passed).sum()
+    }
+}
