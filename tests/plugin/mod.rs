@@ -16,6 +16,7 @@ mod hostile;
 mod load;
 mod observe;
 mod platform;
+mod replay;
 mod sanitize;
 mod sessions;
 mod shadow;

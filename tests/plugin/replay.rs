@@ -1,0 +1,232 @@
+//! What a replay asks a plugin that remembers: in the order of time over all rooms, as whom, and with which edits. The
+//! store is written at chosen times, by nobody's server.
+
+use std::cell::Cell;
+
+use bytes::Bytes;
+use confab::core::append::{Act, Amend, Change, Decision, Item, Order, Said};
+use confab::core::names::user_key;
+use confab::core::seal::Vault;
+use confab::core::store::{NewRoom, NewUser, RoomShape, Store, new_incarnation};
+use confab::store::sqlite::Sqlite;
+use confab_protocol::codec::encode_entry;
+use confab_protocol::model::{
+    Body, ClientId, DisplayName, Entry, EntryContent, MembershipChange, Millis, RoomId, RoomName, RoomRole, Seq,
+    ServerRole, Topic, UserId, Username,
+};
+use serde_json::{Value, json};
+
+use super::built;
+use crate::support::process::{Place, run};
+
+const START: Millis = Millis(1_770_000_000_000);
+/// The rooms, in the order of their ids.
+const HALL: RoomId = RoomId::from_u128(1);
+const DEN: RoomId = RoomId::from_u128(2);
+/// Long enough not to be a word that everybody says again and again.
+const TEXT: &str = "has anybody seen my keys";
+
+struct Past {
+    place: Place,
+    store: Sqlite,
+    count: Cell<u128>,
+}
+
+impl Past {
+    fn begin() -> Self {
+        let place = Place::with("plugins.chain = []");
+        std::fs::create_dir_all(&place.data_dir).unwrap();
+        let store = Sqlite::open(&place.data_dir.join("confab.db"), 1, Vault::default()).unwrap();
+        Self { place, store, count: Cell::new(1) }
+    }
+
+    fn next(&self) -> u128 {
+        self.count.replace(self.count.get() + 1)
+    }
+
+    /// An account that is so many seconds old when everything begins.
+    async fn user(&self, name: &str, role: ServerRole, age: u64) -> UserId {
+        let username = Username::parse(name).unwrap();
+        let created = Millis(START.0 - age * 1_000);
+        let user = NewUser {
+            id: UserId::new(created, self.next()),
+            username_key: user_key(&username),
+            username,
+            display_name: DisplayName::parse(name).unwrap(),
+            role,
+            password_hash: None,
+            self_room: RoomId::new(created, self.next()),
+            incarnation: new_incarnation(self.next()),
+            created,
+            ticket: None,
+        };
+        let id = user.id;
+        self.store.create_user(user).await.unwrap();
+        id
+    }
+
+    /// Appends at so many seconds from the start on; its seq.
+    async fn append(&self, at: u64, room: RoomId, author: UserId, content: EntryContent, change: Change) -> Seq {
+        let client_id = ClientId::from_u128(self.next());
+        let item = Item {
+            room,
+            author,
+            client_id,
+            digest: client_id.to_bytes(),
+            payload: encode_entry(&Entry { author, client_id, content }),
+            altered: false,
+            change,
+            // Not a room's: each time it is looked whether they may.
+            acl_version: u64::MAX,
+            order: Order::none(),
+            then: Vec::new(),
+            beside: None,
+        };
+        let decided = self.store.append(vec![item], START.after(at * 1_000)).await.unwrap();
+        let Decision::Append { seq, .. } = decided[0].decision else { panic!("{:?}", decided[0].decision) };
+        seq
+    }
+
+    async fn room(&self, room: RoomId, owner: UserId, name: &str) {
+        let (name, topic) = (RoomName::parse(name).unwrap(), Topic::parse("").unwrap());
+        let content = EntryContent::RoomCreated { name: name.clone(), topic: topic.clone() };
+        let shape = RoomShape::named(name, topic, false);
+        let new = NewRoom { shape, incarnation: new_incarnation(self.next()), created: START };
+        self.append(0, room, owner, content, Change::CreateRoom(Box::new(new))).await;
+    }
+
+    async fn comes_or_goes(&self, at: u64, room: RoomId, user: UserId, comes: bool) {
+        let (change, kind) = match comes {
+            true => (Change::Join(None), MembershipChange::Joined),
+            false => (Change::Leave, MembershipChange::Left),
+        };
+        let display_name = DisplayName::parse("somebody").unwrap();
+        let content = EntryContent::Membership { user, change: kind, role: RoomRole::Member, display_name };
+        self.append(at, room, user, content, change).await;
+    }
+
+    async fn say(&self, at: u64, room: RoomId, author: UserId, text: &str) -> Seq {
+        let content = EntryContent::Message(Body::parse(text).unwrap().into());
+        self.append(at, room, author, content, Change::Message(Said::default())).await
+    }
+
+    async fn edit(&self, at: u64, room: RoomId, author: UserId, seq: Seq, text: &str) {
+        let act = Act::Edit(seq, self.message(author, text), Vec::new());
+        let amend = Amend { server_role: ServerRole::User, shadowed: false, decided: false, act };
+        self.append(at, room, author, EntryContent::Edit(seq), Change::Amend(Box::new(amend))).await;
+    }
+
+    fn message(&self, author: UserId, text: &str) -> Bytes {
+        let content = EntryContent::Message(Body::parse(text).unwrap().into());
+        encode_entry(&Entry { author, client_id: ClientId::from_u128(self.next()), content })
+    }
+
+    /// Two rooms of an owner, and a member of both.
+    async fn with_rooms() -> (Self, UserId, UserId) {
+        let past = Self::begin();
+        let owner = past.user("olivia", ServerRole::Owner, 10_000_000).await;
+        let member = past.user("mark", ServerRole::User, 10_000_000).await;
+        for (room, name) in [(HALL, "hall"), (DEN, "den")] {
+            past.room(room, owner, name).await;
+            past.comes_or_goes(0, room, member, true).await;
+        }
+        (past, owner, member)
+    }
+
+    /// What two runs say alike.
+    fn replay(&self, id: &str, more: &[&str]) -> Value {
+        let component = built(&format!("plugins/{id}.wasm"));
+        let mut arguments = vec!["plugin", "--json", "replay", component.to_str().unwrap()];
+        arguments.extend(more);
+        let found = || {
+            let printed = run(&mut self.place.command(&arguments), "").assert_good();
+            let mut found: Value = serde_json::from_str(printed.trim()).unwrap();
+            for time in ["seconds", "per_second", "us_each"] {
+                found.as_object_mut().unwrap().remove(time).unwrap();
+            }
+            found
+        };
+        let one = found();
+        assert_eq!(one, found(), "a second run says the same");
+        one
+    }
+}
+
+fn verdicts(found: &Value) -> Vec<String> {
+    let word = |verdict: &Value, name: &str| verdict[name].as_str().unwrap().to_owned();
+    let line = |it: &Value| {
+        let samples: Vec<&str> = it["samples"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+        format!("{} {} {}: {}", it["count"], word(it, "verdict"), word(it, "rule"), samples.join(" "))
+    };
+    found["verdicts"].as_array().unwrap().iter().map(line).collect()
+}
+
+/// The fourth of a minute is held, wherever it is said: room by room there would be none, for time would run backwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn rooms_are_replayed_together_in_the_order_of_time() {
+    let (past, owner, member) = Past::with_rooms().await;
+    past.say(0, DEN, member, TEXT).await;
+    past.say(20, HALL, member, TEXT).await;
+    past.say(40, DEN, member, TEXT).await;
+    let fourth = past.say(50, HALL, member, TEXT).await;
+    // Whom the server lets alone is let alone here.
+    for at in 100..110 {
+        past.say(at, if at % 2 == 0 { HALL } else { DEN }, owner, TEXT).await;
+    }
+    past.store.close().await;
+
+    let found = past.replay("flood", &[]);
+    assert_eq!(verdicts(&found), [format!("1 hold flood.repeat: {HALL}/{}", fourth.0)]);
+    assert_eq!((&found["messages"], &found["places_unknown"]), (&json!(14), &json!(0)));
+    assert!(found["fuel"]["max"].as_u64().unwrap() > 0, "{found}");
+    // Of one room it is no more than twice.
+    let found = past.replay("flood", &["--room", "hall"]);
+    assert_eq!((verdicts(&found), &found["messages"]), (Vec::new(), &json!(7)));
+}
+
+/// A young account is new where it came in, not since there is such an account.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_asked_with_roles_and_places_as_they_are() {
+    let (past, owner, _) = Past::with_rooms().await;
+    let young = past.user("yara", ServerRole::User, 2_000).await;
+    let leaver = past.user("leo", ServerRole::User, 2_000).await;
+    let moderator = past.user("mona", ServerRole::Moderator, 2_000).await;
+    for user in [young, leaver, moderator] {
+        past.comes_or_goes(10, HALL, user, true).await;
+    }
+    let link = "see https://example.org/page";
+    let first = past.say(20, HALL, young, link).await;
+    past.say(30, HALL, moderator, link).await;
+    past.say(40, HALL, owner, link).await;
+    // It is not new there any more.
+    past.say(800, HALL, young, link).await;
+    let gone = past.say(810, HALL, leaver, link).await;
+    past.comes_or_goes(820, HALL, leaver, false).await;
+    past.store.close().await;
+
+    let found = past.replay("newcomer", &[]);
+    assert_eq!(verdicts(&found), [format!("2 hold newcomer.link: {HALL}/{} {HALL}/{}", first.0, gone.0)]);
+    assert_eq!((&found["messages"], &found["places_unknown"]), (&json!(5), &json!(1)), "{found}");
+
+    let component = built("plugins/newcomer.wasm");
+    let printed = run(&mut past.place.command(&["plugin", "replay", component.to_str().unwrap()]), "").assert_good();
+    assert!(printed.contains("left or came again since: 1\n"), "{printed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_edit_is_asked_for_at_its_time() {
+    let (past, _, member) = Past::with_rooms().await;
+    let edited = past.say(0, HALL, member, "the first thing that I said").await;
+    past.say(200, DEN, member, TEXT).await;
+    past.edit(205, HALL, member, edited, "the second thing that I said").await;
+    past.say(210, DEN, member, TEXT).await;
+    past.say(220, HALL, member, TEXT).await;
+    past.edit(230, HALL, member, edited, TEXT).await;
+    past.store.close().await;
+
+    let found = past.replay("flood", &[]);
+    assert_eq!(verdicts(&found), [format!("1 hold flood.repeat: {HALL}/{}:edit", edited.0)]);
+    let counted = ["messages", "edits", "edits_skipped", "texts_replaced"].map(|name| found[name].as_u64().unwrap());
+    assert_eq!(counted, [4, 1, 1, 1]);
+    assert_eq!(found["fuel"]["total"].as_u64().unwrap() / 5, found["fuel"]["mean"].as_f64().unwrap() as u64);
+}
