@@ -1,7 +1,7 @@
-//! `confab plugin replay` over a million stored messages (SQLite, 8 rooms): its rate, what the plugin would have said,
-//! and whether a second run says the same and takes as many instructions. The messages are those of
-//! `../shared/data/chat-ubuntu-irc.tsv.gz`, again and again with their times moved on, and a few made-up ones where that
-//! is not there.
+//! `confab plugin replay` of each stock plugin over a million stored messages (SQLite, 256 accounts that come one after
+//! the other, 8 rooms): its rate, what the plugin would have said, and whether a second run says the same and takes as
+//! many instructions. The messages are those of `../shared/data/chat-ubuntu-irc.tsv.gz`, again and again, one in two
+//! seconds, each by the account that stands for its nick; and a few made-up ones where that is not there.
 
 mod support;
 
@@ -15,18 +15,26 @@ use confab::core::store::{NewRoom, NewUser, RoomShape, Store, new_incarnation};
 use confab::store::sqlite::Sqlite;
 use confab_protocol::codec::encode_entry;
 use confab_protocol::model::{
-    Body, ClientId, DisplayName, Entry, EntryContent, Millis, RoomId, RoomName, ServerRole, Topic, UserId, Username,
+    Body, ClientId, DisplayName, Entry, EntryContent, MembershipChange, Millis, RoomId, RoomName, RoomRole, ServerRole,
+    Topic, UserId, Username,
 };
 use support::server::data_dir;
 use support::{elapsed, print_table};
 
 const MESSAGES: u128 = 1_000_000;
 const ROOMS: u128 = 8;
-const BATCH: usize = 500;
+const AUTHORS: usize = 256;
+/// Messages that are stored at a time, and have the same one.
+const BATCH: usize = 125;
+const EVERY_MS: u64 = 2_000;
 const NOW: Millis = Millis(1_700_000_000_000);
-const AUTHOR: UserId = UserId::from_u128(0x018b_cfe5_6800_7000_8000_0000_0000_0001);
-/// The stock plugins that judge a message by itself; the others remember.
-const PLUGINS: [&str; 3] = ["words", "links", "mentions"];
+const PLUGINS: [&str; 6] = ["sanitize", "words", "links", "mentions", "newcomer", "flood"];
+
+/// What was said, and a number for who said it.
+struct Line {
+    nick: usize,
+    body: Body,
+}
 
 fn main() {
     if !support::is_wanted() {
@@ -34,7 +42,7 @@ fn main() {
     }
     let folder = data_dir();
     let start = elapsed();
-    support::run(fill(&folder.path().join("confab.db"), &bodies()));
+    support::run(fill(&folder.path().join("confab.db"), &lines()));
     println!("{MESSAGES} messages stored in {:.1} s", (elapsed() - start).as_secs_f64());
     let config = folder.path().join("confab.toml");
     std::fs::write(&config, format!("data_dir = \"{}\"\n", folder.path().display()))
@@ -44,59 +52,89 @@ fn main() {
     print_table("A replay over what was stored", &head, &rows);
 }
 
-fn bodies() -> Vec<Body> {
+fn lines() -> Vec<Line> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let log = Command::new("zcat").arg(root.join("../shared/data/chat-ubuntu-irc.tsv.gz")).output();
     let text = log.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    let said: Vec<Body> = text.lines().filter_map(|line| Body::parse(line.splitn(4, '\t').nth(3)?).ok()).collect();
+    let line = |line: &str| {
+        let mut columns = line.splitn(4, '\t').skip(2);
+        let nick = columns.next()?.bytes().fold(7_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+        Some(Line { nick, body: Body::parse(columns.next()?).ok()? })
+    };
+    let said: Vec<Line> = text.lines().filter_map(line).collect();
     if said.is_empty() {
         let few = ["good morning", "how do I mount that?", "see https://example.org/page", "thank you, it works"];
-        return few.iter().filter_map(|text| Body::parse(text).ok()).collect();
+        let line = |(nick, text): (usize, &&str)| Some(Line { nick, body: Body::parse(text).ok()? });
+        return few.iter().enumerate().filter_map(line).collect();
     }
     said
 }
 
-async fn fill(path: &Path, bodies: &[Body]) {
+async fn fill(path: &Path, lines: &[Line]) {
     let store = Sqlite::open(path, 1, Vault::default()).expect("a fresh file");
-    let name = |text| Username::parse(text).expect("a name");
-    let author = NewUser {
-        id: AUTHOR,
-        username: name("replay"),
-        username_key: user_key(&name("replay")),
-        display_name: DisplayName::parse("replay").expect("a name"),
-        role: ServerRole::User,
-        password_hash: None,
-        self_room: RoomId::from_u128(1 << 100),
-        incarnation: new_incarnation(1),
-        created: NOW,
-        ticket: None,
-    };
-    store.create_user(author).await.expect("a fresh store");
-    store.append((0..ROOMS).map(room).collect(), NOW).await.expect("a fresh store");
-    let mut said = bodies.iter().cycle();
+    let owner = account(&store, 0, NOW).await;
+    store.append((0..ROOMS).map(|n| room(owner, n)).collect(), NOW).await.expect("a fresh store");
+    let (mut said, mut authors, mut now) = (lines.iter().cycle(), Vec::with_capacity(AUTHORS), NOW);
     for first in (0..MESSAGES).step_by(BATCH) {
+        // The first one at once, the last one when the last messages are written.
+        while (authors.len() as u128) * MESSAGES <= first * AUTHORS as u128 {
+            let author = account(&store, authors.len() as u128 + 1, now).await;
+            store.append((0..ROOMS).map(|n| join(author, n)).collect(), now).await.expect("nothing is in the way");
+            authors.push(author);
+        }
         let message = |n: u128| {
-            let body = said.next().expect("it has no end").clone();
-            item(n + 1, n % ROOMS, EntryContent::Message(body.into()), Change::Message(Said::default()))
+            let line = said.next().expect("it has no end");
+            let author = authors[line.nick % authors.len()];
+            let content = EntryContent::Message(line.body.clone().into());
+            item(n + 1, n % ROOMS, author, content, Change::Message(Said::default()))
         };
         let items = (first..).take(BATCH).map(message).collect();
-        let now = NOW.after(u64::try_from(first).unwrap_or(u64::MAX) * 100);
         store.append(items, now).await.expect("nothing is in the way");
+        now = now.after(BATCH as u64 * EVERY_MS);
     }
     store.close().await;
 }
 
-fn room(n: u128) -> Item {
+/// The first one owns the server and the rooms.
+async fn account(store: &Sqlite, n: u128, now: Millis) -> UserId {
+    let name = format!("replay{n}");
+    let username = Username::parse(&name).expect("a name");
+    let id = UserId::new(now, n);
+    let user = NewUser {
+        id,
+        username_key: user_key(&username),
+        username,
+        display_name: DisplayName::parse(&name).expect("a name"),
+        role: if n == 0 { ServerRole::Owner } else { ServerRole::User },
+        password_hash: None,
+        self_room: RoomId::from_u128((1 << 100) + n),
+        incarnation: new_incarnation(n + 1),
+        created: now,
+        ticket: None,
+    };
+    store.create_user(user).await.expect("a name that nobody has");
+    id
+}
+
+fn room(owner: UserId, n: u128) -> Item {
     let (name, topic) = (RoomName::parse(&format!("replay {n}")), Topic::parse(""));
     let (name, topic) = (name.expect("a name"), topic.expect("may be empty"));
     let content = EntryContent::RoomCreated { name: name.clone(), topic: topic.clone() };
     let shape = RoomShape::named(name, topic, false);
     let new = NewRoom { shape, incarnation: new_incarnation(n), created: NOW };
-    item(u128::MAX - n, n, content, Change::CreateRoom(Box::new(new)))
+    item(u128::MAX - n, n, owner, content, Change::CreateRoom(Box::new(new)))
 }
 
-fn item(id: u128, room: u128, content: EntryContent, change: Change) -> Item {
-    let (room, author, client_id) = (RoomId::from_u128(room + 2), AUTHOR, ClientId::from_u128(id));
+fn join(user: UserId, n: u128) -> Item {
+    let (change, role) = (MembershipChange::Joined, RoomRole::Member);
+    let display_name = DisplayName::parse("somebody").expect("a name");
+    let content = EntryContent::Membership { user, change, role, display_name };
+    // An id is of its author and room.
+    item(u128::MAX - n, n, user, content, Change::Join(None))
+}
+
+fn item(id: u128, room: u128, author: UserId, content: EntryContent, change: Change) -> Item {
+    let (room, client_id) = (RoomId::from_u128(room + 2), ClientId::from_u128(id));
     let payload = encode_entry(&Entry { author, client_id, content });
     let (digest, order) = (client_id.to_bytes(), Order::none());
     let (altered, acl_version, then, beside) = (false, 0, Vec::new(), None);
