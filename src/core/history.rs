@@ -18,6 +18,21 @@ use super::{Core, access};
 /// A resume replays at most so many entries of a room by itself; past that the client pages.
 pub const REPLAY_ENTRIES_MAX: u64 = 10_000;
 
+/// Messages before a seq and from it on, as one page: nearest to the seq first, while they fit.
+#[must_use]
+pub fn around_page(mut before: Vec<Envelope>, mut after: Vec<Envelope>) -> Vec<Envelope> {
+    let bytes = |entries: &[Envelope]| entries.iter().map(Envelope::payload_bytes).sum::<usize>();
+    while bytes(&before) + bytes(&after) > PAGE_BYTES_MAX && before.len() + after.len() > 1 {
+        if before.len() >= after.len() {
+            before.remove(0);
+        } else {
+            after.pop();
+        }
+    }
+    before.append(&mut after);
+    before
+}
+
 /// A subscription that is not live yet: the connection feeds it from the log at its own pace.
 #[derive(Debug)]
 pub struct CatchUp {

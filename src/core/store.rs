@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use confab_protocol::command::{Appended, AuditEntry, History, ListAudit, Member, MessageState, Room};
-use confab_protocol::limits::{CASE_TEXT_BYTES_MAX, PAGE_BYTES_MAX};
+use confab_protocol::limits::CASE_TEXT_BYTES_MAX;
 use confab_protocol::model::{
     CaseId, CaseKind, CaseText, ClientId, DeviceId, DeviceName, DisplayName, Envelope, Incarnation, Millis, RoomId,
     RoomKind, RoomName, RoomRole, SanctionKind, Seq, ServerRole, Topic, UserId, Username,
@@ -297,21 +297,6 @@ pub struct LogPage {
     pub state: LogState,
     pub reader: Option<Place>,
     pub entries: Vec<Envelope>,
-}
-
-/// Messages before a seq and from it on, as one page: nearest to the seq first, while they fit.
-#[must_use]
-pub fn around_page(mut before: Vec<Envelope>, mut after: Vec<Envelope>) -> Vec<Envelope> {
-    let bytes = |entries: &[Envelope]| entries.iter().map(Envelope::payload_bytes).sum::<usize>();
-    while bytes(&before) + bytes(&after) > PAGE_BYTES_MAX && before.len() + after.len() > 1 {
-        if before.len() >= after.len() {
-            before.remove(0);
-        } else {
-            after.pop();
-        }
-    }
-    before.append(&mut after);
-    before
 }
 
 /// What was decided about a client id before.

@@ -12,8 +12,9 @@ use super::moderation;
 use super::rooms::bound;
 use super::rows::{Stored, get, get_optional, plain};
 use crate::core::append::{is_void_for, void};
+use crate::core::history::around_page;
 use crate::core::seal::{Place as SealedAt, Vault};
-use crate::core::store::{Error, LogPage, LogState, Outcome, Place, Recorded, Result, Unappended, around_page};
+use crate::core::store::{Error, LogPage, LogState, Outcome, Place, Recorded, Result, Unappended};
 
 /// What a client id is unique in.
 type Key = (RoomId, UserId, ClientId);

@@ -9,8 +9,9 @@ use super::moderation;
 use super::rooms::bound;
 use super::rows::{Sql, get};
 use crate::core::append::{is_void_for, void};
+use crate::core::history::around_page;
 use crate::core::seal::{Place as SealedAt, Vault};
-use crate::core::store::{Error, LogPage, LogState, Outcome, Place, Recorded, Result, Unappended, around_page};
+use crate::core::store::{Error, LogPage, LogState, Outcome, Place, Recorded, Result, Unappended};
 
 pub(super) fn find_recorded(
     connection: &Connection,
