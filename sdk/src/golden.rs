@@ -42,6 +42,8 @@ pub struct Case {
     pub body: String,
     /// Of a message, new or edited: what was said in the room before, the oldest first, for `history`.
     pub history: Vec<Earlier>,
+    /// Of a message, new or edited: what else is known of it, for `context`.
+    pub context: Context,
     pub by_invitation: bool,
     /// Of a report: whom it is about.
     pub about: u64,
@@ -83,6 +85,40 @@ impl Default for Earlier {
     }
 }
 
+/// What else is known of a message: `{"transport": "quic", "room": {"members": 3}, "messages_here": 2}`. What is left out is
+/// not known, or 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs, reason = "as in the capability's functions")]
+pub struct Context {
+    /// `quic`, `websocket` or nothing.
+    pub transport: String,
+    pub room: Option<RoomSettings>,
+    pub prior_flags: u32,
+    pub messages_here: u32,
+}
+
+/// The room of a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs, reason = "as in the capability's record")]
+pub struct RoomSettings {
+    /// `open`, `private` or `direct`.
+    pub kind: String,
+    pub slow_mode_ms: u32,
+    pub members: u64,
+    pub messages: u64,
+}
+
+impl Default for RoomSettings {
+    fn default() -> Self {
+        Self { kind: "open".into(), slow_mode_ms: 0, members: 2, messages: 0 }
+    }
+}
+
+/// A server counts no further for `context`.
+const COUNTED_MAX: u32 = 100;
+
 /// The time of a file's first line that gives none, milliseconds: a morning in 2026.
 pub const FIRST_MS: u64 = 1_770_000_000_000;
 
@@ -102,6 +138,7 @@ impl Default for Case {
             time_ms: 0,
             body: String::new(),
             history: Vec::new(),
+            context: Context::default(),
             by_invitation: false,
             about: 2,
             seq: 0,
@@ -143,7 +180,7 @@ impl Case {
     /// message, new or edited.
     #[must_use]
     pub fn earlier(&self) -> Vec<Earlier> {
-        if self.hook != "message" || !matches!(self.kind.as_str(), "new" | "edit") {
+        if !self.is_said() {
             return Vec::new();
         }
         let mut earlier = self.history.clone();
@@ -158,6 +195,33 @@ impl Case {
             }
         }
         earlier
+    }
+
+    /// What else is known of it, within the bounds of a server. Nothing but for a message, new or edited.
+    ///
+    /// # Errors
+    /// A word that is none of the contract.
+    pub fn known(&self) -> Result<Context, String> {
+        if !self.is_said() {
+            return Ok(Context::default());
+        }
+        let mut known = self.context.clone();
+        if !matches!(known.transport.as_str(), "" | "quic" | "websocket") {
+            return Err(format!("no transport {}", known.transport));
+        }
+        if let Some(room) = &known.room
+            && !matches!(room.kind.as_str(), "open" | "private" | "direct")
+        {
+            return Err(format!("no kind of room {}", room.kind));
+        }
+        known.prior_flags = known.prior_flags.min(COUNTED_MAX);
+        known.messages_here = known.messages_here.min(COUNTED_MAX);
+        Ok(known)
+    }
+
+    /// Whether it is about something that is said in a room.
+    fn is_said(&self) -> bool {
+        self.hook == "message" && matches!(self.kind.as_str(), "new" | "edit")
     }
 
     /// Why what was found is not what is expected; `None`: it is.

@@ -28,6 +28,8 @@
 #[cfg(feature = "guest")]
 pub mod actions;
 #[cfg(feature = "guest")]
+pub mod context;
+#[cfg(feature = "guest")]
 mod export;
 #[cfg(feature = "golden")]
 pub mod golden;

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-#[cfg(not(target_arch = "wasm32"))]
-use crate::golden::Earlier;
 use crate::golden::{Case, Found, Story, read_folder};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::golden::{Context, Earlier};
 use crate::normal::{plain, skeleton};
 use crate::{ActVerdict, Id, Person, Role, RoomRole, Verdict, appeal, join, message, register, report};
 
@@ -68,6 +68,7 @@ fn decide(case: &Case, hooks: Hooks) -> Result<Found, String> {
     {
         crate::kv::host::set_time(case.time_ms);
         crate::history::host::set(case.earlier().into_iter().map(earlier).collect());
+        crate::context::host::set(known(case.known()?));
     }
     let none = || format!("the plugin has no hook {}", case.hook);
     match case.hook.as_str() {
@@ -96,6 +97,16 @@ const fn id(number: u64) -> Id {
 fn earlier(said: Earlier) -> crate::history::Message {
     let Earlier { seq, author, body, time_ms, edited } = said;
     crate::history::Message { seq, author: id(author), body, time_ms, edited }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn known(of: Context) -> crate::context::host::Known {
+    let Context { transport, room, prior_flags, messages_here } = of;
+    let room = room.map(|room| {
+        let crate::golden::RoomSettings { kind, slow_mode_ms, members, messages } = room;
+        crate::context::RoomSettings { kind, slow_mode_ms, members, messages }
+    });
+    crate::context::host::Known { transport, room, prior_flags, messages_here }
 }
 
 fn person(case: &Case) -> Result<Person, String> {

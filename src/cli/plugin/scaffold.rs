@@ -7,9 +7,10 @@ use anyhow::{Context, bail};
 use serde_json::json;
 
 /// The SDK as this server knows it.
-const SDK: [(&str, &str); 13] = [
+const SDK: [(&str, &str); 15] = [
     ("src/lib.rs", include_str!("../../../sdk/src/lib.rs")),
     ("src/actions.rs", include_str!("../../../sdk/src/actions.rs")),
+    ("src/context.rs", include_str!("../../../sdk/src/context.rs")),
     ("src/guest.rs", include_str!("../../../sdk/src/guest.rs")),
     ("src/hooks.rs", include_str!("../../../sdk/src/hooks.rs")),
     ("src/export.rs", include_str!("../../../sdk/src/export.rs")),
@@ -19,6 +20,7 @@ const SDK: [(&str, &str); 13] = [
     ("src/history.rs", include_str!("../../../sdk/src/history.rs")),
     ("src/normal.rs", include_str!("../../../sdk/src/normal.rs")),
     ("wit/since_v0_1/actions.wit", include_str!("../../../sdk/wit/since_v0_1/actions.wit")),
+    ("wit/since_v0_1/context.wit", include_str!("../../../sdk/wit/since_v0_1/context.wit")),
     ("wit/since_v0_1/plugin.wit", include_str!("../../../sdk/wit/since_v0_1/plugin.wit")),
     ("Cargo.toml", include_str!("scaffold/sdk.toml")),
 ];
