@@ -11,6 +11,7 @@ pub mod backup;
 pub mod buckets;
 pub mod cases;
 pub mod commits;
+pub mod context;
 pub mod costs;
 pub mod deputy;
 pub mod door;

@@ -17,6 +17,7 @@ use super::backup::{Sink, Source};
 use super::cases::{
     Agenda, CaseChange, CaseRecord, CaseRow, CasesWanted, HeldText, NewCase, NewRecord, NewReport, Reported,
 };
+use super::context::Context;
 use super::names::{Key, room_key};
 pub use super::restriction::Restriction;
 use super::seal::{Blinder, Resealed};
@@ -462,6 +463,8 @@ pub trait Store: Send + Sync {
     async fn membership(&self, room: RoomId, user: UserId) -> Result<Option<Membership>>;
     /// How many rooms a user is in, rooms of two aside, which others make; and how many members a room has.
     async fn counts(&self, room: RoomId, user: UserId) -> Result<(u32, u32)>;
+    /// What plugins are told of a room and of who writes there, how they are connected aside; of cases, from this one on.
+    async fn context(&self, room: RoomId, author: UserId, cases_from: CaseId) -> Result<Context>;
 
     // ---- logs
     /// How many batches it can commit at a time; each room belongs to one of so many writers.

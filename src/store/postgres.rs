@@ -4,6 +4,7 @@ mod accounts;
 mod append;
 mod backup;
 mod columns;
+mod context;
 mod effects;
 mod logs;
 mod moderation;
@@ -37,6 +38,7 @@ use crate::core::backup::{Sink, Source};
 use crate::core::cases::{
     Agenda, CaseChange, CaseRecord, CaseRow, CasesWanted, HeldText, NewRecord, NewReport, Reported,
 };
+use crate::core::context::Context;
 use crate::core::names::Key;
 use crate::core::seal::{Blinder, Resealed, Vault};
 use crate::core::search::{Matches, Progress, Step, Wanted};
@@ -306,6 +308,7 @@ store! {
     plain list_members(room: RoomId, after: UserId, limit: usize) -> Vec<Member> = rooms::list_members;
     plain membership(room: RoomId, user: UserId) -> Option<Membership> = rooms::membership;
     plain counts(room: RoomId, user: UserId) -> (u32, u32) = rooms::counts;
+    plain context(room: RoomId, author: UserId, cases_from: CaseId) -> Context = context::read;
     plain message_states(room: RoomId, reader: UserId, seqs: Vec<Seq>) -> Vec<MessageState> = effects::message_states;
     plain read_position(room: RoomId, seq: Seq) -> Option<(Seq, u64)> = effects::read_position;
     plain rooms_ever(user: UserId) -> Vec<RoomId> = personal::rooms_ever;

@@ -4,6 +4,7 @@
 mod accounts;
 mod append;
 mod backup;
+mod context;
 mod effects;
 mod logs;
 mod moderation;
@@ -35,6 +36,7 @@ use crate::core::backup::{Sink, Source};
 use crate::core::cases::{
     Agenda, CaseChange, CaseRecord, CaseRow, CasesWanted, HeldText, NewRecord, NewReport, Reported,
 };
+use crate::core::context::Context;
 use crate::core::names::Key;
 use crate::core::seal::{Blinder, Resealed, Vault};
 use crate::core::search::{Matches, Progress, Step, Wanted};
@@ -269,6 +271,7 @@ store! {
     read list_members(room: RoomId, after: UserId, limit: usize) -> Vec<Member> = rooms::list_members;
     read membership(room: RoomId, user: UserId) -> Option<Membership> = rooms::membership;
     read counts(room: RoomId, user: UserId) -> (u32, u32) = rooms::counts;
+    read context(room: RoomId, author: UserId, cases_from: CaseId) -> Context = context::read;
     read message_states(room: RoomId, reader: UserId, seqs: Vec<Seq>) -> Vec<MessageState> = effects::message_states;
     read read_position(room: RoomId, seq: Seq) -> Option<(Seq, u64)> = effects::read_position;
     read rooms_ever(user: UserId) -> Vec<RoomId> = personal::rooms_ever;

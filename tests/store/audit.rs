@@ -51,7 +51,7 @@ pub(super) fn all_cases() -> CasesWanted {
 
 impl Scene {
     /// A case of some kind about somebody, which stands beside something that an author says.
-    async fn opened(&self, room: RoomId, author: UserId, subject: UserId, kind: CaseKind) -> CaseId {
+    pub(super) async fn opened(&self, room: RoomId, author: UserId, subject: UserId, kind: CaseKind) -> CaseId {
         let row = CaseRow::new(kind, self.case_id(), room, subject, START.after(self.next()));
         let row = match kind {
             CaseKind::Sanction => {

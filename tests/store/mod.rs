@@ -5,6 +5,7 @@ mod amends;
 mod audit;
 mod backup;
 mod flags;
+mod context;
 mod keeping;
 mod logs;
 mod moderation;
@@ -172,6 +173,7 @@ fn all_cases() -> impl Iterator<Item = &'static Named> {
         .chain(moderation::CASES)
         .chain(audit::CASES)
         .chain(flags::CASES)
+        .chain(context::CASES)
 }
 
 #[tokio::test(flavor = "multi_thread")]
