@@ -105,6 +105,7 @@ fn event(said: &Said) -> MessageEvent<'_> {
         now: said.time,
         body: &said.body,
         earlier: None,
+        context: None,
     }
 }
 

@@ -67,6 +67,7 @@ fn row(plugins: &PluginSet, name: &str, body: &str, is_replaced: bool) -> Vec<St
         now: now(),
         body,
         earlier: None,
+        context: None,
     };
     // Both must say the same, or the comparison is of different things.
     let native = confab_sanitize::clean(body);

@@ -416,7 +416,8 @@ impl<L: Link> Connection<'_, L> {
 
     async fn identify(&mut self, identity: &Identity) -> Result<(), CloseCode> {
         // Boxed as requests are.
-        let actor: Actor = Box::pin(self.shared.router.identify(self.peer.session, identity)).await?;
+        let mut actor: Actor = Box::pin(self.shared.router.identify(self.peer.session, identity)).await?;
+        actor.transport = self.transport;
         if self.open_session.is_none() {
             self.open_session = Some(self.shared.router.open_session(self.peer.session, &actor, self.transport));
         }

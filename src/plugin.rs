@@ -148,8 +148,10 @@ impl Moderator for PluginSet {
     async fn decide_message(&self, event: MessageEvent<'_>) -> Ruling {
         let chain = self.current();
         // It could not be read, or it was not asked for before these plugins were taken up: nothing passes them unseen.
-        if event.kind.is_said() && event.earlier.is_none() && chain.needs_history() {
-            return apart::later(CLOSED_REASON, "no-history");
+        let lacks_history = event.earlier.is_none() && chain.needs_history();
+        let lacks_context = event.context.is_none() && chain.needs_context();
+        if event.kind.is_said() && (lacks_history || lacks_context) {
+            return apart::later(CLOSED_REASON, if lacks_history { "no-history" } else { "no-context" });
         }
         // Inline: a compiled guest takes microseconds, and a looping one is stopped within its budget.
         let ruling = if chain.is_slow() {
@@ -173,6 +175,10 @@ impl Moderator for PluginSet {
 
     fn wants_history(&self) -> bool {
         self.current().reads_history()
+    }
+
+    fn wants_context(&self) -> bool {
+        self.current().reads_context()
     }
 
     fn is_ready(&self) -> bool {

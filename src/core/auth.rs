@@ -43,6 +43,8 @@ pub struct Actor {
     pub restriction: Option<Restriction>,
     /// What the login may be used for.
     pub scopes: Scopes,
+    /// How they are connected, where that is known; else empty.
+    pub transport: &'static str,
 }
 
 impl Actor {
@@ -57,6 +59,7 @@ impl Actor {
             token_expires,
             restriction: user.restriction,
             scopes,
+            transport: "",
         }
     }
 

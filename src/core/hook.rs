@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use confab_protocol::model::{CaseDecision, CaseKind, Millis, ReportReason, RoomId, RoomRole, Seq, ServerRole, UserId};
 
+use super::context::Context;
 use super::earlier::Earlier;
 
 /// What a text is to be. Each way to write one asks the plugins once.
@@ -54,6 +55,8 @@ pub struct MessageEvent<'a> {
     pub body: &'a str,
     /// What was said in the room before, the oldest first; `None`: it was not read.
     pub earlier: Option<&'a Arc<[Earlier]>>,
+    /// What else is known of it; `None`: it was not read.
+    pub context: Option<Context>,
 }
 
 /// Something else that somebody wants to do.
@@ -173,6 +176,8 @@ pub trait Moderator: Send + Sync {
     fn forget(&self, user: UserId);
     /// Whether a text that is said in a room is to come with what was said there before: somebody has to read that.
     fn wants_history(&self) -> bool;
+    /// Whether it is to come with what else is known of it.
+    fn wants_context(&self) -> bool;
     /// Whether every plugin of the chain is loaded; for readiness.
     fn is_ready(&self) -> bool;
 }

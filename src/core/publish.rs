@@ -164,6 +164,7 @@ impl Core {
             now: self.clock.now(),
             body: text,
             earlier: earlier.as_ref(),
+            context: self.context(kind, actor, room).await,
         };
         let ruling = self.moderator.decide_message(event).await;
         note_marks(actor.user, room, &ruling);

@@ -9,6 +9,7 @@ use confab_protocol::model::{Millis, RoomId, ServerRole, UserId};
 use super::PluginSet;
 use super::chain::Chain;
 use super::translate::by_server;
+use crate::core::context::Context;
 use crate::core::earlier::Earlier;
 use crate::core::hook::{Mark, MessageEvent, Presently, Ruling, TextKind, Verdict};
 
@@ -33,19 +34,20 @@ struct Kept {
     now: Millis,
     body: String,
     earlier: Option<Arc<[Earlier]>>,
+    context: Option<Context>,
 }
 
 impl Kept {
     fn of(event: &MessageEvent<'_>, body: &str) -> Self {
-        let MessageEvent { kind, room, author, username, role, account_created, member, now, earlier, .. } = *event;
+        let MessageEvent { kind, room, author, username, role, account_created, member, now, earlier, context, .. } = *event;
         let (username, body, earlier) = (username.to_owned(), body.to_owned(), earlier.cloned());
-        Self { kind, room, author, username, role, account_created, member, now, body, earlier }
+        Self { kind, room, author, username, role, account_created, member, now, body, earlier, context }
     }
 
     fn event(&self) -> MessageEvent<'_> {
-        let Self { kind, room, author, role, account_created, member, now, .. } = *self;
+        let Self { kind, room, author, role, account_created, member, now, context, .. } = *self;
         let (username, body, earlier) = (self.username.as_str(), self.body.as_str(), self.earlier.as_ref());
-        MessageEvent { kind, room, author, username, role, account_created, member, now, body, earlier }
+        MessageEvent { kind, room, author, username, role, account_created, member, now, body, earlier, context }
     }
 }
 

@@ -46,6 +46,16 @@ impl Chain {
         self.members.iter().any(|member| member.mode == Mode::Enforce && member.reads_history())
     }
 
+    /// Whether what else is known of a message is to be read for one of them.
+    pub(super) fn reads_context(&self) -> bool {
+        self.members.iter().any(Member::reads_context)
+    }
+
+    /// Whether one whose word counts asks for it.
+    pub(super) fn needs_context(&self) -> bool {
+        self.members.iter().any(|member| member.mode == Mode::Enforce && member.reads_context())
+    }
+
     /// Makes the instances that serve, once all of it is known to load.
     ///
     /// # Errors
@@ -184,6 +194,7 @@ fn ask_message(
         |guests, store| {
             let message = guests.message.as_ref().ok_or_else(missing)?;
             store.data_mut().earlier = event.earlier.filter(|_| member.reads_history()).cloned();
+            store.data_mut().context = event.context.filter(|_| member.reads_context()).unwrap_or_default();
             message.call_decide(store, translate::message(event, body, forms))
         },
         Speaker::verdict,

@@ -12,7 +12,7 @@ use wasmtime::{Config, Trap, WasmFeatures};
 use super::actions::{self, Hand};
 use super::cache::Cache;
 use super::guests::Indices;
-use super::host::bindings::confab::plugin::{actions as acts, history, kv, log, metrics, types};
+use super::host::bindings::confab::plugin::{actions as acts, context, history, kv, log, metrics, types};
 use super::host::{HostState, Lasting, MemoryExceeded, Shared};
 use super::manifest::{Class, Manifest};
 use super::pool::{Pool, Recipe};
@@ -173,6 +173,9 @@ impl Engine {
         if has("history") {
             history::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state).map_err(fail)?;
         }
+        if has("context") {
+            context::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state).map_err(fail)?;
+        }
         if has(actions::NAME) {
             acts::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state).map_err(fail)?;
         }
@@ -194,10 +197,21 @@ impl Engine {
         let interpreted = manifest.class == Class::Interpreted;
         let factor = if interpreted { INTERPRETED_MEMORY_FACTOR } else { 1 };
         let (memory_max, isolation, config) = (self.memory_max * factor, wish.isolation, wish.config.into());
-        let reads_history = self.imports(loaded).iter().any(|name| name == "history");
+        let imports = self.imports(loaded);
+        let [reads_history, reads_context] = ["history", "context"].map(|it| imports.iter().any(|name| name == it));
         let ticker = self.ticker.clone();
-        let recipe =
-            Recipe { prepared, indices, shared, memory_max, interpreted, isolation, config, reads_history, ticker };
+        let recipe = Recipe {
+            prepared,
+            indices,
+            shared,
+            memory_max,
+            interpreted,
+            isolation,
+            config,
+            reads_history,
+            reads_context,
+            ticker,
+        };
         Pool::open(recipe, &self.nowhere(manifest)).map_err(|failure| failure.at_start())
     }
 

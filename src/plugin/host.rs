@@ -7,11 +7,12 @@ use std::time::Duration;
 use prometheus::{IntCounter, IntCounterVec};
 use wasmtime::ResourceLimiter;
 
-use self::bindings::confab::plugin::{history, kv, log, metrics, types};
+use self::bindings::confab::plugin::{context, history, kv, log, metrics, types};
 use super::actions::{Hand, Waiting};
 use super::kv::Kv;
 use super::translate;
 use crate::clock::Clock;
+use crate::core::context::Context;
 use crate::core::earlier::Earlier;
 
 #[allow(clippy::all, clippy::pedantic, dead_code, reason = "generated")]
@@ -76,6 +77,8 @@ pub(super) struct HostState {
     pub(super) now_ms: u64,
     /// What was said before, for the time of one call.
     pub(super) earlier: Option<Arc<[Earlier]>>,
+    /// What else is known, for as long; else nothing.
+    pub(super) context: Context,
 }
 
 impl ResourceLimiter for HostState {
@@ -164,6 +167,24 @@ impl history::Host for HostState {
         let earlier = self.earlier.as_deref().unwrap_or_default();
         let left_out = earlier.len().saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
         Ok(earlier.iter().skip(left_out).map(translate::earlier).collect())
+    }
+}
+
+impl context::Host for HostState {
+    fn transport(&mut self) -> wasmtime::Result<String> {
+        Ok(self.context.transport.to_owned())
+    }
+
+    fn room(&mut self) -> wasmtime::Result<Option<context::RoomSettings>> {
+        Ok(self.context.room.map(translate::room_settings))
+    }
+
+    fn prior_flags(&mut self) -> wasmtime::Result<u32> {
+        Ok(self.context.prior_flags)
+    }
+
+    fn messages_here(&mut self) -> wasmtime::Result<u32> {
+        Ok(self.context.messages_here)
     }
 }
 

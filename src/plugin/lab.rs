@@ -132,6 +132,12 @@ impl Subject {
         self.chain.reads_history()
     }
 
+    /// Whether it asks what else is known of a message.
+    #[must_use]
+    pub fn reads_context(&self) -> bool {
+        self.chain.reads_context()
+    }
+
     /// Asks it about a text.
     #[must_use]
     pub fn decide(&self, event: &MessageEvent<'_>) -> Ruling {

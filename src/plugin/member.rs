@@ -121,6 +121,11 @@ impl Member {
         self.pool.reads_history() && self.is_asked(Hook::Message)
     }
 
+    /// Whether it asks what else is known of a message.
+    pub(super) fn reads_context(&self) -> bool {
+        self.pool.reads_context() && self.is_asked(Hook::Message)
+    }
+
     pub(super) fn is_interpreted(&self) -> bool {
         self.mode != Mode::Off && self.manifest.class == Class::Interpreted
     }

@@ -16,6 +16,7 @@ use super::host::{HostState, Lasting, Shared};
 use super::ticker::Ticker;
 use crate::clock::thread_cpu_time;
 use crate::config::Isolation;
+use crate::core::context::Context;
 
 /// Calls after which an instance is replaced, so that slow leaks stay small.
 const CALLS_MAX: u32 = 10_000;
@@ -47,6 +48,8 @@ pub(super) struct Recipe {
     pub(super) config: Arc<str>,
     /// Whether it asks what was said before.
     pub(super) reads_history: bool,
+    /// Whether it asks what else is known of a message.
+    pub(super) reads_context: bool,
     pub(super) ticker: Ticker,
 }
 
@@ -100,6 +103,11 @@ impl Pool {
         self.recipe.reads_history
     }
 
+    /// Whether what else is known of a message is to be read for it.
+    pub(super) fn reads_context(&self) -> bool {
+        self.recipe.reads_context
+    }
+
     /// What outlives a generation.
     pub(super) fn lasting(&self) -> Arc<Lasting> {
         Arc::clone(&self.recipe.shared.lasting)
@@ -135,7 +143,8 @@ impl Pool {
         let filled = self.meter.fill(&mut instance.store, fuel::CALL_MAX);
         let returned = filled.and_then(|()| call(&instance.guests, &mut instance.store));
         self.meter.note(&instance.store, fuel::CALL_MAX);
-        instance.store.data_mut().earlier = None;
+        let state = instance.store.data_mut();
+        (state.earlier, state.context) = (None, Context::default());
         let took = shared.clock.elapsed().saturating_sub(wall);
         // The thread's clock costs a system call to read: a call that met no tick is not measured by it.
         let deadline = instance.store.data().cpu_deadline;
@@ -184,6 +193,7 @@ impl Pool {
             wall_deadline: Duration::ZERO,
             now_ms: shared.clock.now().0,
             earlier: None,
+            context: Context::default(),
         };
         let mut store = Store::new(prepared.engine(), state);
         store.limiter(|state| state);

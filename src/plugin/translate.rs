@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use confab_protocol::limits::BODY_BYTES_MAX;
-use confab_protocol::model::{RoomRole, ServerRole};
+use confab_protocol::model::{RoomKind, RoomRole, ServerRole};
 
-use super::host::bindings::confab::plugin::{history, types};
+use super::host::bindings::confab::plugin::{context, history, types};
 use super::host::bindings::exports::confab::plugin::message;
 use super::host::name;
 use super::manifest::SERVER_ID;
+use crate::core::context::RoomContext;
 use crate::core::earlier::Earlier;
 use crate::core::hook::{ActEvent, Mark, MessageEvent, TextKind, Verdict};
 
@@ -93,6 +94,18 @@ pub(super) fn earlier(said: &Earlier) -> history::Message {
     let Earlier { seq, author, body, time, edited } = said;
     let author = halves(author.as_u128());
     history::Message { seq: seq.0, author, body: (**body).to_owned(), time_ms: time.0, edited: *edited }
+}
+
+pub(super) fn room_settings(of: RoomContext) -> context::RoomSettings {
+    let RoomContext { kind, slow_mode_ms, members, messages } = of;
+    let kind = match kind {
+        RoomKind::Channel => "open",
+        RoomKind::Private => "private",
+        RoomKind::Direct => "direct",
+        // Nobody says anything there.
+        RoomKind::SelfLog => "self",
+    };
+    context::RoomSettings { kind: kind.to_owned(), slow_mode_ms, members, messages }
 }
 
 pub(super) fn person<'a>(event: &ActEvent<'a>) -> types::Person<'a> {

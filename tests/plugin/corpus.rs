@@ -261,6 +261,7 @@ fn send(subject: &Subject, place: u64, line: &Line, body: &str) -> (Option<Done>
                 now: Millis(now),
                 body,
                 earlier: None,
+                context: None,
             });
             for mark in &ruling.marks {
                 assert!(mark.rule != "failed", "{}: {}", line.place(), mark.note);

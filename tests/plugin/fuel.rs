@@ -32,6 +32,7 @@ fn event(body: &str) -> MessageEvent<'_> {
         now: Millis(1_770_000_000_000),
         body,
         earlier: None,
+        context: None,
     }
 }
 

@@ -243,6 +243,7 @@ async fn it_takes_a_grant_and_nothing_is_read_without() {
             now: Millis(1_770_000_000_000),
             body: "hello",
             earlier,
+            context: None,
         };
         let verdict = load(plugins).unwrap().decide_message(event).await.verdict;
         assert_eq!(verdict == Verdict::Allow, passes, "{kind:?} {verdict:?}");

@@ -50,6 +50,7 @@ async fn ask(set: &PluginSet, body: &str) -> Ruling {
         now,
         body,
         earlier: None,
+        context: None,
     };
     set.decide_message(event).await
 }

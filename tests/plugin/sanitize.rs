@@ -38,6 +38,7 @@ impl Sandbox {
             now: Millis(1_000_000),
             body,
             earlier: None,
+            context: None,
         };
         self.0.decide_message(event).await.verdict
     }

@@ -174,6 +174,7 @@ pub(super) fn event(body: &str, now: Millis) -> MessageEvent<'_> {
         now,
         body,
         earlier: None,
+        context: None,
     }
 }
 

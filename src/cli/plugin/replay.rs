@@ -6,13 +6,14 @@ mod merge;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use confab_protocol::limits::PAGE_ROOMS_MAX;
-use confab_protocol::model::{Millis, RoomId, RoomName, Seq, UserId};
+use confab_protocol::model::{CaseId, Millis, RoomId, RoomName, Seq, UserId};
 use serde_json::json;
 
 use self::kept::{People, Standing, Windows};
@@ -20,6 +21,7 @@ use self::merge::{Merge, Text};
 use super::{fuel_json, open_lab, read_pair};
 use crate::clock::{Clock, SystemClock, thread_cpu_time};
 use crate::config::Config;
+use crate::core::context::Context as Known;
 use crate::core::earlier::Earlier;
 use crate::core::hook::{MessageEvent, Ruling, TextKind};
 use crate::core::store::Store;
@@ -123,13 +125,15 @@ pub(super) fn run(config: &Config, wanted: &Wanted) -> anyhow::Result<()> {
 
 async fn replay(store: &dyn Store, subject: &Subject, wanted: &Wanted, from: Millis) -> anyhow::Result<Tally> {
     let (mut tally, mut people, mut windows) = (Tally::default(), People::default(), Windows::default());
+    let mut knowns = HashMap::new();
     let (rooms, reads_history) = (rooms(store, wanted.room.as_deref()).await?, subject.reads_history());
     let mut merge = Merge::begin(store, rooms, from, reads_history).await?;
     while let Some(text) = merge.next(store).await? {
         let standing = people.standing(store, &text).await?;
         let earlier = if reads_history { Some(windows.before(store, &text).await?) } else { None };
+        let known = if subject.reads_context() { Some(known_of(store, text.room, &mut knowns).await?) } else { None };
         let start = thread_cpu_time();
-        let decided = subject.decide_counted(&event(&text, &standing, earlier.as_ref()));
+        let decided = subject.decide_counted(&event(&text, &standing, earlier.as_ref(), known));
         tally.cpu += thread_cpu_time().saturating_sub(start);
         tally.note(&text, &standing, &decided, wanted.samples);
     }
@@ -154,7 +158,23 @@ async fn rooms(store: &dyn Store, name: Option<&str>) -> anyhow::Result<Vec<(Roo
     }
 }
 
-fn event<'a>(text: &'a Text, standing: &'a Standing, earlier: Option<&'a Arc<[Earlier]>>) -> MessageEvent<'a> {
+/// What is known of a room today. Of who wrote there, and how, nothing is: that was then.
+async fn known_of(store: &dyn Store, room: RoomId, knowns: &mut HashMap<RoomId, Known>) -> anyhow::Result<Known> {
+    if let Some(known) = knowns.get(&room) {
+        return Ok(*known);
+    }
+    let room_today = store.context(room, UserId::NONE, CaseId::NONE).await?.room;
+    let known = Known { room: room_today, ..Known::default() };
+    knowns.insert(room, known);
+    Ok(known)
+}
+
+fn event<'a>(
+    text: &'a Text,
+    standing: &'a Standing,
+    earlier: Option<&'a Arc<[Earlier]>>,
+    context: Option<Known>,
+) -> MessageEvent<'a> {
     let author = text.message.author;
     MessageEvent {
         kind: text.kind,
@@ -167,6 +187,7 @@ fn event<'a>(text: &'a Text, standing: &'a Standing, earlier: Option<&'a Arc<[Ea
         now: text.time,
         body: &text.message.body,
         earlier,
+        context,
     }
 }
 

@@ -115,6 +115,7 @@ impl Core {
             now,
             body: name.as_str(),
             earlier: None,
+            context: None,
         };
         let ruling = self.moderator.decide_message(event).await;
         self.keep_findings("display-name", id, room, &ruling.marks).await?;

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use confab_plugin::golden::{Case, Found};
-use confab_protocol::model::{CaseDecision, CaseKind, Millis, ReportReason, RoomId, RoomRole, Seq, ServerRole, UserId};
+use confab_protocol::model::{
+    CaseDecision, CaseKind, Millis, ReportReason, RoomId, RoomKind, RoomRole, Seq, ServerRole, UserId,
+};
 
 use crate::clock::SystemClock;
 use crate::core::cases::{decision_name, kind_name, reason_name};
+use crate::core::context::{Context, RoomContext};
 use crate::core::earlier::{Earlier, Window};
 use crate::core::hook::{Act, ActEvent, MessageEvent, Presently, Ruling, TextKind, Verdict};
 use crate::plugin::chain::Chain;
@@ -34,6 +37,7 @@ pub(super) fn decide(chain: &Chain, manifest: &Manifest, case: &Case) -> Result<
                 now,
                 body,
                 earlier: earlier.as_ref(),
+                context: Some(context(case)?),
             };
             (Hook::Message, chain.decide_message(&event, &clock))
         }
@@ -70,6 +74,26 @@ fn earlier(case: &Case) -> Arc<[Earlier]> {
         Earlier { seq: Seq(said.seq), author, body, time: Millis(said.time_ms), edited: said.edited }
     }));
     window.messages()
+}
+
+/// What else the line says is known; for what is not said in a room, nothing.
+fn context(case: &Case) -> Result<Context, String> {
+    let known = case.known()?;
+    let room = known.room.map(|room| {
+        let kind = match room.kind.as_str() {
+            "private" => RoomKind::Private,
+            "direct" => RoomKind::Direct,
+            _ => RoomKind::Channel,
+        };
+        RoomContext { kind, slow_mode_ms: room.slow_mode_ms, members: room.members, messages: room.messages }
+    });
+    let transport = match known.transport.as_str() {
+        "quic" => "quic",
+        "websocket" => "websocket",
+        _ => "",
+    };
+    let (prior_flags, messages_here) = (known.prior_flags, known.messages_here);
+    Ok(Context { transport, room, prior_flags, messages_here })
 }
 
 /// The value that a word of the contract stands for.
