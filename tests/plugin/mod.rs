@@ -6,6 +6,7 @@ mod acts;
 mod automod;
 mod breaker;
 mod cases;
+mod context;
 mod corpus;
 mod examples;
 mod frozen;

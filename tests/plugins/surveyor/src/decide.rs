@@ -1,0 +1,26 @@
+//! What it decides. The tests include this file too, and run it natively.
+
+use confab_plugin::context::{messages_here, prior_flags, room, transport};
+use confab_plugin::message::Event;
+use confab_plugin::{Verdict, bounce, flag, hold};
+
+pub(crate) fn decide(event: &Event) -> Verdict {
+    match event.body.as_str() {
+        "tell" => Verdict::Replace(told()),
+        // A replay prints rules.
+        "count" => bounce(&format!("members-{}.{}", room().map_or(0, |it| it.members), messages_here()), "counted"),
+        "flag this" => flag("told-to", "test", 60),
+        "hold this" => hold("told-to"),
+        _ => Verdict::Allow,
+    }
+}
+
+fn told() -> String {
+    let by = transport();
+    let by = if by.is_empty() { "unknown" } else { by.as_str() };
+    let place = room().map_or_else(
+        || "nowhere".to_owned(),
+        |it| format!("{}, slow {}, {} members, {} messages", it.kind, it.slow_mode_ms, it.members, it.messages),
+    );
+    format!("{by}; {place}; {} flags, {} here", prior_flags(), messages_here())
+}
