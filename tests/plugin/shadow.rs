@@ -36,6 +36,7 @@ pub(super) async fn ask(set: &PluginSet, author: u128, body: &str) -> Ruling {
         now: SystemClock::new().now(),
         body,
         earlier: None,
+        context: None,
     };
     set.decide_message(event).await
 }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::support::Transport;
 use crate::support::people::{PASSWORD, Person, message};
 use crate::support::postgres::Cluster;
-use crate::support::process::{PATIENCE, Place, run};
+use crate::support::process::{PATIENCE, Place, eventually, run};
 use crate::support::raw::{client_id, publish};
 
 /// Stands in everything that is theirs, and nowhere else.
