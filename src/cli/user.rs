@@ -207,9 +207,7 @@ pub(super) fn new_user(
     let Ok(username) = Username::parse(username) else { bail!("{username:?} cannot be a user name") };
     names::check_user_name(&username)?;
     let Ok(display_name) = DisplayName::parse(display_name) else { bail!("{display_name:?} cannot be a display name") };
-    if let Err(error) = names::check(display_name.as_str()) {
-        bail!("the display name {:?} {error}", display_name.as_str());
-    }
+    names::check_display_name(&display_name)?;
     let now = clock.now();
     Ok(NewUser {
         id: UserId::new(now, clock.random()),

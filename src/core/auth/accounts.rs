@@ -44,7 +44,7 @@ impl Core {
         let id = UserId::new(now, self.clock.random());
         // Who makes the server theirs is nobody that a plugin could keep out.
         let display_name = if role == ServerRole::Owner {
-            names::check(display_name.as_str()).map_err(|error| error.reject("display name"))?;
+            names::check_display_name(&display_name)?;
             display_name
         } else {
             self.check_display_name(id, &register.username, role, display_name).await?
@@ -123,7 +123,7 @@ impl Core {
             None => name,
             Some(text) => DisplayName::parse(&text).map_err(|_| RejectCode::NameInvalid)?,
         };
-        names::check(name.as_str()).map_err(|error| error.reject("display name"))?;
+        names::check_display_name(&name)?;
         Ok(name)
     }
 

@@ -1,9 +1,10 @@
-//! User names that nobody takes: those of the accounts under which plugins act.
+//! Names that nobody takes or shows: those of the accounts under which plugins act.
 
 use confab_protocol::limits::USERNAME_BYTES_MAX;
-use confab_protocol::model::{TextError, Username};
+use confab_protocol::model::{DisplayName, TextError, Username};
 use confab_protocol::reject::{Reject, RejectCode};
 
+use super::check;
 use super::key::{skeleton, user_key};
 
 /// What the user name of a plugin's account begins with; behind it comes the plugin's id. Stores know it too: such an
@@ -39,6 +40,25 @@ pub fn check_user_name(name: &Username) -> Result<(), Reject> {
     Ok(())
 }
 
+/// Whether a name that is shown reads like one of those. It is shown as it was given, so a capital I may stand for a small l.
+fn reads_reserved(name: &str) -> bool {
+    let read = |text: &str| skeleton(text).as_str().replace('i', "l");
+    read(name).starts_with(&read(DEPUTY_PREFIX))
+}
+
+/// Whether a person, or a bot, may be shown by this name.
+///
+/// # Errors
+/// [`RejectCode::NameInvalid`], with the reason.
+pub fn check_display_name(name: &DisplayName) -> Result<(), Reject> {
+    check(name.as_str()).map_err(|error| error.reject("display name"))?;
+    if reads_reserved(name.as_str()) {
+        let detail = format!("display names that begin with \"{DEPUTY_PREFIX}\" are those of plugins: choose another");
+        return Err(Reject::new(RejectCode::NameInvalid, detail));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +80,25 @@ mod tests {
         ] {
             let name = Username::parse(name).unwrap();
             assert_eq!((is_reserved(&name), check_user_name(&name).is_err()), (expected, expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_shown_like_a_plugin() {
+        for (name, expected) in [
+            ("plugin.words", true),
+            ("Plugin.Words", true),
+            ("PLUGIN.x", true),
+            ("pIugin.words", true),
+            ("plugin. words", true),
+            ("ｐｌｕｇｉｎ．words", true),
+            ("plugin", false),
+            ("plugins and words", false),
+            ("my plugin.words", false),
+            ("Ilya", false),
+        ] {
+            let Ok(name) = DisplayName::parse(name) else { panic!("{name}") };
+            assert_eq!(check_display_name(&name).is_err(), expected, "{name:?}");
         }
     }
 
