@@ -78,26 +78,33 @@ impl Extend<Earlier> for Window {
 
 impl Core {
     /// What plugins are given; `None`: nobody wants it, or the store failed, and then those who need it decide nothing.
-    pub(super) async fn earlier(&self, kind: TextKind, room: RoomId) -> Option<Arc<[Earlier]>> {
+    pub(super) async fn earlier(&self, kind: TextKind, room: RoomId, author: UserId) -> Option<Arc<[Earlier]>> {
         if !kind.is_said() || !self.moderator.wants_history() {
             return None;
         }
-        match window(&*self.store, room, Seq(0)).await {
-            Ok(window) => Some(window.messages()),
+        match self.read_earlier(room, author).await {
+            Ok(messages) => Some(messages),
             Err(error) => {
                 self.unavailable(&error);
                 None
             }
         }
     }
+
+    async fn read_earlier(&self, room: RoomId, author: UserId) -> Result<Arc<[Earlier]>> {
+        // A room may begin for each with their own coming: what was said before its author came is nothing to go by.
+        let seen = self.store.read(room, author, Seq(u64::MAX >> 1), 1).await?;
+        let begin = seen.map_or(Seq(0), |page| page.state.first_seq);
+        Ok(window(&*self.store, room, begin, Seq(0)).await?.messages())
+    }
 }
 
-/// What everybody sees of what was said in a room before a seq; 0: up to now. Mostly one page of the store; more where
-/// messages are long.
+/// What everybody sees of what was said in a room from one seq to before another; 0: up to now. Mostly one page of the store;
+/// more where messages are long.
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn window(store: &dyn Store, room: RoomId, before: Seq) -> Result<Window> {
+pub async fn window(store: &dyn Store, room: RoomId, begin: Seq, before: Seq) -> Result<Window> {
     let (mut pages, mut count, mut bytes, mut before) = (Vec::new(), 0, 0, before);
     while count < MESSAGES_MAX && bytes <= BYTES_MAX {
         let page = store.history(STRANGER, History::before(room, before, MESSAGES_MAX - count)).await?;
@@ -105,11 +112,13 @@ pub async fn window(store: &dyn Store, room: RoomId, before: Seq) -> Result<Wind
         let Some(first) = entries.first() else { break };
         before = first.seq;
         count += entries.len();
-        let messages: Vec<Earlier> = entries.iter().filter_map(Earlier::of).collect();
+        let seen = entries.iter().filter(|entry| entry.seq >= begin);
+        let messages: Vec<Earlier> = seen.filter_map(Earlier::of).collect();
         bytes += messages.iter().map(|message| message.body.len()).sum::<usize>();
         pages.push(messages);
         // No message is half a page: one that is not half full left none out.
-        if entries.iter().map(Envelope::payload_bytes).sum::<usize>() < PAGE_BYTES_MAX / 2 {
+        let bytes_of_page: usize = entries.iter().map(Envelope::payload_bytes).sum();
+        if before <= begin || bytes_of_page < PAGE_BYTES_MAX / 2 {
             break;
         }
     }

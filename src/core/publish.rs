@@ -152,7 +152,7 @@ impl Core {
         (room, membership): (RoomId, Option<Membership>),
         text: &str,
     ) -> Ruling {
-        let earlier = self.earlier(kind, room).await;
+        let earlier = self.earlier(kind, room, actor.user).await;
         let event = MessageEvent {
             kind,
             room,

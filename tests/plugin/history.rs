@@ -13,8 +13,10 @@ use confab::plugin::PluginSet;
 use confab::plugin::lab::Lab;
 use confab_client::{Command, Error, RejectCode, Reply, Room};
 use confab_plugin::golden::{Hooks, check_folder};
-use confab_protocol::command::{Delete, Edit, SanctionUser, Write};
-use confab_protocol::model::{Body, DisplayName, Millis, Reason, RoomId, SanctionKind, Seq, ServerRole, UserId};
+use confab_protocol::command::{Delete, Edit, SanctionUser, UpdateRoom, Write};
+use confab_protocol::model::{
+    Body, DisplayName, Millis, Reason, RoomId, SanctionKind, Seq, ServerRole, UserId, Visibility,
+};
 use serde_json::{Value, json};
 
 use super::{built, post};
@@ -157,6 +159,36 @@ async fn it_is_given_what_everybody_sees_in_order() {
     let profiles = Command::Profiles(vec![alice.session.identity.user]);
     let Reply::Members { members, .. } = alice.client.request(profiles).await.unwrap() else { panic!() };
     assert_eq!(members[0].display_name, "nothing");
+}
+
+/// Where a room begins for each with their own coming, what a plugin is given begins with that of who writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_from_before_its_author_came() {
+    let server = server().await;
+    let alice = Person::register(&server, Transport::Quic, "alice").await;
+    let bob = Person::register(&server, Transport::WebSocket, "bob").await;
+    let den = alice.enter("den").await;
+    let one = say(&alice, &den, "one").await;
+    let since_join = UpdateRoom {
+        write: write(&alice, &den),
+        name: None,
+        topic: None,
+        slow_mode_ms: None,
+        retention_ms: None,
+        visibility: Some(Visibility::SinceJoin),
+        knocks: None,
+        rights: None,
+    };
+    alice.client.request(Command::UpdateRoom(since_join)).await.unwrap();
+    bob.enter("den").await;
+    assert_eq!(ask(&bob, &den, "tell 0").await.1, "nothing");
+    let two = say(&bob, &den, "two").await;
+    let (at, told) = ask(&bob, &den, "tell 2").await;
+    assert!(told.starts_with("2: ") && told.ends_with(&format!(", {two} two")) && !told.contains("one"), "{told}");
+    let all = ask(&alice, &den, "tell 50").await.1;
+    assert!(all.starts_with(&format!("4: {one} one, ")) && all.ends_with(&format!(", {at} {told}")), "{all}");
+    let of_bob = ask(&bob, &den, "tell 50").await.1;
+    assert!(of_bob.starts_with("4: ") && !of_bob.starts_with(&format!("4: {one} ")), "{of_bob}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -100,7 +100,7 @@ impl Windows {
     pub(super) async fn before(&mut self, store: &dyn Store, text: &Text) -> anyhow::Result<Arc<[Earlier]>> {
         let mut window = match self.0.take(&text.room) {
             Some(known) => known,
-            None => window(store, text.room, text.at).await?,
+            None => window(store, text.room, Seq(0), text.at).await?,
         };
         let messages = window.messages();
         let messages = match text.kind {
