@@ -461,6 +461,8 @@ pub trait Store: Send + Sync {
     async fn list_members(&self, room: RoomId, after: UserId, limit: usize) -> Result<Vec<Member>>;
     /// A user's place in a room.
     async fn membership(&self, room: RoomId, user: UserId) -> Result<Option<Membership>>;
+    /// What somebody is in a room, and what was taken from them there; also of one who has left.
+    async fn seat(&self, room: RoomId, user: UserId) -> Result<Option<(RoomRole, Option<Restriction>)>>;
     /// How many rooms a user is in, rooms of two aside, which others make; and how many members a room has.
     async fn counts(&self, room: RoomId, user: UserId) -> Result<(u32, u32)>;
     /// What plugins are told of a room and of who writes there, how they are connected aside; of cases, from this one on.
@@ -558,8 +560,7 @@ pub trait Store: Send + Sync {
     async fn lock_account(&self, user: UserId, display_name: DisplayName) -> Result<()>;
     /// Takes somebody's traces out of a room, after their messages became tombstones.
     async fn scrub(&self, room: RoomId, scrub: Scrub) -> Result<()>;
-    /// Takes away everything beside the logs, and their own log; the account keeps its id and these names, the
-    /// first with its key.
+    /// Takes away everything beside the logs, and their own log; the account keeps its id and these names (one keyed).
     async fn erase_account(
         &self,
         user: UserId,

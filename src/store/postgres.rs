@@ -24,8 +24,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use confab_protocol::command::{AuditEntry, History, ListAudit, Member, MessageState, Room};
 use confab_protocol::model::{
-    CaseId, ClientId, DeviceId, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomName, SanctionKind, Seq,
-    ServerRole, UserId, Username,
+    CaseId, ClientId, DeviceId, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomName, RoomRole, SanctionKind,
+    Seq, ServerRole, UserId, Username,
 };
 use confab_protocol::reject::RejectCode;
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
@@ -45,7 +45,7 @@ use crate::core::search::{Matches, Progress, Step, Wanted};
 use crate::core::standing::{Controls, FoundKey, Level, LoginRow, NewKey, NewTicket, Standing, TicketKind};
 use crate::core::store::{
     Before, Created, Error, Held, LogPage, LoggedIn, Membership, NewInvite, NewLogin, NewRefresh, NewUser, Pair,
-    Recorded, Refreshed, Result, Scrub, Store, Unappended, User,
+    Recorded, Refreshed, Restriction, Result, Scrub, Store, Unappended, User,
 };
 
 mod migrations {
@@ -307,6 +307,7 @@ store! {
     plain list_rooms(user: UserId, joined_only: bool, after: RoomId, limit: usize) -> Vec<Room> = rooms::list_rooms;
     plain list_members(room: RoomId, after: UserId, limit: usize) -> Vec<Member> = rooms::list_members;
     plain membership(room: RoomId, user: UserId) -> Option<Membership> = rooms::membership;
+    plain seat(room: RoomId, user: UserId) -> Option<(RoomRole, Option<Restriction>)> = rooms::seat;
     plain counts(room: RoomId, user: UserId) -> (u32, u32) = rooms::counts;
     plain context(room: RoomId, author: UserId, cases_from: CaseId) -> Context = context::read;
     plain message_states(room: RoomId, reader: UserId, seqs: Vec<Seq>) -> Vec<MessageState> = effects::message_states;

@@ -1,7 +1,7 @@
 //! Rooms and members, for reading; they change only with an append.
 
 use confab_protocol::command::{Member, Room};
-use confab_protocol::model::{Incarnation, Millis, RoomId, RoomName, Seq, UserId, Visibility};
+use confab_protocol::model::{Incarnation, Millis, RoomId, RoomName, RoomRole, Seq, UserId, Visibility};
 use deadpool_postgres::Client;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -137,6 +137,19 @@ pub(super) async fn membership(client: &Client, room: RoomId, user: UserId) -> R
     let restriction = Restriction::from_numbers(restriction, until.cast_unsigned());
     let (role, rights, joined) = (get(&row, 0)?, get(&row, 4)?, get(&row, 5)?);
     Ok(Some(Membership { role, restriction, joined, rights, acl_version: acl_version.cast_unsigned() }))
+}
+
+pub(super) async fn seat(
+    client: &Client,
+    room: RoomId,
+    user: UserId,
+) -> Result<Option<(RoomRole, Option<Restriction>)>> {
+    const SQL: &str = "SELECT role, restriction, until_ms FROM members WHERE room = $1 AND user_id = $2";
+    let statement = client.prepare_cached(SQL).await?;
+    let Some(row) = client.query_opt(&statement, &[&room.sql(), &user.sql()]).await? else { return Ok(None) };
+    let (restriction, until): (i16, i64) = (plain(&row, 1)?, plain(&row, 2)?);
+    let restriction = u8::try_from(restriction).unwrap_or_default();
+    Ok(Some((get(&row, 0)?, Restriction::from_numbers(restriction, until.cast_unsigned()))))
 }
 
 pub(super) async fn counts(client: &Client, room: RoomId, user: UserId) -> Result<(u32, u32)> {

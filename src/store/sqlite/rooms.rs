@@ -127,6 +127,20 @@ pub(super) fn membership(connection: &Connection, room: RoomId, user: UserId) ->
     Ok(statement.query_row(params![Sql(room), Sql(user)], membership).optional()?)
 }
 
+pub(super) fn seat(
+    connection: &Connection,
+    room: RoomId,
+    user: UserId,
+) -> Result<Option<(RoomRole, Option<Restriction>)>> {
+    let mut statement =
+        connection.prepare_cached("SELECT role, restriction, until_ms FROM members WHERE room = ? AND user = ?")?;
+    let seat = |row: &Row<'_>| {
+        let until: Sql<Millis> = row.get(2)?;
+        Ok((get(row, 0)?, Restriction::from_numbers(row.get(1)?, until.0.0)))
+    };
+    Ok(statement.query_row(params![Sql(room), Sql(user)], seat).optional()?)
+}
+
 pub(super) fn counts(connection: &Connection, room: RoomId, user: UserId) -> Result<(u32, u32)> {
     let mut statement = connection.prepare_cached(
         "SELECT count(*) FROM members m JOIN rooms r ON r.id = m.room
