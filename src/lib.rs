@@ -206,6 +206,7 @@ impl Server {
             moderator: Arc::clone(&plugins) as Arc<dyn Moderator>,
             auth,
             limits: Limits::new(&config.limits, Arc::clone(&clock), metrics.clone()),
+            acted: core::deputy::Acted::default(),
             memberships: core::access::MembershipCache::new(),
             watch,
             presence: core::presence::Presence::default(),

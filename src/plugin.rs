@@ -19,6 +19,7 @@ mod member;
 mod pool;
 mod ticker;
 mod translate;
+mod turns;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -30,7 +31,6 @@ use confab_protocol::model::UserId;
 use tokio::sync::Semaphore;
 
 use self::actions::Hand;
-pub(crate) use self::actions::Waiting;
 use self::cache::Cache;
 use self::chain::Chain;
 use self::engine::{Engine, Wish};
@@ -38,6 +38,7 @@ use self::installed::{Entry, Home};
 use self::manifest::{Manifest, check_id};
 use self::member::{CLOSED_REASON, Member};
 use self::translate::Speaker;
+pub(crate) use self::turns::{Turn, Turns};
 use crate::clock::Clock;
 use crate::config::{self, Mode};
 use crate::core::hook::{ActEvent, MessageEvent, Moderator, Ruling};

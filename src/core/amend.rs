@@ -17,7 +17,7 @@ use confab_protocol::reject::{Reject, RejectCode};
 use super::access::Action;
 use super::append::{Act, Amend, Change, OrderGuard};
 use super::auth::Actor;
-use super::cases::Beside;
+use super::cases::{Beside, NewRecord};
 use super::hook::{self, Ruling, TextKind, Verdict};
 use super::publish::{Admission, Admitted, Applied, Asked, Queueing, UNAVAILABLE_RETRY_MS, digest};
 use super::store::Membership;
@@ -79,6 +79,17 @@ impl Core {
     /// # Errors
     /// Messages that are none (any more), or not theirs to delete.
     pub async fn delete(&self, actor: &Actor, order: &Arc<OrderGuard>, delete: Delete) -> Result<Admitted, Reject> {
+        self.delete_for(actor, order, delete, Vec::new()).await
+    }
+
+    /// As [`Self::delete`], and what a plugin found of it is kept in the same transaction.
+    pub(super) async fn delete_for(
+        &self,
+        actor: &Actor,
+        order: &Arc<OrderGuard>,
+        delete: Delete,
+        found: Vec<NewRecord>,
+    ) -> Result<Admitted, Reject> {
         let Delete { write, mut seqs } = delete;
         seqs.sort_unstable();
         seqs.dedup();
@@ -99,7 +110,7 @@ impl Core {
         let record = |(seq, entry, _): &(Seq, Entry, Bytes)| {
             self.record_of(actor.user, "delete", write.room, entry.author, *seq)
         };
-        let beside = self.beside(others.map(record).collect());
+        let beside = with(self.beside(others.map(record).collect()), found);
         let tombstone = |(seq, entry, _): (Seq, Entry, Bytes)| {
             let by_moderator = entry.author != actor.user;
             (seq, encode_entry(&Entry { content: EntryContent::Tombstone { by_moderator }, ..entry }))
@@ -173,6 +184,17 @@ impl Core {
         order: &Arc<OrderGuard>,
         update: UpdateRoom,
     ) -> Result<Admitted, Reject> {
+        self.update_room_for(actor, order, update, Vec::new()).await
+    }
+
+    /// As [`Self::update_room`], and what a plugin found of it is kept in the same transaction.
+    pub(super) async fn update_room_for(
+        &self,
+        actor: &Actor,
+        order: &Arc<OrderGuard>,
+        update: UpdateRoom,
+        found: Vec<NewRecord>,
+    ) -> Result<Admitted, Reject> {
         let UpdateRoom { write, name, topic, slow_mode_ms, retention_ms, visibility, knocks, rights } = update;
         let asked =
             format!("{name:?} {topic:?} {slow_mode_ms:?} {retention_ms:?} {visibility:?} {knocks:?} {rights:?}");
@@ -221,7 +243,7 @@ impl Core {
             after: settings_hash(&settings),
             ..self.record(actor.user, "settings", write.room, UserId::NONE)
         };
-        let (hidden, beside) = (false, self.beside(vec![record]));
+        let (hidden, beside) = (false, with(self.beside(vec![record]), found));
         let (content, act) = (EntryContent::Settings(settings.clone()), Act::settings(base, settings));
         Ok(self
             .amend(actor, order, write, Amendment { digest, membership, hidden, altered, content, act, beside })
@@ -283,6 +305,17 @@ impl Core {
         order: &Arc<OrderGuard>,
         sanction: SanctionUser,
     ) -> Result<Admitted, Reject> {
+        self.sanction_for(actor, order, sanction, Vec::new()).await
+    }
+
+    /// As [`Self::sanction`], and what a plugin found of it is kept in the same transaction.
+    pub(super) async fn sanction_for(
+        &self,
+        actor: &Actor,
+        order: &Arc<OrderGuard>,
+        sanction: SanctionUser,
+        found: Vec<NewRecord>,
+    ) -> Result<Admitted, Reject> {
         let SanctionUser { write, user, kind, duration_ms, reason } = sanction;
         let digest =
             digest("sanction", &[format!("{user} {kind:?} {duration_ms}").as_bytes(), reason.as_str().as_bytes()]);
@@ -304,7 +337,7 @@ impl Core {
             decided: false,
             act,
         }));
-        let beside = Some(self.beside_sanction(actor, write.room, user, kind));
+        let beside = with(Some(self.beside_sanction(actor, write.room, user, kind)), found);
         let then = then.into_iter().collect();
         let queueing = Queueing { digest, altered: false, membership, content, change, then, beside };
         let queued = self.queue(actor, order, write, queueing).await;
@@ -391,6 +424,18 @@ impl Core {
         let found = self.store.find_users(vec![user]).await.map_err(|error| self.unavailable(&error))?;
         let member = found.into_iter().next().ok_or(RejectCode::UnknownUser)?;
         Ok(DisplayName::parse(&member.display_name).map_err(|_| RejectCode::Internal)?)
+    }
+}
+
+/// What is kept beside an entry, and what a plugin found beside that.
+fn with(beside: Option<Box<Beside>>, found: Vec<NewRecord>) -> Option<Box<Beside>> {
+    match beside {
+        Some(mut beside) => {
+            beside.audit.extend(found);
+            Some(beside)
+        }
+        None if found.is_empty() => None,
+        None => Some(Box::new(Beside { audit: found, opens: None, releases: false })),
     }
 }
 

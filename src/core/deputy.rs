@@ -2,39 +2,45 @@
 //! straight lines as people. What such a one may not do, it may not. No plugin is asked about any of it: one that acts
 //! whenever it is asked would go round for ever.
 
+mod places;
+
 use std::sync::Arc;
 
-use confab_protocol::command::{Delete, RoomTarget, SanctionUser, UpdateRoom, Write};
+use confab_protocol::command::{Delete, SanctionUser, UpdateRoom, Write};
 use confab_protocol::model::{
     CaseText, ClientId, DeviceId, DisplayName, Millis, Reason, ReportReason, RoomId, RoomRole, SanctionKind, Seq,
     ServerRole, UserId, Username,
 };
 use confab_protocol::reject::{Reject, RejectCode};
 
+pub use self::places::Acted;
 use super::access::{self, Right};
 use super::append::OrderGuard;
 use super::audit::sanction_word;
 use super::auth::Actor;
+use super::cases::NewRecord;
 use super::hook::Mark;
-use super::publish::Admitted;
+use super::publish::{Admitted, DEDUPE_WINDOW_MS, digest};
 use super::standing::Scopes;
-use super::store::{self, Created, Membership, NewUser, new_incarnation};
+use super::store::{self, Created, Membership, NewUser, Restriction, new_incarnation};
 use super::{Core, names};
 
 /// What the audit calls the hook of what plugins found where they act.
-const HOOK: &str = "actions";
+pub(crate) const HOOK: &str = "actions";
+
+/// A deed is told from others by the event that a plugin was called about, if that is no longer ago. An older one, and one that
+/// waited, would be too old to be told apart at all.
+const EVENT_AGE_MS_MAX: u64 = DEDUPE_WINDOW_MS / 2;
 
 /// Something that a plugin wants done, once.
 #[derive(Clone, Debug)]
 pub struct Deed {
-    /// By which it is told whether it was done already: a second try does it no second time.
+    /// By which it is told whether it was done already ([`What::id`]): it is not done a second time.
     pub id: ClientId,
     /// What.
     pub what: What,
     /// Which plugin wants it, and why.
     pub mark: Mark,
-    /// Whether the audit has that.
-    pub is_kept: bool,
 }
 
 /// See [`Deed`].
@@ -63,6 +69,15 @@ impl What {
         }
     }
 
+    /// As what it is known. A plugin that wants the same again because of the same event wants it once: what was said is
+    /// shown to one that observes by each server, and again after a crash.
+    #[must_use]
+    pub fn id(&self, plugin: &str, event: Millis, now: Millis) -> ClientId {
+        let is_recent = now.since(event) <= EVENT_AGE_MS_MAX && event.since(now) <= EVENT_AGE_MS_MAX;
+        let hash = digest("deed", &[plugin.as_bytes(), format!("{self:?}").as_bytes()]);
+        ClientId::new(if is_recent { event } else { now }, u128::from_le_bytes(hash))
+    }
+
     /// Where.
     #[must_use]
     pub const fn room(&self) -> RoomId {
@@ -73,6 +88,15 @@ impl What {
             | Self::SlowMode { room, .. } => *room,
         }
     }
+}
+
+/// What came of a deed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Performed {
+    /// It is done.
+    Now,
+    /// It was done before: by a try whose answer was lost, or by another server.
+    Before,
 }
 
 /// Why a plugin has no account to act by.
@@ -99,7 +123,7 @@ impl Core {
         let found = match self.store.find_login(username.clone()).await? {
             Some(found) => found,
             None => {
-                self.make_deputy(&username, plugin).await?;
+                self.make_deputy(&username).await?;
                 self.store.find_login(username).await?.ok_or_else(taken)?
             }
         };
@@ -114,9 +138,9 @@ impl Core {
     }
 
     /// Another server may be faster, and somebody may have a name that looks like it: whoever asks looks again.
-    async fn make_deputy(&self, username: &Username, plugin: &str) -> store::Result<()> {
-        // An id that user names take is a name that can be shown.
-        let Ok(display_name) = DisplayName::parse(plugin) else { return Ok(()) };
+    async fn make_deputy(&self, username: &Username) -> store::Result<()> {
+        // Shown as nobody else is.
+        let Ok(display_name) = DisplayName::parse(username.as_str()) else { return Ok(()) };
         let now = self.clock.now();
         let user = NewUser {
             id: UserId::new(now, self.clock.random()),
@@ -144,7 +168,7 @@ impl Core {
     /// # Errors
     /// What refuses it. What may pass has a time to wait, or is [`RejectCode::Unavailable`] or
     /// [`RejectCode::ChangedMeanwhile`]: the same deed can be tried again then.
-    pub async fn perform(&self, deed: &mut Deed) -> Result<(), Reject> {
+    pub async fn perform(&self, deed: &Deed) -> Result<Performed, Reject> {
         let actor = self.deputy(&deed.mark.plugin).await.map_err(|error| match error {
             DeputyError::Taken(_) => Reject::from(RejectCode::Forbidden),
             DeputyError::Store(error) => self.unavailable(&error),
@@ -152,12 +176,9 @@ impl Core {
         if actor.restriction.is_some_and(|it| it.silences(self.clock.now())) {
             return Err(RejectCode::Muted.into());
         }
-        if deed.is_kept {
-            // A try before this one may have done it, though its answer was lost.
-            let done = self.store.find_recorded(deed.what.room(), actor.user, deed.id).await;
-            if done.map_err(|error| self.unavailable(&error))?.is_some() {
-                return Ok(());
-            }
+        let done = self.store.find_recorded(deed.what.room(), actor.user, deed.id).await;
+        if done.map_err(|error| self.unavailable(&error))?.is_some() {
+            return Ok(Performed::Before);
         }
         match deed.what {
             What::Delete { room, seq } => self.delete_by(&actor, deed, (room, seq)).await,
@@ -169,44 +190,51 @@ impl Core {
         }
     }
 
-    async fn delete_by(&self, actor: &Actor, deed: &mut Deed, (room, seq): (RoomId, Seq)) -> Result<(), Reject> {
+    async fn delete_by(&self, actor: &Actor, deed: &Deed, (room, seq): (RoomId, Seq)) -> Result<Performed, Reject> {
         let mine = self.enter(actor, room).await?;
         let author = self.find_message(room, seq).await?.author;
         self.check_below(actor, mine, room, author).await?;
-        self.keep_mark(deed, author, Some(seq)).await?;
         let delete = Delete { write: write(deed), seqs: vec![seq] };
-        let admitted = self.delete(actor, &order(), delete).await?;
+        let admitted = self.delete_for(actor, &order(), delete, self.found(deed, author, Some(seq))).await?;
         self.finish(admitted).await
     }
 
     async fn sanction_by(
         &self,
         actor: &Actor,
-        deed: &mut Deed,
+        deed: &Deed,
         (room, user): (RoomId, UserId),
         kind: SanctionKind,
         duration_ms: u64,
-    ) -> Result<(), Reject> {
+    ) -> Result<Performed, Reject> {
         let mine = self.enter(actor, room).await?;
         self.check_below(actor, mine, room, user).await?;
-        self.keep_mark(deed, user, None).await?;
         // Everybody in the room reads it: what is none goes without.
         let reason = Reason::parse(&deed.mark.shown).or_else(|_| Reason::parse(""));
         let reason = reason.map_err(|_| RejectCode::Internal)?;
         let sanction = SanctionUser { write: write(deed), user, kind, duration_ms, reason };
-        let admitted = self.sanction(actor, &order(), sanction).await?;
+        let admitted = self.sanction_for(actor, &order(), sanction, self.found(deed, user, None)).await?;
         self.finish(admitted).await
     }
 
-    /// As a flag opens a case wherever its message is, so does this: nobody need be in the room.
+    /// As a flag opens a case wherever its message is, so does this: nobody need be in the room. Who puts the account out of
+    /// it, or mutes it there, is obeyed all the same.
     async fn report_by(
         &self,
         actor: &Actor,
-        deed: &mut Deed,
+        deed: &Deed,
         room: RoomId,
         (about, seq): (UserId, Option<Seq>),
         reason: ReportReason,
-    ) -> Result<(), Reject> {
+    ) -> Result<Performed, Reject> {
+        let seat = self.store.seat(room, actor.user).await.map_err(|error| self.unavailable(&error))?;
+        let is_silenced = |(role, restriction): (RoomRole, Option<Restriction>)| {
+            let is_restricted = restriction.is_some_and(|it| it.silences(self.clock.now()));
+            is_restricted || matches!(role, RoomRole::Muted | RoomRole::Banned)
+        };
+        if seat.is_some_and(is_silenced) {
+            return Err(RejectCode::Forbidden.into());
+        }
         let subject = match seq {
             Some(seq) => self.find_message(room, seq).await?.author,
             None => {
@@ -217,16 +245,20 @@ impl Core {
         if subject == actor.user {
             return Err(RejectCode::Forbidden.into());
         }
-        self.keep_mark(deed, subject, seq).await?;
-        self.keep_report(actor.user, room, (subject, seq), reason, case_text(&deed.mark)).await.map(drop)
+        self.limits.check_report(actor.user)?;
+        let case = self.keep_report(actor.user, room, (subject, seq), reason, case_text(&deed.mark)).await?;
+        // That it reported is kept with the case. Why, behind that: what fails here is tried again, and reported once.
+        let mut found = self.found(deed, subject, seq);
+        found.iter_mut().for_each(|it| it.record.case = case);
+        self.store.audit(found).await.map_err(|error| self.unavailable(&error))?;
+        Ok(Performed::Now)
     }
 
-    async fn slow_down_by(&self, actor: &Actor, deed: &mut Deed, room: RoomId, ms: u32) -> Result<(), Reject> {
+    async fn slow_down_by(&self, actor: &Actor, deed: &Deed, room: RoomId, ms: u32) -> Result<Performed, Reject> {
         let mine = self.enter(actor, room).await?;
         if !access::has_right(access::rank(mine.role, actor.role), Right::Configure) {
             return Err(RejectCode::Forbidden.into());
         }
-        self.keep_mark(deed, UserId::NONE, None).await?;
         let update = UpdateRoom {
             write: write(deed),
             name: None,
@@ -237,65 +269,37 @@ impl Core {
             knocks: None,
             rights: None,
         };
-        let admitted = self.update_room(actor, &order(), update).await?;
+        let admitted = self.update_room_for(actor, &order(), update, self.found(deed, UserId::NONE, None)).await?;
         self.finish(admitted).await
-    }
-
-    /// The deputy's place in a room. Into an open one it comes by itself, as anybody may; at a private one it knocks, and is
-    /// refused until somebody has let it in.
-    async fn enter(&self, actor: &Actor, room: RoomId) -> Result<Membership, Reject> {
-        if let Some(membership) = self.place_of(actor.user, room).await? {
-            return Ok(membership);
-        }
-        match self.open_room(actor, RoomTarget::Id(room)).await {
-            Ok(_) => {}
-            Err(reject) if reject.is(RejectCode::UnknownRoom) => {
-                let client_id = ClientId::new(self.clock.now(), self.clock.random());
-                let knocked = self.knock(actor, &order(), Write { room, client_id, resend: false }).await;
-                if let Ok(admitted) = knocked {
-                    // Most take no knocks, or were knocked at already.
-                    let _ = self.finish(admitted).await;
-                }
-                return Err(RejectCode::NotMember.into());
-            }
-            Err(reject) => return Err(reject),
-        }
-        self.check_room_count(room, actor.user).await?;
-        self.come_in(actor, room, None).await?;
-        Ok(self.place_of(actor.user, room).await?.ok_or(RejectCode::NotMember)?)
-    }
-
-    async fn place_of(&self, user: UserId, room: RoomId) -> Result<Option<Membership>, Reject> {
-        self.store.membership(room, user).await.map_err(|error| self.unavailable(&error))
     }
 
     /// A person of a moderator's rank may delete what a higher one said; a plugin may not.
     async fn check_below(&self, actor: &Actor, mine: Membership, room: RoomId, user: UserId) -> Result<(), Reject> {
         let account = self.store.find_user(user).await.map_err(|error| self.unavailable(&error))?;
         let account = account.ok_or(RejectCode::UnknownUser)?;
-        // Who has left is of no rank there.
-        let place = self.place_of(user, room).await?;
-        let theirs = access::rank(place.map_or(RoomRole::Guest, |it| it.role), account.role);
+        // Who has left is what they were: an owner who comes back owns it still.
+        let seat = self.store.seat(room, user).await.map_err(|error| self.unavailable(&error))?;
+        let theirs = access::rank(seat.map_or(RoomRole::Guest, |(role, _)| role), account.role);
         let is_below = access::may_act_on(access::rank(mine.role, actor.role), theirs, None);
         if is_below && user != actor.user { Ok(()) } else { Err(RejectCode::Forbidden.into()) }
     }
 
-    /// What cannot be kept does not happen.
-    async fn keep_mark(&self, deed: &mut Deed, user: UserId, seq: Option<Seq>) -> Result<(), Reject> {
-        if deed.is_kept {
-            return Ok(());
-        }
+    /// What it found, to be kept in the transaction of what is done: of what is refused nothing is found.
+    fn found(&self, deed: &Deed, user: UserId, seq: Option<Seq>) -> Vec<NewRecord> {
         let mut records = self.findings(HOOK, user, deed.what.room(), std::slice::from_ref(&deed.mark));
         records.iter_mut().for_each(|it| it.record.seq = seq);
-        self.store.audit(records).await.map_err(|error| self.unavailable(&error))?;
-        deed.is_kept = true;
-        Ok(())
+        records
     }
 
-    async fn finish(&self, admitted: Admitted) -> Result<(), Reject> {
+    async fn finish(&self, admitted: Admitted) -> Result<Performed, Reject> {
         match admitted {
-            Admitted::Done(_) => Ok(()),
-            Admitted::Queued(queued) => self.settle(queued).await.map(drop),
+            Admitted::Done(_) => Ok(Performed::Before),
+            Admitted::Queued(queued) => match self.settle(queued).await {
+                Ok(_) => Ok(Performed::Now),
+                // Another server was faster at it.
+                Err(reject) if reject.is(RejectCode::ClientIdReused) => Ok(Performed::Before),
+                Err(reject) => Err(reject),
+            },
         }
     }
 }

@@ -8,9 +8,10 @@ use prometheus::{IntCounter, IntCounterVec};
 use wasmtime::ResourceLimiter;
 
 use self::bindings::confab::plugin::{context, history, kv, log, metrics, types};
-use super::actions::{Hand, Waiting};
+use super::actions::Hand;
 use super::kv::Kv;
 use super::translate;
+use super::turns::Turns;
 use crate::clock::Clock;
 use crate::core::context::Context;
 use crate::core::earlier::Earlier;
@@ -56,7 +57,7 @@ pub(super) struct Shared {
 pub(super) struct Lasting {
     pub(super) kv: Kv,
     /// What it wants done.
-    pub(super) waiting: Arc<Waiting>,
+    pub(super) turns: Arc<Turns>,
     named: Mutex<HashMap<String, IntCounter>>,
     /// The second of the newest line, and how many it has.
     lines: Mutex<(u64, u32)>,

@@ -7,6 +7,7 @@ use confab_protocol::model::{CaseAct, CaseId, CaseKind, Envelope, Millis, Seq};
 use super::facts::{Effect, Facts, TargetKey};
 use super::{Decision, Item};
 use crate::core::cases::{Beside, CaseRow, NewCase, NewRecord};
+use crate::core::deputy;
 use crate::core::store::Outcome;
 
 /// What becomes of a case that is not opened after all.
@@ -38,15 +39,16 @@ pub(super) fn flagged_edit(item: &Item) -> Option<(TargetKey, CaseRow)> {
     Some(((row.room, seq), row))
 }
 
-/// What plugins found of an item that is refused. There is no case of what is not there, and of what moderators did nothing
-/// is kept where it was not done.
+/// What plugins found of an item that is refused. There is no case of what is not there, and of what moderators did or
+/// plugins wanted done nothing is kept where it was not done.
 #[must_use]
 pub fn refused_findings(item: &Item, decision: &Decision) -> Vec<NewRecord> {
     let Some(beside) = &item.beside else { return Vec::new() };
     if !matches!(decision, Decision::Refuse(_) | Decision::TooSoon { .. }) {
         return Vec::new();
     }
-    let mut found: Vec<NewRecord> = beside.audit.iter().filter(|new| new.record.finding.is_some()).cloned().collect();
+    let is_finding = |it: &&NewRecord| it.record.finding.as_ref().is_some_and(|found| found.hook != deputy::HOOK);
+    let mut found: Vec<NewRecord> = beside.audit.iter().filter(is_finding).cloned().collect();
     found.iter_mut().for_each(|new| new.record.case = CaseId::NONE);
     found
 }
