@@ -33,7 +33,7 @@ use crate::support::raw::{Raw, Target};
 use crate::support::{TestServer, Transport};
 
 /// The guest that acts, in a folder.
-fn folder() -> Arc<tempfile::TempDir> {
+pub(super) fn folder() -> Arc<tempfile::TempDir> {
     let folder = tempfile::tempdir().unwrap();
     for path in ["test-plugins/deputy.wasm", "test-plugins/deputy.toml"] {
         let file = built(path);
@@ -52,7 +52,7 @@ fn deputy(folder: &Path, mode: Mode) -> Plugins {
     }
 }
 
-async fn start(folder: &Path, mode: Mode) -> TestServer {
+pub(super) async fn start(folder: &Path, mode: Mode) -> TestServer {
     TestServer::start_with(|config| config.plugins = deputy(folder, mode)).await
 }
 
@@ -68,7 +68,7 @@ fn register(name: &str, owner_token: Option<&str>) -> Command {
 }
 
 /// Who sees the audit.
-async fn register_owner(server: &TestServer) -> Person {
+pub(super) async fn register_owner(server: &TestServer) -> Person {
     let (client, events) = Client::connect(Options::new(server.client_address(Transport::Quic)));
     let Ok(Reply::Session(session)) = client.request(register("owner", Some(&server.owner_token))).await else {
         panic!()
@@ -76,25 +76,25 @@ async fn register_owner(server: &TestServer) -> Person {
     Person { client, events, session }
 }
 
-async fn say(person: &Person, room: &Room, text: &str) -> Seq {
+pub(super) async fn say(person: &Person, room: &Room, text: &str) -> Seq {
     match post(person, room, text).await {
         Ok(Reply::Appended(appended)) => appended.seq,
         other => panic!("{other:?}"),
     }
 }
 
-async fn refusal(person: &Person, command: Command) -> Reject {
+pub(super) async fn refusal(person: &Person, command: Command) -> Reject {
     match person.client.request(command).await {
         Err(Error::Rejected(reject)) => reject,
         other => panic!("{other:?}"),
     }
 }
 
-fn write(person: &Person, room: RoomId) -> Write {
+pub(super) fn write(person: &Person, room: RoomId) -> Write {
     Write { room, client_id: person.client.new_client_id(), resend: false }
 }
 
-fn outcome(action: &str, outcome: &str) -> String {
+pub(super) fn outcome(action: &str, outcome: &str) -> String {
     format!("confab_plugin_actions_total{{action=\"{action}\",outcome=\"{outcome}\",plugin=\"deputy\"}}")
 }
 
@@ -103,7 +103,7 @@ fn counted(name: &str) -> String {
 }
 
 /// Until so many had this outcome, and not more.
-async fn until(server: &TestServer, action: &str, result: &str, expected: f64) {
+pub(super) async fn until(server: &TestServer, action: &str, result: &str, expected: f64) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let count = server.metric(&outcome(action, result)).await;
@@ -117,7 +117,7 @@ async fn until(server: &TestServer, action: &str, result: &str, expected: f64) {
 }
 
 /// All of a room's log.
-async fn log(person: &Person, room: &Room) -> Vec<(Seq, Entry)> {
+pub(super) async fn log(person: &Person, room: &Room) -> Vec<(Seq, Entry)> {
     let (mut log, mut cursor) = (Vec::new(), Cursor { room: room.id, incarnation: room.incarnation, seq: Seq(0) });
     loop {
         let sync = Command::Sync { cursor, limit: 0 };
@@ -131,21 +131,21 @@ async fn log(person: &Person, room: &Room) -> Vec<(Seq, Entry)> {
 }
 
 /// Members of a room, by their user names.
-async fn member(person: &Person, room: &Room, name: &str) -> Option<UserId> {
+pub(super) async fn member(person: &Person, room: &Room, name: &str) -> Option<UserId> {
     let list = Command::ListMembers { room: room.id, after: UserId::NONE, limit: 100 };
     let Reply::Members { members, .. } = person.client.request(list).await.unwrap() else { panic!() };
     members.into_iter().find(|member| member.username == name).map(|member| member.user)
 }
 
 /// The audit, the newest first.
-async fn audit(owner: &Person, plugin: Option<&str>) -> Vec<AuditRecord> {
+pub(super) async fn audit(owner: &Person, plugin: Option<&str>) -> Vec<AuditRecord> {
     let plugin = plugin.map(str::to_owned);
     let list = ListAudit { room: None, user: None, case: None, plugin, before: AuditId::NONE, limit: 0 };
     let Ok(Reply::Audit { records, .. }) = owner.client.request(Command::ListAudit(list)).await else { panic!() };
     records.iter().map(|entry| decode_audit(&entry.record).unwrap()).collect()
 }
 
-async fn cases(person: &Person, kind: CaseKind, mine: bool) -> Vec<confab_protocol::command::Case> {
+pub(super) async fn cases(person: &Person, kind: CaseKind, mine: bool) -> Vec<confab_protocol::command::Case> {
     let (room, state, kind) = (None, CaseFilter::Any, Some(kind));
     let list = ListCases { room, state, kind, mine, before: CaseId::NONE, limit: 0 };
     let Ok(Reply::Cases { cases, .. }) = person.client.request(Command::ListCases(list)).await else { panic!() };
@@ -176,7 +176,7 @@ async fn it_deletes_and_mutes_as_a_moderator_would() {
     else {
         panic!("{by_it:?}")
     };
-    assert_eq!((*change, display_name.as_str(), &seqs[..]), (MembershipChange::Joined, "deputy", &[said][..]));
+    assert_eq!((*change, display_name.as_str(), &seqs[..]), (MembershipChange::Joined, "plugin.deputy", &[said][..]));
     let EntryContent::Sanction(sanction) = last else { panic!("{last:?}") };
     assert_eq!((sanction.user, sanction.kind, sanction.reason.as_str()), (user, SanctionKind::Mute, "as you said"));
     assert!(sanction.until.is_some());
@@ -224,7 +224,7 @@ async fn it_touches_nobody_of_its_rank_or_above() {
     say(&carol, &den, "and nobody is muted").await;
     say(&carol, &hall, "delete me").await;
     until(&server, "delete", "done", 1.0).await;
-    assert!(audit(&owner, Some("deputy")).await.len() == 1, "what is not done is not found either");
+    assert_eq!(audit(&owner, Some("deputy")).await.len(), 1);
 
     // Slow mode is an admin's to say; it was made one where the room's owner said so.
     say(&carol, &den, "slow").await;
@@ -290,7 +290,8 @@ async fn who_wants_too_much_is_held_back() {
         sleep(Duration::from_millis(20)).await;
     }
     let waits = server.metric(&counted("waits")).await;
-    assert!((30.0..=33.0).contains(&waits), "{waits}");
+    // What one room has: half of what the plugin has.
+    assert!((15.0..=18.0).contains(&waits), "{waits}");
     assert_eq!(server.metric(&outcome("delete", "limited")).await, 1_000.0 - waits);
     // There is nothing to delete.
     until(&server, "delete", "refused", waits).await;
@@ -318,6 +319,7 @@ fn nor_does_it_in_the_lab() {
     let line = "{\"body\": \"file this\", \"expect\": \"bounce\", \"rule\": \"told-to\", \"text\": \"it is filed\"}";
     std::fs::write(goldens.path().join("all.jsonl"), line).unwrap();
     let (wasm, toml) = (built("test-plugins/deputy.wasm"), built("test-plugins/deputy.toml"));
+    // The answer tells what the call said: that it waits.
     let lab = Lab::open("deputy", &std::fs::read(wasm).unwrap(), &std::fs::read(toml).unwrap()).unwrap();
     let mut imports = lab.imports();
     imports.sort();
@@ -379,6 +381,11 @@ async fn nobody_is_called_like_it_or_logs_in_as_it() {
     }
     let (mut raw, _) = Raw::greet(&target, Transport::WebSocket, None).await;
     raw.request(register("plugin-lover", None)).await.unwrap();
+    // Nor is anybody shown so.
+    for name in ["plugin.deputy", "pIugin.deputy", "Plugin. Words"] {
+        let refused = refusal(&owner, Command::UpdateProfile(DisplayName::parse(name).unwrap())).await;
+        assert!(refused.is(RejectCode::NameInvalid) && refused.detail.contains("plugin"), "{name}: {refused}");
+    }
 
     let den = owner.enter("den").await;
     let bob = Person::register(&server, Transport::WebSocket, "bob").await;

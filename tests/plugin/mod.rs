@@ -8,6 +8,7 @@ mod breaker;
 mod cases;
 mod context;
 mod corpus;
+mod deputies;
 mod examples;
 mod frozen;
 mod fuel;
