@@ -62,6 +62,8 @@ pub struct Core {
     pub auth: auth::Auth,
     /// Bounds on users.
     pub limits: limits::Limits,
+    /// Where plugins acted, for when they must leave a room.
+    pub acted: deputy::Acted,
     /// Recently seen memberships; a hint, checked again where it matters.
     pub memberships: access::MembershipCache,
     /// What every server on the store has to heed, as far as it was heard.
