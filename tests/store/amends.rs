@@ -319,6 +319,11 @@ async fn a_ban_puts_out_and_keeps_out(scene: Scene) {
     assert!(seq(&scene.join(room, member).await).is_some(), "one who was kicked may come back");
     assert!(seq(&sanction(SanctionKind::Ban).await).is_some());
     assert_eq!(scene.join(room, member).await, refused(RejectCode::Forbidden));
+    // Also from outside it is known, and whose the room is.
+    let ban = confab::core::store::Restriction { kind: SanctionKind::Ban, until: None };
+    assert_eq!(scene.store.seat(room, member).await.unwrap(), Some((RoomRole::Member, Some(ban))));
+    assert_eq!(scene.store.seat(room, owner).await.unwrap(), Some((RoomRole::Owner, None)));
+    assert_eq!(scene.store.seat(room, UserId::from_u128(404)).await.unwrap(), None);
     assert_eq!(scene.store.room(room, owner).await.unwrap().unwrap().members, 2);
     assert!(seq(&sanction(SanctionKind::Lift).await).is_some());
     assert_eq!(sanction(SanctionKind::Lift).await, Decision::Unchanged);
