@@ -39,7 +39,8 @@ struct Kept {
 
 impl Kept {
     fn of(event: &MessageEvent<'_>, body: &str) -> Self {
-        let MessageEvent { kind, room, author, username, role, account_created, member, now, earlier, context, .. } = *event;
+        let MessageEvent { kind, room, author, username, role, account_created, member, now, earlier, context, .. } =
+            *event;
         let (username, body, earlier) = (username.to_owned(), body.to_owned(), earlier.cloned());
         Self { kind, room, author, username, role, account_created, member, now, body, earlier, context }
     }

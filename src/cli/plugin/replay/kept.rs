@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use confab_protocol::model::{Millis, RoomId, ServerRole, UserId};
+use confab_protocol::model::{Millis, RoomId, Seq, ServerRole, UserId};
 
 use super::merge::Text;
 use crate::core::earlier::{Earlier, Window, window};
