@@ -128,7 +128,7 @@ impl Acting {
     async fn carry_out(&self, turns: &Turns, mut turn: Turn) {
         // What another component of the plugin wanted, perhaps one that was taken back for it, nobody wants any more.
         let mark = &turn.deed.mark;
-        if !self.plugins.turns(&mark.plugin).is_some_and(|(_, component)| component == mark.hash) {
+        if self.plugins.turns(&mark.plugin).is_none_or(|(_, component)| component != mark.hash) {
             return self.count(&turn.deed, "dropped");
         }
         let reject = match self.core.perform(&turn.deed).await {

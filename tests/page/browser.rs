@@ -233,7 +233,9 @@ impl Browser {
         focused.send_keys(&char::from(Key::Escape).to_string()).await.unwrap();
     }
 
+    /// As soon as there is something to click.
     pub(super) async fn click(&self, css: &str) {
+        self.see(css).await;
         self.client.find(Locator::Css(css)).await.unwrap().click().await.unwrap();
     }
 

@@ -115,7 +115,7 @@ impl Import {
             KEYWORDS | PRESETS | PROFILES => self.add_words(rule, metadata),
             MENTIONS => self.add_mentions(rule, metadata),
             SPAM => {
-                self.note_of(rule, "what Discord takes for spam is not known; the plugin `flood` has rules of its own")
+                self.note_of(rule, "what Discord takes for spam is not known; the plugin `flood` has rules of its own");
             }
             other => self.note_of(rule, &format!("no trigger_type {other} is known: it is left out")),
         }
