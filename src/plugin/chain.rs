@@ -87,7 +87,7 @@ impl Chain {
                 // Nothing passes those unseen whose word counts; the others decide nothing here either.
                 if member.mode == Mode::Enforce {
                     marks.push(by_server("hold", "too-long", TOO_LONG, true));
-                    return Ruling { verdict: Verdict::Hold { note: TOO_LONG.into() }, marks, replaced: None };
+                    return held(TOO_LONG.into(), marks, replaced, is_shadowed);
                 }
                 is_passed_over = true;
                 continue;
@@ -104,10 +104,7 @@ impl Chain {
                     replaced = Some(text);
                 }
                 Verdict::Shadow(_) => is_shadowed = true,
-                // Whom nobody is to hear, nobody hears by way of a moderator either.
-                Verdict::Hold { .. } if is_shadowed => {
-                    return Ruling { verdict: Verdict::Shadow(replaced), marks, replaced: None };
-                }
+                Verdict::Hold { note } => return held(note, marks, replaced, is_shadowed),
                 last => return Ruling { verdict: last, marks, replaced },
             }
         }
@@ -154,6 +151,14 @@ impl Chain {
     const fn purse(&self, call: Duration) -> Purse {
         Purse { call, chain: self.chain_budget, spent: Duration::ZERO }
     }
+}
+
+/// For review, as the plugins before made it. Whom nobody is to hear, nobody hears by way of a moderator either.
+fn held(note: String, marks: Vec<Mark>, replaced: Option<String>, is_shadowed: bool) -> Ruling {
+    if is_shadowed {
+        return Ruling { verdict: Verdict::Shadow(replaced), marks, replaced: None };
+    }
+    Ruling { verdict: Verdict::Hold { note }, marks, replaced }
 }
 
 /// CPU time that a chain has for one event.

@@ -1,6 +1,7 @@
 //! Plugins in shadow mode are asked and decide nothing: they hold nothing, refuse nothing, and take nothing from those that
 //! decide. Interpreted ones are waited for only where their word counts.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +17,11 @@ use confab_protocol::command::ListAudit;
 use confab_protocol::model::{AuditId, Millis, RoomId, ServerRole, UserId};
 use confab_protocol::reject::RejectCode;
 use futures_util::future::join_all;
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::acts::register_owner;
-use super::{Outcome, folder, generous, plugins, post};
+use super::{Outcome, built, folder, generous, plugins, post};
 use crate::support::people::Person;
 use crate::support::process::PATIENCE;
 use crate::support::{TestServer, Transport};
@@ -61,6 +63,15 @@ fn chain(folder: &Path, ids: &[&str], mode: Mode) -> Plugins {
     Plugins { chain, mode: [("hostile".to_owned(), mode)].into(), ..generous(plugins(folder)) }
 }
 
+/// The hostile guest once more, as `second`; and what both are granted.
+fn with_second(folder: &Path) -> BTreeMap<String, Vec<String>> {
+    let file = |name: &str| folder.join(name);
+    std::fs::copy(file("hostile.wasm"), file("second.wasm")).unwrap();
+    let manifest = std::fs::read_to_string(file("hostile.toml")).unwrap();
+    std::fs::write(file("second.toml"), manifest.replace("id = \"hostile\"", "id = \"second\"")).unwrap();
+    ["hostile", "second"].map(|id| (id.to_owned(), vec!["log".to_owned(), "kv".to_owned()])).into()
+}
+
 /// Each letter stands for four words.
 fn too_long() -> String {
     "\u{fdfa}".repeat(2_000)
@@ -84,6 +95,32 @@ async fn what_is_too_long_to_be_looked_at_is_held_for_those_whose_word_counts() 
     }
 }
 
+/// One plugin makes of a text what the next one cannot be asked about: it is held, or shadowed, as it reads by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_too_long_to_be_looked_at_stays_as_it_was_made() {
+    let folder = folder();
+    let grant = with_second(folder.path());
+    for path in ["plugins/words.wasm", "plugins/words.toml"] {
+        let file = built(path);
+        std::fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
+    }
+    let greeting = json!(too_long());
+    let words = json!({"lists": [{"name": "own", "action": "shadow", "words": ["sign"]}]});
+    let (text, note) =
+        (format!("sign here signed {greeting}"), "its normal form is too long to be looked at".to_owned());
+    for (ids, expected) in [
+        (&["hostile", "second"][..], (Verdict::Hold { note }, Some(text.clone()))),
+        (&["words", "hostile", "second"], (Verdict::Shadow(Some(text)), None)),
+    ] {
+        let config = [("hostile", greeting.clone()), ("words", words.clone())].into_iter();
+        let config = config.filter(|(id, _)| ids.contains(id)).map(|(id, it)| (id.to_owned(), it)).collect();
+        let config = Plugins { config, grant: grant.clone(), ..chain(folder.path(), ids, Mode::Enforce) };
+        let Ruling { verdict, marks, replaced } = ask(&load(&config, &Metrics::new()), 1, "sign here").await;
+        assert_eq!((verdict, replaced), expected, "{ids:?}");
+        assert_eq!(marks.last().map(|it| (&*it.plugin, it.rule.as_str())), Some(("server", "too-long")), "{ids:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_server_holds_by_itself_is_in_the_audit() {
     let folder = folder();
@@ -101,13 +138,8 @@ async fn what_the_server_holds_by_itself_is_in_the_audit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_shadow_takes_is_missing_to_nobody() {
     let folder = folder();
-    let file = |name: &str| folder.path().join(name);
-    std::fs::copy(file("hostile.wasm"), file("second.wasm")).unwrap();
-    let manifest = std::fs::read_to_string(file("hostile.toml")).unwrap();
-    std::fs::write(file("second.toml"), manifest.replace("id = \"hostile\"", "id = \"second\"")).unwrap();
-    let granted = |id: &str| (id.to_owned(), vec!["log".to_owned(), "kv".to_owned()]);
     let config = Plugins {
-        grant: [granted("hostile"), granted("second")].into(),
+        grant: with_second(folder.path()),
         call_budget_ms: 50,
         chain_budget_ms: 50,
         ..chain(folder.path(), &["hostile", "second"], Mode::Shadow)
