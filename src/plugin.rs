@@ -315,10 +315,13 @@ fn load_member(
         actions::check_account(id)?;
     }
     let speaker = Speaker { plugin: id.into(), hash: hash.as_str().into(), enforced: mode == Mode::Enforce };
-    let hand = Hand::of(speaker, acts, &metrics.plugin_actions_total);
+    let hand = Hand::of(speaker.clone(), acts, &metrics.plugin_actions_total);
     let pool = engine.open(&manifest, &loaded, &Wish { isolation, config: &given, lasting, counters, hand })?;
     tracing::info!(plugin = id, version = manifest.version, sha256 = hash, mode = ?mode, "plugin loaded");
-    Ok(Member::new(manifest, pool, hash.into(), mode, metrics, before))
+    // What it failed on by these it would fail on again. The configuration is the last: it may read like anything.
+    let (memory, call, all) = (config.memory_mib, config.call_budget_ms, config.chain_budget_ms);
+    let terms = format!("{hash} {mode:?} {isolation:?} {:?} {memory} {call} {all} {given}", manifest.class);
+    Ok(Member::new(manifest, pool, speaker, (mode, terms), metrics, before))
 }
 
 fn configured<'a>(config: &config::Plugins, stock: Stock, id: &'a str) -> Result<Source<'a>, String> {

@@ -177,12 +177,14 @@ fn chain_of(engine: &Engine, manifest: &Manifest, loaded: &Loaded, config: &str)
     let metrics = Metrics::new();
     let counters = &metrics.plugin_custom_total;
     // Nor does anything that it wants happen.
-    let nobody = Speaker { plugin: manifest.id.as_str().into(), hash: "".into(), enforced: false };
+    let speaker = Speaker { plugin: manifest.id.as_str().into(), hash: "".into(), enforced: true };
+    let nobody = Speaker { enforced: false, ..speaker.clone() };
     let hand = Hand::of(nobody, false, &metrics.plugin_actions_total);
     let wish = Wish { isolation: Isolation::Pooled, config, lasting: Arc::default(), counters, hand };
     let pool = engine.open(manifest, loaded, &wish)?;
     let patience = if engine.counts_fuel() { BACKSTOP.cpu } else { BUDGET };
-    let member = Member::new(manifest.clone(), pool, "".into(), Mode::Enforce, &metrics, None).in_the_lab(patience);
+    let terms = (Mode::Enforce, String::new());
+    let member = Member::new(manifest.clone(), pool, speaker, terms, &metrics, None).in_the_lab(patience);
     Ok(Chain { members: vec![member], chain_budget: patience, call_budget: patience })
 }
 

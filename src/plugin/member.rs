@@ -41,6 +41,14 @@ pub(super) struct Meters {
     state: AtomicI64,
 }
 
+/// How it does, over all generations in which it runs by the same terms: what it failed on is not forgotten by a reload.
+struct Health {
+    /// What it runs by, in one line: component, mode, budgets, configuration and the like.
+    terms: String,
+    /// Of each of its hooks.
+    meters: Vec<Meters>,
+}
+
 pub(super) struct Member {
     pub(super) manifest: Manifest,
     pub(super) pool: Pool,
@@ -49,8 +57,7 @@ pub(super) struct Member {
     pub(super) id: Arc<str>,
     speaker: Speaker,
     pub(super) mode: Mode,
-    /// Those of the generation before, where it is the same component: what it failed on is not forgotten by a reload.
-    meters: Vec<Arc<Meters>>,
+    health: Arc<Health>,
     /// In the lab there is no breaker, and calls may take this long.
     patience: Option<Duration>,
     breaker_state: IntGauge,
@@ -73,13 +80,12 @@ impl Member {
     pub(super) fn new(
         manifest: Manifest,
         pool: Pool,
-        hash: Arc<str>,
-        mode: Mode,
+        speaker: Speaker,
+        (mode, terms): (Mode, String),
         metrics: &Metrics,
         before: Option<&Self>,
     ) -> Self {
         let id = manifest.id.as_str();
-        let before = before.filter(|it| it.speaker.hash == hash);
         let new_meters = |hook: &Hook| Meters {
             hook: *hook,
             call_seconds: metrics.plugin_call_seconds.with_label_values(&[id, hook.name()]),
@@ -87,15 +93,13 @@ impl Member {
             breaker: Breaker::default(),
             state: AtomicI64::new(0),
         };
-        let meters = |hook: &Hook| {
-            let known = before.and_then(|it| it.meters.iter().find(|meters| meters.hook == *hook));
-            known.map_or_else(|| Arc::new(new_meters(hook)), Arc::clone)
-        };
+        let known = before.map(|it| &it.health).filter(|health| health.terms == terms);
+        let new_health = || Health { meters: manifest.hooks.iter().map(new_meters).collect(), terms };
         Self {
-            speaker: Speaker { plugin: id.into(), hash, enforced: mode == Mode::Enforce },
-            id: id.into(),
+            id: Arc::clone(&speaker.plugin),
+            speaker,
             patience: None,
-            meters: manifest.hooks.iter().map(meters).collect(),
+            health: known.map_or_else(|| Arc::new(new_health()), Arc::clone),
             breaker_state: metrics.plugin_breaker_state.with_label_values(&[id]),
             memory_bytes: metrics.plugin_memory_bytes.with_label_values(&[id]),
             kv_bytes: metrics.plugin_kv_bytes.with_label_values(&[id]),
@@ -191,7 +195,7 @@ impl Member {
     }
 
     pub(super) fn meters_of(&self, hook: Hook) -> Option<&Meters> {
-        self.meters.iter().map(|meters| &**meters).find(|meters| meters.hook == hook)
+        self.health.meters.iter().find(|meters| meters.hook == hook)
     }
 
     /// What the operator sees and reads. Returns what the call turned.
@@ -218,7 +222,7 @@ impl Member {
 
     /// The worst of its hooks, as a metric. A generation that is not live yet does not show itself.
     pub(super) fn show_state(&self) {
-        let worst = self.meters.iter().map(|it| it.state.load(Ordering::Relaxed)).max();
+        let worst = self.health.meters.iter().map(|it| it.state.load(Ordering::Relaxed)).max();
         self.breaker_state.set(worst.unwrap_or_default());
     }
 

@@ -122,6 +122,7 @@ pub(super) const fn id(id: u128) -> types::Id {
 }
 
 /// Who says it.
+#[derive(Clone)]
 pub(super) struct Speaker {
     pub(super) plugin: Arc<str>,
     /// SHA-256 of the component, in hex.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use confab::clock::{Clock, SystemClock};
-use confab::config::Plugins;
+use confab::config::{Isolation, Mode, Plugins};
 use confab::core::hook::{Ruling, Verdict};
 use confab::metrics::Metrics;
 use confab::plugin::PluginSet;
@@ -134,7 +134,7 @@ async fn that_it_is_out_of_service_is_in_the_audit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reload_closes_no_breaker_of_a_component_that_is_the_same() {
+async fn a_reload_closes_no_breaker_of_a_plugin_that_runs_by_the_same() {
     let (folder, metrics, clock) = (folder(), Metrics::new(), Movable::new());
     let config = hostile(folder.path());
     let set = load(&config, &metrics, &clock);
@@ -143,9 +143,25 @@ async fn a_reload_closes_no_breaker_of_a_component_that_is_the_same() {
     set.replace(&refused(&config)).unwrap_err();
     assert_eq!(state(&metrics), 2, "what was refused is not to be seen");
     assert!(is_out_of_service(&set).await);
-    set.replace(&configured(&config, json!({"name": "you"}))).unwrap();
+    set.replace(&config).unwrap();
     assert_eq!(state(&metrics), 2);
     assert!(is_out_of_service(&set).await);
+
+    for otherwise in [
+        configured(&config, json!({"name": "you"})),
+        Plugins { mode: [("hostile".to_owned(), Mode::Shadow)].into(), ..config.clone() },
+        Plugins { isolation: [("hostile".to_owned(), Isolation::PerCall)].into(), ..config.clone() },
+        Plugins { memory_mib: config.memory_mib + 1, ..config.clone() },
+        Plugins { call_budget_ms: config.call_budget_ms + 1, ..config.clone() },
+        Plugins { chain_budget_ms: config.chain_budget_ms + 1, ..config.clone() },
+        config.clone(),
+    ] {
+        set.replace(&otherwise).unwrap();
+        assert_eq!(state(&metrics), 0, "by these it may be well: {otherwise:?}");
+        assert_eq!(ask(&set, 9, "innocent").await, Ruling::ALLOW);
+        open(&set).await;
+        assert_eq!(state(&metrics), 2);
+    }
 
     let wasm = std::fs::read(built("test-plugins/hostile.wasm")).unwrap();
     std::fs::write(folder.path().join("hostile.wasm"), with_replaced(&wasm, "as told", "as tale")).unwrap();
