@@ -127,9 +127,9 @@ impl PluginSet {
         let before = self.current();
         let data_dir = self.data_dir.as_deref();
         let chain = load(config, self.stock, data_dir, &self.clock, &self.metrics, &before.members)?;
-        let chain = Arc::new(chain);
-        *self.chain.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&chain);
+        // Before it is asked anything: what it shows is never that of the one before, whose calls may still run.
         chain.show(&before.members);
+        *self.chain.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(chain);
         self.metrics.plugin_generation.set(self.generation.fetch_add(1, Ordering::SeqCst) + 1);
         Ok(())
     }

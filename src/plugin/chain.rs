@@ -69,8 +69,9 @@ impl Chain {
 
     /// What the operator sees of it, from now on instead of what was `before`.
     pub(super) fn show(&self, before: &[Member]) {
-        before.iter().filter(|it| !self.members.iter().any(|new| new.id == it.id)).for_each(Member::clear_state);
-        self.members.iter().for_each(Member::show_state);
+        let continues = |it: &&Member| self.members.iter().any(|new| new.continues(it));
+        before.iter().filter(|it| !continues(it)).for_each(Member::hide);
+        self.members.iter().for_each(Member::show);
     }
 
     /// Asks all but those that are asked afterwards.

@@ -1,8 +1,8 @@
 //! One plugin of the chain: its pool, its breaker, how it is meant, and the counters that each call moves. Looking those
 //! up by label costs more than a small plugin does.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use confab_protocol::model::UserId;
@@ -47,6 +47,25 @@ struct Health {
     terms: String,
     /// Of each of its hooks.
     meters: Vec<Meters>,
+    /// Since it was taken up.
+    gauges: OnceLock<Gauges>,
+}
+
+/// What is seen of it. Once they are taken out of the metrics, a call that still runs sets them for nobody.
+struct Gauges {
+    breaker_state: IntGauge,
+    memory_bytes: IntGauge,
+    kv_bytes: IntGauge,
+}
+
+impl Gauges {
+    fn of(metrics: &Metrics, id: &str) -> Self {
+        Self {
+            breaker_state: metrics.plugin_breaker_state.with_label_values(&[id]),
+            memory_bytes: metrics.plugin_memory_bytes.with_label_values(&[id]),
+            kv_bytes: metrics.plugin_kv_bytes.with_label_values(&[id]),
+        }
+    }
 }
 
 pub(super) struct Member {
@@ -60,9 +79,6 @@ pub(super) struct Member {
     health: Arc<Health>,
     /// In the lab there is no breaker, and calls may take this long.
     patience: Option<Duration>,
-    breaker_state: IntGauge,
-    memory_bytes: IntGauge,
-    kv_bytes: IntGauge,
     metrics: Metrics,
 }
 
@@ -94,15 +110,13 @@ impl Member {
             state: AtomicI64::new(0),
         };
         let known = before.map(|it| &it.health).filter(|health| health.terms == terms);
-        let new_health = || Health { meters: manifest.hooks.iter().map(new_meters).collect(), terms };
+        let meters = || manifest.hooks.iter().map(new_meters).collect();
+        let new_health = || Health { terms, meters: meters(), gauges: OnceLock::new() };
         Self {
             id: Arc::clone(&speaker.plugin),
             speaker,
             patience: None,
             health: known.map_or_else(|| Arc::new(new_health()), Arc::clone),
-            breaker_state: metrics.plugin_breaker_state.with_label_values(&[id]),
-            memory_bytes: metrics.plugin_memory_bytes.with_label_values(&[id]),
-            kv_bytes: metrics.plugin_kv_bytes.with_label_values(&[id]),
             metrics: metrics.clone(),
             aside: manifest.hooks.iter().any(|hook| hook.is_aside()).then(|| pool.beside()),
             manifest,
@@ -142,10 +156,11 @@ impl Member {
 
     /// For metrics: what it takes is looked at now and then, not with each call.
     pub(super) fn note_bytes(&self) {
+        let Some(gauges) = self.health.gauges.get() else { return };
         let (memory, kv) = self.pool.bytes();
         let memory = memory + self.aside.as_ref().map_or(0, |pool| pool.bytes().0);
-        self.memory_bytes.set(i64::try_from(memory).unwrap_or(i64::MAX));
-        self.kv_bytes.set(i64::try_from(kv).unwrap_or(i64::MAX));
+        gauges.memory_bytes.set(i64::try_from(memory).unwrap_or(i64::MAX));
+        gauges.kv_bytes.set(i64::try_from(kv).unwrap_or(i64::MAX));
     }
 
     /// Asks it, unless it is out of service. In shadow mode it decides nothing, whatever it says or does.
@@ -221,14 +236,31 @@ impl Member {
     }
 
     /// The worst of its hooks, as a metric. A generation that is not live yet does not show itself.
-    pub(super) fn show_state(&self) {
+    fn show_state(&self) {
+        let Some(gauges) = self.health.gauges.get() else { return };
         let worst = self.health.meters.iter().map(|it| it.state.load(Ordering::Relaxed)).max();
-        self.breaker_state.set(worst.unwrap_or_default());
+        gauges.breaker_state.set(worst.unwrap_or_default());
     }
 
-    /// It is in no generation any more.
-    pub(super) fn clear_state(&self) {
-        self.breaker_state.set(0);
+    /// Whether it runs by the same as in a generation before.
+    pub(super) fn continues(&self, before: &Self) -> bool {
+        Arc::ptr_eq(&self.health, &before.health)
+    }
+
+    /// It is seen from now on.
+    pub(super) fn show(&self) {
+        self.health.gauges.get_or_init(|| Gauges::of(&self.metrics, &self.id));
+        self.show_state();
+        self.note_bytes();
+    }
+
+    /// It is seen no more.
+    pub(super) fn hide(&self) {
+        let Metrics { plugin_breaker_state, plugin_memory_bytes, plugin_kv_bytes, .. } = &self.metrics;
+        for gauges in [plugin_breaker_state, plugin_memory_bytes, plugin_kv_bytes] {
+            // One that is not there is not seen either.
+            let _ = gauges.remove_label_values(&[&*self.id]);
+        }
     }
 
     /// That it is out of service from now on stands in the audit, beside what it failed on.

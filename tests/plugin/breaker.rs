@@ -1,8 +1,8 @@
 //! What a reload keeps and what it leaves alone, and how it is told that a plugin is out of service.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use confab::clock::{Clock, SystemClock};
@@ -20,15 +20,34 @@ use super::{built, folder, generous, plugins, post, with_replaced};
 use crate::support::people::Person;
 use crate::support::{TestServer, Transport};
 
+/// What happens with one of the next looks at the clock, and how many come before it.
+type Soon = (u32, Box<dyn FnOnce() + Send>);
+
 /// Time that a test moves.
 struct Movable {
     real: SystemClock,
     ahead_ms: AtomicU64,
+    soon: Mutex<Option<Soon>>,
 }
 
 impl Movable {
     fn new() -> Arc<Self> {
-        Arc::new(Self { real: SystemClock::new(), ahead_ms: AtomicU64::new(0) })
+        Arc::new(Self { real: SystemClock::new(), ahead_ms: AtomicU64::new(0), soon: Mutex::default() })
+    }
+
+    /// Who looks at it then is held up by that.
+    fn after_looks(&self, count: u32, act: impl FnOnce() + Send + 'static) {
+        *self.soon.lock().unwrap() = Some((count, Box::new(act)));
+    }
+
+    fn take_due(&self) -> Option<Soon> {
+        let mut soon = self.soon.lock().unwrap();
+        let (left, _) = soon.as_mut()?;
+        if *left == 0 {
+            return soon.take();
+        }
+        *left -= 1;
+        None
     }
 
     fn pass(&self, seconds: u64) {
@@ -42,6 +61,9 @@ impl Clock for Movable {
     }
 
     fn elapsed(&self) -> Duration {
+        if let Some((_, act)) = self.take_due() {
+            act();
+        }
         self.real.elapsed() + Duration::from_millis(self.ahead_ms.load(Ordering::SeqCst))
     }
 
@@ -173,7 +195,28 @@ async fn a_reload_closes_no_breaker_of_a_plugin_that_runs_by_the_same() {
     assert_eq!(state(&metrics), 2);
     let without = Plugins { chain: vec!["sanitize".into()], grant: [].into(), ..config };
     set.replace(&without).unwrap();
-    assert_eq!(state(&metrics), 0, "what is not there is not out of service");
+    for gauge in ["breaker_state", "memory_bytes", "kv_bytes"] {
+        let shown = |id: &str| metrics.render().contains(&format!("confab_plugin_{gauge}{{plugin=\"{id}\"}}"));
+        assert_eq!((shown("hostile"), shown("sanitize")), (false, true), "{gauge}: what is not there is not seen");
+    }
+}
+
+/// The fifth call that fails begins before a reload and ends after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_generation_before_fails_on_is_not_seen_of_the_new_one() {
+    let (folder, metrics, clock) = (folder(), Metrics::new(), Movable::new());
+    let config = hostile(folder.path());
+    let set = Arc::new(load(&config, &metrics, &clock));
+    for author in 1..=4 {
+        ask(&set, author, "trap").await;
+    }
+    let (of_reload, otherwise) = (Arc::clone(&set), configured(&config, json!({"name": "you"})));
+    // The first look is for the breaker that lets it pass, the second is taken within the call.
+    clock.after_looks(1, move || of_reload.replace(&otherwise).unwrap());
+    assert_eq!(told(&ask(&set, 5, "trap").await), [("hold", "failed"), ("breaker-open", "out-of-service")]);
+    assert_eq!(metrics.plugin_generation.get(), 2);
+    assert_eq!(state(&metrics), 0);
+    assert_eq!(ask(&set, 9, "innocent").await, Ruling::ALLOW);
 }
 
 #[tokio::test(flavor = "multi_thread")]
