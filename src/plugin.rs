@@ -32,7 +32,7 @@ use tokio::sync::Semaphore;
 
 use self::actions::Hand;
 use self::cache::Cache;
-use self::chain::Chain;
+use self::chain::{Chain, Demands};
 use self::engine::{Engine, Wish};
 use self::installed::{Entry, Home};
 use self::manifest::{Manifest, check_id};
@@ -41,7 +41,7 @@ use self::translate::Speaker;
 pub(crate) use self::turns::{Turn, Turns};
 use crate::clock::Clock;
 use crate::config::{self, Mode};
-use crate::core::hook::{ActEvent, MessageEvent, Moderator, Ruling};
+use crate::core::hook::{ActEvent, MessageEvent, Moderator, Ruling, Wants};
 use crate::metrics::Metrics;
 
 /// Why a plugin is not loaded is told in so many bytes.
@@ -148,19 +148,19 @@ impl PluginSet {
 impl Moderator for PluginSet {
     async fn decide_message(&self, event: MessageEvent<'_>) -> Ruling {
         let chain = self.current();
+        let Demands { needs, is_slow, asks_afterwards, .. } = chain.demands;
         // It could not be read, or it was not asked for before these plugins were taken up: nothing passes them unseen.
-        let lacks_history = event.earlier.is_none() && chain.needs_history();
-        let lacks_context = event.context.is_none() && chain.needs_context();
+        let lacks_history = needs.history && event.earlier.is_none();
+        let lacks_context = needs.context && event.context.is_none();
         if event.kind.is_said() && (lacks_history || lacks_context) {
             return apart::later(CLOSED_REASON, if lacks_history { "no-history" } else { "no-context" });
         }
         // Inline: a compiled guest takes microseconds, and a looping one is stopped within its budget.
-        let ruling = if chain.is_slow() {
-            self.decide_apart(&chain, &event).await
-        } else {
-            chain.decide_message(&event, &*self.clock)
-        };
-        self.ask_afterwards(&chain, &event, &ruling);
+        let ruling =
+            if is_slow { self.decide_apart(&chain, &event).await } else { chain.decide_message(&event, &*self.clock) };
+        if asks_afterwards {
+            self.ask_afterwards(&chain, &event, &ruling);
+        }
         ruling
     }
 
@@ -174,12 +174,8 @@ impl Moderator for PluginSet {
         self.current().members.iter().for_each(|member| member.pool.lasting().kv.forget(user));
     }
 
-    fn wants_history(&self) -> bool {
-        self.current().reads_history()
-    }
-
-    fn wants_context(&self) -> bool {
-        self.current().reads_context()
+    fn wants(&self) -> Wants {
+        self.chain.read().unwrap_or_else(PoisonError::into_inner).demands.wants
     }
 
     fn is_ready(&self) -> bool {
@@ -228,9 +224,8 @@ fn load(
         }
     }
     check_keys(config, &known)?;
-    let (chain_budget, call_budget) =
-        (Duration::from_millis(config.chain_budget_ms), Duration::from_millis(config.call_budget_ms));
-    let chain = Chain { members, chain_budget, call_budget };
+    let [of_chain, of_call] = [config.chain_budget_ms, config.call_budget_ms].map(Duration::from_millis);
+    let chain = Chain::new(members, of_chain, of_call);
     // Last, when nothing else can be refused: from here on it may touch what lasts.
     chain.go_live().map_err(|(id, reason)| LoadError::new(&id, &reason))?;
     Ok(chain)

@@ -5,7 +5,6 @@ use confab_protocol::model::{CaseId, Millis, RoomId, RoomKind};
 
 use super::Core;
 use super::auth::Actor;
-use super::hook::TextKind;
 
 /// Cases this old still count, milliseconds.
 pub const PRIOR_MS: u64 = 180 * 24 * 3600 * 1000;
@@ -47,11 +46,8 @@ pub fn first_case(since: Millis) -> CaseId {
 }
 
 impl Core {
-    /// What plugins are given; `None`: nobody wants it, or the store failed, and then those who need it decide nothing.
-    pub(super) async fn context(&self, kind: TextKind, actor: &Actor, room: RoomId) -> Option<Context> {
-        if !kind.is_said() || !self.moderator.wants_context() {
-            return None;
-        }
+    /// What plugins that want it are given; `None`: the store failed, and those who need it decide nothing.
+    pub(super) async fn context(&self, actor: &Actor, room: RoomId) -> Option<Context> {
         let since = Millis(self.clock.now().0.saturating_sub(PRIOR_MS));
         match self.store.context(room, actor.user, first_case(since)).await {
             Ok(known) => Some(Context { transport: actor.transport, ..known }),

@@ -11,7 +11,6 @@ use confab_protocol::model::{EntryContent, Envelope, Millis, RoomId, Seq, UserId
 
 use super::Core;
 use super::access::STRANGER;
-use super::hook::TextKind;
 use super::store::{Result, Store};
 
 /// At most so many messages ...
@@ -77,11 +76,8 @@ impl Extend<Earlier> for Window {
 }
 
 impl Core {
-    /// What plugins are given; `None`: nobody wants it, or the store failed, and then those who need it decide nothing.
-    pub(super) async fn earlier(&self, kind: TextKind, room: RoomId, author: UserId) -> Option<Arc<[Earlier]>> {
-        if !kind.is_said() || !self.moderator.wants_history() {
-            return None;
-        }
+    /// What plugins that want it are given; `None`: the store failed, and those who need it decide nothing.
+    pub(super) async fn earlier(&self, room: RoomId, author: UserId) -> Option<Arc<[Earlier]>> {
         match self.read_earlier(room, author).await {
             Ok(messages) => Some(messages),
             Err(error) => {

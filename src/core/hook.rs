@@ -165,6 +165,15 @@ impl Ruling {
     pub const ALLOW: Self = Self { verdict: Verdict::Allow, marks: Vec::new(), replaced: None };
 }
 
+/// What a text that is said in a room is to come with: somebody has to read that.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Wants {
+    /// What was said there before.
+    pub history: bool,
+    /// What else is known of it.
+    pub context: bool,
+}
+
 /// The plugins.
 #[async_trait]
 pub trait Moderator: Send + Sync {
@@ -174,10 +183,8 @@ pub trait Moderator: Send + Sync {
     async fn decide_act(&self, event: ActEvent<'_>) -> Ruling;
     /// Forgets what plugins remember of somebody whose account was erased.
     fn forget(&self, user: UserId);
-    /// Whether a text that is said in a room is to come with what was said there before: somebody has to read that.
-    fn wants_history(&self) -> bool;
-    /// Whether it is to come with what else is known of it.
-    fn wants_context(&self) -> bool;
+    /// What is to be read before they are asked.
+    fn wants(&self) -> Wants;
     /// Whether every plugin of the chain is loaded; for readiness.
     fn is_ready(&self) -> bool;
 }

@@ -18,7 +18,7 @@ use super::acts::note_marks;
 use super::append::{Change, Decision, Item, OrderGuard, Said, recorded_decision};
 use super::auth::Actor;
 use super::cases::{Beside, kind_name};
-use super::hook::{Mark, MessageEvent, Presently, Ruling, TextKind, Verdict};
+use super::hook::{Mark, MessageEvent, Presently, Ruling, TextKind, Verdict, Wants};
 use super::log::Receipt;
 use super::store::{Membership, Outcome, Recorded, Unappended};
 use super::{Core, audit};
@@ -152,7 +152,9 @@ impl Core {
         (room, membership): (RoomId, Option<Membership>),
         text: &str,
     ) -> Ruling {
-        let earlier = self.earlier(kind, room, actor.user).await;
+        let wants = if kind.is_said() { self.moderator.wants() } else { Wants::default() };
+        let earlier = if wants.history { self.earlier(room, actor.user).await } else { None };
+        let context = if wants.context { self.context(actor, room).await } else { None };
         let event = MessageEvent {
             kind,
             room,
@@ -164,7 +166,7 @@ impl Core {
             now: self.clock.now(),
             body: text,
             earlier: earlier.as_ref(),
-            context: self.context(kind, actor, room).await,
+            context,
         };
         let ruling = self.moderator.decide_message(event).await;
         note_marks(actor.user, room, &ruling);

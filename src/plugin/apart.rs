@@ -73,11 +73,8 @@ impl PluginSet {
         decided.await.unwrap_or_else(|_| later(BUSY_REASON, "busy"))
     }
 
-    /// Asks those in shadow mode that are slow, if there are any, about what passed the others and as it passed them.
+    /// Asks those in shadow mode that are slow about what passed the others and as it passed them.
     pub(super) fn ask_afterwards(&self, chain: &Arc<Chain>, event: &MessageEvent<'_>, ruling: &Ruling) {
-        if chain.asked_afterwards().next().is_none() {
-            return;
-        }
         let body = match &ruling.verdict {
             Verdict::Allow | Verdict::Shadow(None) => event.body,
             Verdict::Replace(text) | Verdict::Shadow(Some(text)) => text.as_str(),

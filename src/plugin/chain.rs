@@ -8,12 +8,12 @@ use confab_protocol::model::UserId;
 
 use super::host::bindings::exports::confab::plugin::{appeal, invite, join, login, register, report, role_change};
 use super::manifest::Hook;
-use super::member::{Called, Member};
+use super::member::{Called, Member, When};
 use super::translate::{self, Forms, Speaker, by_server};
 use crate::clock::Clock;
 use crate::config::Mode;
 use crate::core::cases::{decision_name, kind_name, reason_name};
-use crate::core::hook::{Act, ActEvent, Mark, MessageEvent, Ruling, TextKind, Verdict};
+use crate::core::hook::{Act, ActEvent, Mark, MessageEvent, Ruling, TextKind, Verdict, Wants};
 
 /// The name of an account that is about to be made comes with an id as young as this, milliseconds.
 const NEW_MS: u64 = 1_000;
@@ -25,35 +25,45 @@ const TOO_LONG: &str = "its normal form is too long to be looked at";
 /// One generation: what was loaded together. Calls that began with it end with it.
 pub(super) struct Chain {
     pub(super) members: Vec<Member>,
-    pub(super) chain_budget: Duration,
-    pub(super) call_budget: Duration,
+    pub(super) demands: Demands,
+    chain_budget: Duration,
+    call_budget: Duration,
+}
+
+/// What is so for each message that a generation is asked about: found once.
+#[derive(Clone, Copy)]
+pub(super) struct Demands {
+    /// What is to be read for one of them ...
+    pub(super) wants: Wants,
+    /// ... and for one whose word counts.
+    pub(super) needs: Wants,
+    /// Whether one is asked before it is let pass.
+    asks: bool,
+    /// Whether that may take longer than the worker of a connection should be held up.
+    pub(super) is_slow: bool,
+    /// Whether one is asked once the others have decided.
+    pub(super) asks_afterwards: bool,
+}
+
+impl Demands {
+    fn of(members: &[Member]) -> Self {
+        let any = |is: fn(&Member) -> bool| members.iter().any(is);
+        Self {
+            wants: Wants { history: any(|it| it.wants.history), context: any(|it| it.wants.context) },
+            needs: Wants {
+                history: any(|it| it.mode == Mode::Enforce && it.wants.history),
+                context: any(|it| it.mode == Mode::Enforce && it.wants.context),
+            },
+            asks: any(|it| it.when == When::InTime),
+            is_slow: any(|it| it.when == When::InTime && it.is_interpreted()),
+            asks_afterwards: any(|it| it.when == When::Afterwards),
+        }
+    }
 }
 
 impl Chain {
-    /// Whether deciding about a message may take longer than the worker of a connection should be held up.
-    pub(super) fn is_slow(&self) -> bool {
-        let is_slow = |member: &Member| member.is_interpreted() && !member.is_asked_afterwards();
-        self.members.iter().any(|member| member.is_asked(Hook::Message) && is_slow(member))
-    }
-
-    /// Whether what was said in the room before a message is to be read for one of them.
-    pub(super) fn reads_history(&self) -> bool {
-        self.members.iter().any(Member::reads_history)
-    }
-
-    /// Whether one whose word counts asks for it.
-    pub(super) fn needs_history(&self) -> bool {
-        self.members.iter().any(|member| member.mode == Mode::Enforce && member.reads_history())
-    }
-
-    /// Whether what else is known of a message is to be read for one of them.
-    pub(super) fn reads_context(&self) -> bool {
-        self.members.iter().any(Member::reads_context)
-    }
-
-    /// Whether one whose word counts asks for it.
-    pub(super) fn needs_context(&self) -> bool {
-        self.members.iter().any(|member| member.mode == Mode::Enforce && member.reads_context())
+    pub(super) fn new(members: Vec<Member>, chain_budget: Duration, call_budget: Duration) -> Self {
+        Self { demands: Demands::of(&members), members, chain_budget, call_budget }
     }
 
     /// Makes the instances that serve, once all of it is known to load.
@@ -76,14 +86,13 @@ impl Chain {
 
     /// Asks all but those that are asked afterwards.
     pub(super) fn decide_message(&self, event: &MessageEvent<'_>, clock: &dyn Clock) -> Ruling {
-        let (mut purse, mut marks) = (self.purse(self.call_budget), Vec::new());
-        let (mut replaced, mut is_shadowed): (Option<String>, bool) = (None, false);
-        let is_asked = |member: &&Member| member.is_asked(Hook::Message) && !member.is_asked_afterwards();
-        if !self.members.iter().any(|member| is_asked(&member)) {
+        if !self.demands.asks {
             return Ruling::ALLOW;
         }
+        let (mut purse, mut marks) = (self.purse(self.call_budget), Vec::new());
+        let (mut replaced, mut is_shadowed): (Option<String>, bool) = (None, false);
         let (mut forms, mut is_passed_over) = (Forms::of(event.body), false);
-        for member in self.members.iter().filter(is_asked) {
+        for member in self.members.iter().filter(|member| member.when == When::InTime) {
             let Some(known) = &forms else {
                 // Nothing passes those unseen whose word counts; the others decide nothing here either.
                 if member.mode == Mode::Enforce {
@@ -122,7 +131,7 @@ impl Chain {
 
     /// Those that hold nobody up: see [`Self::ask_afterwards`].
     pub(super) fn asked_afterwards(&self) -> impl Iterator<Item = &Member> {
-        self.members.iter().filter(|member| member.is_asked_afterwards())
+        self.members.iter().filter(|member| member.when == When::Afterwards)
     }
 
     /// Asks those in shadow mode that are slow about a text that passed the others. Returns what they found.
@@ -199,8 +208,8 @@ fn ask_message(
         (event.now.0, cpu),
         |guests, store| {
             let message = guests.message.as_ref().ok_or_else(missing)?;
-            store.data_mut().earlier = event.earlier.filter(|_| member.reads_history()).cloned();
-            store.data_mut().context = event.context.filter(|_| member.reads_context()).unwrap_or_default();
+            store.data_mut().earlier = event.earlier.filter(|_| member.wants.history).cloned();
+            store.data_mut().context = event.context.filter(|_| member.wants.context).unwrap_or_default();
             message.call_decide(store, translate::message(event, body, forms))
         },
         Speaker::verdict,
@@ -291,7 +300,7 @@ mod tests {
 
     #[test]
     fn acts_have_more_time_than_messages() {
-        let chain = Chain { members: Vec::new(), chain_budget: MS * 50, call_budget: MS * 5 };
+        let chain = Chain::new(Vec::new(), MS * 50, MS * 5);
         assert_eq!(chain.purse(ACT_BUDGET.max(chain.call_budget)).of(Mode::Enforce), (MS * 20, MS * 50));
     }
 }

@@ -20,6 +20,7 @@ use super::ticker::Ticker;
 use super::translate::Speaker;
 use crate::clock::Clock;
 use crate::config::{self, Isolation};
+use crate::core::hook::Wants;
 use crate::metrics::Metrics;
 
 const STACK_BYTES_MAX: usize = 512 * 1024;
@@ -198,7 +199,7 @@ impl Engine {
         let factor = if interpreted { INTERPRETED_MEMORY_FACTOR } else { 1 };
         let (memory_max, isolation, config) = (self.memory_max * factor, wish.isolation, wish.config.into());
         let imports = self.imports(loaded);
-        let [reads_history, reads_context] = ["history", "context"].map(|it| imports.iter().any(|name| name == it));
+        let [history, context] = ["history", "context"].map(|it| imports.iter().any(|name| name == it));
         let ticker = self.ticker.clone();
         let recipe = Recipe {
             prepared,
@@ -208,8 +209,7 @@ impl Engine {
             interpreted,
             isolation,
             config,
-            reads_history,
-            reads_context,
+            wants: Wants { history, context },
             ticker,
         };
         Pool::open(recipe, &self.nowhere(manifest)).map_err(|failure| failure.at_start())

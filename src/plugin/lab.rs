@@ -129,13 +129,13 @@ impl Subject {
     /// Whether it asks what was said in the room before.
     #[must_use]
     pub fn reads_history(&self) -> bool {
-        self.chain.reads_history()
+        self.chain.demands.wants.history
     }
 
     /// Whether it asks what else is known of a message.
     #[must_use]
     pub fn reads_context(&self) -> bool {
-        self.chain.reads_context()
+        self.chain.demands.wants.context
     }
 
     /// Asks it about a text.
@@ -185,7 +185,7 @@ fn chain_of(engine: &Engine, manifest: &Manifest, loaded: &Loaded, config: &str)
     let patience = if engine.counts_fuel() { BACKSTOP.cpu } else { BUDGET };
     let terms = (Mode::Enforce, String::new());
     let member = Member::new(manifest.clone(), pool, speaker, terms, &metrics, None).in_the_lab(patience);
-    Ok(Chain { members: vec![member], chain_budget: patience, call_budget: patience })
+    Ok(Chain::new(vec![member], patience, patience))
 }
 
 /// Instructions since this was last asked.

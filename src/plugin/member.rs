@@ -17,7 +17,7 @@ use super::manifest::{Class, Hook, Manifest, OnError};
 use super::pool::Pool;
 use super::translate::Speaker;
 use crate::config::Mode;
-use crate::core::hook::{Mark, Verdict};
+use crate::core::hook::{Mark, Verdict, Wants};
 use crate::metrics::Metrics;
 
 /// Told to people while a plugin that must decide cannot.
@@ -68,6 +68,27 @@ impl Gauges {
     }
 }
 
+/// When it is asked about a message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    Never,
+    /// Before that is let pass.
+    InTime,
+    /// Once the others have decided: one that is slow and does not count holds nobody up.
+    Afterwards,
+}
+
+impl When {
+    fn of(mode: Mode, manifest: &Manifest) -> Self {
+        match mode {
+            _ if !manifest.hooks.contains(&Hook::Message) => Self::Never,
+            Mode::Off => Self::Never,
+            Mode::Shadow if manifest.class == Class::Interpreted => Self::Afterwards,
+            Mode::Shadow | Mode::Enforce => Self::InTime,
+        }
+    }
+}
+
 pub(super) struct Member {
     pub(super) manifest: Manifest,
     pub(super) pool: Pool,
@@ -76,6 +97,9 @@ pub(super) struct Member {
     pub(super) id: Arc<str>,
     speaker: Speaker,
     pub(super) mode: Mode,
+    pub(super) when: When,
+    /// What is to be read for it before that.
+    pub(super) wants: Wants,
     health: Arc<Health>,
     /// In the lab there is no breaker, and calls may take this long.
     patience: Option<Duration>,
@@ -109,6 +133,7 @@ impl Member {
             breaker: Breaker::default(),
             state: AtomicI64::new(0),
         };
+        let when = When::of(mode, &manifest);
         let known = before.map(|it| &it.health).filter(|health| health.terms == terms);
         let meters = || manifest.hooks.iter().map(new_meters).collect();
         let new_health = || Health { terms, meters: meters(), gauges: OnceLock::new() };
@@ -118,6 +143,8 @@ impl Member {
             patience: None,
             health: known.map_or_else(|| Arc::new(new_health()), Arc::clone),
             metrics: metrics.clone(),
+            when,
+            wants: if when == When::Never { Wants::default() } else { pool.wants() },
             aside: manifest.hooks.iter().any(|hook| hook.is_aside()).then(|| pool.beside()),
             manifest,
             pool,
@@ -134,24 +161,8 @@ impl Member {
         self.mode != Mode::Off && self.manifest.hooks.contains(&hook)
     }
 
-    /// Whether it asks what was said in a room before a message.
-    pub(super) fn reads_history(&self) -> bool {
-        self.pool.reads_history() && self.is_asked(Hook::Message)
-    }
-
-    /// Whether it asks what else is known of a message.
-    pub(super) fn reads_context(&self) -> bool {
-        self.pool.reads_context() && self.is_asked(Hook::Message)
-    }
-
     pub(super) fn is_interpreted(&self) -> bool {
-        self.mode != Mode::Off && self.manifest.class == Class::Interpreted
-    }
-
-    /// Whether it is asked about messages once the others have decided: one that is slow and does not count holds nobody
-    /// up.
-    pub(super) fn is_asked_afterwards(&self) -> bool {
-        self.mode == Mode::Shadow && self.is_interpreted() && self.is_asked(Hook::Message)
+        self.manifest.class == Class::Interpreted
     }
 
     /// For metrics: what it takes is looked at now and then, not with each call.
@@ -205,7 +216,7 @@ impl Member {
 
     /// An interpreter has more for one call, and as much as the others of what is left for the chain.
     fn budget(&self, (call, chain): (Duration, Duration)) -> Budget {
-        let of_call = if self.manifest.class == Class::Interpreted { INTERPRETED_BUDGET.max(call) } else { call };
+        let of_call = if self.is_interpreted() { INTERPRETED_BUDGET.max(call) } else { call };
         Budget { cpu: self.patience.unwrap_or_else(|| of_call.min(chain)) }
     }
 

@@ -17,6 +17,7 @@ use super::ticker::Ticker;
 use crate::clock::thread_cpu_time;
 use crate::config::Isolation;
 use crate::core::context::Context;
+use crate::core::hook::Wants;
 
 /// Calls after which an instance is replaced, so that slow leaks stay small.
 const CALLS_MAX: u32 = 10_000;
@@ -46,10 +47,8 @@ pub(super) struct Recipe {
     pub(super) isolation: Isolation,
     /// What `init` is given.
     pub(super) config: Arc<str>,
-    /// Whether it asks what was said before.
-    pub(super) reads_history: bool,
-    /// Whether it asks what else is known of a message.
-    pub(super) reads_context: bool,
+    /// What is to be read for it before it is asked about a message.
+    pub(super) wants: Wants,
     pub(super) ticker: Ticker,
 }
 
@@ -98,14 +97,9 @@ impl Pool {
         !self.lock().is_empty() || self.start().map(|instance| self.give_back(instance)).is_ok()
     }
 
-    /// Whether what was said before is to be read for it.
-    pub(super) fn reads_history(&self) -> bool {
-        self.recipe.reads_history
-    }
-
-    /// Whether what else is known of a message is to be read for it.
-    pub(super) fn reads_context(&self) -> bool {
-        self.recipe.reads_context
+    /// What is to be read for it before it is asked about a message.
+    pub(super) fn wants(&self) -> Wants {
+        self.recipe.wants
     }
 
     /// What outlives a generation.

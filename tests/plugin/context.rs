@@ -7,7 +7,7 @@ use std::sync::Arc;
 use confab::clock::{Clock, SystemClock};
 use confab::config::{Config, Mode, Plugins};
 use confab::core::context::Context;
-use confab::core::hook::{MessageEvent, Moderator, TextKind, Verdict};
+use confab::core::hook::{MessageEvent, Moderator, TextKind, Verdict, Wants};
 use confab::metrics::Metrics;
 use confab::plugin::PluginSet;
 use confab::plugin::lab::Lab;
@@ -156,8 +156,8 @@ async fn it_takes_a_grant_and_nothing_is_read_without() {
     let with = |mode| Plugins { mode: [("surveyor".to_owned(), mode)].into(), ..granted.clone() };
     let (off, shadow, enforce) = (with(Mode::Off), with(Mode::Shadow), with(Mode::Enforce));
     for (plugins, is_wanted) in [(&off, false), (&shadow, true), (&enforce, true)] {
-        let loaded = load(plugins).unwrap();
-        assert_eq!((loaded.wants_context(), loaded.wants_history()), (is_wanted, false), "{:?}", plugins.mode);
+        let wants = Wants { context: is_wanted, history: false };
+        assert_eq!(load(plugins).unwrap().wants(), wants, "{:?}", plugins.mode);
     }
 
     // What could not be read: its author comes again. One whose word does not count keeps nobody from anything.

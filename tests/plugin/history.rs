@@ -251,7 +251,7 @@ async fn it_takes_a_grant_and_nothing_is_read_without() {
     let sanitize = Plugins { dir: None, chain: vec!["sanitize".into()], grant: BTreeMap::new(), ..granted.clone() };
     let (off, shadow, enforce) = (with(Mode::Off), with(Mode::Shadow), with(Mode::Enforce));
     for (plugins, is_wanted) in [(&sanitize, false), (&off, false), (&shadow, true), (&enforce, true)] {
-        assert_eq!(load(plugins).unwrap().wants_history(), is_wanted, "{:?}", plugins.mode);
+        assert_eq!(load(plugins).unwrap().wants().history, is_wanted, "{:?}", plugins.mode);
     }
 
     // What could not be read: its author comes again. One whose word does not count keeps nobody from anything.
