@@ -35,14 +35,14 @@ impl Core {
         let (room, whom) = place(act, who);
         note_marks(who, room, &ruling);
         if !ruling.marks.is_empty() {
-            let mut found = self.findings(audit::act_word(&act), whom, room, &ruling.marks);
+            let mut found = self.findings(audit::act_word(&act), whom, room, ruling.marks);
             if let Act::RoleChange { .. } = act {
                 // It is about whoever is given the role: who gives it would be named nowhere.
                 found.iter_mut().for_each(|new| new.record.actor = who);
             }
             self.store.audit(found).await.map_err(|error| self.unavailable(&error))?;
         }
-        short_text(ruling).map(drop)
+        short_text(ruling.verdict).map(drop)
     }
 }
 

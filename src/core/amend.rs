@@ -18,7 +18,7 @@ use super::access::Action;
 use super::append::{Act, Amend, Change, OrderGuard};
 use super::auth::Actor;
 use super::cases::{Beside, NewRecord};
-use super::hook::{self, Ruling, TextKind, Verdict};
+use super::hook::{self, TextKind, Verdict};
 use super::publish::{Admission, Admitted, Applied, Asked, Queueing, UNAVAILABLE_RETRY_MS, digest};
 use super::store::Membership;
 use super::{Core, access, audit, names};
@@ -59,16 +59,15 @@ impl Core {
         };
         let ruling = self.decide_text(actor, TextKind::Edit, (write.room, Some(membership)), body.as_str()).await;
         let held = |body| rewrite(body, Vec::new());
-        let marks = ruling.marks.clone();
         let asked = Asked { actor, write, digest, kind: TextKind::Edit };
-        let (body, altered, hidden) = match self.apply(asked, ruling, body, &held).await? {
-            Applied::Post { body, altered, shadowed } => (body, altered, shadowed),
+        let (body, altered, hidden, marks) = match self.apply(asked, ruling, body, &held).await? {
+            Applied::Post { body, altered, shadowed, marks } => (body, altered, shadowed, marks),
             Applied::Done(reply) => return Ok(Admitted::Done(reply)),
         };
         let mentions = self.find_mentions(write.room, &body).await?;
         let act = Act::Edit(seq, rewrite(body, mentions.clone()), mentions);
         let content = EntryContent::Edit(seq);
-        let beside = self.beside_findings(Some(seq), actor.user, write.room, &marks);
+        let beside = self.beside_findings(Some(seq), actor.user, write.room, marks);
         Ok(self
             .amend(actor, order, write, Amendment { digest, membership, hidden, altered, content, act, beside })
             .await)
@@ -138,12 +137,12 @@ impl Core {
         if !remove {
             let member = (write.room, Some(membership));
             let mut ruling = self.decide_text(actor, TextKind::Reaction, member, emoji.as_str()).await;
-            self.keep_findings(audit::text_word(TextKind::Reaction), actor.user, write.room, &ruling.marks).await?;
+            self.keep_findings(audit::text_word(TextKind::Reaction), actor.user, write.room, ruling.marks).await?;
             if let Verdict::Shadow(text) = ruling.verdict {
                 hidden = true;
                 ruling.verdict = text.map_or(Verdict::Allow, Verdict::Replace);
             }
-            if let Some(text) = short_text(ruling)? {
+            if let Some(text) = short_text(ruling.verdict)? {
                 (emoji, altered) = (Emoji::parse(&text).map_err(|_| RejectCode::ByPlugin)?, true);
             }
         }
@@ -259,8 +258,8 @@ impl Core {
     ) -> Result<bool, Reject> {
         let text = format!("{}\n{}", settings.name, settings.topic);
         let ruling = self.decide_text(actor, TextKind::Room, room, text.trim_end()).await;
-        self.keep_findings(audit::text_word(TextKind::Room), actor.user, room.0, &ruling.marks).await?;
-        let Some(text) = short_text(ruling)? else { return Ok(false) };
+        self.keep_findings(audit::text_word(TextKind::Room), actor.user, room.0, ruling.marks).await?;
+        let Some(text) = short_text(ruling.verdict)? else { return Ok(false) };
         let (name, topic) = text.split_once('\n').unwrap_or((&text, ""));
         settings.name = RoomName::parse(name).map_err(|_| RejectCode::ByPlugin)?;
         settings.topic = Topic::parse(topic).map_err(|_| RejectCode::ByPlugin)?;
@@ -440,11 +439,11 @@ fn with(beside: Option<Box<Beside>>, found: Vec<NewRecord>) -> Option<Box<Beside
 }
 
 /// What a verdict says of a text that nothing can be held of: the text instead, if another is wanted.
-pub(super) fn short_text(ruling: Ruling) -> Result<Option<String>, Reject> {
+pub(super) fn short_text(verdict: Verdict) -> Result<Option<String>, Reject> {
     let reject = |code: RejectCode, reason: String| {
         Err(Reject::new(code, if reason.is_empty() { code.text().to_owned() } else { reason }))
     };
-    match ruling.verdict {
+    match verdict {
         Verdict::Allow => Ok(None),
         Verdict::Replace(text) => Ok(Some(text)),
         // There is nothing that its author alone could be shown.

@@ -77,24 +77,24 @@ impl Core {
     }
 
     /// What plugins found, as records.
-    pub(super) fn findings(&self, hook: &str, who: UserId, room: RoomId, marks: &[Mark]) -> Vec<NewRecord> {
-        let record = |mark: &Mark| {
+    pub(super) fn findings(&self, hook: &str, who: UserId, room: RoomId, marks: Vec<Mark>) -> Vec<NewRecord> {
+        let record = |mark: Mark| {
             let finding = Finding {
                 plugin: mark.plugin.to_string(),
                 sha256: mark.hash.to_string(),
                 hook: hook.to_owned(),
                 verdict: mark.verdict.to_owned(),
                 enforced: mark.enforced,
-                rule: mark.rule.clone(),
-                label: mark.label.clone(),
+                rule: mark.rule,
+                label: mark.label,
                 score: mark.score,
                 span: mark.span.map(|(form, from, to)| (form.to_owned(), from, to)),
-                shown: mark.shown.clone(),
+                shown: mark.shown,
             };
             let verdict = self.record(UserId::NONE, "verdict", room, who);
             self.numbered(AuditRecord { finding: Some(finding), ..verdict })
         };
-        marks.iter().map(record).collect()
+        marks.into_iter().map(record).collect()
     }
 
     /// Keeps what plugins found where nothing is appended with it.
@@ -106,7 +106,7 @@ impl Core {
         hook: &str,
         who: UserId,
         room: RoomId,
-        marks: &[Mark],
+        marks: Vec<Mark>,
     ) -> Result<(), Reject> {
         if marks.is_empty() {
             return Ok(());
@@ -122,13 +122,11 @@ impl Core {
         edited: Option<Seq>,
         who: UserId,
         room: RoomId,
-        marks: &[Mark],
+        marks: Vec<Mark>,
     ) -> Option<Box<Beside>> {
         if marks.is_empty() {
             return None;
         }
-        let kind = if edited.is_some() { TextKind::Edit } else { TextKind::New };
-        let mut audit = self.findings(text_word(kind), who, room, marks);
         let is_flag = |mark: &&Mark| mark.enforced && mark.verdict == "flag" && !mark.label.is_empty();
         let opens = marks.iter().find(is_flag).map(|mark| {
             let now = self.clock.now();
@@ -138,6 +136,8 @@ impl Core {
             let text = format!("{}: {} ({} %)", mark.plugin, mark.label, mark.score);
             NewCase { row, actor: None, text: CaseText::parse(&text).unwrap_or_default() }
         });
+        let kind = if edited.is_some() { TextKind::Edit } else { TextKind::New };
+        let mut audit = self.findings(text_word(kind), who, room, marks);
         if let Some(opens) = &opens {
             audit.iter_mut().for_each(|new| new.record.case = opens.row.id);
         }

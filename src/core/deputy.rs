@@ -286,7 +286,7 @@ impl Core {
 
     /// What it found, to be kept in the transaction of what is done: of what is refused nothing is found.
     fn found(&self, deed: &Deed, user: UserId, seq: Option<Seq>) -> Vec<NewRecord> {
-        let mut records = self.findings(HOOK, user, deed.what.room(), std::slice::from_ref(&deed.mark));
+        let mut records = self.findings(HOOK, user, deed.what.room(), vec![deed.mark.clone()]);
         records.iter_mut().for_each(|it| it.record.seq = seq);
         records
     }

@@ -54,8 +54,8 @@ impl Core {
             return Ok(Admitted::Done(reply));
         }
         let ruling = self.decide_text(actor, TextKind::New, (write.room, None), body.as_str()).await;
-        self.keep_findings(audit::text_word(TextKind::New), actor.user, write.room, &ruling.marks).await?;
-        let text = short_text(ruling)?;
+        self.keep_findings(audit::text_word(TextKind::New), actor.user, write.room, ruling.marks).await?;
+        let text = short_text(ruling.verdict)?;
         let altered = text.is_some();
         let body = match text {
             Some(text) => Body::parse(&text).map_err(|_| RejectCode::ByPlugin)?,

@@ -77,17 +77,16 @@ impl Core {
         let message = |body, mentions| EntryContent::Message(Message { body, reply_to, mentions });
         let ruling = self.decide_text(actor, TextKind::New, (room, Some(membership)), body.as_str()).await;
         let held = |body| encode_entry(&Entry { author: actor.user, client_id, content: message(body, Vec::new()) });
-        let marks = ruling.marks.clone();
         let asked = Asked { actor, write, digest, kind: TextKind::New };
-        let (body, altered, shadowed) = match self.apply(asked, ruling, body, &held).await? {
-            Applied::Post { body, altered, shadowed } => (body, altered, shadowed),
+        let (body, altered, shadowed, marks) = match self.apply(asked, ruling, body, &held).await? {
+            Applied::Post { body, altered, shadowed, marks } => (body, altered, shadowed, marks),
             Applied::Done(reply) => return Ok(Admitted::Done(reply)),
         };
         let mentions = self.find_mentions(room, &body).await?;
         let shadowed = shadowed || self.is_shadowed(actor, membership);
         let change = Change::Message(Said { reply_to, mentions: mentions.clone(), shadowed });
         let content = message(body, mentions);
-        let beside = self.beside_findings(None, actor.user, room, &marks);
+        let beside = self.beside_findings(None, actor.user, room, marks);
         Ok(self
             .queue(
                 actor,
@@ -269,12 +268,12 @@ impl Core {
     ) -> Result<Applied, Reject> {
         let Ruling { verdict, marks, replaced } = ruling;
         let (code, reason, note) = match verdict {
-            Verdict::Allow => return Ok(Applied::Post { body, altered: false, shadowed: false }),
-            Verdict::Shadow(None) => return Ok(Applied::Post { body, altered: false, shadowed: true }),
+            Verdict::Allow => return Ok(Applied::Post { body, altered: false, shadowed: false, marks }),
+            Verdict::Shadow(None) => return Ok(Applied::Post { body, altered: false, shadowed: true, marks }),
             Verdict::Replace(ref text) | Verdict::Shadow(Some(ref text)) => match Body::parse(text) {
                 Ok(body) => {
                     let shadowed = matches!(verdict, Verdict::Shadow(_));
-                    return Ok(Applied::Post { body, altered: true, shadowed });
+                    return Ok(Applied::Post { body, altered: true, shadowed, marks });
                 }
                 // Nothing is left once it is cleaned: that is the author's to know.
                 Err(TextError::Blank) => {
@@ -288,12 +287,12 @@ impl Core {
             },
             Verdict::Hold { note } => {
                 let body = replaced.and_then(|text| Body::parse(&text).ok()).unwrap_or(body);
-                return self.hold(asked, &marks, held(body), note).await;
+                return self.hold(asked, marks, held(body), note).await;
             }
             // It passes: nothing is recorded, so a resend is decided then.
             Verdict::Unavailable { reason } => {
                 let hook = audit::text_word(asked.kind);
-                self.keep_findings(hook, asked.actor.user, asked.write.room, &marks).await?;
+                self.keep_findings(hook, asked.actor.user, asked.write.room, marks).await?;
                 return Err(Reject { detail: reason, ..Reject::retry(RejectCode::Busy, UNAVAILABLE_RETRY_MS) });
             }
             Verdict::Bounce { reason } => (RejectCode::Bounced, reason, String::new()),
@@ -301,7 +300,7 @@ impl Core {
         };
         let reject = Reject::new(code, if reason.is_empty() { code.text().to_owned() } else { reason });
         let outcome = Outcome::Refused { code: reject.code, detail: reject.detail.clone() };
-        let refused = self.unappended(asked, &marks, outcome, (Bytes::new(), note));
+        let refused = self.unappended(asked, marks, outcome, (Bytes::new(), note));
         match self.store.record(refused).await.map_err(|error| self.unavailable(&error))? {
             None => Err(reject),
             Some(recorded) => self.recorded_earlier(recorded, asked.digest).map(Applied::Done),
@@ -309,7 +308,7 @@ impl Core {
     }
 
     /// Into the review queue.
-    async fn hold(&self, asked: Asked<'_>, marks: &[Mark], payload: Bytes, note: String) -> Result<Applied, Reject> {
+    async fn hold(&self, asked: Asked<'_>, marks: Vec<Mark>, payload: Bytes, note: String) -> Result<Applied, Reject> {
         let case = CaseId::new(self.clock.now(), self.clock.random());
         let held = self.unappended(asked, marks, Outcome::Held(case), (payload, note));
         let opened = held.case();
@@ -326,7 +325,7 @@ impl Core {
     fn unappended(
         &self,
         asked: Asked<'_>,
-        marks: &[Mark],
+        marks: Vec<Mark>,
         outcome: Outcome,
         (payload, note): (Bytes, String),
     ) -> Unappended {
@@ -364,6 +363,7 @@ pub(super) enum Applied {
         body: Body,
         altered: bool,
         shadowed: bool,
+        marks: Vec<Mark>,
     },
     Done(Reply),
 }

@@ -118,8 +118,8 @@ impl Core {
             context: None,
         };
         let ruling = self.moderator.decide_message(event).await;
-        self.keep_findings("display-name", id, room, &ruling.marks).await?;
-        let name = match short_text(ruling)? {
+        self.keep_findings("display-name", id, room, ruling.marks).await?;
+        let name = match short_text(ruling.verdict)? {
             None => name,
             Some(text) => DisplayName::parse(&text).map_err(|_| RejectCode::NameInvalid)?,
         };
