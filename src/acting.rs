@@ -1,8 +1,7 @@
 //! What plugins want done is done here: by a task for each that acts, one thing after another, the rooms in turn and in each
 //! the order in which it was wanted, beside everything else.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use confab_protocol::reject::{Reject, RejectCode};
@@ -28,10 +27,6 @@ pub(crate) struct Acting {
     core: Arc<Core>,
     plugins: Arc<PluginSet>,
     lifecycle: Lifecycle,
-    /// Those that have a task, by their ids.
-    running: Mutex<HashSet<String>>,
-    /// Counts the reloads: other plugins may be there, or the same ones otherwise.
-    reloads: watch::Sender<u64>,
 }
 
 impl Acting {
@@ -51,56 +46,22 @@ impl Acting {
                 Err(error) => return Err(LoadError::new(&plugin, &error).into()),
             }
         }
-        Ok(Arc::new(Self {
-            core: Arc::clone(core),
-            plugins: Arc::clone(plugins),
-            lifecycle: lifecycle.clone(),
-            running: Mutex::default(),
-            reloads: watch::Sender::new(0),
-        }))
+        Ok(Arc::new(Self { core: Arc::clone(core), plugins: Arc::clone(plugins), lifecycle: lifecycle.clone() }))
     }
 
-    /// Starts what is missing; what is not wanted any more ends by itself. To be called again after a reload.
-    pub(crate) fn keep_up(self: &Arc<Self>) {
-        self.reloads.send_modify(|count| *count += 1);
-        for plugin in self.plugins.deputies() {
-            if self.running().insert(plugin.clone()) {
-                let this = Arc::clone(self);
-                self.lifecycle.spawn(async move { this.run(plugin).await });
-            }
-        }
-    }
-
-    fn running(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn run(&self, plugin: String) {
-        loop {
-            self.act(&plugin).await;
-            // A reload may have brought it back meanwhile, and left it to this task.
-            let mut running = self.running();
-            if self.lifecycle.is_draining() || !self.plugins.deputies().contains(&plugin) {
-                running.remove(&plugin);
-                return;
-            }
-        }
-    }
-
-    /// For as long as it is the same plugin, by whatever component.
-    async fn act(&self, plugin: &str) {
+    /// For as long as it is the same plugin, by whatever component, which is looked at after each of the reloads. Whoever
+    /// tells of them waits for this.
+    pub(crate) async fn act(&self, plugin: &str, mut reloads: watch::Receiver<u64>) {
         let Some((turns, _)) = self.plugins.turns(plugin) else { return };
         turns.open();
         // A reload asked nobody: what is refused from now on is explained once.
         if let Err(error) = self.core.deputy(plugin).await {
             tracing::error!(plugin, %error, "a plugin cannot act");
         }
-        let mut reloads = self.reloads.subscribe();
         while self.plugins.turns(plugin).is_some_and(|(now, _)| Arc::ptr_eq(&now, &turns)) {
             tokio::select! {
                 biased;
                 () = self.lifecycle.draining() => break,
-                // The one who sends is this.
                 _ = reloads.changed() => {}
                 turn = turns.next(&*self.core.clock) => self.carry_out(&turns, turn).await,
             }

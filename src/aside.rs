@@ -1,5 +1,5 @@
-//! What plugins do beside the messages: a task for each that observes, for each that observes sessions and for each that
-//! ticks, and none where none does.
+//! What plugins do beside the messages: a task for each that observes, for each that observes sessions, for each that ticks
+//! and for each that acts, and none where none does.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use crate::acting::Acting;
 use crate::clock::Clock;
 use crate::core::commits::Commits;
 use crate::core::observe::Observers as _;
@@ -22,6 +23,7 @@ enum Duty {
     Observe,
     Sessions,
     Tick,
+    Act,
 }
 
 type Task = (Duty, String);
@@ -70,22 +72,27 @@ impl Aside {
     }
 
     /// Starts what is missing; what is not wanted any more ends by itself. To be called again after a reload.
-    pub(crate) fn keep_up(self: &Arc<Self>) {
+    pub(crate) fn keep_up(self: &Arc<Self>, acting: &Arc<Acting>) {
         self.reloads.send_modify(|count| *count += 1);
         for task in self.wanted() {
             if self.running().insert(task.clone()) {
                 let this = Arc::clone(self);
                 // From now on, and not from when the task comes to it.
                 let waiting = (task.0 == Duty::Sessions).then(|| self.sessions.follow(&task.1));
-                self.lifecycle.spawn(async move { this.run(task, waiting).await });
+                // It has the core, which the others have no need to keep.
+                let acting = (task.0 == Duty::Act).then(|| Arc::clone(acting));
+                self.lifecycle.spawn(async move { this.run(task, waiting, acting).await });
             }
         }
     }
 
     fn wanted(&self) -> Vec<Task> {
-        let (observers, ticking) = (self.plugins.observers(), self.plugins.ticking());
-        let duties =
-            [(Duty::Observe, observers), (Duty::Sessions, self.plugins.session_observers()), (Duty::Tick, ticking)];
+        let duties = [
+            (Duty::Observe, self.plugins.observers()),
+            (Duty::Sessions, self.plugins.session_observers()),
+            (Duty::Tick, self.plugins.ticking()),
+            (Duty::Act, self.plugins.deputies()),
+        ];
         duties.into_iter().flat_map(|(duty, plugins)| plugins.into_iter().map(move |plugin| (duty, plugin))).collect()
     }
 
@@ -93,12 +100,13 @@ impl Aside {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn run(&self, task: Task, mut waiting: Option<Waiting>) {
+    async fn run(&self, task: Task, mut waiting: Option<Waiting>, acting: Option<Arc<Acting>>) {
         loop {
             match &task {
                 (Duty::Observe, plugin) => self.observe(plugin).await,
                 (Duty::Sessions, plugin) => self.show_sessions(plugin, waiting.as_mut()).await,
                 (Duty::Tick, plugin) => self.tick(plugin).await,
+                (Duty::Act, plugin) => self.act(plugin, acting.as_deref()).await,
             }
             // A reload may have brought it back meanwhile, and left it to this task.
             let mut running = self.running();
@@ -123,6 +131,11 @@ impl Aside {
             () = self.sessions.show(plugin, waiting, &*self.plugins, &self.lifecycle) => {}
             () = self.gone(PluginSet::session_observers, plugin) => {}
         }
+    }
+
+    async fn act(&self, plugin: &str, acting: Option<&Acting>) {
+        let Some(acting) = acting else { return };
+        acting.act(plugin, self.reloads.subscribe()).await;
     }
 
     /// Resolves when it is none of these any more.

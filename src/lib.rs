@@ -307,15 +307,14 @@ impl Server {
         let door = http::Door { listener: http, tls, proxies, gate: Arc::clone(&gate) };
         let ops_door = http::Door { listener: ops, tls: None, proxies: Arc::new([]), gate: Gate::new(64, 64) };
         // Before anybody is let in: whoever comes first is seen too.
-        aside.keep_up();
+        aside.keep_up(&acting);
+        // It has the core, whose last handle ends the sequencer.
+        drop(acting);
         lifecycle.spawn(http::accept(door, routes, metrics.clone(), lifecycle.clone()));
         lifecycle.spawn(http::accept(ops_door, ops_routes, metrics.clone(), lifecycle.clone()));
         lifecycle.spawn(quic::accept(quic, gate, metrics, lifecycle.clone(), on_quic));
         lifecycle.spawn(evict(Arc::clone(&core), lifecycle.clone()));
         lifecycle.spawn(index::follow(Arc::clone(&core), fresh, lifecycle.clone()));
-        acting.keep_up();
-        // It has the core, whose last handle ends the sequencer.
-        drop(acting);
         lifecycle.spawn(tell_presence(Arc::clone(&core), lifecycle.clone()));
         lifecycle.spawn(note_plugins(plugins, lifecycle.clone()));
         lifecycle.spawn(retire(Arc::clone(&core), Ages::from(&config.retention), lifecycle.clone()));

@@ -57,8 +57,7 @@ impl Reloader {
         }
         // What can fail comes first: all of it is taken up, or nothing.
         self.plugins.replace(&config.plugins)?;
-        self.aside.keep_up();
-        self.acting.keep_up();
+        self.aside.keep_up(&self.acting);
         self.certificate.replace(&certificate);
         let limits = &config.limits;
         self.core.limits.replace(limits);
