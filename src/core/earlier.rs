@@ -62,6 +62,14 @@ impl Window {
         }
     }
 
+    /// Leaves out what stands before a place of the log.
+    fn begin_at(&mut self, begin: Seq) {
+        while let Some(oldest) = self.messages.front().filter(|oldest| oldest.seq < begin) {
+            self.bytes -= oldest.body.len();
+            self.messages.pop_front();
+        }
+    }
+
     /// As plugins are given them, the oldest first.
     #[must_use]
     pub fn messages(&self) -> Arc<[Earlier]> {
@@ -88,28 +96,36 @@ impl Core {
     }
 
     async fn read_earlier(&self, room: RoomId, author: UserId) -> Result<Arc<[Earlier]>> {
-        // A room may begin for each with their own coming: what was said before its author came is nothing to go by.
+        // Neither waits for the other, so that the author waits for the slower one alone.
+        let messages = window(&*self.store, room, Seq(0));
+        let (begin, mut found) = tokio::try_join!(self.first_seen(room, author), messages)?;
+        found.begin_at(begin);
+        Ok(found.messages())
+    }
+
+    /// A room may begin for each with their own coming: what was said before its author came is nothing to go by.
+    async fn first_seen(&self, room: RoomId, author: UserId) -> Result<Seq> {
         let seen = self.store.read(room, author, Seq(u64::MAX >> 1), 1).await?;
-        let begin = seen.map_or(Seq(0), |page| page.state.first_seq);
-        Ok(window(&*self.store, room, begin, Seq(0)).await?.messages())
+        Ok(seen.map_or(Seq(0), |page| page.state.first_seq))
     }
 }
 
-/// What everybody sees of what was said in a room from one seq to before another; 0: up to now. Mostly one page of the store;
-/// more where messages are long.
+/// What everybody sees of what was said in a room before a seq; 0: up to now. Mostly one page of the store; more where
+/// messages are long.
 ///
 /// # Errors
 /// Only those of the store.
-pub async fn window(store: &dyn Store, room: RoomId, begin: Seq, before: Seq) -> Result<Window> {
+pub async fn window(store: &dyn Store, room: RoomId, before: Seq) -> Result<Window> {
     let (mut pages, mut count, mut bytes, mut before) = (Vec::new(), 0, 0, before);
     while count < MESSAGES_MAX && bytes <= BYTES_MAX {
-        let page = store.history(STRANGER, History::before(room, before, MESSAGES_MAX - count)).await?;
-        let entries = page.map(|page| page.entries).unwrap_or_default();
+        let Some(page) = store.history(STRANGER, History::before(room, before, MESSAGES_MAX - count)).await? else {
+            break;
+        };
+        let (entries, begin) = (page.entries, page.state.first_seq);
         let Some(first) = entries.first() else { break };
         before = first.seq;
         count += entries.len();
-        let seen = entries.iter().filter(|entry| entry.seq >= begin);
-        let messages: Vec<Earlier> = seen.filter_map(Earlier::of).collect();
+        let messages: Vec<Earlier> = entries.iter().filter_map(Earlier::of).collect();
         bytes += messages.iter().map(|message| message.body.len()).sum::<usize>();
         pages.push(messages);
         // No message is half a page: one that is not half full left none out.
@@ -147,5 +163,19 @@ mod tests {
         assert_eq!(seqs(&window).len(), 50);
         window.extend((64..=65).map(|seq| message(seq, 16 * 1024)));
         assert_eq!(seqs(&window), [62, 63, 64, 65]);
+    }
+
+    /// Bounded first and begun then is as begun first and bounded then: that is why both can be read at once.
+    #[test]
+    fn it_may_begin_later_than_it_was_read() {
+        let bytes = |seq: u64| if seq.is_multiple_of(3) { 16 * 1024 } else { 10 };
+        let messages = || (1..=60).map(|seq| message(seq, bytes(seq)));
+        for begin in 0..=61 {
+            let (mut late, mut early) = (Window::default(), Window::default());
+            late.extend(messages());
+            late.begin_at(Seq(begin));
+            early.extend(messages().filter(|message| message.seq >= Seq(begin)));
+            assert_eq!((seqs(&late), late.bytes), (seqs(&early), early.bytes), "{begin}");
+        }
     }
 }

@@ -152,8 +152,11 @@ impl Core {
         text: &str,
     ) -> Ruling {
         let wants = if kind.is_said() { self.moderator.wants() } else { Wants::default() };
-        let earlier = if wants.history { self.earlier(room, actor.user).await } else { None };
-        let context = if wants.context { self.context(actor, room).await } else { None };
+        // Beside each other: what is read for plugins is what each message waits for.
+        let (earlier, context) =
+            tokio::join!(async { if wants.history { self.earlier(room, actor.user).await } else { None } }, async {
+                if wants.context { self.context(actor, room).await } else { None }
+            });
         let event = MessageEvent {
             kind,
             room,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use confab_protocol::model::{Millis, RoomId, Seq, ServerRole, UserId};
+use confab_protocol::model::{Millis, RoomId, ServerRole, UserId};
 
 use super::merge::Text;
 use crate::core::earlier::{Earlier, Window, window};
@@ -100,7 +100,7 @@ impl Windows {
     pub(super) async fn before(&mut self, store: &dyn Store, text: &Text) -> anyhow::Result<Arc<[Earlier]>> {
         let mut window = match self.0.take(&text.room) {
             Some(known) => known,
-            None => window(store, text.room, Seq(0), text.at).await?,
+            None => window(store, text.room, text.at).await?,
         };
         let messages = window.messages();
         let messages = match text.kind {
