@@ -106,13 +106,21 @@ impl Past {
     }
 
     async fn say(&self, at: u64, room: RoomId, author: UserId, text: &str) -> Seq {
+        self.say_as(Said::default(), at, room, author, text).await
+    }
+
+    async fn say_as(&self, said: Said, at: u64, room: RoomId, author: UserId, text: &str) -> Seq {
         let content = EntryContent::Message(Body::parse(text).unwrap().into());
-        self.append(at, room, author, content, Change::Message(Said::default())).await
+        self.append(at, room, author, content, Change::Message(said)).await
     }
 
     async fn edit(&self, at: u64, room: RoomId, author: UserId, seq: Seq, text: &str) {
+        self.edit_as(false, (at, room, author), seq, text).await;
+    }
+
+    async fn edit_as(&self, shadowed: bool, (at, room, author): (u64, RoomId, UserId), seq: Seq, text: &str) {
         let act = Act::Edit(seq, self.message(author, text), Vec::new());
-        let amend = Amend { server_role: ServerRole::User, shadowed: false, decided: false, act };
+        let amend = Amend { server_role: ServerRole::User, shadowed, decided: false, act };
         self.append(at, room, author, EntryContent::Edit(seq), Change::Amend(Box::new(amend))).await;
     }
 
@@ -229,4 +237,31 @@ async fn the_newest_edit_is_asked_for_at_its_time() {
     let counted = ["messages", "edits", "edits_skipped", "texts_replaced"].map(|name| found[name].as_u64().unwrap());
     assert_eq!(counted, [4, 1, 1, 1]);
     assert_eq!(found["fuel"]["total"].as_u64().unwrap() / 5, found["fuel"]["mean"].as_f64().unwrap() as u64);
+}
+
+/// An edit that its author alone sees made nothing of a message that others see: it is none. Of a message that nobody
+/// else sees it did.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_that_nobody_sees_counts_where_nobody_sees_its_message() {
+    let (past, _, member) = Past::with_rooms().await;
+    let seen = past.say(0, HALL, member, "the first thing that I said").await;
+    let beside = past.say(5, HALL, member, "and another thing beside it").await;
+    past.edit_as(true, (10, HALL, member), seen, "nobody reads this at all").await;
+    past.edit(20, HALL, member, seen, TEXT).await;
+    for at in [30, 31, 32] {
+        past.edit_as(true, (at, HALL, member), seen, "nobody reads this either").await;
+    }
+    past.edit_as(true, (40, HALL, member), beside, "nobody reads this as well").await;
+    let said = Said { shadowed: true, ..Said::default() };
+    let unseen = past.say_as(said, 50, DEN, member, "what is said to nobody").await;
+    for (at, text) in [(60, "what is said to nobody yet"), (70, "what is said to nobody ever")] {
+        past.edit_as(true, (at, DEN, member), unseen, text).await;
+    }
+    past.store.close().await;
+
+    let found = past.replay("flood", &[]);
+    let counted = ["messages", "edits", "edits_skipped", "texts_replaced"].map(|name| found[name].as_u64().unwrap());
+    assert_eq!(counted, [3, 2, 1, 2], "{found}");
+    // Counted as edits they were the same text again and again.
+    assert_eq!(verdicts(&found), Vec::<String>::new());
 }

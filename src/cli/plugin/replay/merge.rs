@@ -60,6 +60,16 @@ fn text_of(room: RoomId, entry: &Envelope) -> anyhow::Result<Option<(Text, u32)>
     Ok(Some((Text { room, at: entry.seq, time: entry.time, kind, is_seen: false, message }, rev)))
 }
 
+/// The entries of a page that are void for everybody but their authors.
+async fn void_in(store: &dyn Store, room: RoomId, after: Seq, limit: usize) -> anyhow::Result<HashSet<Seq>> {
+    let page = store.read(room, STRANGER, after, limit).await?;
+    let entries = page.map(|page| page.entries).unwrap_or_default();
+    let is_void = |entry: &&Envelope| {
+        decode_entry(&entry.payload).is_ok_and(|decoded| matches!(decoded.content, EntryContent::Void))
+    };
+    Ok(entries.iter().filter(is_void).map(|entry| entry.seq).collect())
+}
+
 /// When a room's next text is due.
 type Due = (Millis, Seq);
 
@@ -88,6 +98,15 @@ struct Lane {
     passed: u64,
 }
 
+/// What others than its author do not see of a page.
+#[derive(Default)]
+struct Unseen {
+    entries: HashSet<Seq>,
+    /// Edits among them of messages that everybody sees: those read as if there had been no such edits, and what these
+    /// said is kept nowhere.
+    vain: HashSet<Seq>,
+}
+
 impl Lane {
     fn next(&self) -> Option<Due> {
         self.waiting.front().map(|text| (text.time, text.at))
@@ -100,9 +119,9 @@ impl Lane {
         while self.waiting.is_empty() && self.after < head {
             let page = store.read(self.room, UserId::NONE, self.after, limit).await?;
             let entries = page.map(|page| page.entries).unwrap_or_default();
-            let seen = if rules.marks_seen { self.seen(store, limit).await? } else { HashSet::new() };
+            let unseen = self.unseen(store, &entries, (rules, limit)).await?;
             for entry in entries.iter().filter(|entry| entry.seq <= head) {
-                let later = self.take(entry, rules, &seen, &mut left)?;
+                let later = self.take(entry, rules, &unseen, &mut left)?;
                 if later.is_some() {
                     return Ok(self.next().or(later));
                 }
@@ -113,11 +132,25 @@ impl Lane {
         Ok(self.next())
     }
 
-    /// The messages of the next page as everybody sees it: what only its author sees is none.
-    async fn seen(&self, store: &dyn Store, limit: usize) -> anyhow::Result<HashSet<Seq>> {
-        let page = store.read(self.room, STRANGER, self.after, limit).await?;
-        let entries = page.map(|page| page.entries).unwrap_or_default();
-        Ok(entries.iter().filter_map(Earlier::of).map(|message| message.seq).collect())
+    /// Of the next page, which is these entries. It matters to edits, and where somebody asks what everybody sees.
+    async fn unseen(
+        &self,
+        store: &dyn Store,
+        entries: &[Envelope],
+        (rules, limit): (&Rules, usize),
+    ) -> anyhow::Result<Unseen> {
+        if !rules.marks_seen && entries.iter().all(|entry| entry.rewritten.is_none()) {
+            return Ok(Unseen::default());
+        }
+        let (void, mut vain) = (void_in(store, self.room, self.after, limit).await?, HashSet::new());
+        for entry in entries.iter().filter(|entry| void.contains(&entry.seq)) {
+            let Some(message) = &entry.rewritten else { continue };
+            let before = Seq(message.seq.0.saturating_sub(1));
+            if !void_in(store, self.room, before, 1).await?.contains(&message.seq) {
+                vain.insert(entry.seq);
+            }
+        }
+        Ok(Unseen { entries: void, vain })
     }
 
     /// Takes an entry in; a text that there is no room for stays ahead, and it is told when that is due.
@@ -125,10 +158,11 @@ impl Lane {
         &mut self,
         entry: &Envelope,
         rules: &Rules,
-        seen: &HashSet<Seq>,
+        unseen: &Unseen,
         left: &mut usize,
     ) -> anyhow::Result<Option<Due>> {
-        let Some((text, rev)) = text_of(self.room, entry)? else {
+        let found = if unseen.vain.contains(&entry.seq) { None } else { text_of(self.room, entry)? };
+        let Some((text, rev)) = found else {
             self.after = entry.seq;
             return Ok(None);
         };
@@ -149,7 +183,7 @@ impl Lane {
             self.edits.remove(&text.message.seq);
         }
         if is_wanted && is_newest {
-            let is_seen = seen.contains(&text.at);
+            let is_seen = rules.marks_seen && !unseen.entries.contains(&text.at);
             self.waiting.push_back(Text { is_seen, ..text });
         } else if is_wanted {
             self.passed += 1;
