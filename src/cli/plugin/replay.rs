@@ -1,10 +1,11 @@
 //! A plugin over what was said already: what it would have said, and what that costs, before anybody enables it. It is
 //! asked in the order of time, all rooms together, as a server would have asked it: what it remembers, it remembers.
 
+mod counts;
 mod kept;
 mod merge;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use confab_protocol::limits::PAGE_ROOMS_MAX;
 use confab_protocol::model::{CaseId, Millis, RoomId, RoomName, Seq, UserId};
 use serde_json::json;
 
+use self::counts::{Counts, Found, NAMED_MAX};
 use self::kept::{People, Standing, Windows};
 use self::merge::{Merge, Text};
 use super::{fuel_json, open_lab, read_pair};
@@ -30,6 +32,8 @@ use crate::plugin::lab::{Fuel, Subject};
 
 /// Progress is told after so many texts.
 const TOLD_EVERY: u64 = 100_000;
+/// So much of a transcript is kept as it is.
+const TRANSCRIPT_BYTES_MAX: usize = 1 << 20;
 
 /// What is asked for.
 pub(super) struct Wanted {
@@ -56,9 +60,7 @@ struct Tally {
     cpu: Duration,
     /// The cost that each run finds again.
     fuel: Fuel,
-    /// By verdict and rule.
-    counts: BTreeMap<(String, String), u64>,
-    samples: BTreeMap<(String, String), Vec<String>>,
+    counts: Counts,
     /// Every verdict that is not "allow", in order: two runs that are alike have the same hash.
     transcript: String,
 }
@@ -80,17 +82,15 @@ impl Tally {
         self.places_unknown += u64::from(!standing.is_known_at(text.time));
         self.fuel.note(&place, *fuel);
         for mark in &ruling.marks {
-            let key = (mark.verdict.to_owned(), mark.rule.clone());
-            let found = self.samples.entry(key.clone()).or_default();
-            if found.len() < samples {
-                found.push(place.clone());
-            }
-            let _ = writeln!(self.transcript, "{place} {} {} {}", mark.verdict, mark.rule, mark.shown);
-            *self.counts.entry(key).or_default() += 1;
-            // It is a hash in the end: what was written so far can be that as well.
-            if self.transcript.len() > 1 << 20 {
-                self.transcript = installed::hash(self.transcript.as_bytes());
-            }
+            self.counts.note(mark.verdict, &mark.rule, &place, samples);
+        }
+        if !ruling.marks.is_empty() {
+            // All of it: also another text in the place of this one, and what only moderators are told.
+            let _ = writeln!(self.transcript, "{place} {ruling:?}");
+        }
+        // It is a hash in the end: what was written so far can be that as well.
+        if self.transcript.len() > TRANSCRIPT_BYTES_MAX {
+            self.transcript = installed::hash(self.transcript.as_bytes());
         }
         if self.texts().is_multiple_of(TOLD_EVERY) {
             eprintln!("  {} messages", self.texts());
@@ -190,18 +190,19 @@ fn event<'a>(
     }
 }
 
+fn row_json(verdict: &str, rule: &str, Found { count, samples }: &Found) -> serde_json::Value {
+    json!({ "verdict": verdict, "rule": rule, "count": count, "samples": samples })
+}
+
 fn print(tally: &Tally, took: Duration, json: bool) {
     let (messages, texts, seconds) = (tally.messages, tally.texts(), took.as_secs_f64().max(1e-9));
     let each = tally.cpu.as_secs_f64() * 1e6 / (texts.max(1) as f64);
     let hash = installed::hash(tally.transcript.as_bytes());
-    let (rate, samples) = (texts as f64 / seconds, |key| tally.samples.get(key).cloned().unwrap_or_default());
+    let rate = texts as f64 / seconds;
     let Tally { edits, edits_skipped, texts_replaced, places_unknown, .. } = tally;
     if json {
-        let verdicts: Vec<_> = tally
-            .counts
-            .iter()
-            .map(|(key, count)| json!({ "verdict": key.0, "rule": key.1, "count": count, "samples": samples(key) }))
-            .collect();
+        let verdicts: Vec<_> =
+            tally.counts.rows().map(|(verdict, rule, found)| row_json(verdict, rule, found)).collect();
         let found = json!({ "messages": messages, "edits": edits, "edits_skipped": edits_skipped,
             "texts_replaced": texts_replaced, "places_unknown": places_unknown, "seconds": seconds, "per_second": rate,
             "us_each": each, "fuel": fuel_json(&tally.fuel), "verdicts": verdicts, "transcript": hash });
@@ -221,9 +222,12 @@ fn print(tally: &Tally, took: Duration, json: bool) {
         "roles: as they are now; how long the author was in the room is unknown where they left or came again since: \
          {places_unknown}"
     );
-    for (key, count) in &tally.counts {
+    for (verdict, rule, Found { count, samples }) in tally.counts.rows() {
         let share = *count as f64 * 1e4 / texts.max(1) as f64;
-        println!("{count:>9}  {share:>8.2} of 10,000  {} {}  {}", key.0, key.1, samples(key).join(" "));
+        println!("{count:>9}  {share:>8.2} of 10,000  {verdict} {rule}  {}", samples.join(" "));
+    }
+    if tally.counts.has_others() {
+        println!("other: there are more than {NAMED_MAX} pairs of a verdict and a rule; those that came later are one");
     }
     println!("transcript {hash}");
 }
