@@ -25,7 +25,7 @@ const HELP: &str = "cargo xtask <task>
   test [LAYER]      everything, beginning with check; or one of check, protocol, server, image
   check             format, habits, generated code, clippy, wasm32, documents, the systemd unit, licences and
                     known vulnerabilities; of these alone: tidy, unit, deny
-  bench [NAME]      fanout, publish, resume, slow, logins, plugins, moderation, idle
+  bench [NAME]      fanout, publish, resume, slow, logins, plugins, moderation, moderated, replay, hostile, idle
   simulate [--seed N]
                     faults at length: kill -9, a dying database, lost answers; prints the table
   codegen [--check] generated protocol code from schema/chat.capnp

@@ -89,24 +89,29 @@ pub(crate) fn simulate(seed: Option<&str>) -> Result<()> {
     seed.into_iter().fold(cmd, |cmd, seed| cmd.env("CONFAB_SIMULATE_SEED", seed)).run()
 }
 
+/// In the order in which they run.
+const BENCHES: [&str; 11] = [
+    "fanout",
+    "publish",
+    "resume",
+    "slow",
+    "logins",
+    "plugins",
+    "moderation",
+    "moderated",
+    "replay",
+    "hostile",
+    "idle",
+];
+
 /// All benches, or one by name.
 pub(crate) fn bench(name: Option<&str>) -> Result<()> {
+    if let Some(name) = name.filter(|name| !BENCHES.contains(name)) {
+        bail!("there is no bench {name}, but {}", BENCHES.join(", "));
+    }
     assets::plugins()?;
     assets::test_plugins()?;
-    let benches = [
-        "fanout",
-        "publish",
-        "resume",
-        "slow",
-        "logins",
-        "plugins",
-        "moderation",
-        "moderated",
-        "replay",
-        "hostile",
-        "idle",
-    ];
-    for bench in benches.iter().filter(|bench| name.is_none_or(|name| name == **bench)) {
+    for bench in BENCHES.iter().filter(|bench| name.is_none_or(|name| name == **bench)) {
         Cmd::cargo().args(["bench", "--quiet", "--package", "confab", "--bench", bench]).run()?;
     }
     Ok(())
