@@ -21,13 +21,13 @@
 
 pub use crate::capabilities::confab::plugin::history::Message;
 
+#[cfg(target_arch = "wasm32")]
+use crate::capabilities::confab::plugin::history as host;
+
 /// At most so many messages ...
 pub const MESSAGES_MAX: u32 = 50;
 /// ... whose bodies have at most so many bytes together; the oldest are left out for it.
 pub const BYTES_MAX: usize = 64 * 1024;
-
-#[cfg(target_arch = "wasm32")]
-use crate::capabilities::confab::plugin::history as host;
 
 /// The newest messages of the room, at most so many, the oldest of them first. Nothing but for a message, new or edited.
 #[must_use]

@@ -17,12 +17,12 @@
 //! assert_eq!(kv::get("warned/7"), None);
 //! ```
 
-/// At most so many keys; the one that was not used for longest goes first.
-pub const KEYS_MAX: usize = 20_000;
-
 use crate::Id;
 #[cfg(target_arch = "wasm32")]
 use crate::capabilities::confab::plugin::kv as host;
+
+/// At most so many keys; the one that was not used for longest goes first.
+pub const KEYS_MAX: usize = 20_000;
 
 /// What may follow in a key about somebody before it has to grow: the id of a room and a number.
 const FOLLOWS: usize = 48;

@@ -183,6 +183,7 @@ mod tests {
         kv.set("too large", vec![0; VALUE_BYTES_MAX + 1], u64::MAX, 0);
         assert_eq!(kv.find("too large", 0), None);
     }
+
     #[test]
     fn what_is_about_somebody_goes_with_them_from_both_halves() {
         let kv = Kv::default();
