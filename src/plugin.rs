@@ -34,7 +34,7 @@ use self::actions::Hand;
 use self::cache::Cache;
 use self::chain::{Chain, Demands};
 use self::engine::{Engine, Wish};
-use self::installed::{Entry, Home};
+use self::installed::{Entry, Home, Installed};
 use self::manifest::{Manifest, check_id};
 use self::member::{CLOSED_REASON, Member};
 use self::translate::Speaker;
@@ -102,7 +102,7 @@ impl PluginSet {
         clock: &Arc<dyn Clock>,
         metrics: &Metrics,
     ) -> Result<Self, LoadError> {
-        let chain = load(config, stock, data_dir, clock, metrics, &[])?;
+        let chain = load(config, stock, data_dir, None, (clock, metrics), &[])?;
         chain.show(&[]);
         metrics.plugin_generation.set(1);
         Ok(Self {
@@ -126,7 +126,7 @@ impl PluginSet {
     pub fn replace(&self, config: &config::Plugins) -> Result<(), LoadError> {
         let before = self.current();
         let data_dir = self.data_dir.as_deref();
-        let chain = load(config, self.stock, data_dir, &self.clock, &self.metrics, &before.members)?;
+        let chain = load(config, self.stock, data_dir, None, (&self.clock, &self.metrics), &before.members)?;
         // Before it is asked anything: what it shows is never that of the one before, whose calls may still run.
         chain.show(&before.members);
         *self.chain.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(chain);
@@ -185,12 +185,27 @@ impl Moderator for PluginSet {
     }
 }
 
+/// Tries what a server would load, were this the list of what is installed. Nothing of it stays but compiled code.
+///
+/// # Errors
+/// As [`PluginSet::load`].
+pub fn try_installed(
+    config: &config::Plugins,
+    stock: Stock,
+    data_dir: &Path,
+    installed: &Installed,
+    clock: &Arc<dyn Clock>,
+) -> Result<(), LoadError> {
+    load(config, stock, Some(data_dir), Some(installed), (clock, &Metrics::new()), &[]).map(drop)
+}
+
+/// `candidate`: instead of the list that is written.
 fn load(
     config: &config::Plugins,
     stock: Stock,
     data_dir: Option<&Path>,
-    clock: &Arc<dyn Clock>,
-    metrics: &Metrics,
+    candidate: Option<&Installed>,
+    (clock, metrics): (&Arc<dyn Clock>, &Metrics),
     before: &[Member],
 ) -> Result<Chain, LoadError> {
     let of_engine = |reason| LoadError { id: "engine".into(), reason };
@@ -209,7 +224,8 @@ fn load(
     }
     let mut known = config.chain.clone();
     if let Some(home) = home {
-        let entries = home.read().map_err(fail("installed"))?.plugins;
+        let installed = candidate.map_or_else(|| home.read().map_err(fail("installed")), |it| Ok(it.clone()))?;
+        let entries = installed.plugins;
         known.extend(entries.iter().map(|entry| entry.id.clone()));
         // One that is off is not loaded: it may be off because it cannot be.
         let is_on = |entry: &Entry| config.mode.get(&entry.id).copied().unwrap_or(entry.mode) != Mode::Off;

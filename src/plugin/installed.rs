@@ -2,7 +2,7 @@
 //! says which of them count and how. The command line writes it, the server reads it when it starts and when it reloads.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::mem::replace;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,8 @@ use crate::config::Mode;
 use crate::files;
 
 const LIST: &str = "installed.toml";
+/// Held by whoever changes the list. With its dot it is no id, whose folder would stand in the same place.
+const LOCK: &str = "installed.lock";
 /// Earlier versions that are kept to go back to.
 const KEPT_MAX: usize = 5;
 
@@ -89,6 +91,29 @@ impl Home {
             Ok(text) => toml::from_str(&text).map_err(|error| format!("{}: {}", path.display(), error.message())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Installed::default()),
             Err(error) => Err(format!("{}: {error}", path.display())),
+        }
+    }
+
+    /// For whoever changes the list, from before it is read until it is written: of two at once, one would lose what the
+    /// other did. It is given back with the file.
+    ///
+    /// # Errors
+    /// Those of the file system; somebody else has it.
+    pub fn lock(&self) -> Result<File, String> {
+        let path = self.0.join(LOCK);
+        let fail = |error: io::Error| format!("{}: {error}", path.display());
+        let open = || {
+            files::create_private_dir(&self.0)?;
+            files::create_private(&path)?;
+            File::options().append(true).open(&path)
+        };
+        let file = open().map_err(fail)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => {
+                Err("another command changes the installed plugins right now: try again when it has ended".to_owned())
+            }
+            Err(TryLockError::Error(error)) => Err(fail(error)),
         }
     }
 

@@ -1,8 +1,10 @@
 //! An installed plugin from its first day to its last, by `confab plugin` beside a server that reloads; and that each
 //! command answers programs with JSON.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use confab::plugin::installed::Home;
 use confab_client::{Error, Room};
 use serde_json::{Value, json};
 
@@ -158,6 +160,43 @@ fn what_is_refused_leaves_what_counts_as_it_is() {
     assert_eq!((&after["mode"], &after["earlier"][0]["files"]), (&json!("shadow"), &before["files"]));
     assert_eq!(install(&place, &first, &[]), after, "it is there already");
     assert_eq!(object(&place, &["rollback", "guard"]), before);
+}
+
+/// A server that reloads at any time reads a list that was tried.
+#[test]
+fn a_list_that_is_refused_is_never_written() {
+    let place = Place::with("plugins.chain = []");
+    let [first, _] = versions(&place);
+    install(&place, &first, &["--grant", "log,kv"]);
+    let (list, link) = (place.data_dir.join("plugins/installed.toml"), place.folder.path().join("before.toml"));
+    // Each list that is written is a file of its own; this one has two names, for as long as it is the list.
+    std::fs::hard_link(&list, &link).unwrap();
+    plugin(&place, &["grant", "guard", "kv"]).assert_refused(1, &["nothing was changed", "capability log"]);
+    assert_eq!(std::fs::metadata(&list).unwrap().ino(), std::fs::metadata(&link).unwrap().ino());
+    object(&place, &["off", "guard"]);
+    assert_ne!(std::fs::metadata(&list).unwrap().ino(), std::fs::metadata(&link).unwrap().ino());
+}
+
+#[test]
+fn one_command_at_a_time_changes_the_list() {
+    let place = Place::with("plugins.chain = []");
+    let [first, second] = versions(&place);
+    let before = install(&place, &first, &["--grant", "log,kv"]);
+    let lock = Home::of(&place.data_dir).lock().unwrap();
+    let path = second.to_str().unwrap();
+    for command in [
+        &["install", path, "--grant", "kv"][..],
+        &["grant", "guard", "kv,log,metrics"],
+        &["promote", "guard"],
+        &["off", "guard"],
+        &["rollback", "guard"],
+        &["remove", "guard"],
+    ] {
+        plugin(&place, command).assert_refused(1, &["another command changes the installed plugins"]);
+    }
+    assert_eq!(listed(&place), before, "to look at it takes no lock");
+    lock.unlock().unwrap();
+    assert_eq!(object(&place, &["promote", "guard"])["mode"], "enforce");
 }
 
 #[test]

@@ -22,6 +22,7 @@ pub(super) fn run(config: &Config, wanted: &Wanted) -> anyhow::Result<()> {
     let pair = read_pair(&wanted.component)?;
     let id = pair.id.as_str();
     let home = Home::of(&config.data_dir);
+    let _lock = home.lock().map_err(anyhow::Error::msg)?;
     let before = home.read().map_err(anyhow::Error::msg)?;
     let known = before.plugins.iter().find(|entry| entry.id == id);
     let goldens = wanted.component.with_extension("goldens");
@@ -38,7 +39,7 @@ pub(super) fn run(config: &Config, wanted: &Wanted) -> anyhow::Result<()> {
              first, or install it with --keep-mode"
         );
     }
-    put(config, &home, &before, &after)?;
+    put(config, &home, &after)?;
     if wanted.json {
         println!("{}", shown(config, &entry));
     } else {

@@ -1,5 +1,6 @@
 //! For operators: which plugins count, and how. A running server takes it up on SIGHUP.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
@@ -8,9 +9,8 @@ use serde_json::{Value, json};
 use crate::assets;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Mode};
-use crate::metrics::Metrics;
 use crate::plugin::installed::{Entry, Home, Installed};
-use crate::plugin::{PluginSet, keys_of};
+use crate::plugin::{keys_of, try_installed};
 
 /// How long a server may take to tell its metrics.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,15 +25,13 @@ pub(super) const fn name(mode: Mode) -> &'static str {
     }
 }
 
-/// Writes the list if a server would start with it; else everything stays.
-pub(super) fn put(config: &Config, home: &Home, before: &Installed, after: &Installed) -> anyhow::Result<()> {
-    home.write(after).map_err(anyhow::Error::msg)?;
-    let clock: std::sync::Arc<dyn Clock> = std::sync::Arc::new(SystemClock::new());
-    let tried = PluginSet::load(&config.plugins, assets::PLUGINS, Some(&config.data_dir), &clock, &Metrics::new());
-    if let Err(error) = tried {
-        home.write(before).map_err(anyhow::Error::msg)?;
-        bail!("nothing was changed: {error}");
-    }
+/// Writes the list once a server would start with it: one that reloads meanwhile reads the list that there was. Who calls
+/// this has the lock since before the list was read.
+pub(super) fn put(config: &Config, home: &Home, installed: &Installed) -> anyhow::Result<()> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    try_installed(&config.plugins, assets::PLUGINS, &config.data_dir, installed, &clock)
+        .map_err(|error| anyhow!("nothing was changed: {error}"))?;
+    home.write(installed).map_err(anyhow::Error::msg)?;
     eprintln!("{NEXT}");
     Ok(())
 }
@@ -73,13 +71,18 @@ pub(super) fn list(config: &Config, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn change(config: &Config, id: &str, json: bool, change: impl FnOnce(&mut Entry)) -> anyhow::Result<()> {
+fn change(
+    config: &Config,
+    id: &str,
+    json: bool,
+    change: impl FnOnce(&mut Entry) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let home = Home::of(&config.data_dir);
-    let before = home.read().map_err(anyhow::Error::msg)?;
-    let mut after = before.clone();
-    change(after.find(id).ok_or_else(|| anyhow!("{id} is not installed: see `confab plugin list`"))?);
-    put(config, &home, &before, &after)?;
-    let entry = after.find(id).context("it was just there")?;
+    let _lock = home.lock().map_err(anyhow::Error::msg)?;
+    let mut installed = home.read().map_err(anyhow::Error::msg)?;
+    change(installed.find(id).ok_or_else(|| anyhow!("{id} is not installed: see `confab plugin list`"))?)?;
+    put(config, &home, &installed)?;
+    let entry = installed.find(id).context("it was just there")?;
     if json {
         println!("{}", shown(config, entry));
     } else {
@@ -93,7 +96,10 @@ pub(super) fn set_mode(config: &Config, id: &str, mode: Mode, json: bool) -> any
     if config.plugins.mode.contains_key(id) {
         bail!("plugins.mode.{id} in the configuration says how it is meant: change it there");
     }
-    change(config, id, json, |entry| entry.mode = mode)
+    change(config, id, json, |entry| {
+        entry.mode = mode;
+        Ok(())
+    })
 }
 
 /// What is written into the list counts only where the configuration is silent.
@@ -106,21 +112,24 @@ pub(super) fn check_grant(config: &Config, id: &str) -> anyhow::Result<()> {
 
 pub(super) fn grant(config: &Config, id: &str, capabilities: Vec<String>, json: bool) -> anyhow::Result<()> {
     check_grant(config, id)?;
-    change(config, id, json, |entry| entry.grant = capabilities)
+    change(config, id, json, |entry| {
+        entry.grant = capabilities;
+        Ok(())
+    })
 }
 
 pub(super) fn roll_back(config: &Config, id: &str, json: bool) -> anyhow::Result<()> {
-    let mut installed = Home::of(&config.data_dir).read().map_err(anyhow::Error::msg)?;
-    if installed.find(id).is_some_and(|entry| entry.earlier.is_empty()) {
-        bail!("{id} has no version before this one");
-    }
     change(config, id, json, |entry| {
-        entry.roll_back();
+        if !entry.roll_back() {
+            bail!("{id} has no version before this one");
+        }
+        Ok(())
     })
 }
 
 pub(super) fn remove(config: &Config, id: &str, json: bool) -> anyhow::Result<()> {
     let home = Home::of(&config.data_dir);
+    let _lock = home.lock().map_err(anyhow::Error::msg)?;
     let mut installed = home.read().map_err(anyhow::Error::msg)?;
     let count = installed.plugins.len();
     installed.plugins.retain(|entry| entry.id != id);
