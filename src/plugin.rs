@@ -33,7 +33,7 @@ use tokio::sync::Semaphore;
 use self::actions::Hand;
 use self::cache::Cache;
 use self::chain::{Chain, Demands};
-use self::engine::{Engine, Wish};
+use self::engine::{CAPABILITIES, Engine, Wish};
 use self::installed::{Entry, Home, Installed};
 use self::manifest::{Manifest, check_id};
 use self::member::{CLOSED_REASON, Member};
@@ -70,6 +70,17 @@ impl LoadError {
 /// What is wrong with it, in one line.
 pub fn check_manifest(id: &str, bytes: &[u8]) -> Result<(), String> {
     Manifest::parse(id, bytes).map(drop).map_err(|reason| one_line(&reason))
+}
+
+/// Checks that there is a capability of this name.
+///
+/// # Errors
+/// What there is instead, in one line.
+pub fn check_capability(name: &str) -> Result<(), String> {
+    if CAPABILITIES.contains(&name) {
+        return Ok(());
+    }
+    Err(format!("no capability {name:?}: there are {}", CAPABILITIES.join(", ")))
 }
 
 /// Plugins that are inside the server, by file name.

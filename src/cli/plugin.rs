@@ -86,9 +86,10 @@ enum Action {
     Install {
         /// A component; the manifest stands beside it, and golden files in goldens/.
         component: PathBuf,
-        /// What it is granted of what it declares; without it, what the one before it was.
+        /// What it is granted of what it declares, as kv,log; "" is nothing. Without it, what the one before it was, as far
+        /// as it is called for.
         #[arg(long, value_delimiter = ',')]
-        grant: Vec<String>,
+        grant: Option<Vec<String>>,
         /// It is meant as the one before it is: where that one is enforced, it decides at once.
         #[arg(long)]
         keep_mode: bool,
@@ -146,6 +147,7 @@ pub(super) fn run(file: Option<&Path>, args: Args) -> anyhow::Result<()> {
         }
         Action::Automod { file } => automod::run(&file, json),
         Action::Install { component, grant, keep_mode } => {
+            let grant = grant.map(operate::known).transpose()?;
             install::run(&config()?, &install::Wanted { component, grant, keep_mode, json })
         }
         Action::List => operate::list(&config()?, json),

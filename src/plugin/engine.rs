@@ -26,6 +26,8 @@ use crate::metrics::Metrics;
 const STACK_BYTES_MAX: usize = 512 * 1024;
 const PACKAGE: &str = "confab:plugin/";
 const VERSION: &str = "@0.1.0";
+/// What can be granted, by the names of the contract.
+pub(super) const CAPABILITIES: [&str; 6] = ["log", "kv", "metrics", "history", "context", actions::NAME];
 /// An interpreter brings its own heap.
 const INTERPRETED_MEMORY_FACTOR: usize = 4;
 
@@ -292,4 +294,18 @@ fn settings(memory_max: u64) -> Config {
         .memory_may_move(false)
         .wasm_backtrace_max_frames(None);
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_granted_is_what_the_contract_has() {
+        let contract = include_str!("../../sdk/wit/since_v0_1/plugin.wit");
+        let (_, rest) = contract.split_once("world capabilities {").unwrap();
+        let (world, _) = rest.split_once('}').unwrap();
+        let imports = world.lines().filter_map(|line| line.trim().strip_prefix("import ")?.strip_suffix(';'));
+        assert!(imports.filter(|name| *name != "types").eq(CAPABILITIES));
+    }
 }

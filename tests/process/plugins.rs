@@ -208,8 +208,8 @@ fn who_is_told_to_keep_the_mode_keeps_it() {
     let path = second.to_str().unwrap();
     let words = run(&mut place.command(&["plugin", "install", "--keep-mode", path]), "").assert_good();
     assert!(words.contains("enforce, as before; `confab plugin rollback guard` goes back"), "{words}");
-    assert_eq!(listed(&place)["grant"], json!(["log", "kv"]), "that of the one before");
-    let words = run(&mut place.command(&["plugin", "install", first.to_str().unwrap()]), "").assert_good();
+    let first = ["plugin", "install", "--grant", "log,kv", first.to_str().unwrap()];
+    let words = run(&mut place.command(&first), "").assert_good();
     assert!(words.contains("is installed: shadow") && words.contains("decides no more"), "{words}");
 
     // Where the configuration says how it is meant, no list says otherwise.
@@ -220,6 +220,39 @@ fn who_is_told_to_keep_the_mode_keeps_it() {
     set(&place, &[("plugins.mode.guard", "\"off\"")]);
     assert_eq!(listed(&place)["mode"], "off");
     let _server = place.serve();
+}
+
+/// A later version does not get by itself what was granted to one that needed it.
+#[test]
+fn a_grant_ends_with_the_version_that_calls_for_it() {
+    let place = Place::with("plugins.chain = []");
+    let [first, second] = versions(&place);
+    install(&place, &first, &["--grant", "log,kv"]);
+    assert_eq!(install(&place, &second, &[])["grant"], json!(["kv"]), "less than the one before: it calls for no more");
+    let before = listed(&place);
+    let path = first.to_str().unwrap();
+    plugin(&place, &["install", path]).assert_refused(1, &["wants the capability log", "--grant log"]);
+    assert_eq!(listed(&place), before);
+    assert_eq!(object(&place, &["rollback", "guard"])["grant"], json!(["log", "kv"]), "it comes back with its version");
+}
+
+#[test]
+fn only_what_there_is_can_be_granted() {
+    let place = Place::with("plugins.chain = []");
+    let [first, second] = versions(&place);
+    let path = second.to_str().unwrap();
+    plugin(&place, &["install", path, "--grant", "kv,file"]).assert_refused(1, &["no capability \"file\"", "history"]);
+    plugin(&place, &["install", path, "--grant", "kv,"]).assert_refused(1, &["no capability \"\""]);
+    plugin(&place, &["install", path, "--grant", ""]).assert_refused(1, &["wants the capability kv"]);
+    let before = install(&place, &second, &["--grant", "kv"]);
+    plugin(&place, &["grant", "guard", "kv,Log"]).assert_refused(1, &["no capability \"Log\""]);
+    plugin(&place, &["grant", "guard", ""]).assert_refused(1, &["nothing was changed", "capability kv"]);
+    // What is granted nothing says so; this one would have been granted `kv`.
+    let path = first.to_str().unwrap();
+    plugin(&place, &["install", path, "--grant", ""]).assert_refused(1, &["wants the capability"]);
+    assert_eq!(listed(&place), before);
+    object(&place, &["off", "guard"]);
+    assert_eq!(object(&place, &["grant", "guard", ""])["grant"], json!([]));
 }
 
 #[test]

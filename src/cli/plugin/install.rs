@@ -12,8 +12,8 @@ use crate::plugin::installed::{Entry, Home, Installed, Kept};
 /// What is asked for.
 pub(super) struct Wanted {
     pub(super) component: PathBuf,
-    /// None: what the one before it is granted.
-    pub(super) grant: Vec<String>,
+    /// `None`: what the one before it is granted, as far as this one calls for it.
+    pub(super) grant: Option<Vec<String>>,
     pub(super) keep_mode: bool,
     pub(super) json: bool,
 }
@@ -27,10 +27,10 @@ pub(super) fn run(config: &Config, wanted: &Wanted) -> anyhow::Result<()> {
     let known = before.plugins.iter().find(|entry| entry.id == id);
     let goldens = wanted.component.with_extension("goldens");
     let goldens = goldens.is_dir().then_some(goldens.as_path());
-    check(config, &pair, goldens, known, &wanted.grant)?;
+    let imports = check(config, &pair, goldens, known, wanted.grant.as_deref())?;
     let kept = home.keep(id, &pair.wasm, &pair.manifest, goldens).map_err(anyhow::Error::msg)?;
     let mut after = before.clone();
-    let is_other = take_up(&mut after, id, kept, wanted);
+    let is_other = take_up(&mut after, id, kept, wanted, &imports);
     let entry = after.find(id).context("it was just put there")?.clone();
     let mode = mode_of(config, &entry);
     if is_other && !wanted.keep_mode && mode == Mode::Enforce {
@@ -49,15 +49,15 @@ pub(super) fn run(config: &Config, wanted: &Wanted) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What would be refused is kept nowhere.
+/// What would be refused is kept nowhere. Gives what it calls of the host.
 fn check(
     config: &Config,
     pair: &Pair,
     goldens: Option<&Path>,
     known: Option<&Entry>,
-    grant: &[String],
-) -> anyhow::Result<()> {
-    if !grant.is_empty() {
+    grant: Option<&[String]>,
+) -> anyhow::Result<Vec<String>> {
+    if grant.is_some() {
         check_grant(config, &pair.id)?;
     }
     let lab = open_as_served(pair)?;
@@ -67,19 +67,20 @@ fn check(
             bail!("{} golden lines are not as expected: {wrong}", report.wrong.len());
         }
     }
-    let of_known = || known.filter(|_| grant.is_empty()).map_or(grant, |entry| &entry.grant);
-    let granted = config.plugins.grant.get(&pair.id).map_or_else(of_known, Vec::as_slice);
-    if let Some(missing) = lab.imports().into_iter().find(|it| !granted.contains(it)) {
+    let of_list = || grant.or_else(|| known.map(|entry| entry.grant.as_slice())).unwrap_or_default();
+    let granted = config.plugins.grant.get(&pair.id).map_or_else(of_list, Vec::as_slice);
+    let imports = lab.imports();
+    if let Some(missing) = imports.iter().find(|it| !granted.contains(it)) {
         bail!("{} wants the capability {missing}: install it with --grant {missing}", pair.id);
     }
-    Ok(())
+    Ok(imports)
 }
 
 /// `false`: it is there already, file for file. Another one decides nothing until somebody says so, whoever decided
 /// before: what it says was seen by nobody yet.
-fn take_up(installed: &mut Installed, id: &str, kept: Kept, wanted: &Wanted) -> bool {
+fn take_up(installed: &mut Installed, id: &str, kept: Kept, wanted: &Wanted, imports: &[String]) -> bool {
     let Some(entry) = installed.find(id) else {
-        let (id, grant, Kept { sha256, files }) = (id.to_owned(), wanted.grant.clone(), kept);
+        let (id, grant, Kept { sha256, files }) = (id.to_owned(), wanted.grant.clone().unwrap_or_default(), kept);
         installed.plugins.push(Entry { id, mode: Mode::Shadow, sha256, files, grant, earlier: Vec::new() });
         return true;
     };
@@ -87,8 +88,11 @@ fn take_up(installed: &mut Installed, id: &str, kept: Kept, wanted: &Wanted) -> 
     if is_other && !wanted.keep_mode {
         entry.mode = Mode::Shadow;
     }
-    if !wanted.grant.is_empty() {
-        entry.grant.clone_from(&wanted.grant);
+    match &wanted.grant {
+        Some(grant) => entry.grant.clone_from(grant),
+        // A version that comes later and calls for more than this one has to be granted it anew.
+        None if is_other => entry.grant.retain(|it| imports.contains(it)),
+        None => {}
     }
     is_other
 }

@@ -10,7 +10,7 @@ use crate::assets;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Mode};
 use crate::plugin::installed::{Entry, Home, Installed};
-use crate::plugin::{keys_of, try_installed};
+use crate::plugin::{check_capability, keys_of, try_installed};
 
 /// How long a server may take to tell its metrics.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -110,8 +110,18 @@ pub(super) fn check_grant(config: &Config, id: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Capabilities as they are given on the command line: nothing between the quotes is none.
+pub(super) fn known(mut capabilities: Vec<String>) -> anyhow::Result<Vec<String>> {
+    if capabilities == [""] {
+        capabilities.clear();
+    }
+    capabilities.iter().try_for_each(|name| check_capability(name)).map_err(anyhow::Error::msg)?;
+    Ok(capabilities)
+}
+
 pub(super) fn grant(config: &Config, id: &str, capabilities: Vec<String>, json: bool) -> anyhow::Result<()> {
     check_grant(config, id)?;
+    let capabilities = known(capabilities)?;
     change(config, id, json, |entry| {
         entry.grant = capabilities;
         Ok(())
