@@ -34,7 +34,7 @@ use self::actions::Hand;
 use self::cache::Cache;
 use self::chain::{Chain, Demands};
 use self::engine::{CAPABILITIES, Engine, Wish};
-use self::installed::{Entry, Home, Installed};
+use self::installed::{Entry, Files, Home, Installed};
 use self::manifest::{Manifest, check_id};
 use self::member::{CLOSED_REASON, Member};
 use self::translate::Speaker;
@@ -358,8 +358,8 @@ fn configured<'a>(config: &config::Plugins, stock: Stock, id: &'a str) -> Result
 
 fn of_home<'a>(home: &Home, entry: &'a Entry) -> Result<Source<'a>, String> {
     check_id(&entry.id)?;
-    let (wasm, manifest) = (home.file(entry, "wasm")?, home.file(entry, "toml")?);
-    let (mode, grant, goldens) = (Some(entry.mode), Some(entry.grant.clone()), Some(home.goldens(entry)));
+    let Files { wasm, manifest, goldens } = home.open(entry)?;
+    let (mode, grant, goldens) = (Some(entry.mode), Some(entry.grant.clone()), Some(goldens));
     Ok(Source { id: &entry.id, wasm, manifest, mode, grant, goldens })
 }
 

@@ -2,6 +2,7 @@
 //! says which of them count and how. The command line writes it, the server reads it when it starts and when it reloads.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::mem::replace;
@@ -16,6 +17,10 @@ use crate::files;
 const LIST: &str = "installed.toml";
 /// Held by whoever changes the list. With its dot it is no id, whose folder would stand in the same place.
 const LOCK: &str = "installed.lock";
+/// The hash of each file of a version, beside them, as `sha256sum` writes it: for naming the one that was changed.
+const SUMS: &str = "sha256sums";
+/// Hex digits of a hash.
+const HASH_DIGITS: usize = 64;
 /// Earlier versions that are kept to go back to.
 const KEPT_MAX: usize = 5;
 
@@ -69,6 +74,20 @@ pub struct Kept {
     /// What all of them are kept under.
     pub files: String,
 }
+
+/// Files of a version, each as it was installed.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// The component.
+    pub wasm: Vec<u8>,
+    /// What it says of itself.
+    pub manifest: Vec<u8>,
+    /// The folder of its golden files; there is none where it has none.
+    pub goldens: PathBuf,
+}
+
+/// A golden file: its name, and what is in it.
+type Story = (OsString, Vec<u8>);
 
 /// Where they are.
 #[derive(Clone, Debug)]
@@ -128,46 +147,59 @@ impl Home {
             .map_err(|error| format!("{}: {error}", self.0.display()))
     }
 
-    /// A file of a plugin: `wasm` or `toml`.
+    /// Reads the files of a plugin that count.
     ///
     /// # Errors
-    /// One that cannot be read; a component that is not the one of that hash.
-    pub fn file(&self, entry: &Entry, extension: &str) -> Result<Vec<u8>, String> {
-        let path = self.folder(&entry.id, &entry.files).join(format!("{}.{extension}", entry.id));
-        let bytes = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        if extension == "wasm" && hash(&bytes) != entry.sha256 {
-            return Err(format!("{} is not as it was installed", path.display()));
+    /// One that cannot be read, and one that is not as it was installed; a list that names them by no hash.
+    pub fn open(&self, entry: &Entry) -> Result<Files, String> {
+        let Entry { id, sha256, files, .. } = entry;
+        if !is_hash(files) {
+            return Err(format!("{LIST}: files = {files:?} is no SHA-256 in hex"));
         }
-        Ok(bytes)
-    }
-
-    /// The folder of its golden files; there is none where it has none.
-    #[must_use]
-    pub fn goldens(&self, entry: &Entry) -> PathBuf {
-        self.folder(&entry.id, &entry.files).join(format!("{}.goldens", entry.id))
+        let folder = self.folder(id, files);
+        let fail = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
+        let read = |extension: &str| {
+            let path = folder.join(format!("{id}.{extension}"));
+            fs::read(&path).map_err(|error| fail(&path, error))
+        };
+        let (wasm, manifest) = (read("wasm")?, read("toml")?);
+        let goldens = folder.join(format!("{id}.goldens"));
+        let stories = stories_in(&goldens).map_err(|error| fail(&goldens, error))?;
+        if hash(&wasm) == *sha256 && hash_of_all(&wasm, &manifest, &stories) == *files {
+            return Ok(Files { wasm, manifest, goldens });
+        }
+        let changed = changed(&folder, &sums(id, &wasm, &manifest, &stories));
+        Err(format!("{} is not as it was installed", changed.display()))
     }
 
     /// Keeps the files of a plugin, named as they are where they are built. They stand under a hash of all of them, so
-    /// that nothing that counts is touched, whatever differs.
+    /// that nothing that counts is touched, whatever differs; what was changed of them there is as it was again.
     ///
     /// # Errors
     /// Those of the file system.
     pub fn keep(&self, id: &str, wasm: &[u8], manifest: &[u8], goldens: Option<&Path>) -> Result<Kept, String> {
-        let stories = goldens.map_or_else(|| Ok(Vec::new()), read_stories)?;
+        let fail = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
+        let read = |from: &Path| stories_in(from).map_err(|error| fail(from, error));
+        let stories = goldens.map_or_else(|| Ok(Vec::new()), read)?;
         let kept = Kept { sha256: hash(wasm), files: hash_of_all(wasm, manifest, &stories) };
         let folder = self.folder(id, &kept.files);
-        let write = || {
+        let to = folder.join(format!("{id}.goldens"));
+        let write = || -> io::Result<()> {
             files::create_private_dir(&folder)?;
             files::write_private(&folder.join(format!("{id}.wasm")), wasm)?;
             files::write_private(&folder.join(format!("{id}.toml")), manifest)?;
-            if stories.is_empty() {
-                return Ok(());
+            files::write_private(&folder.join(SUMS), sums(id, wasm, manifest, &stories).as_bytes())?;
+            for (name, _) in stories_in(&to)? {
+                if stories.iter().all(|(known, _)| *known != name) {
+                    fs::remove_file(to.join(name))?;
+                }
             }
-            let to = folder.join(format!("{id}.goldens"));
-            files::create_private_dir(&to)?;
+            if !stories.is_empty() {
+                files::create_private_dir(&to)?;
+            }
             stories.iter().try_for_each(|(name, bytes)| files::write_private(&to.join(name), bytes))
         };
-        write().map_err(|error: io::Error| format!("{}: {error}", folder.display()))?;
+        write().map_err(|error| fail(&folder, error))?;
         Ok(kept)
     }
 
@@ -209,24 +241,24 @@ impl Entry {
     }
 }
 
-/// The golden files of a folder, by name.
-fn read_stories(folder: &Path) -> Result<Vec<(OsString, Vec<u8>)>, String> {
-    let read = || {
-        let mut stories = Vec::new();
-        for file in fs::read_dir(folder)? {
-            let path = file?.path();
-            if let Some(name) = path.file_name().filter(|_| path.extension().is_some_and(|it| it == "jsonl")) {
-                stories.push((name.to_owned(), fs::read(&path)?));
-            }
+/// The golden files of a folder, by name; none where there is no folder.
+fn stories_in(folder: &Path) -> io::Result<Vec<Story>> {
+    let mut stories = Vec::new();
+    if !folder.is_dir() {
+        return Ok(stories);
+    }
+    for file in fs::read_dir(folder)? {
+        let path = file?.path();
+        if let Some(name) = path.file_name().filter(|_| path.extension().is_some_and(|it| it == "jsonl")) {
+            stories.push((name.to_owned(), fs::read(&path)?));
         }
-        stories.sort();
-        Ok(stories)
-    };
-    read().map_err(|error: io::Error| format!("{}: {error}", folder.display()))
+    }
+    stories.sort();
+    Ok(stories)
 }
 
 /// Each with its name and length before it: no two sets of files are one row of bytes.
-fn hash_of_all(wasm: &[u8], manifest: &[u8], stories: &[(OsString, Vec<u8>)]) -> String {
+fn hash_of_all(wasm: &[u8], manifest: &[u8], stories: &[Story]) -> String {
     let mut context = digest::Context::new(&digest::SHA256);
     let mut take = |bytes: &[u8]| {
         context.update(&bytes.len().to_be_bytes());
@@ -239,6 +271,28 @@ fn hash_of_all(wasm: &[u8], manifest: &[u8], stories: &[(OsString, Vec<u8>)]) ->
         take(bytes);
     }
     super::hex(context.finish().as_ref())
+}
+
+/// The hash of each, a line each.
+fn sums(id: &str, wasm: &[u8], manifest: &[u8], stories: &[Story]) -> String {
+    let mut sums = format!("{}  {id}.wasm\n{}  {id}.toml\n", hash(wasm), hash(manifest));
+    for (name, bytes) in stories {
+        let _ = writeln!(sums, "{}  {id}.goldens/{}", hash(bytes), name.display());
+    }
+    sums
+}
+
+/// Which file is another one than it was, or is new, or is gone, by what was noted of each; else the folder of all.
+fn changed(folder: &Path, now: &str) -> PathBuf {
+    let noted = fs::read_to_string(folder.join(SUMS)).unwrap_or_default();
+    let is_in = |sums: &str, line: &str| sums.lines().any(|it| it == line);
+    let differs = now.lines().find(|line| !noted.is_empty() && !is_in(&noted, line));
+    let line = differs.or_else(|| noted.lines().find(|line| !is_in(now, line)));
+    line.and_then(|line| line.split_once("  ")).map_or_else(|| folder.to_owned(), |(_, name)| folder.join(name))
+}
+
+fn is_hash(text: &str) -> bool {
+    text.len() == HASH_DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// SHA-256, in hex.
@@ -305,12 +359,61 @@ mod tests {
         (entry.mode, entry.grant) = (Mode::Enforce, vec!["kv".into()]);
         home.write(&Installed { plugins: vec![entry.clone()] }).unwrap();
         let read = home.read().unwrap().plugins.remove(0);
-        assert_eq!(
-            (read.mode, read.grant, home.file(&entry, "wasm").unwrap()),
-            (Mode::Enforce, entry.grant.clone(), b"code".to_vec())
-        );
-        fs::write(folder.path().join("plugins/x").join(&entry.files).join("x.wasm"), b"other").unwrap();
-        assert!(home.file(&entry, "wasm").unwrap_err().contains("not as it was installed"));
+        let files = home.open(&entry).unwrap();
+        assert_eq!((read.mode, read.grant), (Mode::Enforce, entry.grant.clone()));
+        assert_eq!((files.wasm, files.manifest), (b"code".to_vec(), b"manifest".to_vec()));
+        let path = folder.path().join("plugins/x").join(&entry.files);
+        for name in ["x.wasm", "x.toml"] {
+            let good = fs::read(path.join(name)).unwrap();
+            fs::write(path.join(name), b"other").unwrap();
+            let told = format!("{} is not as it was installed", path.join(name).display());
+            assert_eq!(home.open(&entry).unwrap_err(), told);
+            fs::write(path.join(name), good).unwrap();
+            home.open(&entry).unwrap();
+        }
+        // Whoever writes the list does not lead out of the folder by it.
+        for files in ["..", "", &format!("../x/{}", entry.files), &entry.files.to_uppercase(), &entry.files[1..]] {
+            let entry = Entry { files: files.to_owned(), ..entry.clone() };
+            assert!(home.open(&entry).unwrap_err().contains("no SHA-256"), "{files}");
+        }
+    }
+
+    #[test]
+    fn a_list_without_files_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::of(folder.path());
+        home.write(&Installed { plugins: vec![entry(named("a"))] }).unwrap();
+        let path = folder.path().join("plugins").join(LIST);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("files = \"a\"\n", "")).unwrap();
+        let error = home.read().unwrap_err();
+        assert!(error.contains(LIST) && error.contains("`files`"), "{error}");
+    }
+
+    #[test]
+    fn golden_files_are_as_they_were_installed_too() {
+        let (folder, source) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let home = Home::of(folder.path());
+        fs::write(source.path().join("first.jsonl"), b"1").unwrap();
+        fs::write(source.path().join("second.jsonl"), b"2").unwrap();
+        let keep = || entry(home.keep("x", b"code", b"manifest", Some(source.path())).unwrap());
+        let entry = keep();
+        let goldens = home.open(&entry).unwrap().goldens;
+        let told = || home.open(&entry).unwrap_err();
+        fs::write(goldens.join("second.jsonl"), b"3").unwrap();
+        assert!(told().contains("second.jsonl is not as it was installed"), "{}", told());
+        fs::remove_file(goldens.join("second.jsonl")).unwrap();
+        assert!(told().contains("second.jsonl is not as it was installed"), "{}", told());
+        fs::write(goldens.join("third.jsonl"), b"2").unwrap();
+        assert!(told().contains("third.jsonl is not as it was installed"), "{}", told());
+        // Nothing is noted of files that were installed long ago.
+        let version = goldens.parent().unwrap();
+        fs::remove_file(version.join(SUMS)).unwrap();
+        assert_eq!(told(), format!("{} is not as it was installed", version.display()));
+        // Installed again, it is as it was.
+        assert_eq!(keep().files, entry.files);
+        home.open(&entry).unwrap();
+        assert!(!goldens.join("third.jsonl").exists());
     }
 
     /// What is installed beside it, or fails to be, leaves what counts as it is.
@@ -324,7 +427,8 @@ mod tests {
         fs::write(stories.join("notes.txt"), b"not a story").unwrap();
         let keep = |manifest: &[u8], goldens| entry(home.keep("x", b"code", manifest, goldens).unwrap());
         let names = |entry: &Entry| {
-            let files = fs::read_dir(home.goldens(entry)).unwrap().map(|file| file.unwrap().file_name());
+            let goldens = home.open(entry).unwrap().goldens;
+            let files = fs::read_dir(goldens).unwrap().map(|file| file.unwrap().file_name());
             let mut names: Vec<String> = files.map(|name| name.into_string().unwrap()).collect();
             names.sort();
             names
@@ -335,9 +439,10 @@ mod tests {
         fs::remove_file(stories.join("second.jsonl")).unwrap();
         let others = [keep(b"other", Some(stories)), keep(b"manifest", Some(stories)), keep(b"manifest", None)];
         assert!(others.iter().all(|it| it.sha256 == live.sha256 && it.files != live.files));
-        assert_eq!(home.file(&others[0], "toml").unwrap(), b"other");
-        assert_eq!((names(&others[1]), home.goldens(&others[2]).exists()), (vec!["first.jsonl".to_owned()], false));
-        assert_eq!(home.file(&live, "toml").unwrap(), b"manifest");
+        let open = |entry: &Entry| home.open(entry).unwrap();
+        assert_eq!(open(&others[0]).manifest, b"other");
+        assert_eq!((names(&others[1]), open(&others[2]).goldens.exists()), (vec!["first.jsonl".to_owned()], false));
+        assert_eq!(open(&live).manifest, b"manifest");
         assert_eq!(names(&live), ["first.jsonl", "second.jsonl"]);
         // Nor is a file taken for another one.
         fs::rename(stories.join("first.jsonl"), stories.join("third.jsonl")).unwrap();

@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use confab::clock::{Clock, SystemClock};
-use confab::config::Plugins;
+use confab::config::{Config, Mode, Plugins};
 use confab::core::hook::Moderator;
 use confab::metrics::Metrics;
 use confab::plugin::PluginSet;
+use confab::plugin::installed::{Entry, Home, Installed, Kept};
 
 use super::{built, folder, plugins, with_replaced};
 
@@ -138,4 +139,40 @@ fn memory_that_cannot_hold_the_guest_is_told_at_load() {
     let folder = folder();
     let tight = Plugins { memory_mib: 1, ..hostile(folder.path()) };
     assert_refused(&tight, &["plugin hostile", "cannot be instantiated"]);
+}
+
+/// As `confab plugin install` does it, and as a server loads it.
+#[test]
+fn what_was_changed_after_it_was_installed_is_refused() {
+    let (place, stories) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let line = "{\"body\": \"reject\", \"expect\": \"reject\"}\n";
+    std::fs::write(stories.path().join("first.jsonl"), line).unwrap();
+    let read = |extension: &str| std::fs::read(built(&format!("test-plugins/hostile.{extension}"))).unwrap();
+    let home = Home::of(place.path());
+    let kept = home.keep("hostile", &read("wasm"), &read("toml"), Some(stories.path())).unwrap();
+    let Kept { sha256, files } = kept;
+    let folder = place.path().join("plugins/hostile").join(&files);
+    let (id, grant) = ("hostile".to_owned(), vec!["log".to_owned(), "kv".to_owned()]);
+    let entry = Entry { id, mode: Mode::Enforce, sha256, files, grant, earlier: Vec::new() };
+    home.write(&Installed { plugins: vec![entry.clone()] }).unwrap();
+    let plugins = Plugins { chain: Vec::new(), ..Config::default().plugins };
+    let start = || {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let set = PluginSet::load(&plugins, confab::assets::PLUGINS, Some(place.path()), &clock, &Metrics::new());
+        set.map(drop).map_err(|error| error.to_string())
+    };
+    start().unwrap();
+    for (file, end) in [("hostile.wasm", "\0"), ("hostile.toml", "# more\n"), ("hostile.goldens/first.jsonl", line)] {
+        let path = folder.join(file);
+        let good = std::fs::read(&path).unwrap();
+        std::fs::write(&path, [&good[..], end.as_bytes()].concat()).unwrap();
+        let error = start().unwrap_err();
+        assert!(error.contains(&format!("{file} is not as it was installed")), "{error}");
+        std::fs::write(&path, good).unwrap();
+    }
+    start().unwrap();
+    let files = format!("../hostile/{}", entry.files);
+    home.write(&Installed { plugins: vec![Entry { files, ..entry }] }).unwrap();
+    let error = start().unwrap_err();
+    assert!(error.contains("plugin hostile") && error.contains("no SHA-256"), "{error}");
 }
