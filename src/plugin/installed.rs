@@ -183,6 +183,7 @@ impl Home {
         let stories = goldens.map_or_else(|| Ok(Vec::new()), read)?;
         let kept = Kept { sha256: hash(wasm), files: hash_of_all(wasm, manifest, &stories) };
         let folder = self.folder(id, &kept.files);
+        let is_new = !folder.exists();
         let to = folder.join(format!("{id}.goldens"));
         let write = || -> io::Result<()> {
             files::create_private_dir(&folder)?;
@@ -199,8 +200,20 @@ impl Home {
             }
             stories.iter().try_for_each(|(name, bytes)| files::write_private(&to.join(name), bytes))
         };
-        write().map_err(|error| fail(&folder, error))?;
+        if let Err(error) = write() {
+            if is_new {
+                self.discard(id, &kept.files);
+            }
+            return Err(fail(&folder, error));
+        }
         Ok(kept)
+    }
+
+    /// Takes the files of a version away that does not count after all. What stays of them is in nobody's way.
+    pub fn discard(&self, id: &str, files: &str) {
+        let _ = fs::remove_dir_all(self.folder(id, files));
+        // Where another version is, this does nothing.
+        let _ = fs::remove_dir(self.0.join(id));
     }
 
     fn folder(&self, id: &str, files: &str) -> PathBuf {
@@ -212,6 +225,13 @@ impl Installed {
     /// One of them.
     pub fn find(&mut self, id: &str) -> Option<&mut Entry> {
         self.plugins.iter_mut().find(|entry| entry.id == id)
+    }
+
+    /// Whether a version counts, or did so before and can be gone back to.
+    #[must_use]
+    pub fn has(&self, id: &str, files: &str) -> bool {
+        let mut of_it = self.plugins.iter().filter(|entry| entry.id == id);
+        of_it.any(|entry| entry.files == files || entry.earlier.iter().any(|it| it.files == files))
     }
 }
 

@@ -22,7 +22,7 @@ use super::manifest::Manifest;
 use super::member::Member;
 use super::translate::Speaker;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Isolation, Mode};
+use crate::config::{Config, Isolation, Mode, Plugins};
 use crate::core::hook::{MessageEvent, Ruling};
 use crate::metrics::Metrics;
 
@@ -79,8 +79,16 @@ impl Lab {
     /// # Errors
     /// As [`super::PluginSet::load`].
     pub fn open_as_served(id: &str, wasm: &[u8], manifest: &[u8]) -> Result<Self, String> {
-        let (clock, plugins): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::new()), Config::default().plugins);
-        Self::with(Engine::new(&plugins, &clock, None)?, id, wasm, manifest)
+        Self::open_as_served_by(&Config::default().plugins, id, wasm, manifest)
+    }
+
+    /// The same with the limits of a server of this configuration.
+    ///
+    /// # Errors
+    /// As [`super::PluginSet::load`].
+    pub fn open_as_served_by(plugins: &Plugins, id: &str, wasm: &[u8], manifest: &[u8]) -> Result<Self, String> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        Self::with(Engine::new(plugins, &clock, None)?, id, wasm, manifest)
     }
 
     fn with(engine: Engine, id: &str, wasm: &[u8], manifest: &[u8]) -> Result<Self, String> {

@@ -1,6 +1,7 @@
 //! An installed plugin from its first day to its last, by `confab plugin` beside a server that reloads; and that each
 //! command answers programs with JSON.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -160,6 +161,61 @@ fn what_is_refused_leaves_what_counts_as_it_is() {
     assert_eq!((&after["mode"], &after["earlier"][0]["files"]), (&json!("shadow"), &before["files"]));
     assert_eq!(install(&place, &first, &[]), after, "it is there already");
     assert_eq!(object(&place, &["rollback", "guard"]), before);
+}
+
+/// Whatever a component is refused for, nothing of it stays.
+#[test]
+fn what_is_refused_leaves_no_files() {
+    let place = Place::with("plugins.chain = []");
+    let [first, second] = versions(&place);
+    let (folder, path) = (place.data_dir.join("plugins/guard"), second.to_str().unwrap());
+    set(&place, &[("plugins.config.guard", r#"{ nobody = "knows it" }"#)]);
+    plugin(&place, &["install", path, "--grant", "kv"]).assert_refused(1, &["nothing was changed", "configuration"]);
+    assert!(!folder.exists());
+
+    set(&place, &[KEY]);
+    let before = install(&place, &first, &["--grant", "log,kv"]);
+    let kept = || {
+        let files = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        files.collect::<BTreeSet<_>>()
+    };
+    let version = |shown: &Value| shown["files"].as_str().unwrap().to_owned();
+    set(&place, &[("plugins.mode.guard", "\"enforce\"")]);
+    plugin(&place, &["install", path]).assert_refused(1, &["plugins.mode.guard"]);
+    assert_eq!(kept(), BTreeSet::from([version(&before)]));
+    set(&place, &[("plugins.mode.guard", "\"shadow\"")]);
+    let after = install(&place, &second, &["--grant", "kv"]);
+    // What is refused and can be gone back to is there already.
+    set(&place, &[("plugins.mode.guard", "\"enforce\"")]);
+    let path = first.to_str().unwrap();
+    plugin(&place, &["install", path, "--grant", "log,kv"]).assert_refused(1, &["plugins.mode.guard"]);
+    assert_eq!(kept(), BTreeSet::from([version(&before), version(&after)]));
+}
+
+/// Golden files are tried with the memory that the plugin will have.
+#[test]
+fn golden_files_are_tried_with_the_limits_of_the_server() {
+    let place = Place::with("plugins.chain = []");
+    let [first, _] = versions(&place);
+    let goldens = first.with_extension("goldens");
+    std::fs::create_dir(&goldens).unwrap();
+    std::fs::write(goldens.join("meals.jsonl"), "{\"body\": \"feast\"}\n").unwrap();
+    let path = first.to_str().unwrap();
+    plugin(&place, &["install", path, "--grant", "log,kv"]).assert_refused(1, &["golden", "meals.jsonl:1"]);
+    set(&place, &[("plugins.memory_mib", "64")]);
+    install(&place, &first, &["--grant", "log,kv"]);
+}
+
+#[test]
+fn what_is_off_stays_off() {
+    let place = Place::with("plugins.chain = []");
+    let [first, second] = versions(&place);
+    install(&place, &first, &["--grant", "log,kv"]);
+    object(&place, &["off", "guard"]);
+    let words = run(&mut place.command(&["plugin", "install", second.to_str().unwrap()]), "").assert_good();
+    assert!(words.contains("is installed: off") && words.contains("confab plugin shadow guard"), "{words}");
+    assert_eq!(listed(&place)["mode"], "off");
+    assert_eq!(object(&place, &["rollback", "guard"])["mode"], "off");
 }
 
 /// A server that reloads at any time reads a list that was tried.

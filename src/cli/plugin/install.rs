@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 
 use super::operate::{check_grant, mode_of, name, put, shown};
-use super::{Pair, open_as_served, read_pair};
+use super::{Pair, read_pair};
 use crate::config::{Config, Mode};
 use crate::plugin::installed::{Entry, Home, Installed, Kept};
+use crate::plugin::lab::Lab;
 
 /// What is asked for.
 pub(super) struct Wanted {
@@ -33,13 +34,19 @@ pub(super) fn run(config: &Config, wanted: &Wanted) -> anyhow::Result<()> {
     let is_other = take_up(&mut after, id, kept, wanted, &imports);
     let entry = after.find(id).context("it was just put there")?.clone();
     let mode = mode_of(config, &entry);
-    if is_other && !wanted.keep_mode && mode == Mode::Enforce {
-        bail!(
+    let taken = if is_other && !wanted.keep_mode && mode == Mode::Enforce {
+        Err(anyhow!(
             "plugins.mode.{id} in the configuration says enforce, and this one would decide at once: say shadow there \
              first, or install it with --keep-mode"
-        );
+        ))
+    } else {
+        put(config, &home, &after)
+    };
+    // What is not in the list is kept for nobody.
+    if taken.is_err() && home.read().is_ok_and(|list| !list.has(id, &entry.files)) {
+        home.discard(id, &entry.files);
     }
-    put(config, &home, &after)?;
+    taken?;
     if wanted.json {
         println!("{}", shown(config, &entry));
     } else {
@@ -60,7 +67,9 @@ fn check(
     if grant.is_some() {
         check_grant(config, &pair.id)?;
     }
-    let lab = open_as_served(pair)?;
+    // Within the limits that it will have: what needs more than the defaults may have it.
+    let lab = Lab::open_as_served_by(&config.plugins, &pair.id, &pair.wasm, &pair.manifest)
+        .map_err(|error| anyhow!("{}: {error}", pair.id))?;
     if let Some(folder) = goldens {
         let report = lab.goldens(folder).map_err(anyhow::Error::msg)?;
         if let Some(wrong) = report.wrong.first() {
@@ -77,7 +86,7 @@ fn check(
 }
 
 /// `false`: it is there already, file for file. Another one decides nothing until somebody says so, whoever decided
-/// before: what it says was seen by nobody yet.
+/// before: what it says was seen by nobody yet. One that is off is asked nothing before either.
 fn take_up(installed: &mut Installed, id: &str, kept: Kept, wanted: &Wanted, imports: &[String]) -> bool {
     let Some(entry) = installed.find(id) else {
         let (id, grant, Kept { sha256, files }) = (id.to_owned(), wanted.grant.clone().unwrap_or_default(), kept);
@@ -85,7 +94,7 @@ fn take_up(installed: &mut Installed, id: &str, kept: Kept, wanted: &Wanted, imp
         return true;
     };
     let is_other = entry.change_to(kept);
-    if is_other && !wanted.keep_mode {
+    if is_other && !wanted.keep_mode && entry.mode == Mode::Enforce {
         entry.mode = Mode::Shadow;
     }
     match &wanted.grant {
@@ -111,5 +120,9 @@ fn print(entry: &Entry, mode: Mode, exchanged: Option<Mode>) {
     if is_after {
         println!("The one before it was enforced, and decides no more: `confab plugin rollback {id}` brings it back");
     }
-    println!("Next: look at `confab plugin top` for a while, then `confab plugin promote {id}`");
+    if mode == Mode::Off {
+        println!("Next: `confab plugin shadow {id}`, and look at `confab plugin top` for a while");
+    } else {
+        println!("Next: look at `confab plugin top` for a while, then `confab plugin promote {id}`");
+    }
 }

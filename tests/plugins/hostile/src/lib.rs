@@ -35,6 +35,7 @@ impl Guest for Hostile {
             "loop" => spin(),
             "trap" => panic!("as told"),
             "eat" => eat(),
+            "feast" => feast(),
             "deep" => Verdict::Hold(Finding::of("deep").noting(deep(1).to_string())),
             "flood" => Verdict::Replace("x".repeat(8 << 20)),
             "long" => Verdict::Replace("x".repeat(100 << 10)),
@@ -98,6 +99,13 @@ fn eat() -> Verdict {
         eaten.push(vec![1; 1 << 20]);
         std::hint::black_box(&eaten);
     }
+}
+
+/// More memory than a guest has by default, and no more than it can be given.
+fn feast() -> Verdict {
+    let eaten = vec![1_u8; 20 << 20];
+    std::hint::black_box(&eaten);
+    Verdict::Allow
 }
 
 #[allow(unconditional_recursion, reason = "that is the point")]
