@@ -32,7 +32,7 @@ enum Action {
         /// Its folder; the last part is its id.
         folder: PathBuf,
     },
-    /// Build a plugin: into target/<id>.wasm and target/<id>.toml.
+    /// Build a plugin: into target/<id>.wasm and target/<id>.toml, with its golden files in target/<id>.goldens/.
     Build {
         /// Its folder.
         #[arg(default_value = ".")]
@@ -82,9 +82,9 @@ enum Action {
         file: PathBuf,
     },
     /// Install a component, in shadow mode: it says what it would do. `promote` lets it decide. So it is with another
-    /// version of one that is there; `rollback` goes back.
+    /// version of one that is there, unless that is off; `rollback` goes back.
     Install {
-        /// A component; the manifest stands beside it, and golden files in goldens/.
+        /// A component, <id>.wasm; beside it stand the manifest, <id>.toml, and perhaps golden files, in <id>.goldens/.
         component: PathBuf,
         /// What it is granted of what it declares, as kv,log; "" is nothing. Without it, what the one before it was, as far
         /// as it is called for.

@@ -201,6 +201,8 @@ fn golden_files_are_tried_with_the_limits_of_the_server() {
     std::fs::create_dir(&goldens).unwrap();
     std::fs::write(goldens.join("meals.jsonl"), "{\"body\": \"feast\"}\n").unwrap();
     let path = first.to_str().unwrap();
+    let help = run(&mut place.command(&["plugin", "install", "--help"]), "").assert_good();
+    assert!(help.contains("<id>.goldens/"), "they stand where it says: {help}");
     plugin(&place, &["install", path, "--grant", "log,kv"]).assert_refused(1, &["golden", "meals.jsonl:1"]);
     set(&place, &[("plugins.memory_mib", "64")]);
     install(&place, &first, &["--grant", "log,kv"]);
