@@ -1,7 +1,7 @@
 //! `confab plugin automod`: what it prints is a configuration that a server starts with.
 
 use confab::plugin::lab::Lab;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::built;
 use crate::support::process::{confab, run};
@@ -22,7 +22,8 @@ fn what_the_plugin_does_not_take_is_printed_disabled() {
     std::fs::write(&file, RULES).unwrap();
     let printed = run(confab().args(["plugin", "automod"]).arg(&file), "").assert_good();
     let told: Vec<&str> = printed.lines().filter(|line| line.starts_with('#')).collect();
-    assert!(told.len() == 1 && told[0].contains("Everything") && told[0].contains("`***`"), "{printed}");
+    assert!(told.len() == 2 && told[1].contains("\"Everything\"") && told[1].contains("`***`"), "{printed}");
+    assert!(told[0].contains("`words` and `mentions` must be in plugins.chain"), "{printed}");
     let config: toml::Table = toml::from_str(&printed).unwrap();
     let config = &config["plugins"]["config"];
     let enabled = |rule: usize| config["words"]["automod"][rule]["enabled"].as_bool();
@@ -32,6 +33,36 @@ fn what_the_plugin_does_not_take_is_printed_disabled() {
         let lab = Lab::open(id, &std::fs::read(wasm).unwrap(), &std::fs::read(manifest).unwrap()).unwrap();
         assert_eq!(lab.subject(&json!(config[id]).to_string()).err(), None, "{id}");
     }
+}
+
+/// A rule of so many keywords of so many letters.
+fn long_rule(name: &str, start: &str) -> Value {
+    let letter = |n: u32| char::from(b'a' + (n % 26) as u8);
+    let keyword = |n: u32| format!("{}{}{}{}", start.repeat(26), letter(n), letter(n / 26), letter(n / 676));
+    let keywords: Vec<String> = (0..1_000).map(keyword).collect();
+    json!({ "name": name, "trigger_type": 1, "enabled": true, "actions": [{ "type": 1 }],
+        "trigger_metadata": { "keyword_filter": keywords } })
+}
+
+/// Each of them is taken alone, two of them are more than the plugin takes.
+#[test]
+fn what_is_too_much_together_is_printed_disabled() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rules.json");
+    let short = json!({ "name": "Short", "trigger_type": 1, "enabled": true, "actions": [{ "type": 2 }],
+        "trigger_metadata": { "keyword_filter": ["cat*"] } });
+    let rules = json!([long_rule("First", "ba"), long_rule("Second", "do"), short]);
+    std::fs::write(&file, rules.to_string()).unwrap();
+    let printed = run(confab().args(["plugin", "automod", "--json"]).arg(&file), "").assert_good();
+    let printed: Value = serde_json::from_str(&printed).unwrap();
+    let enabled = [0_usize, 1, 2].map(|rule| printed["words"]["automod"][rule]["enabled"].as_bool());
+    assert_eq!(enabled, [Some(true), Some(false), Some(true)]);
+    let notes: Vec<&str> = printed["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap()).collect();
+    assert!(notes.len() == 2 && notes[0].starts_with("`words` must be in plugins.chain"), "{notes:?}");
+    assert!(notes[1].contains("rule \"Second\": it is disabled") && notes[1].contains("together"), "{notes:?}");
+    let (wasm, manifest) = (built("plugins/words.wasm"), built("plugins/words.toml"));
+    let words = Lab::open("words", &std::fs::read(wasm).unwrap(), &std::fs::read(manifest).unwrap()).unwrap();
+    assert_eq!(words.subject(&printed["words"].to_string()).err(), None, "a server starts with it");
 }
 
 #[test]

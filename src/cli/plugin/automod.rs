@@ -8,8 +8,8 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
-use serde_json::json;
-use toml::Value;
+use serde_json::{Value as Json, json};
+use toml::{Table, Value};
 
 use self::rules::{Import, import};
 use crate::assets;
@@ -25,9 +25,9 @@ pub(super) fn run(file: &Path, json: bool) -> anyhow::Result<()> {
     let place = || file.display().to_string();
     let mut import = import(&read(file).with_context(place)?).with_context(place)?;
     disable_what_is_refused(&mut import)?;
+    note_chain(&mut import);
     if json {
-        let mentions = import.mentions.map(|(most, action)| json!({ "most": most, "most_action": action }));
-        let words = json!({ "automod": import.rules });
+        let (mentions, words) = (mentions_table(&import), words_table(&import.rules));
         println!("{}", json!({ "mentions": mentions, "words": words, "notes": import.notes }));
     } else {
         print!("{}", text(&import));
@@ -44,26 +44,66 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(json)
 }
 
-/// A server does not start with a rule that the plugin refuses: such a one is there, for who mends it, and disabled.
+/// What is printed for `words`.
+fn words_table(rules: &[Table]) -> Json {
+    json!({ "automod": rules })
+}
+
+/// What is printed for `mentions`; nothing where no rule is about them.
+fn mentions_table(import: &Import) -> Option<Json> {
+    import.mentions.map(|(most, action)| json!({ "most": most, "most_action": action }))
+}
+
+/// A stock plugin, if this program has it.
+fn stock(id: &str) -> anyhow::Result<Option<Lab>> {
+    let asset = |extension: &str| {
+        let name = format!("{id}.{extension}");
+        assets::PLUGINS.iter().find(|(it, _)| *it == name).map(|(_, bytes)| *bytes)
+    };
+    let (Some(wasm), Some(manifest)) = (asset("wasm"), asset("toml")) else { return Ok(None) };
+    Lab::open(id, wasm, manifest).map(Some).map_err(|error| anyhow!("{id}: {error}"))
+}
+
+/// A server does not start with what a plugin refuses: a rule because of which it is refused, alone or with those before
+/// it, is there, for who mends it, and disabled. What is told at the end is about all that is printed, as one.
 fn disable_what_is_refused(import: &mut Import) -> anyhow::Result<()> {
-    let asset = |name: &str| assets::PLUGINS.iter().find(|(it, _)| *it == name).map(|(_, bytes)| *bytes);
-    let (Some(wasm), Some(manifest)) = (asset("words.wasm"), asset("words.toml")) else {
-        import.note("this program has no stock plugins: whether `words` takes these rules was not tried");
+    let (Some(words), Some(mentions)) = (stock("words")?, stock("mentions")?) else {
+        import.note("this program has no stock plugins: whether `words` and `mentions` take these rules was not tried");
         return Ok(());
     };
-    let words = Lab::open("words", wasm, manifest).map_err(|error| anyhow!("words: {error}"))?;
-    let mut refused = Vec::new();
-    for rule in &mut import.rules {
-        if let Err(error) = words.subject(&json!({ "automod": [&*rule] }).to_string()) {
+    let taken = |rules: &[Table]| words.subject(&words_table(rules).to_string()).map(drop);
+    let mut notes = Vec::new();
+    if taken(&import.rules).is_err() {
+        for count in 1..=import.rules.len() {
+            let Some(so_far) = import.rules.get_mut(..count) else { break };
+            let Err(error) = taken(so_far) else { continue };
+            let Some(rule) = so_far.last_mut() else { break };
             rule.insert("enabled".to_owned(), Value::Boolean(false));
-            refused.push(format!("disabled: `words` {error}"));
+            let name = rule.get("name").and_then(Value::as_str).unwrap_or_default();
+            notes.push(format!("rule {name:?}: it is disabled, for with those before it `words` {error}"));
+        }
+        if let Err(error) = taken(&import.rules) {
+            notes.push(format!("no server starts with all of this: `words` {error}"));
         }
     }
-    if let Err(error) = words.subject(&json!({ "automod": import.rules }).to_string()) {
-        refused.push(format!("all of them together: `words` {error}"));
+    if let Some(table) = mentions_table(import)
+        && let Err(error) = mentions.subject(&table.to_string())
+    {
+        notes.push(format!("no server starts with all of this: `mentions` {error}"));
     }
-    refused.iter().for_each(|note| import.note(note));
+    notes.iter().for_each(|note| import.note(note));
     Ok(())
+}
+
+/// Before all others: an operator must not believe in what nobody is asked about.
+fn note_chain(import: &mut Import) {
+    let used = [("`words`", !import.rules.is_empty()), ("`mentions`", import.mentions.is_some())];
+    let used: Vec<&str> = used.into_iter().filter(|(_, is_used)| *is_used).map(|(id, _)| id).collect();
+    if !used.is_empty() {
+        let ids = used.join(" and ");
+        let why = "a server does not start with keys for a plugin that it has not";
+        import.notes.insert(0, format!("{ids} must be in plugins.chain for this to have an effect: {why}"));
+    }
 }
 
 /// As a part of the configuration file.
