@@ -58,8 +58,8 @@ fn what_is_too_much_together_is_printed_disabled() {
     let enabled = [0_usize, 1, 2].map(|rule| printed["words"]["automod"][rule]["enabled"].as_bool());
     assert_eq!(enabled, [Some(true), Some(false), Some(true)]);
     let notes: Vec<&str> = printed["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap()).collect();
-    assert!(notes.len() == 2 && notes[0].starts_with("`words` must be in plugins.chain"), "{notes:?}");
-    assert!(notes[1].contains("rule \"Second\": it is disabled") && notes[1].contains("together"), "{notes:?}");
+    assert!(notes.len() == 3 && notes[0].starts_with("`words` must be in plugins.chain"), "{notes:?}");
+    assert!(notes[2].contains("rule \"Second\": it is disabled") && notes[2].contains("together"), "{notes:?}");
     let (wasm, manifest) = (built("plugins/words.wasm"), built("plugins/words.toml"));
     let words = Lab::open("words", &std::fs::read(wasm).unwrap(), &std::fs::read(manifest).unwrap()).unwrap();
     assert_eq!(words.subject(&printed["words"].to_string()).err(), None, "a server starts with it");
