@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use confab::core::append::{Change, Decision, Item, Order, Said};
+use confab::core::audit::AuditKey;
 use confab::core::names::user_key;
 use confab::core::seal::Vault;
 use confab::core::store::{Created, NewRoom, NewUser, RoomShape, Store, new_incarnation};
@@ -135,6 +136,7 @@ async fn account(store: &Sqlite, n: u128, now: Millis) -> UserId {
         self_room: RoomId::from_u128((1 << 100) + n),
         incarnation: new_incarnation(n + 1),
         created: now,
+        audit_key: AuditKey::from_u128(n),
         ticket: None,
     };
     assert_eq!(store.create_user(user).await.expect("the disk can be written"), Created::Yes, "{name}");

@@ -5,7 +5,7 @@ pub mod access;
 mod acts;
 pub mod amend;
 pub mod append;
-mod audit;
+pub mod audit;
 pub mod auth;
 pub mod backup;
 pub mod buckets;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use confab::core::append::{Change, Item, Order, Said};
+use confab::core::audit::AuditKey;
 use confab::core::names::user_key;
 use confab::core::seal::Vault;
 use confab::core::store::{NewRoom, NewUser, RoomShape, Store, new_incarnation};
@@ -112,6 +113,7 @@ fn author() -> NewUser {
         self_room: RoomId::from_u128(1 << 100),
         incarnation: new_incarnation(1),
         created: NOW,
+        audit_key: AuditKey::from_u128(1),
         ticket: None,
     }
 }

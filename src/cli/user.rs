@@ -11,6 +11,7 @@ use confab_protocol::model::{DisplayName, RoomId, ServerRole, UserId, Username};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::core::audit::AuditKey;
 use crate::core::names::{self, user_key};
 use crate::core::personal::{self, Erased};
 use crate::core::store::{Error, NewUser, Store, User, new_incarnation};
@@ -128,6 +129,7 @@ async fn erase(config: &Config, name: &str, is_meant: bool, compact: bool) -> an
     let Erased { rooms, messages, names, left, held } = erased;
     println!("{} {name} ({}):", if is_meant { "Erased" } else { "Would erase" }, user.id);
     println!("  account: name, display name, password, {} devices and their logins, own log", held.devices);
+    println!("  the key without which no hash in the audit tells what they said");
     println!("  messages: {messages} in {rooms} rooms, with earlier texts, and their words in the index");
     println!("  reactions: {}, mentions: {}, held or refused: {}", held.reactions, held.mentions, held.unappended);
     println!("  kept with cases: {} messages of theirs, and what was said of {} cases", held.evidence, held.cases);
@@ -219,6 +221,7 @@ pub(super) fn new_user(
         self_room: RoomId::new(now, clock.random()),
         incarnation: new_incarnation(clock.random()),
         created: now,
+        audit_key: AuditKey::from_u128(clock.random()),
         ticket: None,
     })
 }

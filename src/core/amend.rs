@@ -1,6 +1,7 @@
 //! What is said of what was said, and done to people and rooms: edit, delete, react, pin, settings, roles, sanctions.
 //! Each goes the same way as a message, and is checked again on fresh rows inside its transaction.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,10 +17,11 @@ use confab_protocol::reject::{Reject, RejectCode};
 
 use super::access::Action;
 use super::append::{Act, Amend, Change, OrderGuard};
+use super::audit::Judged;
 use super::auth::Actor;
 use super::cases::{Beside, NewRecord};
 use super::hook::{self, TextKind, Verdict};
-use super::publish::{Admission, Admitted, Applied, Asked, Queueing, UNAVAILABLE_RETRY_MS, digest};
+use super::publish::{Admission, Admitted, Applied, Asked, Queueing, UNAVAILABLE_RETRY_MS, digest, judged};
 use super::store::Membership;
 use super::{Core, access, audit, names};
 
@@ -60,14 +62,15 @@ impl Core {
         let ruling = self.decide_text(actor, TextKind::Edit, (write.room, Some(membership)), body.as_str()).await;
         let held = |body| rewrite(body, Vec::new());
         let asked = Asked { actor, write, digest, kind: TextKind::Edit };
-        let (body, altered, hidden, marks) = match self.apply(asked, ruling, body, &held).await? {
-            Applied::Post { body, altered, shadowed, marks } => (body, altered, shadowed, marks),
+        let (body, sent, hidden, marks) = match self.apply(asked, ruling, body, &held).await? {
+            Applied::Post { body, sent, shadowed, marks } => (body, sent, shadowed, marks),
             Applied::Done(reply) => return Ok(Admitted::Done(reply)),
         };
         let mentions = self.find_mentions(write.room, &body).await?;
+        let (altered, judged) = (sent.is_some(), judged(actor, sent.as_ref(), &body));
+        let beside = self.beside_findings(Some(seq), judged, write.room, marks);
         let act = Act::Edit(seq, rewrite(body, mentions.clone()), mentions);
         let content = EntryContent::Edit(seq);
-        let beside = self.beside_findings(Some(seq), actor.user, write.room, marks);
         Ok(self
             .amend(actor, order, write, Amendment { digest, membership, hidden, altered, content, act, beside })
             .await)
@@ -103,13 +106,9 @@ impl Core {
         if by_moderator {
             self.check_moderating(actor)?;
         }
-        // What one takes back oneself is nobody's business. There is no hash of what it said: a text can be guessed, and the
-        // hash would tell that the guess is right after the text is gone.
-        let others = before.iter().filter(|(_, entry, _)| entry.author != actor.user);
-        let record = |(seq, entry, _): &(Seq, Entry, Bytes)| {
-            self.record_of(actor.user, "delete", write.room, entry.author, *seq)
-        };
-        let beside = with(self.beside(others.map(record).collect()), found);
+        let mut records = self.deletions(actor.user, write.room, &before).await?;
+        records.extend(found);
+        let beside = with(None, records);
         let tombstone = |(seq, entry, _): (Seq, Entry, Bytes)| {
             let by_moderator = entry.author != actor.user;
             (seq, encode_entry(&Entry { content: EntryContent::Tombstone { by_moderator }, ..entry }))
@@ -120,6 +119,28 @@ impl Core {
         Ok(self
             .amend(actor, order, write, Amendment { digest, membership, hidden, altered, content, act, beside })
             .await)
+    }
+
+    /// Records of those messages that others said: what one takes back oneself is nobody's business.
+    async fn deletions(
+        &self,
+        by: UserId,
+        room: RoomId,
+        messages: &[(Seq, Entry, Bytes)],
+    ) -> Result<Vec<NewRecord>, Reject> {
+        let (mut records, mut keys) = (Vec::new(), HashMap::new());
+        for (seq, entry, _) in messages {
+            if entry.author == by {
+                continue;
+            }
+            let key = match keys.get(&entry.author) {
+                Some(key) => *key,
+                None => self.audit_key(entry.author).await?,
+            };
+            keys.insert(entry.author, key);
+            records.push(self.deletion(by, room, (*seq, entry), key));
+        }
+        Ok(records)
     }
 
     /// Gives a reaction or takes it back.
@@ -137,7 +158,8 @@ impl Core {
         if !remove {
             let member = (write.room, Some(membership));
             let mut ruling = self.decide_text(actor, TextKind::Reaction, member, emoji.as_str()).await;
-            self.keep_findings(audit::text_word(TextKind::Reaction), actor.user, write.room, ruling.marks).await?;
+            let judged = Judged::of(actor, emoji.as_str(), ruling.verdict.replacement());
+            self.keep_findings(TextKind::Reaction, judged, write.room, ruling.marks).await?;
             if let Verdict::Shadow(text) = ruling.verdict {
                 hidden = true;
                 ruling.verdict = text.map_or(Verdict::Allow, Verdict::Replace);
@@ -257,8 +279,10 @@ impl Core {
         settings: &mut RoomSettings,
     ) -> Result<bool, Reject> {
         let text = format!("{}\n{}", settings.name, settings.topic);
-        let ruling = self.decide_text(actor, TextKind::Room, room, text.trim_end()).await;
-        self.keep_findings(audit::text_word(TextKind::Room), actor.user, room.0, ruling.marks).await?;
+        let text = text.trim_end();
+        let ruling = self.decide_text(actor, TextKind::Room, room, text).await;
+        let judged = Judged::of(actor, text, ruling.verdict.replacement());
+        self.keep_findings(TextKind::Room, judged, room.0, ruling.marks).await?;
         let Some(text) = short_text(ruling.verdict)? else { return Ok(false) };
         let (name, topic) = text.split_once('\n').unwrap_or((&text, ""));
         settings.name = RoomName::parse(name).map_err(|_| RejectCode::ByPlugin)?;

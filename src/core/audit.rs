@@ -1,17 +1,75 @@
 //! What the audit keeps: who did what to whom, and what plugins found. References and hashes, never what was said.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use confab_protocol::command::{AuditRecord, Finding};
-use confab_protocol::model::{AuditId, CaseDecision, CaseId, CaseKind, CaseText, RoomId, SanctionKind, Seq, UserId};
+use confab_protocol::model::{
+    AuditId, CaseDecision, CaseId, CaseKind, CaseText, Entry, EntryContent, RoomId, SanctionKind, Seq, UserId,
+};
 use confab_protocol::reject::Reject;
 
 use super::Core;
 use super::auth::Actor;
 use super::cases::{Beside, CaseRow, NewCase, NewRecord};
 use super::hook::{Act, Mark, TextKind};
+
+/// What hashes of somebody's texts are made with. It goes with their erasure: then nobody can tell of a guess whether it is
+/// right, whatever else they have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct AuditKey(u128);
+
+impl AuditKey {
+    /// Of 128 random bits.
+    #[must_use]
+    pub const fn from_u128(random: u128) -> Self {
+        Self(random)
+    }
+
+    /// The bits.
+    #[must_use]
+    pub const fn as_u128(self) -> u128 {
+        self.0
+    }
+
+    /// As the embedded store has it.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+
+    /// As [`Self::from_bytes`].
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+}
+
+impl fmt::Debug for AuditKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AuditKey")
+    }
+}
+
+/// A text that plugins were asked about.
+#[derive(Clone, Copy)]
+pub(super) struct Judged<'a> {
+    pub(super) author: UserId,
+    pub(super) key: Option<AuditKey>,
+    /// As it was sent.
+    pub(super) sent: &'a str,
+    /// What plugins made of it, where that is another.
+    pub(super) made: Option<&'a str>,
+}
+
+impl<'a> Judged<'a> {
+    /// As it was sent, and perhaps what plugins made of it.
+    pub(super) fn of(actor: &Actor, sent: &'a str, made: Option<&'a str>) -> Self {
+        Self { author: actor.user, key: actor.audit_key, sent, made }
+    }
+}
 
 /// The word for what was done to somebody.
 #[must_use]
@@ -51,7 +109,16 @@ pub(super) const fn act_word(act: &Act<'_>) -> &'static str {
     }
 }
 
-/// SHA-256.
+/// What a message says.
+#[must_use]
+pub(super) fn text_of(entry: &Entry) -> Option<&str> {
+    match &entry.content {
+        EntryContent::Message(message) => Some(message.body.as_str()),
+        _ => None,
+    }
+}
+
+/// SHA-256, of what nobody said.
 #[must_use]
 pub(super) fn hash(bytes: &[u8]) -> Bytes {
     Bytes::copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref())
@@ -97,21 +164,71 @@ impl Core {
         marks.into_iter().map(record).collect()
     }
 
-    /// Keeps what plugins found where nothing is appended with it.
+    /// As [`Self::findings`], of a text: with hashes of that.
+    pub(super) fn findings_of(
+        &self,
+        kind: TextKind,
+        judged: Judged<'_>,
+        room: RoomId,
+        marks: Vec<Mark>,
+    ) -> Vec<NewRecord> {
+        let Judged { author, key, sent, made } = judged;
+        let mut found = self.findings(text_word(kind), author, room, marks);
+        found.iter_mut().for_each(|new| self.hash_texts(key, new, (Some(sent), made)));
+        found
+    }
+
+    /// Writes hashes of texts into a record of whom they are of: as it was, and as it is. Those whose account is erased
+    /// have no key, and then there are none.
+    pub(super) fn hash_texts(
+        &self,
+        key: Option<AuditKey>,
+        new: &mut NewRecord,
+        (before, after): (Option<&str>, Option<&str>),
+    ) {
+        let Some(key) = key else { return };
+        let id = new.id;
+        let hash = |text: Option<&str>| text.map(|text| self.auth.audit_hash(key, id, text)).unwrap_or_default();
+        (new.record.before, new.record.after) = (hash(before), hash(after));
+    }
+
+    /// The key of somebody's texts, if their account is there.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn audit_key(&self, user: UserId) -> Result<Option<AuditKey>, Reject> {
+        let found = self.store.find_user(user).await.map_err(|error| self.unavailable(&error))?;
+        Ok(found.and_then(|user| user.audit_key))
+    }
+
+    /// A record of somebody's message that another deletes, with a hash of what it said.
+    pub(super) fn deletion(
+        &self,
+        by: UserId,
+        room: RoomId,
+        (seq, entry): (Seq, &Entry),
+        key: Option<AuditKey>,
+    ) -> NewRecord {
+        let mut new = self.numbered(self.record_of(by, "delete", room, entry.author, seq));
+        self.hash_texts(key, &mut new, (text_of(entry), None));
+        new
+    }
+
+    /// Keeps what plugins found of a text where nothing is appended with it.
     ///
     /// # Errors
     /// Those of the store: what cannot be kept does not happen.
     pub(super) async fn keep_findings(
         &self,
-        hook: &str,
-        who: UserId,
+        kind: TextKind,
+        judged: Judged<'_>,
         room: RoomId,
         marks: Vec<Mark>,
     ) -> Result<(), Reject> {
         if marks.is_empty() {
             return Ok(());
         }
-        let records = self.findings(hook, who, room, marks);
+        let records = self.findings_of(kind, judged, room, marks);
         self.store.audit(records).await.map_err(|error| self.unavailable(&error))
     }
 
@@ -120,7 +237,7 @@ impl Core {
     pub(super) fn beside_findings(
         &self,
         edited: Option<Seq>,
-        who: UserId,
+        judged: Judged<'_>,
         room: RoomId,
         marks: Vec<Mark>,
     ) -> Option<Box<Beside>> {
@@ -130,14 +247,15 @@ impl Core {
         let is_flag = |mark: &&Mark| mark.enforced && mark.verdict == "flag" && !mark.label.is_empty();
         let opens = marks.iter().find(is_flag).map(|mark| {
             let now = self.clock.now();
-            let row = CaseRow::new(CaseKind::Flag, CaseId::new(now, self.clock.random()), room, who, now);
+            let id = CaseId::new(now, self.clock.random());
+            let row = CaseRow::new(CaseKind::Flag, id, room, judged.author, now);
             // An edit is an entry of its own, and what is flagged is the message.
             let row = CaseRow { seq: edited, ..row };
             let text = format!("{}: {} ({} %)", mark.plugin, mark.label, mark.score);
             NewCase { row, actor: None, text: CaseText::parse(&text).unwrap_or_default() }
         });
         let kind = if edited.is_some() { TextKind::Edit } else { TextKind::New };
-        let mut audit = self.findings(text_word(kind), who, room, marks);
+        let mut audit = self.findings_of(kind, judged, room, marks);
         if let Some(opens) = &opens {
             audit.iter_mut().for_each(|new| new.record.case = opens.row.id);
         }

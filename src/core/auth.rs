@@ -12,8 +12,9 @@ pub(super) mod tokens;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use bytes::Bytes;
 use confab_protocol::command::{Identity, Secret};
-use confab_protocol::model::{DeviceId, DisplayName, Millis, RoomId, ServerRole, UserId, Username};
+use confab_protocol::model::{AuditId, DeviceId, DisplayName, Millis, RoomId, ServerRole, UserId, Username};
 
 pub(super) use self::accounts::check_length;
 pub use self::keys::{create_key, mint_token};
@@ -22,6 +23,7 @@ pub use self::owner::OwnerToken;
 pub use self::passwords::Passwords;
 pub use self::queue::{Lane, Place, WAIT_MAX};
 pub use self::tokens::{Claims, Holder, LIFE_SECONDS_MAX, TokenError, Tokens, rotate_keys};
+use super::audit::AuditKey;
 use super::standing::Scopes;
 use super::store::{Restriction, User};
 use crate::clock::Clock;
@@ -43,6 +45,8 @@ pub struct Actor {
     pub restriction: Option<Restriction>,
     /// What the login may be used for.
     pub scopes: Scopes,
+    /// With what the audit hashes what they say.
+    pub audit_key: Option<AuditKey>,
     /// How they are connected, where that is known; else empty.
     pub transport: &'static str,
 }
@@ -59,6 +63,7 @@ impl Actor {
             token_expires,
             restriction: user.restriction,
             scopes,
+            audit_key: user.audit_key,
             transport: "",
         }
     }
@@ -131,6 +136,13 @@ impl Auth {
 
     pub(super) fn rules(&self) -> Rules {
         *self.rules.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Of a text of somebody's, for a record of the audit: HMAC-SHA-256. It is confirmed by making it again, while there is
+    /// the key.
+    #[must_use]
+    pub fn audit_hash(&self, key: AuditKey, record: AuditId, text: &str) -> Bytes {
+        Bytes::copy_from_slice(&self.passwords.audit_hash(key, record, text))
     }
 
     /// The keys of access tokens.

@@ -106,6 +106,7 @@ tables! {
     users(1) {
         id: Id, username: Text, username_key: Text, display_name: Text, role: Small, password_hash: Text | null,
         self_room: Id, token_version: Int, created_ms: Long, restriction: Small, until_ms: Long,
+        audit_key: Id | null,
     }
     devices(2) {
         user_id: Id, id: Id, name: Text, active: Flag, login: Int, created_ms: Long, seen_ms: Long, scopes: Small,

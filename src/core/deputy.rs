@@ -16,7 +16,7 @@ use confab_protocol::reject::{Reject, RejectCode};
 pub use self::places::Acted;
 use super::access::{self, Right};
 use super::append::OrderGuard;
-use super::audit::sanction_word;
+use super::audit::{AuditKey, sanction_word};
 use super::auth::Actor;
 use super::cases::NewRecord;
 use super::hook::Mark;
@@ -152,6 +152,7 @@ impl Core {
             self_room: RoomId::new(now, self.clock.random()),
             incarnation: new_incarnation(self.clock.random()),
             created: now,
+            audit_key: AuditKey::from_u128(self.clock.random()),
             ticket: None,
         };
         let id = user.id;

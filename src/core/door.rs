@@ -11,11 +11,12 @@ use confab_protocol::rights::RoomRights;
 
 use super::amend::short_text;
 use super::append::{Act, Amend, Change, OrderGuard};
+use super::audit::Judged;
 use super::auth::Actor;
 use super::hook::TextKind;
 use super::publish::{Admission, Admitted, Queueing, check_age, digest};
 use super::store::Membership;
-use super::{Core, access, audit, permissions};
+use super::{Core, access, permissions};
 
 /// Something to append by somebody who need not be in the room.
 struct Asked {
@@ -54,7 +55,8 @@ impl Core {
             return Ok(Admitted::Done(reply));
         }
         let ruling = self.decide_text(actor, TextKind::New, (write.room, None), body.as_str()).await;
-        self.keep_findings(audit::text_word(TextKind::New), actor.user, write.room, ruling.marks).await?;
+        let judged = Judged::of(actor, body.as_str(), ruling.verdict.replacement());
+        self.keep_findings(TextKind::New, judged, write.room, ruling.marks).await?;
         let text = short_text(ruling.verdict)?;
         let altered = text.is_some();
         let body = match text {

@@ -12,7 +12,8 @@ use confab_protocol::reject::{Reject, RejectCode};
 
 use super::Core;
 use super::append::{Act, Amend, Change, Item, Order, Said};
-use super::cases::{Beside, CaseRow, CasesWanted, Duty, HeldText, REMIND_MS, Step, Whose};
+use super::audit::text_of;
+use super::cases::{Beside, CaseRow, CasesWanted, Duty, HeldText, NewRecord, REMIND_MS, Step, Whose};
 use super::publish::message_digest;
 use super::store::{self, Outcome, Restriction};
 
@@ -111,20 +112,26 @@ impl Core {
         let shadowed = restrictions.into_iter().flatten().any(|it| it.shadows(now));
         let entry = decode_entry(&held.payload).map_err(|_| RejectCode::Internal)?;
         let EntryContent::Message(message) = entry.content else { return Err(RejectCode::UnknownMessage.into()) };
+        let said = message.body.clone();
+        let mut record = self.record(row.decider.unwrap_or_default(), RELEASE, held.room, held.author);
+        record.case = row.id;
+        let mut record = self.numbered(record);
         let mentions = self.find_mentions(held.room, &message.body).await?;
         let message = Message { mentions: mentions.clone(), ..message };
         let reply_to = message.reply_to;
         let asked = message_digest(reply_to, message.body.as_str());
         let payload = encode_entry(&Entry { content: EntryContent::Message(message), ..entry });
         let item = if entry.client_id == held.client_id {
-            let said = Said { reply_to, mentions, shadowed };
-            let item = self.item(row, &held, payload, Change::Message(said));
+            self.hash_texts(author.audit_key, &mut record, (None, Some(said.as_str())));
+            let item = held_item(&held, record, payload, Change::Message(Said { reply_to, mentions, shadowed }));
             // What plugins made of it before one held it is what is posted.
             Item { altered: asked != held.digest, ..item }
         } else {
             let edited = self.store.find_recorded(held.room, held.author, entry.client_id).await;
             let edited = edited.map_err(|error| self.unavailable(&error))?.map(|recorded| recorded.outcome);
             let Some(Outcome::Appended(appended)) = edited else { return Err(RejectCode::UnknownMessage.into()) };
+            let before = self.find_message(held.room, appended.seq).await?;
+            self.hash_texts(author.audit_key, &mut record, (text_of(&before), Some(said.as_str())));
             let (client_id, content) = (held.client_id, EntryContent::Edit(appended.seq));
             let amend = Amend {
                 server_role: author.role,
@@ -133,32 +140,13 @@ impl Core {
                 act: Act::Edit(appended.seq, payload, mentions),
             };
             let edit = encode_entry(&Entry { author: held.author, client_id, content });
-            self.item(row, &held, edit, Change::Amend(Box::new(amend)))
+            held_item(&held, record, edit, Change::Amend(Box::new(amend)))
         };
         match self.append_own(item).await {
             Err(reject) if reject.is(RejectCode::CaseState) => {
                 Err(Reject::new(RejectCode::CaseState, "it was edited since"))
             }
             posted => posted.map(drop),
-        }
-    }
-
-    fn item(&self, row: &CaseRow, held: &HeldText, payload: Bytes, change: Change) -> Item {
-        let mut record = self.record(row.decider.unwrap_or_default(), RELEASE, held.room, held.author);
-        record.case = row.id;
-        Item {
-            room: held.room,
-            author: held.author,
-            client_id: held.client_id,
-            digest: held.digest,
-            payload,
-            altered: false,
-            change,
-            // Of no version of the room's rights: they are looked at anew.
-            acl_version: u64::MAX,
-            order: Order::none(),
-            then: Vec::new(),
-            beside: Some(Box::new(Beside { audit: vec![self.numbered(record)], opens: None, releases: true })),
         }
     }
 
@@ -170,12 +158,13 @@ impl Core {
         if !matches!(entry.content, EntryContent::Message(_)) {
             return Ok(());
         }
-        let mut record = self.record_of(row.decider.unwrap_or_default(), "delete", row.room, entry.author, seq);
-        (record.before, record.case) = (super::audit::hash(&stored.payload), row.id);
+        let key = self.audit_key(entry.author).await?;
+        let mut record = self.deletion(row.decider.unwrap_or_default(), row.room, (seq, &entry), key);
+        record.record.case = row.id;
         let tombstone = encode_entry(&Entry { content: EntryContent::Tombstone { by_moderator: true }, ..entry });
         let content = EntryContent::Deletion { seqs: vec![seq], by_moderator: true };
         let act = Act::Delete(vec![(seq, tombstone)]);
-        match self.append_own(self.decided(row, content, act, record)).await {
+        match self.append_own(decided(row, content, act, record)).await {
             Err(reject) if reject.is(RejectCode::UnknownMessage) => Ok(()),
             done => done.map(drop),
         }
@@ -218,8 +207,8 @@ impl Core {
         let sanction = Sanction { user: row.subject, kind: SanctionKind::Lift, until: None, reason };
         let mut record = self.record(row.decider.unwrap_or_default(), "lift", row.room, row.subject);
         record.case = row.id;
-        let act = Act::GiveBack(row.subject, given);
-        let lifted = self.append_own(self.decided(row, EntryContent::Sanction(sanction), act, record)).await;
+        let (act, record) = (Act::GiveBack(row.subject, given), self.numbered(record));
+        let lifted = self.append_own(decided(row, EntryContent::Sanction(sanction), act, record)).await;
         self.memberships.remove(row.room, row.subject);
         match lifted {
             Err(reject) if reject.is(RejectCode::CaseState) => {
@@ -258,31 +247,43 @@ impl Core {
         }
         Ok(())
     }
+}
 
-    /// An entry that a decision makes, whoever decided may not be in the room. It has the number of its case: it is made once.
-    fn decided(
-        &self,
-        row: &CaseRow,
-        content: EntryContent,
-        act: Act,
-        record: confab_protocol::command::AuditRecord,
-    ) -> Item {
-        let (room, author) = (row.room, row.decider.unwrap_or_default());
-        let client_id = client_id_of(row.id);
-        let amend = Amend { server_role: ServerRole::User, shadowed: false, decided: true, act };
-        Item {
-            room,
-            author,
-            client_id,
-            digest: [0; 16],
-            payload: encode_entry(&Entry { author, client_id, content }),
-            altered: false,
-            change: Change::Amend(Box::new(amend)),
-            acl_version: 0,
-            order: Order::none(),
-            then: Vec::new(),
-            beside: self.beside(vec![record]),
-        }
+/// What was held, to be appended.
+fn held_item(held: &HeldText, record: NewRecord, payload: Bytes, change: Change) -> Item {
+    Item {
+        room: held.room,
+        author: held.author,
+        client_id: held.client_id,
+        digest: held.digest,
+        payload,
+        altered: false,
+        change,
+        // Of no version of the room's rights: they are looked at anew.
+        acl_version: u64::MAX,
+        order: Order::none(),
+        then: Vec::new(),
+        beside: Some(Box::new(Beside { audit: vec![record], opens: None, releases: true })),
+    }
+}
+
+/// An entry that a decision makes, whoever decided may not be in the room. It has the number of its case: it is made once.
+fn decided(row: &CaseRow, content: EntryContent, act: Act, record: NewRecord) -> Item {
+    let (room, author) = (row.room, row.decider.unwrap_or_default());
+    let client_id = client_id_of(row.id);
+    let amend = Amend { server_role: ServerRole::User, shadowed: false, decided: true, act };
+    Item {
+        room,
+        author,
+        client_id,
+        digest: [0; 16],
+        payload: encode_entry(&Entry { author, client_id, content }),
+        altered: false,
+        change: Change::Amend(Box::new(amend)),
+        acl_version: 0,
+        order: Order::none(),
+        then: Vec::new(),
+        beside: Some(Box::new(Beside { audit: vec![record], opens: None, releases: false })),
     }
 }
 

@@ -124,6 +124,17 @@ pub enum Verdict {
     Shadow(Option<String>),
 }
 
+impl Verdict {
+    /// The text that it wants instead, if it wants one.
+    #[must_use]
+    pub fn replacement(&self) -> Option<&str> {
+        match self {
+            Self::Replace(text) | Self::Shadow(Some(text)) => Some(text),
+            _ => None,
+        }
+    }
+}
+
 /// What a plugin found, whether it decided or not.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Mark {

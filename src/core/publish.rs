@@ -13,15 +13,16 @@ use confab_protocol::model::{
 use confab_protocol::reject::{Reject, RejectCode};
 use confab_protocol::text::TextError;
 
+use super::Core;
 use super::access::{self, Action};
 use super::acts::note_marks;
 use super::append::{Change, Decision, Item, OrderGuard, Said, recorded_decision};
+use super::audit::Judged;
 use super::auth::Actor;
-use super::cases::{Beside, kind_name};
+use super::cases::{Beside, NewRecord, kind_name};
 use super::hook::{Mark, MessageEvent, Presently, Ruling, TextKind, Verdict, Wants};
 use super::log::Receipt;
 use super::store::{Membership, Outcome, Recorded, Unappended};
-use super::{Core, audit};
 
 /// Client ids older than this are not told apart from new ones by a client that lost its memory.
 pub const DEDUPE_WINDOW_MS: u64 = 24 * 3600 * 1000;
@@ -78,15 +79,16 @@ impl Core {
         let ruling = self.decide_text(actor, TextKind::New, (room, Some(membership)), body.as_str()).await;
         let held = |body| encode_entry(&Entry { author: actor.user, client_id, content: message(body, Vec::new()) });
         let asked = Asked { actor, write, digest, kind: TextKind::New };
-        let (body, altered, shadowed, marks) = match self.apply(asked, ruling, body, &held).await? {
-            Applied::Post { body, altered, shadowed, marks } => (body, altered, shadowed, marks),
+        let (body, sent, shadowed, marks) = match self.apply(asked, ruling, body, &held).await? {
+            Applied::Post { body, sent, shadowed, marks } => (body, sent, shadowed, marks),
             Applied::Done(reply) => return Ok(Admitted::Done(reply)),
         };
         let mentions = self.find_mentions(room, &body).await?;
         let shadowed = shadowed || self.is_shadowed(actor, membership);
         let change = Change::Message(Said { reply_to, mentions: mentions.clone(), shadowed });
+        let (altered, judged) = (sent.is_some(), judged(actor, sent.as_ref(), &body));
+        let beside = self.beside_findings(None, judged, room, marks);
         let content = message(body, mentions);
-        let beside = self.beside_findings(None, actor.user, room, marks);
         Ok(self
             .queue(
                 actor,
@@ -271,12 +273,12 @@ impl Core {
     ) -> Result<Applied, Reject> {
         let Ruling { verdict, marks, replaced } = ruling;
         let (code, reason, note) = match verdict {
-            Verdict::Allow => return Ok(Applied::Post { body, altered: false, shadowed: false, marks }),
-            Verdict::Shadow(None) => return Ok(Applied::Post { body, altered: false, shadowed: true, marks }),
+            Verdict::Allow => return Ok(Applied::Post { body, sent: None, shadowed: false, marks }),
+            Verdict::Shadow(None) => return Ok(Applied::Post { body, sent: None, shadowed: true, marks }),
             Verdict::Replace(ref text) | Verdict::Shadow(Some(ref text)) => match Body::parse(text) {
-                Ok(body) => {
+                Ok(made) => {
                     let shadowed = matches!(verdict, Verdict::Shadow(_));
-                    return Ok(Applied::Post { body, altered: true, shadowed, marks });
+                    return Ok(Applied::Post { body: made, sent: Some(body), shadowed, marks });
                 }
                 // Nothing is left once it is cleaned: that is the author's to know.
                 Err(TextError::Blank) => {
@@ -289,13 +291,14 @@ impl Core {
                 }
             },
             Verdict::Hold { note } => {
-                let body = replaced.and_then(|text| Body::parse(&text).ok()).unwrap_or(body);
-                return self.hold(asked, marks, held(body), note).await;
+                let made = replaced.and_then(|text| Body::parse(&text).ok());
+                let found = self.found_of(asked, &body, made.as_ref(), marks);
+                return self.hold(asked, found, held(made.unwrap_or(body)), note).await;
             }
             // It passes: nothing is recorded, so a resend is decided then.
             Verdict::Unavailable { reason } => {
-                let hook = audit::text_word(asked.kind);
-                self.keep_findings(hook, asked.actor.user, asked.write.room, marks).await?;
+                let judged = Judged::of(asked.actor, body.as_str(), None);
+                self.keep_findings(asked.kind, judged, asked.write.room, marks).await?;
                 return Err(Reject { detail: reason, ..Reject::retry(RejectCode::Busy, UNAVAILABLE_RETRY_MS) });
             }
             Verdict::Bounce { reason } => (RejectCode::Bounced, reason, String::new()),
@@ -303,7 +306,8 @@ impl Core {
         };
         let reject = Reject::new(code, if reason.is_empty() { code.text().to_owned() } else { reason });
         let outcome = Outcome::Refused { code: reject.code, detail: reject.detail.clone() };
-        let refused = self.unappended(asked, marks, outcome, (Bytes::new(), note));
+        let found = self.found_of(asked, &body, None, marks);
+        let refused = self.unappended(asked, found, outcome, (Bytes::new(), note));
         match self.store.record(refused).await.map_err(|error| self.unavailable(&error))? {
             None => Err(reject),
             Some(recorded) => self.recorded_earlier(recorded, asked.digest).map(Applied::Done),
@@ -311,9 +315,15 @@ impl Core {
     }
 
     /// Into the review queue.
-    async fn hold(&self, asked: Asked<'_>, marks: Vec<Mark>, payload: Bytes, note: String) -> Result<Applied, Reject> {
+    async fn hold(
+        &self,
+        asked: Asked<'_>,
+        found: Vec<NewRecord>,
+        payload: Bytes,
+        note: String,
+    ) -> Result<Applied, Reject> {
         let case = CaseId::new(self.clock.now(), self.clock.random());
-        let held = self.unappended(asked, marks, Outcome::Held(case), (payload, note));
+        let held = self.unappended(asked, found, Outcome::Held(case), (payload, note));
         let opened = held.case();
         if let Some(recorded) = self.store.record(held).await.map_err(|error| self.unavailable(&error))? {
             return self.recorded_earlier(recorded, asked.digest).map(Applied::Done);
@@ -325,15 +335,20 @@ impl Core {
         Ok(Applied::Done(Reply::Held(case)))
     }
 
+    /// What is kept of what plugins found of a text that is not appended.
+    fn found_of(&self, asked: Asked<'_>, sent: &Body, made: Option<&Body>, marks: Vec<Mark>) -> Vec<NewRecord> {
+        let judged = Judged::of(asked.actor, sent.as_str(), made.map(Body::as_str));
+        self.findings_of(asked.kind, judged, asked.write.room, marks)
+    }
+
     fn unappended(
         &self,
         asked: Asked<'_>,
-        marks: Vec<Mark>,
+        mut audit: Vec<NewRecord>,
         outcome: Outcome,
         (payload, note): (Bytes, String),
     ) -> Unappended {
-        let Asked { actor, write, digest, kind } = asked;
-        let mut audit = self.findings(audit::text_word(kind), actor.user, write.room, marks);
+        let Asked { actor, write, digest, .. } = asked;
         if let Outcome::Held(case) = outcome {
             audit.iter_mut().for_each(|new| new.record.case = case);
         }
@@ -364,7 +379,8 @@ pub(super) enum Applied {
     /// Goes into the log: perhaps another text, perhaps for its author alone.
     Post {
         body: Body,
-        altered: bool,
+        /// As its author sent it, where that is another.
+        sent: Option<Body>,
         shadowed: bool,
         marks: Vec<Mark>,
     },
@@ -380,6 +396,14 @@ pub(super) struct Queueing {
     pub(super) change: Change,
     pub(super) then: Vec<Item>,
     pub(super) beside: Option<Box<Beside>>,
+}
+
+/// A text that is posted, as plugins were asked about it.
+pub(super) fn judged<'a>(actor: &Actor, sent: Option<&'a Body>, body: &'a Body) -> Judged<'a> {
+    match sent {
+        Some(sent) => Judged::of(actor, sent.as_str(), Some(body.as_str())),
+        None => Judged::of(actor, body.as_str(), None),
+    }
 }
 
 /// Of a new message, as its author asked for it.

@@ -13,6 +13,7 @@ use confab_protocol::reject::RejectCode;
 use confab_protocol::rights::RoomRights;
 
 use super::append::{Decided, InviteHash, Item};
+use super::audit::AuditKey;
 use super::backup::{Sink, Source};
 use super::cases::{
     Agenda, CaseChange, CaseRecord, CaseRow, CasesWanted, HeldText, NewCase, NewRecord, NewReport, Reported,
@@ -63,6 +64,8 @@ pub struct User {
     pub created: Millis,
     /// What was taken from the account on the whole server.
     pub restriction: Option<Restriction>,
+    /// `None`: it was erased.
+    pub audit_key: Option<AuditKey>,
 }
 
 /// An account to create, with the log of its own that every user has.
@@ -80,6 +83,7 @@ pub struct NewUser {
     /// Of that log, drawn by [`new_incarnation`].
     pub incarnation: Incarnation,
     pub created: Millis,
+    pub audit_key: AuditKey,
     /// The invitation by which it comes, which is spent with it.
     pub ticket: Option<[u8; 32]>,
 }
@@ -383,8 +387,7 @@ pub trait Store: Send + Sync {
     async fn has_owner(&self) -> Result<bool>;
     /// Creates an account and its self log.
     async fn create_user(&self, user: NewUser) -> Result<Created>;
-    /// Creates many; those whose username, or one that looks like it, is taken are skipped, be it by one before them.
-    /// Returns how many are new.
+    /// Creates many but those whose username is taken, or looks like one that is, also by one before them; how many.
     async fn import_users(&self, users: Vec<NewUser>) -> Result<usize>;
     /// The account and its password hash.
     async fn find_login(&self, username: Username) -> Result<Option<(User, Option<String>)>>;
@@ -500,8 +503,7 @@ pub trait Store: Send + Sync {
     async fn heads(&self, rooms: Vec<RoomId>) -> Result<Vec<(RoomId, Incarnation, Seq)>>;
     /// How far the index follows, for those of these rooms, or of all, where that is not to the head.
     async fn index_behind(&self, rooms: Option<Vec<RoomId>>) -> Result<Vec<Progress>>;
-    /// Brings the index of a room on by a step. It may get lost in a crash, and is taken again then. `false`: it did not move
-    /// on, because it stands elsewhere or has more to forget first.
+    /// Brings the index of a room on by a step, which a crash may undo. `false`: it stands elsewhere, or forgets first.
     async fn index(&self, step: Step) -> Result<bool>;
     /// What the index has in rooms that the reader is in.
     async fn search(&self, reader: UserId, wanted: Wanted) -> Result<Matches>;
@@ -509,8 +511,7 @@ pub trait Store: Send + Sync {
     // ---- what plugins observe
     /// Lets a plugin that never observed anything begin where all logs end now. One that did goes on where it was.
     async fn begin_observing(&self, plugin: String) -> Result<()>;
-    /// How far a plugin was shown the logs of these rooms, or of all, where that is not to the head. Logs of people's own
-    /// are none of its.
+    /// How far a plugin was shown the logs of these rooms, or of all but people's own, where that is not to the head.
     async fn unobserved(&self, plugin: String, rooms: Option<Vec<RoomId>>) -> Result<Vec<(RoomId, Seq)>>;
     /// It was shown logs up to here. Never goes back.
     async fn observed(&self, plugin: String, cursors: Vec<(RoomId, Seq)>) -> Result<()>;
@@ -568,8 +569,7 @@ pub trait Store: Send + Sync {
         username: (Username, Key),
         display_name: DisplayName,
     ) -> Result<()>;
-    /// Makes what was taken away unreadable in the files too, as far as it can. `false`: others are at work, and it is
-    /// not done yet.
+    /// Makes what was taken away unreadable in the files too, as far as it can. `false`: not yet, others are at work.
     async fn compact(&self) -> Result<bool>;
     /// The number of the key that payloads are sealed with; `None`: they are stored in clear.
     fn sealing_key(&self) -> Option<u32>;

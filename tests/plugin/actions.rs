@@ -8,6 +8,7 @@ use std::time::Duration;
 use confab::Server;
 use confab::clock::{Clock, SystemClock};
 use confab::config::{Config, Mode, Plugins};
+use confab::core::audit::AuditKey;
 use confab::core::names::user_key;
 use confab::core::store::{Created, NewUser};
 use confab::metrics::Metrics;
@@ -437,6 +438,7 @@ async fn an_account_that_is_somebody_elses_keeps_the_server_from_starting() {
         self_room: RoomId::from_u128(8),
         incarnation: Incarnation(1),
         created: Millis(1),
+        audit_key: AuditKey::from_u128(9),
         ticket: None,
     };
     let store = confab::open_store(&config).await.unwrap();

@@ -5,6 +5,7 @@ use std::cell::Cell;
 
 use bytes::Bytes;
 use confab::core::append::{Act, Amend, Change, Decision, Item, Order, Said};
+use confab::core::audit::AuditKey;
 use confab::core::names::user_key;
 use confab::core::seal::Vault;
 use confab::core::store::{NewRoom, NewUser, RoomShape, Store, new_incarnation};
@@ -58,6 +59,7 @@ impl Past {
             self_room: RoomId::new(created, self.next()),
             incarnation: new_incarnation(self.next()),
             created,
+            audit_key: AuditKey::from_u128(self.next()),
             ticket: None,
         };
         let id = user.id;

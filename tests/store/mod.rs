@@ -6,6 +6,7 @@ mod audit;
 mod backup;
 mod context;
 mod flags;
+mod hashes;
 mod keeping;
 mod logs;
 mod moderation;
@@ -24,6 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use confab::core::append::{Change, Decided, Decision, Item, Order};
+use confab::core::audit::AuditKey;
 use confab::core::names::user_key;
 use confab::core::seal::Vault;
 use confab::core::store::{NewLogin, NewRoom, NewUser, RoomShape, Store};
@@ -76,6 +78,7 @@ impl Scene {
             self_room: RoomId::new(START.after(self.next()), self.next().into()),
             incarnation: Incarnation(self.next() + 1),
             created: START,
+            audit_key: AuditKey::from_u128(u128::MAX - u128::from(self.next())),
             ticket: None,
         }
     }
@@ -172,6 +175,7 @@ fn all_cases() -> impl Iterator<Item = &'static Named> {
         .chain(observed::CASES)
         .chain(moderation::CASES)
         .chain(audit::CASES)
+        .chain(hashes::CASES)
         .chain(flags::CASES)
         .chain(context::CASES)
 }

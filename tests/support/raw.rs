@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use confab::clock::{Clock, SystemClock};
 use confab::config::Config;
+use confab::core::audit::AuditKey;
 use confab::core::auth::{Auth, mint_token};
 use confab::core::names::user_key;
 use confab::core::store::NewUser;
@@ -451,6 +452,7 @@ pub async fn minted(config: &Config, names: &[&str], ttl_seconds: u64, at: Milli
         self_room: RoomId::new(now(), clock.random()),
         incarnation: Incarnation(1),
         created: now(),
+        audit_key: AuditKey::from_u128(clock.random()),
         ticket: None,
     };
     store.import_users(names.iter().map(user).collect()).await.unwrap();

@@ -12,6 +12,7 @@ use crate::config::Registration;
 use crate::core::Core;
 use crate::core::acts::Doer;
 use crate::core::amend::short_text;
+use crate::core::audit::{AuditKey, Judged};
 use crate::core::hook::{Act, MessageEvent, TextKind};
 use crate::core::names::{self, user_key};
 use crate::core::standing::{Level, Scopes, TicketKind};
@@ -42,12 +43,13 @@ impl Core {
             None => DisplayName::parse(register.username.as_str()).map_err(|_| RejectCode::NameInvalid)?,
         };
         let id = UserId::new(now, self.clock.random());
+        let audit_key = AuditKey::from_u128(self.clock.random());
         // Who makes the server theirs is nobody that a plugin could keep out.
         let display_name = if role == ServerRole::Owner {
             names::check_display_name(&display_name)?;
             display_name
         } else {
-            self.check_display_name(id, &register.username, role, display_name).await?
+            self.check_display_name((id, Some(audit_key)), &register.username, role, display_name).await?
         };
         if role != ServerRole::Owner {
             let doer = Doer { id, username: register.username.as_str(), role, created: now };
@@ -64,6 +66,7 @@ impl Core {
             self_room: RoomId::new(now, self.clock.random()),
             incarnation: new_incarnation(self.clock.random()),
             created: now,
+            audit_key,
             ticket,
         };
         match self.store.create_user(user.clone()).await.map_err(|error| self.unavailable(&error))? {
@@ -89,7 +92,7 @@ impl Core {
     /// Too often; what the plugins refuse.
     pub async fn update_profile(&self, actor: &Actor, name: DisplayName) -> Result<Reply, Reject> {
         self.limits.check_send(actor.user)?;
-        let name = self.check_display_name(actor.user, &actor.username, actor.role, name).await?;
+        let name = self.check_display_name((actor.user, actor.audit_key), &actor.username, actor.role, name).await?;
         self.store.set_display_name(actor.user, name).await.map_err(|error| self.unavailable(&error))?;
         self.note(actor, SelfNote::ProfileChanged).await?;
         Ok(Reply::Ok)
@@ -98,7 +101,7 @@ impl Core {
     /// Asks the plugins about the name that a person shows, which they may replace, and whether it may be shown.
     async fn check_display_name(
         &self,
-        id: UserId,
+        (id, key): (UserId, Option<AuditKey>),
         username: &Username,
         role: ServerRole,
         name: DisplayName,
@@ -118,7 +121,8 @@ impl Core {
             context: None,
         };
         let ruling = self.moderator.decide_message(event).await;
-        self.keep_findings("display-name", id, room, ruling.marks).await?;
+        let judged = Judged { author: id, key, sent: name.as_str(), made: ruling.verdict.replacement() };
+        self.keep_findings(TextKind::DisplayName, judged, room, ruling.marks).await?;
         let name = match short_text(ruling.verdict)? {
             None => name,
             Some(text) => DisplayName::parse(&text).map_err(|_| RejectCode::NameInvalid)?,
@@ -213,8 +217,9 @@ impl Core {
 
 impl From<NewUser> for User {
     fn from(new: NewUser) -> Self {
-        let NewUser { id, username, display_name, role, self_room, created, .. } = new;
-        Self { id, username, display_name, role, self_room, token_version: 0, created, restriction: None }
+        let NewUser { id, username, display_name, role, self_room, created, audit_key, .. } = new;
+        let (token_version, restriction, audit_key) = (0, None, Some(audit_key));
+        Self { id, username, display_name, role, self_room, token_version, created, restriction, audit_key }
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use confab_protocol::command::Secret;
+use confab_protocol::model::AuditId;
 use confab_protocol::reject::{Reject, RejectCode};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -16,10 +17,13 @@ use super::queue::{Place, Queue};
 use super::{KeyError, Lane, read_or_create};
 use crate::clock::{Clock, random_bytes};
 use crate::config;
+use crate::core::audit::AuditKey;
 use crate::metrics::Metrics;
 
 /// What the key of refresh tokens is made with.
 const REFRESH_LABEL: &[u8] = b"confab/refresh/1";
+/// What the keys of the audit's hashes are made with.
+const AUDIT_LABEL: &[u8] = b"confab/audit/1";
 
 /// Hashes and checks passwords.
 pub struct Passwords {
@@ -102,6 +106,13 @@ impl Passwords {
     pub(super) fn refresh_token_after(&self, token: &Secret) -> Secret {
         let key = hmac(&self.pepper, REFRESH_LABEL);
         Secret::new(URL_SAFE_NO_PAD.encode(hmac(&key, token.expose().as_bytes())))
+    }
+
+    /// Of a text, for a record. Its number is in it, so that no hash tells by another that two texts are one; the pepper is,
+    /// so that who has the store alone confirms no guess.
+    pub(super) fn audit_hash(&self, key: AuditKey, record: AuditId, text: &str) -> [u8; 32] {
+        let key = hmac(&hmac(&self.pepper, AUDIT_LABEL), &key.to_bytes());
+        hmac(&key, &[record.to_bytes().as_slice(), text.as_bytes()].concat())
     }
 
     /// base64(HMAC-SHA256(pepper, password)): 43 bytes whatever the password, so bcrypt cuts nothing.
@@ -208,5 +219,24 @@ mod tests {
         assert_ne!(second.expose(), stranger.refresh_token_after(&first).expose());
         assert_ne!(second.expose(), one.refresh_token_after(&second).expose());
         assert_eq!(second.expose().len(), super::super::opaque().0.expose().len(), "nobody tells them apart");
+    }
+
+    #[test]
+    fn a_hash_of_the_audit_is_of_its_text_record_account_and_server() {
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (one, twin, stranger) = (passwords(&dir, 4), passwords(&dir, 4), passwords(&other, 4));
+        let [alice, bob] = [1, 2].map(AuditKey::from_u128);
+        let [first, second] = [1, 2].map(AuditId::from_u128);
+        let hash = one.audit_hash(alice, first, "hello");
+        assert_eq!(hash, twin.audit_hash(alice, first, "hello"), "whoever has all of it gets the same");
+        for (what, another) in [
+            ("text", one.audit_hash(alice, first, "hello!")),
+            ("record", one.audit_hash(alice, second, "hello")),
+            ("account", one.audit_hash(bob, first, "hello")),
+            ("server", stranger.audit_hash(alice, first, "hello")),
+        ] {
+            assert_ne!(hash, another, "another {what}");
+        }
+        assert_eq!(format!("{alice:?}"), "AuditKey", "no log tells it");
     }
 }

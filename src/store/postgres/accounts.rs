@@ -53,22 +53,23 @@ async fn insert_users(transaction: &Transaction<'_>, users: &[NewUser]) -> Resul
     const SQL: &str = "WITH listed AS (
              SELECT DISTINCT ON (username_key) *
              FROM unnest($1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::text[], $6::uuid[], $7::bigint[],
-                         $8::bigint[], $9::text[])
+                         $8::bigint[], $9::text[], $10::uuid[])
                  WITH ORDINALITY
                  AS l (id, username, display_name, role, password_hash, self_room, incarnation, created_ms, username_key,
-                       place)
+                       audit_key, place)
              ORDER BY username_key, place
          ), added AS (
-             INSERT INTO users (id, username, username_key, display_name, role, password_hash, self_room, created_ms)
-             SELECT id, username, username_key, display_name, role, password_hash, self_room, created_ms
+             INSERT INTO users (id, username, username_key, display_name, role, password_hash, self_room, created_ms,
+                 audit_key)
+             SELECT id, username, username_key, display_name, role, password_hash, self_room, created_ms, audit_key
              FROM listed ORDER BY username_key
              ON CONFLICT DO NOTHING RETURNING id
          ), logs AS (
              INSERT INTO rooms (id, kind, incarnation, created_ms, members)
-             SELECT self_room, $10::smallint, incarnation, created_ms, 1 FROM listed JOIN added USING (id)
+             SELECT self_room, $11::smallint, incarnation, created_ms, 1 FROM listed JOIN added USING (id)
          )
          INSERT INTO members (room, user_id, role, join_seq)
-         SELECT self_room, id, $11::smallint, 0 FROM listed JOIN added USING (id)";
+         SELECT self_room, id, $12::smallint, 0 FROM listed JOIN added USING (id)";
     fn each<'a, T>(users: &'a [NewUser], of: impl Fn(&'a NewUser) -> T) -> Vec<T> {
         users.iter().map(of).collect()
     }
@@ -86,6 +87,7 @@ async fn insert_users(transaction: &Transaction<'_>, users: &[NewUser]) -> Resul
                 &each(users, |new| new.incarnation.sql()),
                 &each(users, |new| new.created.sql()),
                 &each(users, |new| new.username_key.as_str()),
+                &each(users, |new| new.audit_key.sql()),
                 &RoomKind::SelfLog.sql(),
                 // One's own log is the server's to write and one's own to read.
                 &RoomRole::Guest.sql(),
@@ -98,11 +100,11 @@ async fn insert_users(transaction: &Transaction<'_>, users: &[NewUser]) -> Resul
 pub(super) async fn find_login(client: &Client, username: Username) -> Result<Option<(User, Option<String>)>> {
     const SQL: &str =
         "SELECT id, username, display_name, role, self_room, token_version, created_ms, restriction, until_ms,
-             password_hash
+             audit_key, password_hash
          FROM users WHERE username = $1";
     let statement = client.prepare_cached(SQL).await?;
     let row = client.query_opt(&statement, &[&username.as_str()]).await?;
-    row.map(|row| Ok((user(&row)?, plain(&row, 9)?))).transpose()
+    row.map(|row| Ok((user(&row)?, plain(&row, 10)?))).transpose()
 }
 
 pub(super) async fn has_device(client: &Client, username: Username, device: DeviceId) -> Result<bool> {

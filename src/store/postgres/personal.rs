@@ -184,7 +184,9 @@ pub(super) async fn erase_account(
     }
     run("DELETE FROM entries WHERE room = $1", &[&self_room.sql()]).await?;
     run("UPDATE rooms SET first_seq = head + 1 WHERE id = $1", &[&self_room.sql()]).await?;
-    const RENAME: &str = "UPDATE users SET username = $2, username_key = $3, display_name = $4, role = 4 WHERE id = $1";
+    const RENAME: &str = "UPDATE users SET username = $2, username_key = $3, display_name = $4, role = 4,
+             audit_key = NULL
+         WHERE id = $1";
     let names: [&(dyn ToSql + Sync); 4] = [&user.sql(), &username.as_str(), &key.as_str(), &display_name.as_str()];
     run(RENAME, &names).await?;
     end_all(&transaction, user, None, CloseCode::LoggedOut).await?;

@@ -9,6 +9,7 @@ use tokio_postgres::types::{FromSql, FromSqlOwned, ToSql};
 use tokio_postgres::{Column, Row};
 use uuid::Uuid;
 
+use crate::core::audit::AuditKey;
 use crate::core::store::{Error, Restriction, Result, User};
 
 /// A value that a column holds as another type: ids as `uuid`, positions and times as `bigint`, counts as
@@ -31,7 +32,7 @@ macro_rules! id_columns {
     )+};
 }
 
-id_columns!(UserId, DeviceId, RoomId, ClientId, CaseId, AuditId);
+id_columns!(UserId, DeviceId, RoomId, ClientId, CaseId, AuditId, AuditKey);
 
 macro_rules! number_columns {
     ($($name:ty),+) => {$(
@@ -106,8 +107,8 @@ pub(super) fn plain<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T
     row.try_get(column).map_err(|error| corrupt(row, column, &error.to_string()))
 }
 
-/// `id, username, display_name, role, self_room, token_version, created_ms, restriction, until_ms`, from the first column
-/// on.
+/// `id, username, display_name, role, self_room, token_version, created_ms, restriction, until_ms, audit_key`, from the
+/// first column on.
 pub(super) fn user(row: &Row) -> Result<User> {
     Ok(User {
         id: get(row, 0)?,
@@ -121,6 +122,7 @@ pub(super) fn user(row: &Row) -> Result<User> {
             u8::try_from(plain::<i16>(row, 7)?).unwrap_or(u8::MAX),
             plain::<i64>(row, 8)?.cast_unsigned(),
         ),
+        audit_key: get_optional(row, 9)?,
     })
 }
 

@@ -19,18 +19,18 @@ async fn run(transaction: &Transaction<'_>, sql: &str, params: &[&(dyn ToSql + S
 
 pub(super) async fn find_identity(client: &Client, id: UserId, device: DeviceId) -> Result<Option<Standing>> {
     const SQL: &str = "SELECT u.id, username, display_name, role, self_room, token_version, u.created_ms, restriction,
-             until_ms, d.login, d.scopes, (SELECT epoch FROM controls)
+             until_ms, audit_key, d.login, d.scopes, (SELECT epoch FROM controls)
          FROM users u JOIN devices d ON d.user_id = u.id WHERE u.id = $1 AND d.id = $2 AND d.active";
     let statement = client.prepare_cached(SQL).await?;
     let Some(row) = client.query_opt(&statement, &[&id.sql(), &device.sql()]).await? else { return Ok(None) };
-    let scopes = u8::try_from(plain::<i16>(&row, 10)?).unwrap_or_default();
-    let epoch = plain::<i64>(&row, 11)?.cast_unsigned();
-    Ok(Some(Standing { user: user(&row)?, login: get(&row, 9)?, scopes: Scopes::from_number(scopes), epoch }))
+    let scopes = u8::try_from(plain::<i16>(&row, 11)?).unwrap_or_default();
+    let epoch = plain::<i64>(&row, 12)?.cast_unsigned();
+    Ok(Some(Standing { user: user(&row)?, login: get(&row, 10)?, scopes: Scopes::from_number(scopes), epoch }))
 }
 
 pub(super) async fn find_user(client: &Client, id: UserId) -> Result<Option<User>> {
     const SQL: &str = "SELECT id, username, display_name, role, self_room, token_version, created_ms, restriction,
-             until_ms
+             until_ms, audit_key
          FROM users WHERE id = $1";
     let statement = client.prepare_cached(SQL).await?;
     client.query_opt(&statement, &[&id.sql()]).await?.map(|row| user(&row)).transpose()

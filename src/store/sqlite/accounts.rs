@@ -47,12 +47,14 @@ pub(super) fn import_users(connection: &Connection, users: Vec<NewUser>) -> Resu
 
 fn insert_user(connection: &Connection, new: &NewUser) -> Result<bool> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO users (id, username, username_key, display_name, role, password_hash, self_room, created_ms)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (username) DO NOTHING ON CONFLICT (username_key) DO NOTHING",
+        "INSERT INTO users (id, username, username_key, display_name, role, password_hash, self_room, created_ms, audit_key)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (username) DO NOTHING ON CONFLICT (username_key) DO NOTHING",
     )?;
     let (username, key, display_name) = (new.username.as_str(), new.username_key.as_str(), new.display_name.as_str());
     let (id, role, room, created) = (Sql(new.id), Sql(new.role), Sql(new.self_room), Sql(new.created));
-    if statement.execute(params![id, username, key, display_name, role, new.password_hash, room, created])? == 0 {
+    let (hash, audit_key) = (&new.password_hash, Sql(new.audit_key));
+    let added = statement.execute(params![id, username, key, display_name, role, hash, room, created, audit_key])?;
+    if added == 0 {
         return Ok(false);
     }
     let mut statement = connection
@@ -68,10 +70,10 @@ fn insert_user(connection: &Connection, new: &NewUser) -> Result<bool> {
 pub(super) fn find_login(connection: &Connection, username: Username) -> Result<Option<(User, Option<String>)>> {
     let mut statement = connection.prepare_cached(
         "SELECT id, username, display_name, role, self_room, token_version, created_ms, restriction, until_ms,
-                password_hash
+                audit_key, password_hash
          FROM users WHERE username = ?",
     )?;
-    Ok(statement.query_row([username.as_str()], |row| Ok((user(row)?, row.get(9)?))).optional()?)
+    Ok(statement.query_row([username.as_str()], |row| Ok((user(row)?, row.get(10)?))).optional()?)
 }
 
 pub(super) fn has_device(connection: &Connection, username: Username, device: DeviceId) -> Result<bool> {

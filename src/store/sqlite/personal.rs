@@ -147,7 +147,7 @@ pub(super) fn erase_account(
     connection.prepare_cached("DELETE FROM entries WHERE room = ?")?.execute([Sql(self_room)])?;
     connection.prepare_cached("UPDATE rooms SET first_seq = head + 1 WHERE id = ?")?.execute([Sql(self_room)])?;
     connection
-        .prepare_cached("UPDATE users SET username = ?2, username_key = ?3, role = 4 WHERE id = ?1")?
+        .prepare_cached("UPDATE users SET username = ?2, username_key = ?3, role = 4, audit_key = NULL WHERE id = ?1")?
         .execute(params![Sql(user), username.as_str(), key.as_str()])?;
     Ok(())
 }

@@ -8,6 +8,7 @@ use confab_protocol::rights::RoomRights;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 use rusqlite::{Row, ToSql};
 
+use crate::core::audit::AuditKey;
 use crate::core::store::{Restriction, User};
 
 /// A value as a column: ids as 16-byte blobs, numbers as 64-bit integers.
@@ -28,7 +29,7 @@ macro_rules! id_columns {
     )+};
 }
 
-id_columns!(UserId, DeviceId, RoomId, ClientId, CaseId, AuditId);
+id_columns!(UserId, DeviceId, RoomId, ClientId, CaseId, AuditId, AuditKey);
 
 macro_rules! number_columns {
     ($($name:ident),+) => {$(
@@ -85,10 +86,11 @@ where
     row.get::<_, Sql<T>>(column).map(|sql| sql.0)
 }
 
-/// `id, username, display_name, role, self_room, token_version, created_ms, restriction, until_ms`, from the first column
-/// on.
+/// `id, username, display_name, role, self_room, token_version, created_ms, restriction, until_ms, audit_key`, from the
+/// first column on.
 pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<User> {
     let text = |column: usize| row.get_ref(column)?.as_str().map_err(|_| bad(column));
+    let audit_key: Option<Sql<AuditKey>> = row.get(9)?;
     Ok(User {
         id: get(row, 0)?,
         username: Username::parse(text(1)?).map_err(|_| bad(1))?,
@@ -98,6 +100,7 @@ pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<User> {
         token_version: row.get(5)?,
         created: get(row, 6)?,
         restriction: Restriction::from_numbers(row.get(7)?, row.get::<_, i64>(8)?.cast_unsigned()),
+        audit_key: audit_key.map(|sql| sql.0),
     })
 }
 

@@ -13,19 +13,19 @@ use crate::core::store::{Restriction, Result, User};
 pub(super) fn find_identity(connection: &Connection, id: UserId, device: DeviceId) -> Result<Option<Standing>> {
     let mut statement = connection.prepare_cached(
         "SELECT u.id, username, display_name, role, self_room, token_version, u.created_ms, restriction, until_ms,
-                d.login, d.scopes, (SELECT epoch FROM controls)
+                audit_key, d.login, d.scopes, (SELECT epoch FROM controls)
          FROM users u JOIN devices d ON d.user = u.id WHERE u.id = ? AND d.id = ? AND d.active",
     )?;
     let standing = |row: &rusqlite::Row<'_>| {
-        let epoch = row.get::<_, i64>(11)?.cast_unsigned();
-        Ok(Standing { user: user(row)?, login: row.get(9)?, scopes: Scopes::from_number(row.get(10)?), epoch })
+        let epoch = row.get::<_, i64>(12)?.cast_unsigned();
+        Ok(Standing { user: user(row)?, login: row.get(10)?, scopes: Scopes::from_number(row.get(11)?), epoch })
     };
     Ok(statement.query_row(params![Sql(id), Sql(device)], standing).optional()?)
 }
 
 pub(super) fn find_user(connection: &Connection, id: UserId) -> Result<Option<User>> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, username, display_name, role, self_room, token_version, created_ms, restriction, until_ms
+        "SELECT id, username, display_name, role, self_room, token_version, created_ms, restriction, until_ms, audit_key
          FROM users WHERE id = ?",
     )?;
     Ok(statement.query_row([Sql(id)], user).optional()?)

@@ -148,24 +148,24 @@ async fn what_is_held_is_released_or_dropped_and_what_was_dropped_may_come_back(
             carol < reject 5001 no
             mia > audit room-5 limit 0
             mia < audit
-                none verdict room-5 user-4 none "" hostile message reject told-to "" "no"
+                none verdict room-5 user-4 none "" hashes of 32 and 0 bytes hostile message reject told-to "" "no"
                 user-2 decide room-5 user-4 10 case-5 "dismiss: open -> decided"
-                none verdict room-5 user-4 10 case-5 "" hostile message flag told-to "odd" ""
+                none verdict room-5 user-4 10 case-5 "" hashes of 32 and 0 bytes hostile message flag told-to "odd" ""
                 none fail room-5 user-3 case-4 "decided -> decided"
                 user-2 decide room-5 user-3 case-4 "release: open -> decided"
                 user-2 ban room-5 user-3 9 case-6 ""
-                none verdict room-5 user-3 case-4 "" hostile message hold told-to "" ""
-                user-2 release room-5 user-3 8 case-3 ""
+                none verdict room-5 user-3 case-4 "" hashes of 32 and 0 bytes hostile message hold told-to "" ""
+                user-2 release room-5 user-3 8 case-3 "" hashes of 32 and 32 bytes
                 user-2 decide room-5 user-3 case-3 "release: open -> decided"
-                none verdict room-5 user-3 case-3 "" hostile edit hold told-to "" ""
-                user-1 release room-5 user-3 7 case-2 ""
+                none verdict room-5 user-3 case-3 "" hashes of 32 and 0 bytes hostile edit hold told-to "" ""
+                user-1 release room-5 user-3 7 case-2 "" hashes of 0 and 32 bytes
                 user-1 decide room-5 user-3 case-2 "reverse: appealed -> closed"
                 user-3 appeal room-5 user-3 case-2 "decided -> appealed"
                 user-2 decide room-5 user-3 case-2 "drop: open -> decided"
-                none verdict room-5 user-3 case-2 "" hostile message hold told-to "" ""
-                user-2 release room-5 user-3 6 case-1 ""
+                none verdict room-5 user-3 case-2 "" hashes of 32 and 0 bytes hostile message hold told-to "" ""
+                user-2 release room-5 user-3 6 case-1 "" hashes of 0 and 32 bytes
                 user-2 decide room-5 user-3 case-1 "release: open -> decided"
-                none verdict room-5 user-3 case-1 "" hostile message hold told-to "" ""
+                none verdict room-5 user-3 case-1 "" hashes of 32 and 0 bytes hostile message hold told-to "" ""
         "#]],
     )
     .await;
