@@ -1,6 +1,7 @@
 //! Subcommands, one file each, and their exit codes. The only place that prints.
 
 mod account;
+mod audit;
 mod backup;
 mod bot;
 mod chat;
@@ -65,6 +66,8 @@ enum Command {
     Emergency(emergency::Args),
     /// Keys that what people say is sealed with where it is stored.
     Seal(seal::Args),
+    /// Whether a text is the one that a record of the audit is about.
+    Audit(audit::Args),
     /// Plugins: made, tested, tried on what was said, installed.
     Plugin(plugin::Args),
     /// Everything that is stored, out of one store and into another.
@@ -89,6 +92,7 @@ pub fn run() -> ExitCode {
         Command::Bot(args) => load(file).and_then(|config| bot::run(&config, args)),
         Command::Emergency(args) => load(file).and_then(|config| emergency::run(&config, args)),
         Command::Seal(args) => load(file).and_then(|config| seal::run(&config, args)),
+        Command::Audit(args) => load(file).and_then(|config| audit::run(&config, args)),
         Command::Backup(args) => load(file).and_then(|config| backup::run(&config, args)),
     };
     match result {

@@ -1,7 +1,15 @@
 //! `confab mod`: from a report to its end in the terminal, over both transports.
 
+use confab_protocol::codec::decode_audit;
+use confab_protocol::command::{
+    About, AuditRecord, CaseStep, Command, Delete, ListAudit, Reply, Report, UpdateCase, Write,
+};
+use confab_protocol::model::{AuditId, CaseDecision, CaseText, ReportReason, Seq};
+
+use crate::support::Transport;
 use crate::support::people::PASSWORD;
 use crate::support::process::{Place, run};
+use crate::support::raw::client_id;
 
 fn confab(place: &Place, what: &str, user: &str, arguments: &[&str]) -> std::process::Command {
     let mut command = place.command(&[what]);
@@ -73,4 +81,64 @@ fn a_report_goes_to_its_end() {
         assert!(session.err.contains(words), "{words} is missing: {session:?}");
     }
     ask("bob", &["audit", "--room", "harbour"]).assert_refused(1, &["2006"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_is_confirmed_until_its_author_is_erased() {
+    let folder = crate::plugin::folder();
+    let place = Place::with(&format!(
+        "plugins.dir = {:?}\nplugins.chain = [\"hostile\"]\nplugins.grant.hostile = [\"log\", \"kv\"]",
+        folder.path()
+    ));
+    let _server = place.serve();
+    let alice = place.register(Transport::Quic, "alice").await;
+    let hall = alice.enter("hall").await.id;
+    let bob = place.register(Transport::WebSocket, "bob").await;
+    bob.enter("hall").await;
+    let first = bob.client.say(hall, "cheap watches").await.unwrap().seq;
+    let second = bob.client.say(hall, "cheaper watches").await.unwrap().seq;
+    bob.client.say(hall, "upper").await.unwrap();
+    bob.client.say(hall, "reject").await.unwrap_err();
+    let ask = async |command| alice.client.request(command).await.unwrap();
+    let write = Write { room: hall, client_id: client_id(), resend: false };
+    ask(Command::Delete(Delete { write, seqs: vec![first] })).await;
+    let (about, reason, text) = (About::Message(second), ReportReason::Spam, CaseText::default());
+    let reported = ask(Command::Report(Report { room: hall, about, reason, text })).await;
+    let Reply::Reported(case) = reported else { panic!("{reported:?}") };
+    let step = CaseStep::Decide(CaseDecision::Remove, CaseText::default());
+    ask(Command::UpdateCase(UpdateCase { case, step })).await;
+
+    let (user, case, plugin) = (None, None, None);
+    let list = ListAudit { room: Some(hall), user, case, plugin, before: AuditId::NONE, limit: 0 };
+    let Reply::Audit { records, .. } = ask(Command::ListAudit(list)).await else { panic!() };
+    let records: Vec<(AuditId, AuditRecord)> =
+        records.iter().map(|entry| (entry.id, decode_audit(&entry.record).unwrap())).collect();
+    let id_of = |what: &str, is_it: &dyn Fn(&AuditRecord) -> bool| {
+        let found = records.iter().find(|(_, record)| is_it(record));
+        found.unwrap_or_else(|| panic!("no record of what was {what}: {records:?}")).0
+    };
+    let deleted = |seq: Seq| id_of("deleted", &|it| it.act == "delete" && it.seq == Some(seq));
+    let judged = |verdict: &str| id_of(verdict, &|it| it.finding.as_ref().is_some_and(|it| it.verdict == verdict));
+    let texts = [
+        (deleted(first), "cheap watches"),
+        (deleted(second), "cheaper watches"),
+        (judged("replace"), "upper"),
+        (judged("replace"), "UPPER"),
+        (judged("reject"), "reject"),
+    ];
+    let confirm = |id: AuditId, text: &str| run(&mut place.command(&["audit", "confirm", &id.to_string()]), text);
+    for (id, text) in texts {
+        confirm(id, text).assert_good();
+        confirm(id, &format!("{text}\n")).assert_good();
+        confirm(id, "cheap clocks").assert_refused(1, &["it is another text"]);
+    }
+    confirm(deleted(first), "cheaper watches").assert_refused(1, &["it is another text"]);
+    let report = id_of("reported", &|it| it.act == "report");
+    confirm(report, "cheaper watches").assert_refused(1, &["has no hash of a text"]);
+    confirm(AuditId::from_u128(7), "cheap watches").assert_refused(1, &["there is no record"]);
+    // With all of the database, and all keys of the server.
+    run(&mut place.command(&["user", "erase", "bob", "--yes"]), "").assert_good();
+    for (id, text) in texts {
+        confirm(id, text).assert_refused(1, &["nobody can tell any more"]);
+    }
 }
