@@ -12,6 +12,7 @@ use std::time::Duration;
 use confab_protocol::close::{Close, CloseCode};
 use confab_protocol::codec::encode_server_frame;
 use confab_protocol::command::{Command, GoAway, Identity, Push, Reply, RequestId, Secret, ServerFrame, Welcome};
+use confab_protocol::limits;
 use confab_protocol::model::{Cursor, Millis, RoomId, SessionId};
 use confab_protocol::reject::{Reject, RejectCode};
 use confab_protocol::session::VERSION;
@@ -38,8 +39,10 @@ const PENDING_BYTES_MAX: usize = 64 * 1024;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// While something is written slowly it is looked this often whether the connection is to close.
 const CLOSE_LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Clients spread their return over this time when the server drains, milliseconds.
-const DRAIN_JITTER_MS: u32 = 5_000;
+/// Clients spread their return over at least this time when the server drains, milliseconds.
+const DRAIN_JITTER_MS_MIN: u32 = 5_000;
+/// For each connection the time over which all of them return grows by so much, milliseconds: a thousand a second are let in.
+const JITTER_MS_EACH: u64 = 1;
 /// A drained client has so long to leave by itself.
 const DRAIN_GRACE: Duration = Duration::from_secs(3);
 
@@ -69,6 +72,12 @@ type Settled = (RequestId, &'static str, RoomId, Duration, Result<Reply, Reject>
 type Settling = FuturesUnordered<Pin<Box<dyn Future<Output = Settled> + Send>>>;
 
 impl Connections {
+    /// Over how long those who are connected now are to come back, if all of them are lost at once.
+    fn return_over_ms(&self) -> u16 {
+        let wanted = self.hub.count_connections() as u64 * JITTER_MS_EACH;
+        u16::try_from(wanted).unwrap_or(u16::MAX).min(limits::RECONNECT_JITTER_MS_MAX)
+    }
+
     /// Serves one link until it ends.
     pub async fn serve<L: Link>(&self, link: L, from: IpAddr, transport: &'static str) {
         let session = SessionId::new(self.clock.now(), self.clock.random());
@@ -246,7 +255,7 @@ impl<L: Link> Connection<'_, L> {
                 Wake::Draining => {
                     timers.leave_by = Some(Instant::now() + DRAIN_GRACE);
                     timers.armed = Millis::NEVER;
-                    self.session.handle(self.now(), Input::GoAway(going_away()));
+                    self.session.handle(self.now(), Input::GoAway(going_away(self.shared.return_over_ms())));
                 }
                 // What is due is looked at before the next wait.
                 Wake::Timeout => {}
@@ -363,7 +372,8 @@ impl<L: Link> Connection<'_, L> {
             return self.session.handle(now, Input::Close(code));
         }
         let server_time = self.shared.clock.now();
-        let welcome = Welcome { version: VERSION, session: self.peer.session, server_time, identity };
+        let (session, reconnect_jitter_ms) = (self.peer.session, self.shared.return_over_ms());
+        let welcome = Welcome { version: VERSION, session, server_time, identity, reconnect_jitter_ms };
         self.session.handle(now, Input::Welcome(Box::new(welcome)));
     }
 
@@ -513,7 +523,8 @@ async fn flush_slowly<L: Link>(link: &mut L, outbox: &Outbox) -> Result<(), End>
     }
 }
 
-fn going_away() -> GoAway {
+fn going_away(return_over_ms: u16) -> GoAway {
     let Close { code, reason } = CloseCode::GoingAway.into();
-    GoAway { code, reason, reconnect_after_ms: 500, jitter_ms: DRAIN_JITTER_MS }
+    let jitter_ms = u32::from(return_over_ms).max(DRAIN_JITTER_MS_MIN);
+    GoAway { code, reason, reconnect_after_ms: 500, jitter_ms }
 }

@@ -140,6 +140,12 @@ impl Hub {
         outbox
     }
 
+    /// How many connections there are.
+    #[must_use]
+    pub fn count_connections(&self) -> usize {
+        lock(&self.sessions).len()
+    }
+
     /// A connection goes, with all its interest: whose it was, how it showed, and the rooms that it followed.
     pub fn disconnect(&self, outbox: &Arc<Outbox>) -> Option<(UserId, PresenceStatus, Vec<RoomId>)> {
         outbox.retire();

@@ -80,6 +80,8 @@ pub struct Welcome {
     pub server_time: Millis,
     /// Who is connected, once logged in.
     pub identity: Option<Identity>,
+    /// Whoever is cut off without a `goAway` waits a random share of this before coming back, milliseconds.
+    pub reconnect_jitter_ms: u16,
 }
 
 /// See `GoAway` in the schema.

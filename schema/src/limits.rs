@@ -36,6 +36,8 @@ pub const PAGE_ROOMS_MAX: usize = 100;
 pub const PAGE_BYTES_MAX: usize = 48 * 1024;
 /// Cursors in one `resume`.
 pub const RESUME_CURSORS_MAX: usize = 200;
+/// Over at most so long those come back whom a server lost all at once, milliseconds.
+pub const RECONNECT_JITTER_MS_MAX: u16 = 60_000;
 /// Messages in one `delete`.
 pub const DELETE_MAX: usize = 100;
 /// A reaction, bytes of UTF-8 of its one grapheme.

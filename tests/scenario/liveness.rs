@@ -154,3 +154,16 @@ async fn what_breaks_the_transports_own_rules_is_told_its_number() {
     assert_eq!(cut.closed().await.code, CloseCode::MalformedFrame.number());
     assert!(server.metric(r#"confab_closes_total{code="MalformedFrame"}"#).await >= 5.0);
 }
+
+/// How those return whom the server loses at once is for the server to say, which knows how many they are.
+#[tokio::test]
+async fn a_welcome_says_over_how_long_all_are_to_come_back() {
+    let (_server, target, _) = server().await;
+    let mut open = Vec::new();
+    for count in 1..=20_u16 {
+        let transport = if count % 2 == 0 { Transport::Quic } else { Transport::WebSocket };
+        let (raw, welcome) = Raw::greet(&target, transport, None).await;
+        assert_eq!(welcome.reconnect_jitter_ms, count);
+        open.push(raw);
+    }
+}

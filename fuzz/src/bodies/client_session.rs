@@ -216,7 +216,7 @@ impl Source<'_> {
         let expires = now.after(u64::from(byte) * 1_000);
         let server_time = Millis(now.0.saturating_add_signed(i64::from(byte.cast_signed()) * 50));
         let identity = (byte & 3 != 0).then(|| identity(expires));
-        Some(Welcome { version: 1, session: SessionId::from_u128(9), server_time, identity })
+        Some(Welcome { version: 1, session: SessionId::from_u128(9), server_time, identity, reconnect_jitter_ms: 0 })
     }
 
     fn outcome(&mut self) -> Option<ResumeOutcome> {

@@ -102,7 +102,13 @@ impl Source<'_> {
             8 | 9 => {
                 let identity = self.identity(now)?;
                 let session = SessionId::from_u128(1);
-                Input::Welcome(Box::new(Welcome { version: 1, session, server_time: now, identity }))
+                Input::Welcome(Box::new(Welcome {
+                    version: 1,
+                    session,
+                    server_time: now,
+                    identity,
+                    reconnect_jitter_ms: 0,
+                }))
             }
             10..=12 => Input::Reply { id: self.id()?, result: self.result(now)? },
             13 => {

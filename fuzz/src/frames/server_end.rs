@@ -54,7 +54,7 @@ impl ServerEnd {
                     tally.count(self.who, "greeted");
                     let identity = (!self.random.once_in(4)).then(|| identity(self.now));
                     let (version, session, server_time) = (1, SessionId::from_u128(1), self.now);
-                    let welcome = Welcome { version, session, server_time, identity };
+                    let welcome = Welcome { version, session, server_time, identity, reconnect_jitter_ms: 0 };
                     self.session.handle(self.now, Input::Welcome(Box::new(welcome)));
                 }
                 Output::Event(Event::Request { id, command }) => {

@@ -204,6 +204,7 @@ fn write_welcome(mut out: wire::welcome::Builder<'_>, welcome: &Welcome) {
     bounds.set_resume_cursors_max(short(limits::RESUME_CURSORS_MAX));
     out.set_heartbeat_ms(u32::try_from(limits::HEARTBEAT_MS).unwrap_or(u32::MAX));
     out.set_server_time_ms(welcome.server_time.0);
+    out.set_reconnect_jitter_ms(welcome.reconnect_jitter_ms);
     if let Some(identity) = &welcome.identity {
         write_identity(out.init_identity(), identity);
     }
@@ -219,6 +220,7 @@ fn read_welcome(welcome: wire::welcome::Reader<'_>) -> Result<Welcome, FrameErro
         session: read_id(welcome.get_session()?),
         server_time: Millis(welcome.get_server_time_ms()),
         identity: if welcome.has_identity() { Some(read_identity(welcome.get_identity()?)?) } else { None },
+        reconnect_jitter_ms: welcome.get_reconnect_jitter_ms(),
     })
 }
 

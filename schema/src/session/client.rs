@@ -15,7 +15,7 @@ use crate::command::{
     ClientFrame, Command, EntriesPush, Ephemeral, GoAway, Hello, Identity, PresenceStatus, Push, Reply, RequestId,
     Resumed, Secret, ServerFrame, Session, Welcome,
 };
-use crate::limits::{HEARTBEAT_MS, HELLO_TIMEOUT_MS, IDLE_TIMEOUT_MS, IN_FLIGHT_MAX};
+use crate::limits::{HEARTBEAT_MS, HELLO_TIMEOUT_MS, IDLE_TIMEOUT_MS, IN_FLIGHT_MAX, RECONNECT_JITTER_MS_MAX};
 use crate::model::{Cursor, Millis, RoomId, Seq};
 use crate::reject::{Reject, RejectCode};
 
@@ -143,6 +143,8 @@ pub struct ClientSession {
     asked_at: Option<Millis>,
     /// When this link's welcome came: one that lasts ends the backoff.
     welcomed_at: Option<Millis>,
+    /// Over how long those of a server that is gone at once come back, by its welcome; 0 once that was waited for.
+    jitter_ms: u16,
     /// The link was lost while tokens were renewed: the old ones may be spent, and soon count as stolen.
     is_refresh_lost: bool,
     go_away: Option<GoAway>,
@@ -169,6 +171,7 @@ impl ClientSession {
             last_sent: now,
             asked_at: None,
             welcomed_at: None,
+            jitter_ms: 0,
             is_refresh_lost: false,
             go_away: None,
             renew_at: Millis::NEVER,
@@ -328,6 +331,7 @@ impl ClientSession {
         }
         self.clock_offset_ms = welcome.server_time.0.cast_signed().saturating_sub(now.0.cast_signed());
         self.welcomed_at = Some(now);
+        self.jitter_ms = welcome.reconnect_jitter_ms.min(RECONNECT_JITTER_MS_MAX);
         let identity = welcome.identity.clone();
         self.event(Event::Welcome(Box::new(welcome)));
         match identity {
@@ -492,8 +496,10 @@ impl ClientSession {
             Comeback::ReconnectLater => RECONNECT_LATER_MS,
             Comeback::Reconnect => 0,
         };
-        let spread =
-            away.map_or(0, |away| u64::from(away.reconnect_after_ms) + self.backoff.below(u64::from(away.jitter_ms)));
+        let jitter_ms = u64::from(std::mem::take(&mut self.jitter_ms));
+        let (after, jitter_ms) =
+            away.map_or((0, jitter_ms), |away| (u64::from(away.reconnect_after_ms), u64::from(away.jitter_ms)));
+        let spread = after + self.backoff.below(jitter_ms);
         let retry_at = self.backoff.next(now, at_least.max(spread));
         self.state = State::Waiting { until: retry_at };
         self.event(Event::Offline { close, retry_at });

@@ -407,8 +407,10 @@ fn news() -> Vec<(&'static str, News)> {
 }
 
 fn server_frames() -> Vec<(&'static str, ServerFrame)> {
-    let welcome = Welcome { version: 1, session: SESSION, server_time: TIME, identity: Some(identity()) };
+    let welcome =
+        Welcome { version: 1, session: SESSION, server_time: TIME, identity: Some(identity()), reconnect_jitter_ms: 0 };
     let anonymous = Welcome { identity: None, ..welcome.clone() };
+    let crowded = Welcome { reconnect_jitter_ms: 60_000, ..anonymous.clone() };
     let entries = EntriesPush { room: ROOM, incarnation: INCARNATION, entries: envelopes() };
     let edit = Envelope {
         payload: encode_entry(&entry(EntryContent::Edit(Seq(69_999)))),
@@ -420,6 +422,7 @@ fn server_frames() -> Vec<(&'static str, ServerFrame)> {
     vec![
         ("ServerFrame.welcome", ServerFrame::Welcome(welcome)),
         ("ServerFrame.welcome/anonymous", ServerFrame::Welcome(anonymous)),
+        ("ServerFrame.welcome/crowded", ServerFrame::Welcome(crowded)),
         ("ServerFrame.goAway", ServerFrame::GoAway(away)),
         ("Push.entries", ServerFrame::Push(Push::Entries(entries))),
         ("Push.entries/edit", ServerFrame::Push(Push::Entries(edited))),

@@ -83,6 +83,8 @@ pub(crate) struct App {
     /// Requests are heard but not answered, until [`App::take_withheld`].
     pub(crate) mute: bool,
     pub(crate) greetings: usize,
+    /// What a welcome says of how those return whom the server lost.
+    pub(crate) reconnect_jitter_ms: u16,
     subscribed: BTreeSet<RoomId>,
     access: BTreeMap<String, Millis>,
     refresh: BTreeSet<String>,
@@ -101,6 +103,7 @@ impl App {
             replay_max: usize::MAX,
             mute: false,
             greetings: 0,
+            reconnect_jitter_ms: 0,
             subscribed: BTreeSet::new(),
             access: BTreeMap::from([(FOREVER.to_owned(), Millis(u64::MAX / 4))]),
             refresh: BTreeSet::from(["refresh-0".to_owned()]),
@@ -130,7 +133,13 @@ impl App {
             Some(Some(expires)) => Some(identity(*expires)),
         };
         let session = SessionId::new(now, self.greetings as u128);
-        Input::Welcome(Box::new(Welcome { version: 0, session, server_time: now, identity }))
+        Input::Welcome(Box::new(Welcome {
+            version: 0,
+            session,
+            server_time: now,
+            identity,
+            reconnect_jitter_ms: self.reconnect_jitter_ms,
+        }))
     }
 
     pub(crate) fn handle_request(&mut self, now: Millis, id: RequestId, command: Command) -> Vec<Act> {

@@ -92,6 +92,27 @@ fn go_away_spreads_the_clients() {
     assert!(returns.windows(10).all(|ten| ten[9].since(ten[0]) > 200), "{returns:?}");
 }
 
+/// A server that is killed says nothing: what its welcome said counts, once, and never for longer than a minute.
+#[test]
+fn a_welcome_spreads_those_who_are_cut_off() {
+    for (jitter_ms, (at_least, at_most)) in [(0, (0, 250)), (10_000, (7_000, 10_250)), (u16::MAX, (45_000, 60_250))] {
+        let mut waits = Vec::new();
+        for seed in 0..50 {
+            let mut pair = Pair::new(confab_protocol::session::client::Config { seed, ..crate::harness::config() });
+            pair.app.reconnect_jitter_ms = jitter_ms;
+            pair.run(1_000);
+            pair.cut();
+            pair.run(600_000);
+            let [(left, _, retry_at), (again, _, then), ..] = pair.offline()[..] else { panic!("it tries again") };
+            waits.push(retry_at.since(left));
+            assert!(then.since(again) < 500, "{seed}: the second time it is the backoff alone");
+        }
+        waits.sort_unstable();
+        assert!((at_least..=at_most).contains(&waits[49]), "{jitter_ms}: {waits:?}");
+        assert!(jitter_ms == 0 || waits.windows(10).all(|ten| ten[9] - ten[0] > 200), "{jitter_ms}: {waits:?}");
+    }
+}
+
 #[test]
 fn attempts_back_off_and_recover() {
     let mut pair = Pair::following();

@@ -357,8 +357,15 @@ pub(crate) fn identity() -> impl Strategy<Value = Identity> {
 }
 
 pub(crate) fn welcome() -> impl Strategy<Value = Welcome> {
-    (any::<u16>(), session_id(), time(), option::of(identity()))
-        .prop_map(|(version, session, server_time, identity)| Welcome { version, session, server_time, identity })
+    (any::<u16>(), session_id(), time(), option::of(identity()), any::<u16>()).prop_map(
+        |(version, session, server_time, identity, reconnect_jitter_ms)| Welcome {
+            version,
+            session,
+            server_time,
+            identity,
+            reconnect_jitter_ms,
+        },
+    )
 }
 
 fn session() -> impl Strategy<Value = Session> {

@@ -59,6 +59,7 @@ fn welcome() -> impl Strategy<Value = Welcome> {
         session: SessionId::from_u128(9),
         server_time,
         identity: expires.map(identity),
+        reconnect_jitter_ms: 0,
     })
 }
 
