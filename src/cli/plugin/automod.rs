@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn the_stock_plugins_take_what_is_printed() {
         let import = import(RULES.as_bytes()).unwrap();
-        let printed: toml::Table = toml::from_str(&text(&import)).unwrap();
+        let printed: Table = toml::from_str(&text(&import)).unwrap();
         let config = &printed["plugins"]["config"];
         let rules = config["words"]["automod"].as_array().unwrap();
         assert_eq!(rules.len(), 3);
