@@ -300,12 +300,12 @@ fn apply_sanction(facts: &mut Facts, item: &Item, user: UserId, kind: SanctionKi
     }
 }
 
-/// Who may not ask is told no more than of a room that is not there.
 /// How long ago that was. What a clock that was ahead left is not waited for.
 pub(super) fn waited(since: Millis, now: Millis) -> u64 {
     if since > now { u64::MAX } else { now.since(since) }
 }
 
+/// Who may not ask is told no more than of a room that is not there.
 fn check_knock(facts: &Facts, item: &Item, now: Millis) -> Option<Decision> {
     let member = facts.members.get(&(item.room, item.author));
     if member.is_some_and(|it| it.leave_seq.is_none()) {
