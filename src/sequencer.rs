@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::core::append::{Decided, Decision, Item, Order};
+use crate::core::cases::kind_name;
 use crate::core::commits::Commits;
 use crate::core::log::{Log, Receipt};
 use crate::core::store::{Error, Store};
@@ -128,6 +129,9 @@ impl Committer {
     fn hand_on(&self, decided: &[Decided]) {
         self.tail.deliver(decided);
         self.commits.note(decided.iter().map(|decided| decided.item.room));
+        for kind in decided.iter().filter_map(|decided| decided.opens) {
+            self.metrics.cases_opened_total.with_label_values(&[kind_name(kind)]).inc();
+        }
     }
 
     /// Until the store has answered nothing else is appended; who asks meanwhile is told at once.

@@ -10,7 +10,7 @@ mod order;
 use bytes::Bytes;
 use confab_protocol::command::Appended;
 use confab_protocol::model::{
-    ClientId, Envelope, Incarnation, Millis, RoomId, RoomKind, RoomRole, Seq, ServerRole, UserId,
+    CaseKind, ClientId, Envelope, Incarnation, Millis, RoomId, RoomKind, RoomRole, Seq, ServerRole, UserId,
 };
 use confab_protocol::reject::RejectCode;
 use confab_protocol::rights::RoomRights;
@@ -208,6 +208,8 @@ pub enum Decision {
 pub struct Decided {
     pub item: Item,
     pub decision: Decision,
+    /// The case that begins with it: not one that it joins.
+    pub opens: Option<CaseKind>,
     /// The message that an edit is about, as it reads now.
     pub rewritten: Option<Envelope>,
     pub then: Vec<Decision>,
@@ -226,11 +228,12 @@ impl Decided {
 pub fn decide(facts: &mut Facts, batch: Vec<Item>, now: Millis) -> Vec<Decided> {
     let mut decide_both = |item: Item| {
         let (decision, rewritten) = decide_one(facts, &item, now);
+        let opens = facts.opened(&item, &decision);
         let then = match decision {
             Decision::Append { .. } => item.then.iter().map(|then| decide_one(facts, then, now).0).collect(),
             _ => Vec::new(),
         };
-        Decided { item, decision, rewritten, then }
+        Decided { item, decision, opens, rewritten, then }
     };
     let mut decided: Vec<Decided> = batch.into_iter().map(&mut decide_both).collect();
     // What was edited again or deleted by this very batch is not told as it read in between.

@@ -7,9 +7,7 @@ use bytes::Bytes;
 use confab_protocol::codec::encode_entry;
 use confab_protocol::command::{Appended, Command, CreateRoom, Publish, Reply, Write};
 use confab_protocol::limits::RETENTION_MS_MIN;
-use confab_protocol::model::{
-    Body, CaseId, CaseKind, ClientId, Entry, EntryContent, Message, Millis, RoomId, Seq, UserId,
-};
+use confab_protocol::model::{Body, CaseId, ClientId, Entry, EntryContent, Message, Millis, RoomId, Seq, UserId};
 use confab_protocol::reject::{Reject, RejectCode};
 use confab_protocol::text::TextError;
 
@@ -19,7 +17,7 @@ use super::acts::note_marks;
 use super::append::{Change, Decision, Item, OrderGuard, Said, recorded_decision};
 use super::audit::Judged;
 use super::auth::Actor;
-use super::cases::{Beside, NewRecord, kind_name};
+use super::cases::{Beside, NewRecord};
 use super::hook::{Mark, MessageEvent, Presently, Ruling, TextKind, Verdict, Wants};
 use super::log::Receipt;
 use super::store::{Membership, Outcome, Recorded, Unappended};
@@ -50,8 +48,6 @@ pub struct Queued {
     room: RoomId,
     author: UserId,
     acl_version: u64,
-    /// The case that it opens.
-    opens: Option<CaseKind>,
 }
 
 impl Queued {
@@ -189,10 +185,9 @@ impl Core {
         let (room, author, client_id, acl_version) = (write.room, actor.user, write.client_id, membership.acl_version);
         let payload = encode_entry(&Entry { author, client_id, content });
         let order = order.admit(room);
-        let opens = beside.as_ref().and_then(|it| it.opens.as_ref()).map(|it| it.row.kind);
         let item = Item { room, author, client_id, digest, payload, altered, change, acl_version, order, then, beside };
         let receipt = self.log.append(item).await;
-        Admitted::Queued(Queued { receipt, altered, room, author, acl_version, opens })
+        Admitted::Queued(Queued { receipt, altered, room, author, acl_version })
     }
 
     /// The answer to an author whose message was queued.
@@ -200,13 +195,10 @@ impl Core {
     /// # Errors
     /// What the transaction refused, or a store that failed.
     pub async fn settle(&self, queued: Queued) -> Result<Reply, Reject> {
-        let Queued { receipt, altered, room, author, acl_version: checked, opens } = queued;
+        let Queued { receipt, altered, room, author, acl_version: checked } = queued;
         let decision = receipt.await.map_err(|_| RejectCode::Unavailable)?.map_err(|error| self.unavailable(&error))?;
         match decision {
             Decision::Append { seq, time, acl_version, .. } => {
-                if let Some(kind) = opens {
-                    self.metrics.cases_opened_total.with_label_values(&[kind_name(kind)]).inc();
-                }
                 // It was checked again inside the transaction; the next one need not be.
                 if acl_version != checked {
                     self.memberships.remove(room, author);

@@ -55,12 +55,13 @@ async fn failure(person: &Person, case: CaseId) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_flagged_of_an_edit_is_the_message() {
-    let (_server, owner, author, room, seq) = den().await;
+    let (server, owner, author, room, seq) = den().await;
     for _ in 0..2 {
         assert!(matches!(edit(&author, &room, seq, "flag").await, Reply::Appended(_)));
     }
     let found = cases(&owner, false).await;
     assert_eq!(found.iter().map(|case| case.seq).collect::<Vec<_>>(), [Some(seq)], "the second joins the first");
+    assert_eq!(server.metric(r#"confab_cases_opened_total{kind="flag"}"#).await, 1.0);
     let kept = file(&owner, found[0].id).await;
     let subject = kept.evidence.iter().find(|piece| piece.subject).unwrap();
     assert_eq!(message(&subject.entry.payload).as_deref(), Some("flag"));

@@ -74,6 +74,13 @@ impl Facts {
         }
     }
 
+    /// The kind of the case that begins with an item, if one does.
+    pub(super) fn opened(&self, item: &Item, decision: &Decision) -> Option<CaseKind> {
+        let row = item.beside.as_ref()?.opens.as_ref()?.row;
+        let begins = matches!(decision, Decision::Append { .. }) && !self.instead.contains_key(&row.id);
+        begins.then_some(row.kind)
+    }
+
     /// When what an item posts was held, if it was.
     pub(super) fn held_at(&self, item: &Item) -> Option<Millis> {
         let recorded = self.recorded.get(&item.key()).filter(|recorded| item.releases(recorded))?;
