@@ -18,6 +18,7 @@ use super::{START, Scene, seq};
 super::cases![
     a_flag_of_an_edit_opens_a_case_about_the_message,
     a_flag_of_an_edit_joins_a_case_that_is_open,
+    flags_of_one_batch_join_each_its_case,
     an_edit_that_nobody_reads_opens_no_case,
     what_was_found_is_kept_of_what_is_refused,
     what_was_held_is_not_posted_over_a_newer_edit,
@@ -92,6 +93,23 @@ async fn a_flag_of_an_edit_joins_a_case_that_is_open(scene: Scene) {
     assert_eq!(scene.cases(all_cases()).await, [flag, reported]);
     assert_eq!((scene.told(flag).await.len(), scene.lasting(flag).await.len()), (3, 3));
     assert_eq!(scene.kept(flag).await.last().unwrap(), &(9, 0, payload), "as it was flagged at first");
+}
+
+async fn flags_of_one_batch_join_each_its_case(scene: Scene) {
+    let (room, [owner, moderator, member]) = scene.company().await;
+    let (flag, older) = scene.flagged(scene.edit(room, member, 7, "an insult"), Some(7));
+    assert!(seq(&scene.append_one(flag).await).is_some());
+    let younger = scene.report(room, member, 7, owner).await.unwrap().row.id;
+    let reported = scene.report(room, owner, 5, member).await.unwrap().row.id;
+    let [(first, _), (second, opened), (third, _)] = [(owner, 5), (moderator, 6), (member, 7)]
+        .map(|(author, about)| scene.flagged(scene.edit(room, author, about, "worse"), Some(about)));
+    let decided = scene.append(vec![third, second, first]).await;
+    assert!(decided.iter().all(|it| seq(&it.decision).is_some()), "{decided:?}");
+    let opens: Vec<_> = decided.iter().map(|it| it.opens).collect();
+    assert_eq!(opens, [None, Some(CaseKind::Flag), None]);
+    for (case, events) in [(older, 2), (younger, 1), (reported, 2), (opened, 1)] {
+        assert_eq!(scene.told(case).await.len(), events, "{case}: of two about one message the older is joined");
+    }
 }
 
 async fn an_edit_that_nobody_reads_opens_no_case(scene: Scene) {

@@ -215,13 +215,19 @@ pub(super) fn kept(row: &CaseRow) -> Option<Bound> {
 /// Reports and flags about messages of a batch that nobody decided about yet. Each is held: it is not decided before what
 /// joins it is there.
 pub(super) async fn read_open(client: &Client, facts: &mut Facts, needs: &Needs) -> Result<()> {
-    const SQL: &str = "SELECT id FROM cases WHERE room = $1 AND seq = $2 AND state IN (1, 2) AND kind IN (2, 3)
-         ORDER BY id LIMIT 1 FOR UPDATE";
-    for (room, seq) in &needs.cases {
-        let statement = client.prepare_cached(SQL).await?;
-        if let Some(row) = client.query_opt(&statement, &[&room.sql(), &seq.sql()]).await? {
-            facts.cases.insert((*room, *seq), get(&row, 0)?);
-        }
+    // In one order for everybody, as rooms and members.
+    const SQL: &str = "SELECT c.room, c.seq, c.id FROM unnest($1::uuid[], $2::bigint[]) AS k (room, seq)
+         JOIN cases c ON c.room = k.room AND c.seq = k.seq AND c.state IN (1, 2) AND c.kind IN (2, 3)
+         ORDER BY c.id FOR UPDATE OF c";
+    if needs.cases.is_empty() {
+        return Ok(());
+    }
+    let (rooms, seqs): (Vec<Uuid>, Vec<i64>) = needs.cases.iter().map(|(room, seq)| (room.sql(), seq.sql())).unzip();
+    let statement = client.prepare_cached(SQL).await?;
+    for row in client.query(&statement, &[&rooms, &seqs]).await? {
+        let case = get(&row, 2)?;
+        // Where a report and a flag are open about the same, it is the older one.
+        facts.cases.entry((get(&row, 0)?, get(&row, 1)?)).or_insert(case);
     }
     Ok(())
 }
