@@ -2,6 +2,7 @@
 //! it made of it, with an event and a record of the audit in the same transaction.
 
 use confab_protocol::command::{AuditRecord, CaseEvent};
+use confab_protocol::limits::CASE_EVENTS_BYTES_MAX;
 use confab_protocol::model::{
     AuditId, CaseAct, CaseDecision, CaseId, CaseKind, CaseState, CaseText, ClientId, Envelope, Millis, ReportReason,
     RoomId, Seq, UserId,
@@ -18,6 +19,13 @@ pub const CONTEXT: u64 = 5;
 const EVENT_BYTES: usize = 80;
 /// Events of a case that are shown; what those say who report after so many is not kept.
 pub const EVENTS_MAX: u32 = 200;
+/// Flagged edits that a case is told of; the audit has all.
+pub const JOINS_MAX: u32 = 30;
+/// What one of them takes in an answer: a plugin, a label, a score.
+const JOIN_BYTES_MAX: usize = EVENT_BYTES + 160;
+// However many there are, what moderators did is not pushed out of sight.
+const _: () = assert!(JOINS_MAX < EVENTS_MAX / 2);
+const _: () = assert!((JOINS_MAX as usize + 1) * JOIN_BYTES_MAX < CASE_EVENTS_BYTES_MAX / 2);
 
 /// A case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,7 +1,7 @@
 //! What plugins found of what is appended or refused: which cases it opens, and what an appeal gives back.
 
 use confab::core::append::{Act, Amend, Change, Decision, Item};
-use confab::core::cases::{Beside, CaseRow, NewCase};
+use confab::core::cases::{Beside, CaseRow, JOINS_MAX, NewCase, Step};
 use confab::core::store::Restriction;
 use confab_protocol::codec::decode_audit;
 use confab_protocol::command::{AuditRecord, Finding};
@@ -19,6 +19,7 @@ super::cases![
     a_flag_of_an_edit_opens_a_case_about_the_message,
     a_flag_of_an_edit_joins_a_case_that_is_open,
     flags_of_one_batch_join_each_its_case,
+    a_case_is_not_told_of_flags_without_end,
     an_edit_that_nobody_reads_opens_no_case,
     what_was_found_is_kept_of_what_is_refused,
     what_was_held_is_not_posted_over_a_newer_edit,
@@ -75,7 +76,7 @@ async fn a_flag_of_an_edit_opens_a_case_about_the_message(scene: Scene) {
 async fn a_flag_of_an_edit_joins_a_case_that_is_open(scene: Scene) {
     let (room, [owner, moderator, member]) = scene.company().await;
     let reported = scene.report(room, member, 7, owner).await.unwrap().row.id;
-    scene.step(reported, moderator, confab::core::cases::Step::Take).await.unwrap();
+    scene.step(reported, moderator, Step::Take).await.unwrap();
     let before = scene.kept(reported).await;
     let (edit, id) = scene.flagged(scene.edit(room, member, 7, "an insult"), Some(7));
     assert_eq!(seq(&scene.append_one(edit).await), Some(8));
@@ -110,6 +111,34 @@ async fn flags_of_one_batch_join_each_its_case(scene: Scene) {
     for (case, events) in [(older, 2), (younger, 1), (reported, 2), (opened, 1)] {
         assert_eq!(scene.told(case).await.len(), events, "{case}: of two about one message the older is joined");
     }
+}
+
+async fn a_case_is_not_told_of_flags_without_end(scene: Scene) {
+    let (room, [owner, moderator, member]) = scene.company().await;
+    let id = scene.report(room, member, 7, owner).await.unwrap().row.id;
+    scene.step(id, moderator, Step::Take).await.unwrap();
+    scene.step(id, moderator, Step::Note(words("not the first time"))).await.unwrap();
+    let flag = || scene.flagged(scene.edit(room, member, 7, "an insult"), Some(7));
+    // By what is stored, and by what a batch makes of it.
+    for count in [1, 1, 28, 20, 1, 9] {
+        let decided = scene.append((0..count).map(|_| flag().0).collect()).await;
+        assert!(decided.iter().all(|it| seq(&it.decision).is_some()), "{decided:?}");
+    }
+    let told = scene.told(id).await;
+    let acts: Vec<_> = told[..3].iter().map(|it| (it.0, it.1)).collect();
+    let by_moderator = |act| (act, Some(moderator));
+    assert_eq!(acts, [(CaseAct::Open, Some(owner)), by_moderator(CaseAct::Take), by_moderator(CaseAct::Note)]);
+    let [notes @ .., last] = &told[3..] else { panic!("{told:?}") };
+    assert_eq!(notes, vec![(CaseAct::Note, None, "insults: 90 %".to_owned()); JOINS_MAX as usize]);
+    assert!(last.1.is_none() && last.2.contains("in the audit alone"), "once: {last:?}");
+    assert_eq!(scene.lasting(id).await.len(), 60);
+    // What people say of it is another matter, and so is another case.
+    scene.step(id, moderator, Step::Note(words("enough"))).await.unwrap();
+    assert_eq!(scene.told(id).await.len(), told.len() + 1);
+    scene.step(id, moderator, decide(CaseDecision::Dismiss, "fine")).await.unwrap();
+    let (again, other) = flag();
+    assert!(seq(&scene.append_one(again).await).is_some());
+    assert_eq!(scene.cases(all_cases()).await, [other, id]);
 }
 
 async fn an_edit_that_nobody_reads_opens_no_case(scene: Scene) {

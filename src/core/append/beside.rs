@@ -2,19 +2,42 @@
 //! they open or that are open already.
 
 use confab_protocol::command::CaseEvent;
-use confab_protocol::model::{CaseAct, CaseId, CaseKind, Envelope, Millis, Seq};
+use confab_protocol::model::{CaseAct, CaseId, CaseKind, CaseText, Envelope, Millis, Seq};
 
 use super::facts::{Effect, Facts, TargetKey};
 use super::{Decision, Item};
-use crate::core::cases::{Beside, CaseRow, NewCase, NewRecord};
+use crate::core::cases::{Beside, CaseRow, JOINS_MAX, NewCase, NewRecord};
 use crate::core::deputy;
 use crate::core::store::Outcome;
+
+/// What a case is told once, when more join it than it is told of.
+const JOINS_OVER: &str = "more edits of it were flagged: those are in the audit alone";
+
+/// A report or a flag about a message that nobody decided about yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OpenCase {
+    /// Which.
+    pub id: CaseId,
+    /// Its notes by nobody: flagged edits that joined it.
+    pub joined: u32,
+}
+
+impl OpenCase {
+    /// What it is told of one more.
+    fn note(&self, text: CaseText) -> Option<CaseText> {
+        match self.joined {
+            ..JOINS_MAX => Some(text),
+            JOINS_MAX => Some(CaseText::parse(JOINS_OVER).unwrap_or_default()),
+            _ => None,
+        }
+    }
+}
 
 /// What becomes of a case that is not opened after all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Instead {
-    /// One about that message is open already.
-    Joins(CaseId),
+    /// One about that message is open already: as it is before this joins it.
+    Joins(OpenCase),
     /// Nobody but its author, who is shadowed, would read the other text: the message stays as it was.
     Lapses,
 }
@@ -60,16 +83,17 @@ impl Facts {
         let Some((target, row)) = flagged_edit(item) else {
             let opens = item.beside.as_ref().and_then(|beside| beside.opens.as_ref());
             if let Some(new) = opens.filter(|new| new.row.kind == CaseKind::Flag) {
-                self.cases.insert((item.room, seq), new.row.id);
+                self.cases.insert((item.room, seq), OpenCase { id: new.row.id, joined: 0 });
             }
             return;
         };
         if rewritten.is_none() {
             self.instead.insert(row.id, Instead::Lapses);
-        } else if let Some(case) = self.cases.get(&target) {
-            self.instead.insert(row.id, Instead::Joins(*case));
+        } else if let Some(open) = self.cases.get_mut(&target) {
+            self.instead.insert(row.id, Instead::Joins(*open));
+            open.joined = open.joined.saturating_add(1);
         } else {
-            self.cases.insert(target, row.id);
+            self.cases.insert(target, OpenCase { id: row.id, joined: 0 });
             self.effects.push(Effect::Evidence(row));
         }
     }
@@ -105,20 +129,19 @@ impl Facts {
             new.record.seq.get_or_insert(seq);
         }
         let Some(mut opens) = beside.opens.clone() else { return Left { audit, ..Left::default() } };
-        let case = match self.instead.get(&opens.row.id) {
-            None => {
-                let keeps = opens.row.kind == CaseKind::Flag && opens.row.seq.is_none();
-                opens.row.seq.get_or_insert(seq);
-                return Left { audit, opens: Some(opens), keeps, joins: None };
-            }
-            Some(Instead::Joins(case)) => *case,
-            Some(Instead::Lapses) => CaseId::NONE,
+        let Some(instead) = self.instead.get(&opens.row.id) else {
+            let keeps = opens.row.kind == CaseKind::Flag && opens.row.seq.is_none();
+            opens.row.seq.get_or_insert(seq);
+            return Left { audit, opens: Some(opens), keeps, joins: None };
+        };
+        let NewCase { row, actor, text } = opens;
+        let (case, text) = match instead {
+            Instead::Joins(open) => (open.id, open.note(text)),
+            Instead::Lapses => (CaseId::NONE, None),
         };
         audit.iter_mut().for_each(|new| new.record.case = case);
-        let NewCase { row, actor, text } = opens;
         // For moderators alone, as is what a flag says of a message.
-        let told = CaseEvent { time: row.opened, actor, act: CaseAct::Note, decision: None, text };
-        let joins = (!case.is_none()).then_some((case, told));
-        Left { audit, joins, ..Left::default() }
+        let told = |text| (case, CaseEvent { time: row.opened, actor, act: CaseAct::Note, decision: None, text });
+        Left { audit, joins: text.map(told), ..Left::default() }
     }
 }

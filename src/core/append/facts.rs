@@ -11,7 +11,7 @@ use confab_protocol::model::{
 use confab_protocol::rights::RoomRights;
 
 use super::audience::{Audience, SHADOWED, SHADOWED_MESSAGE_KIND};
-use super::beside::{Instead, flagged_edit};
+use super::beside::{Instead, OpenCase, flagged_edit};
 use super::{Change, Decided, Decision, InviteHash, Item, MESSAGE_KIND, Order};
 use crate::core::access::Right;
 use crate::core::cases::CaseRow;
@@ -271,7 +271,7 @@ pub struct Facts {
     /// Reactions that were given, by those who give or take them back now.
     pub reactions: HashSet<(TargetKey, Emoji, UserId)>,
     /// Of the messages asked for, those that a report or a flag is open about.
-    pub cases: HashMap<TargetKey, CaseId>,
+    pub cases: HashMap<TargetKey, OpenCase>,
     /// Cases that are not opened after all.
     pub(super) instead: HashMap<CaseId, Instead>,
     /// What else is to be written.

@@ -18,7 +18,7 @@ use super::logs::envelope;
 use super::rooms::bound;
 use super::rows::{Params, Stored, by_ref, get, get_optional, plain};
 use super::seal;
-use crate::core::append::{Decided, Facts, Needs};
+use crate::core::append::{Decided, Facts, Needs, OpenCase};
 use crate::core::cases::{
     Agenda, CONTEXT, CaseChange, CaseRecord, CaseRow, CasesWanted, EVENTS_MAX, HeldText, NewCase, NewRecord, NewReport,
     Reported, Whose, nearest, newest,
@@ -216,7 +216,9 @@ pub(super) fn kept(row: &CaseRow) -> Option<Bound> {
 /// joins it is there.
 pub(super) async fn read_open(client: &Client, facts: &mut Facts, needs: &Needs) -> Result<()> {
     // In one order for everybody, as rooms and members.
-    const SQL: &str = "SELECT c.room, c.seq, c.id FROM unnest($1::uuid[], $2::bigint[]) AS k (room, seq)
+    const SQL: &str = "SELECT c.room, c.seq, c.id, (SELECT count(*)::integer FROM case_events e
+             WHERE e.case_id = c.id AND e.actor IS NULL AND e.act = 5)
+         FROM unnest($1::uuid[], $2::bigint[]) AS k (room, seq)
          JOIN cases c ON c.room = k.room AND c.seq = k.seq AND c.state IN (1, 2) AND c.kind IN (2, 3)
          ORDER BY c.id FOR UPDATE OF c";
     if needs.cases.is_empty() {
@@ -225,9 +227,9 @@ pub(super) async fn read_open(client: &Client, facts: &mut Facts, needs: &Needs)
     let (rooms, seqs): (Vec<Uuid>, Vec<i64>) = needs.cases.iter().map(|(room, seq)| (room.sql(), seq.sql())).unzip();
     let statement = client.prepare_cached(SQL).await?;
     for row in client.query(&statement, &[&rooms, &seqs]).await? {
-        let case = get(&row, 2)?;
+        let open = OpenCase { id: get(&row, 2)?, joined: get(&row, 3)? };
         // Where a report and a flag are open about the same, it is the older one.
-        facts.cases.entry((get(&row, 0)?, get(&row, 1)?)).or_insert(case);
+        facts.cases.entry((get(&row, 0)?, get(&row, 1)?)).or_insert(open);
     }
     Ok(())
 }

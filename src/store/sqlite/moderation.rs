@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::rooms::bound;
 use super::rows::{Sql, get};
-use crate::core::append::{ItemKey, Left, TargetKey};
+use crate::core::append::{ItemKey, Left, OpenCase, TargetKey};
 use crate::core::cases::{
     Agenda, CONTEXT, CaseChange, CaseRecord, CaseRow, CasesWanted, EVENTS_MAX, HeldText, NewCase, NewRecord, NewReport,
     Reported, Whose, nearest, newest,
@@ -157,11 +157,13 @@ pub(super) fn write_beside(connection: &Connection, left: &Left) -> Result<()> {
 }
 
 /// A report or a flag about a message that nobody decided about yet.
-pub(super) fn open_about(connection: &Connection, (room, seq): TargetKey) -> Result<Option<CaseId>> {
+pub(super) fn open_about(connection: &Connection, (room, seq): TargetKey) -> Result<Option<OpenCase>> {
     let mut statement = connection.prepare_cached(
-        "SELECT id FROM cases WHERE room = ? AND seq = ? AND state IN (1, 2) AND kind IN (2, 3) ORDER BY id LIMIT 1",
+        "SELECT c.id, (SELECT count(*) FROM case_events e WHERE e.case_id = c.id AND e.actor IS NULL AND e.act = 5)
+         FROM cases c WHERE c.room = ? AND c.seq = ? AND c.state IN (1, 2) AND c.kind IN (2, 3) ORDER BY c.id LIMIT 1",
     )?;
-    Ok(statement.query_row(params![Sql(room), Sql(seq)], |row| get(row, 0)).optional()?)
+    let open = |row: &Row<'_>| Ok(OpenCase { id: get(row, 0)?, joined: row.get(1)? });
+    Ok(statement.query_row(params![Sql(room), Sql(seq)], open).optional()?)
 }
 
 /// What was held is posted, and its case is about that message from now on.
