@@ -1,5 +1,6 @@
 //! What plugins found of what is appended or refused: which cases it opens, and what an appeal gives back.
 
+use bytes::Bytes;
 use confab::core::append::{Act, Amend, Change, Decision, Item};
 use confab::core::cases::{Beside, CaseRow, JOINS_MAX, NewCase, Step};
 use confab::core::store::Restriction;
@@ -23,8 +24,12 @@ super::cases![
     an_edit_that_nobody_reads_opens_no_case,
     what_was_found_is_kept_of_what_is_refused,
     what_was_held_is_not_posted_over_a_newer_edit,
+    edits_that_were_held_are_posted_in_their_order,
     only_what_holds_is_given_back,
 ];
+
+/// After everything that a scene begins with.
+const LATE: Millis = START.after(1_000_000);
 
 impl Scene {
     /// With a finding, and with the case that a flag opens about a message of before.
@@ -41,6 +46,17 @@ impl Scene {
 
     fn edit(&self, room: RoomId, author: UserId, seq: u64, text: &'static str) -> Item {
         act(self, room, author, Act::Edit(Seq(seq), bytes(text), Vec::new()))
+    }
+
+    /// Another text for somebody's message 7 that is held, so long after [`LATE`]. Its case tells when.
+    async fn hold_edit(&self, room: RoomId, author: UserId, n: u64, text: &'static str) -> (Item, CaseId) {
+        let (item, id) = (self.edit(room, author, 7, text), CaseId::new(LATE.after(n), n.into()));
+        assert_eq!(self.store.record(self.held(&item, id, "look")).await.unwrap(), None);
+        (item, id)
+    }
+
+    async fn reads(&self, room: RoomId, seq: u64) -> Bytes {
+        self.store.find_entries(room, vec![Seq(seq)]).await.unwrap().remove(0).payload
     }
 
     async fn lasting(&self, case: CaseId) -> Vec<AuditRecord> {
@@ -169,30 +185,53 @@ async fn what_was_found_is_kept_of_what_is_refused(scene: Scene) {
 
 async fn what_was_held_is_not_posted_over_a_newer_edit(scene: Scene) {
     let (room, [_, _, member]) = scene.company().await;
-    let late = START.after(1_000_000);
-    let at = async |n: u64, item: Item| scene.at(late.after(n), item).await;
-    assert!(seq(&at(0, scene.edit(room, member, 7, "before")).await).is_some());
-    let hold = async |n: u64, about| {
-        let (item, id) = (scene.edit(room, member, about, "held"), CaseId::new(late.after(n), n.into()));
-        assert_eq!(scene.store.record(scene.held(&item, id, "look")).await.unwrap(), None);
-        (item, id)
-    };
-    let (item, id) = hold(10, 7).await;
-    let (other, other_id) = hold(11, 7).await;
+    assert!(seq(&scene.at(LATE, scene.edit(room, member, 7, "before")).await).is_some());
+    let at = async |n: u64, item: Item| scene.at(LATE.after(n), item).await;
+    let (item, id) = scene.hold_edit(room, member, 10, "held").await;
     assert!(seq(&at(20, releasing(&scene, &item, id)).await).is_some(), "what was before is no reason");
     let row = scene.store.find_case(id).await.unwrap().unwrap();
     assert_eq!(row.seq, Some(Seq(7)), "the message that reads so now");
-    let found = async || scene.store.find_entries(room, vec![Seq(7)]).await.unwrap().remove(0).payload;
-    assert_eq!(found().await, bytes("held"));
+    assert_eq!(scene.reads(room, 7).await, bytes("held"));
+    // Held behind that release, so that the newer text alone is in its way.
+    let (other, other_id) = scene.hold_edit(room, member, 25, "held again").await;
     assert!(seq(&at(30, scene.edit(room, member, 7, "newer")).await).is_some());
     assert_eq!(at(40, releasing(&scene, &other, other_id)).await, refused(RejectCode::CaseState));
-    assert_eq!(found().await, bytes("newer"));
+    assert_eq!(scene.reads(room, 7).await, bytes("newer"));
     assert!(scene.store.find_held(other_id).await.unwrap().is_some());
     // In one batch as well.
-    let (third, third_id) = hold(50, 7).await;
+    let (third, third_id) = scene.hold_edit(room, member, 50, "held once more").await;
     let batch = vec![scene.edit(room, member, 7, "newest"), releasing(&scene, &third, third_id)];
-    let decided = scene.store.append(batch, late.after(60)).await.unwrap();
+    let decided = scene.store.append(batch, LATE.after(60)).await.unwrap();
+    assert!(seq(&decided[0].decision).is_some());
     assert_eq!(decided[1].decision, refused(RejectCode::CaseState));
+}
+
+async fn edits_that_were_held_are_posted_in_their_order(scene: Scene) {
+    let (room, [_, _, member]) = scene.company().await;
+    let mut held = Vec::new();
+    for (n, text) in [(10, "one"), (20, "two"), (30, "three"), (40, "four"), (50, "five"), (60, "six")] {
+        held.push(scene.hold_edit(room, member, n, text).await);
+    }
+    let release = |n: usize| releasing(&scene, &held[n].0, held[n].1);
+    let at = async |n: u64, item: Item| scene.at(LATE.after(n), item).await;
+    // Whenever that is.
+    for (n, text) in [(0, "one"), (1, "two"), (3, "four")] {
+        assert!(seq(&at(100 + n as u64, release(n)).await).is_some(), "{text}");
+        assert_eq!(scene.reads(room, 7).await, bytes(text));
+    }
+    assert_eq!(at(200, release(2)).await, refused(RejectCode::CaseState), "its author wrote another one since");
+    // In one batch as well, in which the last one is too late.
+    let decided = scene.store.append(vec![release(5), release(4)], LATE.after(300)).await.unwrap();
+    assert!(seq(&decided[0].decision).is_some());
+    assert_eq!(decided[1].decision, refused(RejectCode::CaseState));
+    assert_eq!(scene.reads(room, 7).await, bytes("six"));
+    for (n, is_held) in [(0, false), (1, false), (2, true), (3, false), (4, true), (5, false)] {
+        assert_eq!(scene.store.find_held(held[n].1).await.unwrap().is_some(), is_held, "{n}");
+    }
+    // What is written without being held is newer than all of them.
+    let (last, id) = scene.hold_edit(room, member, 400, "last").await;
+    assert!(seq(&at(500, scene.edit(room, member, 7, "newest")).await).is_some());
+    assert_eq!(at(600, releasing(&scene, &last, id)).await, refused(RejectCode::CaseState));
 }
 
 async fn only_what_holds_is_given_back(scene: Scene) {

@@ -184,7 +184,9 @@ impl Act {
         match self {
             Self::Edit(target, ..) | Self::React(target, ..) | Self::Pin(target, _) if is_kept(facts, *target) => {}
             Self::Edit(target, payload, mentions) => {
-                let rewritten = rewrite(facts, item, *target, MESSAGE_KIND, payload, time);
+                // What was held is as old as that: what its author wrote between that and now is newer, held or not.
+                let written = facts.held_at(item).unwrap_or(time);
+                let rewritten = rewrite(facts, item, *target, MESSAGE_KIND, payload, written);
                 let mentions = mentions.iter().filter(|_| audience == Audience::Everyone);
                 facts.effects.extend(mentions.map(|user| Effect::Mention(key(*target), *user)));
                 return rewritten;
@@ -268,15 +270,15 @@ fn set_role(facts: &mut Facts, key: MemberKey, role: RoomRole) -> bool {
     true
 }
 
-fn rewrite(facts: &mut Facts, item: &Item, seq: Seq, kind: u8, payload: &Bytes, now: Millis) -> Option<Envelope> {
+fn rewrite(facts: &mut Facts, item: &Item, seq: Seq, kind: u8, payload: &Bytes, written: Millis) -> Option<Envelope> {
     let target = (item.room, seq);
     let state = facts.targets.get_mut(&target)?;
     state.rev += 1;
     let kind = kind | state.kind & SHADOWED;
     state.kind = kind;
-    state.replaced = Some(now);
+    state.replaced = Some(written);
     let (rev, time) = (state.rev, state.time);
-    facts.effects.push(Effect::Rewrite(Rewrite { target, rev, kind, payload: payload.clone(), said: time, time: now }));
+    facts.effects.push(Effect::Rewrite(Rewrite { target, rev, kind, payload: payload.clone(), said: time, written }));
     Some(Envelope { seq, time, rev, payload: payload.clone(), rewritten: None })
 }
 
@@ -360,7 +362,7 @@ fn check_settings(
 
 fn check_edit(facts: &Facts, item: &Item, target: Option<&TargetState>) -> Option<Decision> {
     let refuse = |code| Some(Decision::Refuse(code));
-    // What was held is not posted over what its author made of the message since.
+    // What was held is not posted over what its author made of the message since, be that released before it.
     let is_newer = |replaced: Millis| facts.held_at(item).is_some_and(|held| replaced >= held);
     match target {
         None => refuse(RejectCode::UnknownMessage),

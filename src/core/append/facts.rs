@@ -63,7 +63,7 @@ pub struct TargetState {
     pub time: Millis,
     pub rev: u32,
     pub pinned: bool,
-    /// When it was last written over, as long as the text before that is kept.
+    /// When its author wrote what it reads now, or it was deleted, as long as the text before that is kept.
     pub replaced: Option<Millis>,
 }
 
@@ -128,8 +128,8 @@ pub struct Rewrite {
     pub payload: Bytes,
     /// Of the message.
     pub said: Millis,
-    /// When it is written over, for the retention of what stood there.
-    pub time: Millis,
+    /// When the payload was written, for the retention of what stood there: of an edit that was held, when it was held.
+    pub written: Millis,
 }
 
 impl Rewrite {

@@ -118,7 +118,7 @@ fn statements(vault: &Vault, effect: &Effect) -> Vec<(&'static str, Params)> {
 fn write_over(vault: &Vault, rewrite: &Rewrite, key: &dyn Fn(&TargetKey) -> Params) -> Vec<(&'static str, Params)> {
     let target = &rewrite.target;
     let mut keep = key(target);
-    keep.push(Box::new(rewrite.time.sql()));
+    keep.push(Box::new(rewrite.written.sql()));
     let mut over = key(target);
     let place = Place::Entry(target.0, target.1, rewrite.rev);
     over.push(Box::new(vault.seal(place, &rewrite.payload).into_owned()));

@@ -96,7 +96,7 @@ fn keep(connection: &Connection, rewrite: &Rewrite) -> Result<()> {
             "INSERT INTO entry_revisions (room, seq, rev, time_ms, payload, checksum, replaced_ms)
              VALUES (?, ?, ?, ?, ?, ?, ?)",
         )?
-        .execute(params![Sql(room), Sql(seq), rev, Sql(time), payload, sum, Sql(rewrite.time)])?;
+        .execute(params![Sql(room), Sql(seq), rev, Sql(time), payload, sum, Sql(rewrite.written)])?;
     Ok(())
 }
 
