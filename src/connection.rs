@@ -1,6 +1,8 @@
 //! The driver: one link, one session, one outbox. It moves bytes between them and asks the router; it knows
 //! neither sockets nor rooms.
 
+mod behind;
+
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -13,7 +15,7 @@ use confab_protocol::close::{Close, CloseCode};
 use confab_protocol::codec::encode_server_frame;
 use confab_protocol::command::{Command, GoAway, Identity, Push, Reply, RequestId, Secret, ServerFrame, Welcome};
 use confab_protocol::limits;
-use confab_protocol::model::{Cursor, Millis, RoomId, SessionId};
+use confab_protocol::model::{Cursor, Millis, RoomId, Seq, SessionId};
 use confab_protocol::reject::{Reject, RejectCode};
 use confab_protocol::session::VERSION;
 use confab_protocol::session::server::{Event, Input, Output, ServerSession};
@@ -22,6 +24,7 @@ use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFuture;
 
+use self::behind::Behind;
 use crate::clock::Clock;
 use crate::core::auth::Actor;
 use crate::core::history::CatchUp;
@@ -213,8 +216,24 @@ impl<L: Link> Connection<'_, L> {
     async fn run(&mut self) -> End {
         match self.run_until_end().await {
             Ok(never) => match never {},
+            Err(End::Close(close)) if close.code == CloseCode::SlowConsumer.number() => {
+                End::Close(self.slow_consumer())
+            }
             Err(end) => end,
         }
+    }
+
+    /// What the link did not take, and what waits behind that.
+    fn slow_consumer(&self) -> Close {
+        let mut behind = Behind::default();
+        self.link.unwritten().for_each(|frame| behind.note_frame(frame));
+        let (pushes, lagging) = self.outbox.waiting();
+        pushes.iter().for_each(|push| behind.note_frame(push));
+        let feeding = self.catching_up.iter().map(|room| (room.cursor(), room.head()));
+        for (cursor, head) in lagging.into_iter().map(|cursor| (cursor, Seq(0))).chain(feeding) {
+            behind.note(cursor, head.max(self.shared.hub.delivered_until(cursor.room)));
+        }
+        behind.into_close()
     }
 
     async fn run_until_end(&mut self) -> Result<std::convert::Infallible, End> {
@@ -268,9 +287,9 @@ impl<L: Link> Connection<'_, L> {
     fn poll_wake(&mut self, cx: &mut Context<'_>, timers: &mut Timers<'_, '_>, batch: &mut Batch) -> Poll<Wake> {
         let wake = self.poll_sources(cx, timers, batch);
         if wake.is_ready()
-            && let Some(rest) = self.outbox.end_wait()
+            && let Some((batch, written)) = self.outbox.end_wait()
         {
-            self.link.resume_write(rest);
+            self.link.resume_write(batch, written);
         }
         wake
     }

@@ -17,7 +17,7 @@ use prometheus::IntCounter;
 
 pub use self::news::NewsKey;
 use self::outbox::Pushed;
-pub use self::outbox::{Batch, Outbox, TryWriter};
+pub use self::outbox::{Batch, Begun, Outbox, TryWriter};
 use crate::metrics::Metrics;
 
 /// A reader's interest in a room.
@@ -330,6 +330,12 @@ impl Hub {
         self.metrics.deliveries_total.inc_by(delivered);
         self.metrics.lagging_readers_total.inc_by(lagging);
         flushers
+    }
+
+    /// Up to where a room was delivered since the first of those came who follow it.
+    #[must_use]
+    pub fn delivered_until(&self, room: RoomId) -> Seq {
+        self.shard(room).get(&room).map_or(Seq(0), |state| state.last)
     }
 
     /// The rooms that are followed live, each up to where its least knowing reader knows it.

@@ -51,9 +51,9 @@ pub enum LinkError {
     Lost,
 }
 
-/// Writes what it can of these frames without waiting. `Ok(None)`: all of it. `Ok(Some(_))`: the bytes that are
-/// still to be written before anything else, by [`Link::resume_write`]. `Err`: the link is lost.
-pub type TryWriter = Box<dyn Fn(&VecDeque<Bytes>) -> io::Result<Option<Bytes>> + Send + Sync>;
+/// Writes what it can of these frames without waiting. `Ok(None)`: all of it. `Ok(Some(_))`: so many bytes, headers
+/// included; the rest is to be written before anything else, by [`Link::resume_write`]. `Err`: the link is lost.
+pub type TryWriter = Box<dyn Fn(&VecDeque<Bytes>) -> io::Result<Option<usize>> + Send + Sync>;
 
 /// One connection of any transport. It is polled, not awaited, so that an idle connection keeps no future of
 /// it; reading and flushing are never polled at the same time.
@@ -66,13 +66,15 @@ pub trait Link: Send + 'static {
     fn feed(&mut self, lane: Lane, frame: Bytes);
     /// Bytes that are fed and not written.
     fn pending_bytes(&self) -> usize;
+    /// The frames that are fed and not wholly written, each lane's in its order.
+    fn unwritten(&self) -> impl Iterator<Item = &Bytes>;
     /// Writes what is queued; ready at once when nothing is.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>>;
     /// What others may write frames with while nobody uses the link and nothing is pending, if the transport allows
     /// it: a push then needs no wake-up of the connection.
     fn try_writer(&self) -> Option<TryWriter>;
-    /// Takes over what a [`TryWriter`] left; nothing is pending when this is called.
-    fn resume_write(&mut self, rest: Bytes);
+    /// Takes over frames of which a [`TryWriter`] wrote so many bytes; nothing is pending when this is called.
+    fn resume_write(&mut self, frames: VecDeque<Bytes>, written: usize);
     /// Asks a silent peer for a sign of life with the next flush, where its own timers may sleep (browsers).
     fn probe(&mut self);
     /// Says why and ends; waits a bounded time for the peer to read it.

@@ -1,6 +1,10 @@
 //! Why a connection ends. The number's range tells a client whether and how to come back.
 
 use crate::chat_capnp as wire;
+use crate::model::{Cursor, Incarnation, Seq};
+
+/// Bytes of a close's reason that every transport carries: what a WebSocket has for it (RFC 6455 section 5.5).
+pub const REASON_BYTES_MAX: usize = 123;
 
 macro_rules! close_codes {
     ($($variant:ident = $wire:ident, $text:literal;)+) => {
@@ -95,6 +99,29 @@ impl Close {
             _ => Comeback::Reconnect,
         }
     }
+
+    /// [`CloseCode::SlowConsumer`] with the place of the room that lags most, and how many others lag: nothing of it
+    /// after the cursor was wholly written to the connection.
+    #[must_use]
+    pub fn slow_consumer(cursor: Cursor, others: usize) -> Self {
+        let Cursor { room, incarnation: Incarnation(incarnation), seq: Seq(seq) } = cursor;
+        let reason = format!("too slow: room={room} incarnation={incarnation} seq={seq} others={others}");
+        Self { code: CloseCode::SlowConsumer.number(), reason }
+    }
+
+    /// The place that [`Self::slow_consumer`] named. What was written up to there need not have arrived.
+    #[must_use]
+    pub fn cursor(&self) -> Option<Cursor> {
+        let field = |name: &'static str| self.reason.split(' ').find_map(|word| word.strip_prefix(name));
+        if self.code != CloseCode::SlowConsumer.number() {
+            return None;
+        }
+        Some(Cursor {
+            room: field("room=")?.parse().ok()?,
+            incarnation: Incarnation(field("incarnation=")?.parse().ok()?),
+            seq: Seq(field("seq=")?.parse().ok()?),
+        })
+    }
 }
 
 impl From<CloseCode> for Close {
@@ -106,6 +133,7 @@ impl From<CloseCode> for Close {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::RoomId;
 
     #[test]
     fn numbers_ascend_and_ranges_decide() {
@@ -118,5 +146,20 @@ mod tests {
         assert_eq!(comeback(CloseCode::TokenExpired), Comeback::NewCredentials);
         assert_eq!(comeback(CloseCode::TooManyConnections), Comeback::ReconnectLater);
         assert_eq!(comeback(CloseCode::TooManyRequests), Comeback::ReconnectLater);
+    }
+
+    #[test]
+    fn a_slow_consumer_is_told_where_within_what_a_reason_may_hold() {
+        let room = RoomId::from_u128(u128::MAX);
+        for number in [0, 7, u64::MAX] {
+            let cursor = Cursor { room, incarnation: Incarnation(number), seq: Seq(number) };
+            let close = Close::slow_consumer(cursor, 999_999);
+            assert!(close.reason.len() <= REASON_BYTES_MAX, "{} bytes", close.reason.len());
+            assert_eq!((close.cursor(), close.comeback()), (Some(cursor), Comeback::Reconnect));
+            assert_eq!(Close { code: CloseCode::Idle.number(), ..close }.cursor(), None);
+        }
+        assert_eq!(Close::from(CloseCode::SlowConsumer).cursor(), None, "it lags in no room");
+        let odd = Close { reason: "room=1 incarnation= seq=x".to_owned(), ..CloseCode::SlowConsumer.into() };
+        assert_eq!(odd.cursor(), None);
     }
 }

@@ -56,6 +56,18 @@ impl CatchUp {
     pub const fn room(&self) -> RoomId {
         self.cursor.room
     }
+
+    /// Up to where it was fed.
+    #[must_use]
+    pub const fn cursor(&self) -> Cursor {
+        self.cursor
+    }
+
+    /// Up to where the log went when it began, if it began with a look at the log.
+    #[must_use]
+    pub const fn head(&self) -> Seq {
+        self.head
+    }
 }
 
 impl Core {

@@ -22,9 +22,12 @@ const KEPT_CAPACITY: usize = 32;
 /// What a connection takes out at once.
 pub type Batch = VecDeque<Bytes>;
 
-/// Writes what it can of a batch without waiting, for a connection that waits: `Ok(Some(_))` are the bytes that are
-/// left to be written before anything else, `Err` a link that is lost.
-pub type TryWriter = Box<dyn Fn(&Batch) -> io::Result<Option<Bytes>> + Send + Sync>;
+/// Writes what it can of a batch without waiting, for a connection that waits: `Ok(None)` is all of it, `Ok(Some(_))` so
+/// many bytes, whose rest is to be written before anything else, `Err` a link that is lost.
+pub type TryWriter = Box<dyn Fn(&Batch) -> io::Result<Option<usize>> + Send + Sync>;
+
+/// A batch of which so many bytes are written.
+pub type Begun = (Batch, usize);
 
 /// What each delivery touches.
 #[derive(Default)]
@@ -40,8 +43,8 @@ struct Inner {
     waker: Option<Waker>,
     /// Set once for links that others may write to while the connection waits.
     writer: Option<TryWriter>,
-    /// What a write for a waiting connection left.
-    rest: Option<Bytes>,
+    /// What a write for a waiting connection did not end.
+    begun: Option<Begun>,
 }
 
 /// What no delivery touches.
@@ -158,10 +161,10 @@ impl Outbox {
                 inner.bytes = 0;
                 count
             }
-            Ok(rest) => {
-                inner.queue = Batch::new();
+            Ok(Some(written)) => {
+                let batch = std::mem::take(queue);
                 inner.bytes = 0;
-                inner.rest = rest;
+                inner.begun = Some((batch, written));
                 wake(inner);
                 count
             }
@@ -200,7 +203,7 @@ impl Outbox {
         if let Some(code) = inner.close {
             return Poll::Ready(Err(code));
         }
-        if inner.queue.is_empty() && inner.rest.is_none() && inner.lagging.is_empty() && inner.news.is_none() {
+        if inner.queue.is_empty() && inner.begun.is_none() && inner.lagging.is_empty() && inner.news.is_none() {
             match &mut inner.waker {
                 Some(waker) => waker.clone_from(cx.waker()),
                 none => *none = Some(cx.waker().clone()),
@@ -219,11 +222,17 @@ impl Outbox {
         Poll::Ready(Ok(()))
     }
 
-    /// The connection uses its link again. What others left is to be written before anything else.
-    pub fn end_wait(&self) -> Option<Bytes> {
+    /// The connection uses its link again. What others began is to be written before anything else.
+    pub fn end_wait(&self) -> Option<Begun> {
         let mut inner = self.lock();
         inner.waker = None;
-        inner.rest.take()
+        inner.begun.take()
+    }
+
+    /// What a connection that does not wait has not taken yet, and the rooms in which its reader lags behind that.
+    pub fn waiting(&self) -> (Batch, Vec<Cursor>) {
+        let inner = self.lock();
+        (inner.queue.clone(), inner.lagging.clone())
     }
 
     /// The connection is gone: nobody writes for it any more.
@@ -310,7 +319,7 @@ mod tests {
             let all = batch.iter().flatten().copied().collect::<Vec<u8>>();
             let (now, rest) = all.split_at(takes.min(all.len()));
             written.lock().unwrap().extend_from_slice(now);
-            Ok((!rest.is_empty()).then(|| Bytes::copy_from_slice(rest)))
+            Ok((!rest.is_empty()).then_some(now.len()))
         }));
         (outbox, wire)
     }
@@ -346,6 +355,8 @@ mod tests {
         assert_eq!(outbox.push(&push), Pushed::Queued, "it has been woken");
         assert_eq!(outbox.flush(), 0, "nobody writes between the halves of a frame");
         assert_eq!(take(&outbox), Poll::Ready(Ok(1)));
-        assert_eq!(outbox.end_wait().as_deref(), Some(&b"sh"[..]));
+        let begun = Batch::from([push.clone(), push]);
+        assert_eq!(outbox.end_wait(), Some((begun, 6)), "of the second the end is missing");
+        assert_eq!(outbox.end_wait(), None);
     }
 }

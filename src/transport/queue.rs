@@ -49,6 +49,11 @@ impl FrameQueue {
         self.frames.is_empty()
     }
 
+    /// Those that are not wholly written.
+    pub(super) fn frames(&self) -> impl Iterator<Item = &Bytes> {
+        self.frames.iter()
+    }
+
     /// Whether the first frame is half written.
     pub(super) const fn is_inside_frame(&self) -> bool {
         self.written > 0

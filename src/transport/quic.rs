@@ -1,6 +1,7 @@
 //! One bidirectional control stream, opened by the client, and unidirectional lanes for pushes, opened by
 //! the server. Frames carry their length; everything else about QUIC stays in this file.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -253,6 +254,10 @@ impl Link for QuicLink {
         self.control.queue.pending_bytes() + self.lane.queue.pending_bytes()
     }
 
+    fn unwritten(&self) -> impl Iterator<Item = &Bytes> {
+        self.control.queue.frames().chain(self.lane.queue.frames())
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         ready!(self.control.poll_write(cx))?;
         self.lane.poll_write(cx)
@@ -263,7 +268,7 @@ impl Link for QuicLink {
         None
     }
 
-    fn resume_write(&mut self, _: Bytes) {
+    fn resume_write(&mut self, _: VecDeque<Bytes>, _: usize) {
         debug_assert!(false, "nobody else writes to this link");
     }
 

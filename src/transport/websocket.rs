@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
-use confab_protocol::close::Close;
+use bytes::Bytes;
+use confab_protocol::close::{Close, REASON_BYTES_MAX};
 use confab_protocol::limits::FRAME_BYTES_MAX;
 use futures_util::{Sink, SinkExt, Stream as _, StreamExt};
 use rustix::io::Errno;
@@ -42,8 +42,6 @@ const FINAL_TEXT: u8 = 0x81;
 const CONTROL_HEADER_BYTES: usize = 6;
 /// A peer may take so long to answer a close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Bytes of a close reason (RFC 6455 section 5.5).
-const REASON_BYTES_MAX: usize = 123;
 
 thread_local! {
     /// Where what is read ahead arrives.
@@ -89,8 +87,6 @@ pub struct WebSocketLink {
     probe_is_due: bool,
     /// The peer has said goodbye: nothing follows our own.
     is_closing: bool,
-    /// What a direct write left of its frames: goes before everything else.
-    rest: Bytes,
     queue: FrameQueue,
     kinds: Kinds,
     /// Something was written since the stream was last flushed.
@@ -116,7 +112,6 @@ impl WebSocketLink {
             owes_control: false,
             probe_is_due: false,
             is_closing: false,
-            rest: Bytes::new(),
             queue: FrameQueue::new(message_header::<FINAL_BINARY>),
             kinds: terms.kinds,
             is_unflushed: false,
@@ -160,16 +155,6 @@ impl WebSocketLink {
         }
     }
 
-    fn poll_write_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
-        while !self.rest.is_empty() {
-            match ready!(Pin::new(&mut self.socket.get_mut().stream).poll_write(cx, &self.rest)) {
-                Ok(count) if count > 0 => self.rest.advance(count),
-                _ => return Poll::Ready(Err(LinkError::Lost)),
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
     fn poll_write_queued(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         while !self.queue.is_empty() {
             self.is_unflushed = true;
@@ -185,15 +170,14 @@ impl WebSocketLink {
 
 /// One system call for all of it; no other task writes meanwhile. It goes past the runtime's idea of whether the
 /// socket is ready: the connection finds that out by itself if it has to go on.
-fn try_write(stream: &TcpStream, frames: &VecDeque<Bytes>) -> io::Result<Option<Bytes>> {
+fn try_write(stream: &TcpStream, frames: &VecDeque<Bytes>) -> io::Result<Option<usize>> {
     with_gathered(frames, message_header::<FINAL_BINARY>, 0, usize::MAX, |bytes| {
         let written = match rustix::net::send(stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
             Ok(written) => written,
             Err(Errno::AGAIN | Errno::INTR) => 0,
             Err(error) => return Err(error.into()),
         };
-        let (_, rest) = bytes.split_at(written);
-        Ok((!rest.is_empty()).then(|| Bytes::copy_from_slice(rest)))
+        Ok((written < bytes.len()).then_some(written))
     })
 }
 
@@ -251,11 +235,14 @@ impl Link for WebSocketLink {
     }
 
     fn pending_bytes(&self) -> usize {
-        self.rest.len() + self.queue.pending_bytes()
+        self.queue.pending_bytes()
+    }
+
+    fn unwritten(&self) -> impl Iterator<Item = &Bytes> {
+        self.queue.frames()
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
-        ready!(self.poll_write_rest(cx))?;
         // What is half written goes first, or the two would mix: ours if there is such, else the library's.
         if self.queue.is_inside_frame() {
             ready!(self.poll_write_queued(cx))?;
@@ -291,8 +278,9 @@ impl Link for WebSocketLink {
         }
     }
 
-    fn resume_write(&mut self, rest: Bytes) {
-        self.rest = rest;
+    fn resume_write(&mut self, frames: VecDeque<Bytes>, written: usize) {
+        frames.into_iter().for_each(|frame| self.queue.push(frame));
+        self.queue.advance(written);
     }
 
     fn probe(&mut self) {
