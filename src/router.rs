@@ -15,7 +15,7 @@ use crate::core::auth::Actor;
 use crate::core::history::CatchUp;
 use crate::core::limits::Meter;
 use crate::core::observe::sessions::{OpenSession, Session};
-use crate::core::publish::{Admitted, Queued};
+use crate::core::publish::{Admitted, Queued, is_resend};
 
 /// What the router needs to know of a connection.
 pub struct Peer {
@@ -63,11 +63,28 @@ impl Router {
         Self { core }
     }
 
-    /// Handles one command of a peer.
+    /// Handles one command of a peer. What it costs comes first, so that refusals cost as well.
     ///
     /// # Errors
     /// Whatever the core rejects.
     pub async fn handle(&self, peer: &Peer, command: Command) -> Result<Handled, Reject> {
+        let actor = peer.actor.as_ref();
+        self.core.limits.check_command(&peer.meter, actor.map(|actor| actor.user), &command)?;
+        let resend = actor.filter(|_| is_resend(&command)).map(|actor| (actor, command.clone()));
+        let refused = match self.handle_once(peer, command).await {
+            Ok(handled) => return Ok(handled),
+            Err(refused) => refused,
+        };
+        let Some((actor, command)) = resend else { return Err(refused) };
+        // Whatever is thought of it now: what becomes of a first copy that was on its way is the answer to both.
+        if self.core.is_decided_otherwise(actor, &command, &refused).await? {
+            self.handle_once(peer, command).await
+        } else {
+            Err(refused)
+        }
+    }
+
+    async fn handle_once(&self, peer: &Peer, command: Command) -> Result<Handled, Reject> {
         let core = &*self.core;
         self.check(peer, &command).await?;
         let actor = || peer.actor.as_ref().ok_or(RejectCode::NotAuthenticated);
@@ -156,12 +173,9 @@ impl Router {
         })
     }
 
-    /// What it costs comes first, so that refusals cost as well. What was decided before is answered as it was, whatever
-    /// its author may do by now.
+    /// What was decided before is answered as it was, whatever its author may do by now.
     async fn check(&self, peer: &Peer, command: &Command) -> Result<(), Reject> {
-        let actor = peer.actor.as_ref();
-        self.core.limits.check_command(&peer.meter, actor.map(|actor| actor.user), command)?;
-        let Some(actor) = actor else { return Ok(()) };
+        let Some(actor) = &peer.actor else { return Ok(()) };
         match self.core.check_command(actor, command) {
             Err(_) if self.core.is_recorded(actor, command).await? => Ok(()),
             checked => Ok(checked?),

@@ -26,6 +26,8 @@ pub const BATCH_BYTES_MAX: usize = 512 * 1024;
 const QUEUE_ENTRIES_MAX: usize = 4_096;
 
 type Waiter = oneshot::Sender<Result<Decision, Error>>;
+/// What is to be appended, or nothing: then who waits is told once everything before it has its outcome.
+type Queued = (Option<Item>, Waiter);
 
 /// An answer that takes longer is not waited for: the authors are told to try again, and what was appended all the
 /// same is found by their client ids.
@@ -33,7 +35,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The queues before the store's writers.
 pub struct Sequencer {
-    lanes: Vec<mpsc::Sender<(Item, Waiter)>>,
+    lanes: Vec<mpsc::Sender<Queued>>,
     metrics: Metrics,
 }
 
@@ -55,14 +57,11 @@ impl Sequencer {
         };
         Self { lanes: (0..committer.store.writers().max(1)).map(start).collect(), metrics }
     }
-}
 
-#[async_trait]
-impl Log for Sequencer {
-    async fn append(&self, item: Item) -> Receipt {
+    async fn queue(&self, room: RoomId, item: Option<Item>) -> Receipt {
         let (waiter, receipt) = oneshot::channel();
         // A room has one lane, so that what is sent to it in order is appended in order. The low bits are random.
-        let lane = item.room.as_u128() as usize % self.lanes.len();
+        let lane = room.as_u128() as usize % self.lanes.len();
         let Some(queue) = self.lanes.get(lane) else { return receipt };
         self.metrics.append_queue.inc();
         // A closed queue drops the waiter, which the receipt tells as unavailable.
@@ -71,6 +70,26 @@ impl Log for Sequencer {
         }
         receipt
     }
+}
+
+#[async_trait]
+impl Log for Sequencer {
+    async fn append(&self, item: Item) -> Receipt {
+        self.queue(item.room, Some(item)).await
+    }
+
+    async fn settled(&self, room: RoomId) -> Result<(), Error> {
+        let told = async { self.queue(room, None).await.await };
+        match tokio::time::timeout(ANSWER_TIMEOUT, told).await {
+            Ok(Ok(told)) => told.map(drop),
+            Ok(Err(_)) => Err(Error::Unavailable("the server is going down".to_owned())),
+            Err(_) => Err(late()),
+        }
+    }
+}
+
+fn late() -> Error {
+    Error::Unavailable("the store did not answer in time".to_owned())
 }
 
 #[derive(Clone)]
@@ -84,22 +103,27 @@ struct Committer {
 
 impl Committer {
     /// Ends when the last handle to the queue is dropped and everything in it is answered.
-    async fn run(self, mut items: mpsc::Receiver<(Item, Waiter)>) {
+    async fn run(self, mut items: mpsc::Receiver<Queued>) {
         while let Some(first) = items.recv().await {
-            let (batch, waiters) = collect(first, &mut items);
-            self.metrics.append_queue.sub(i64::try_from(batch.len()).unwrap_or(0));
-            self.metrics.append_batch_entries.observe(batch.len() as f64);
-            self.commit(batch, waiters, &mut items).await;
+            let Batch { items: batch, waiters, marks } = collect(first, &mut items);
+            self.metrics.append_queue.sub(i64::try_from(batch.len() + marks.len()).unwrap_or(0));
+            if !batch.is_empty() {
+                self.metrics.append_batch_entries.observe(batch.len() as f64);
+                self.commit(batch, waiters, &mut items).await;
+            }
+            for mark in marks {
+                let _ = mark.send(Ok(Decision::Unchanged));
+            }
         }
     }
 
-    async fn commit(&self, batch: Vec<Item>, waiters: Vec<Waiter>, items: &mut mpsc::Receiver<(Item, Waiter)>) {
+    async fn commit(&self, batch: Vec<Item>, waiters: Vec<Waiter>, items: &mut mpsc::Receiver<Queued>) {
         let orders: Vec<_> = batch.iter().map(|item| (item.room, item.order.clone())).collect();
         let start = self.clock.elapsed();
         let mut append = self.store.append(batch, self.clock.now());
         let Ok(committed) = tokio::time::timeout(ANSWER_TIMEOUT, &mut append).await else {
             self.metrics.append_unknown_total.inc();
-            let late = Error::Unavailable("the store did not answer in time".to_owned());
+            let late = late();
             fail(orders.into_iter().zip(waiters), &late);
             let committed = self.wait_refusing(append, items, &late).await;
             // Nobody waits for it any more, but readers of the room do.
@@ -138,7 +162,7 @@ impl Committer {
     async fn wait_refusing<T>(
         &self,
         answer: impl Future<Output = T>,
-        items: &mut mpsc::Receiver<(Item, Waiter)>,
+        items: &mut mpsc::Receiver<Queued>,
         error: &Error,
     ) -> T {
         let mut answer = std::pin::pin!(answer);
@@ -147,7 +171,10 @@ impl Committer {
                 answer = &mut answer => return answer,
                 Some((item, waiter)) = items.recv() => {
                     self.metrics.append_queue.dec();
-                    fail(std::iter::once(((item.room, item.order), waiter)), error);
+                    match item {
+                        Some(item) => fail(std::iter::once(((item.room, item.order), waiter)), error),
+                        None => drop(waiter.send(Err(error.clone()))),
+                    }
                 }
             }
         }
@@ -162,15 +189,28 @@ fn fail(items: impl Iterator<Item = ((RoomId, Order), Waiter)>, error: &Error) {
     }
 }
 
-fn collect(first: (Item, Waiter), items: &mut mpsc::Receiver<(Item, Waiter)>) -> (Vec<Item>, Vec<Waiter>) {
-    let (mut weight, mut bytes) = (first.0.change.weight(), first.0.payload.len());
-    let (mut batch, mut waiters) = (vec![first.0], vec![first.1]);
-    while weight < BATCH_ENTRIES_MAX && bytes < BATCH_BYTES_MAX {
-        let Ok((item, waiter)) = items.try_recv() else { break };
-        weight += item.change.weight();
-        bytes += item.payload.len();
-        batch.push(item);
-        waiters.push(waiter);
+/// Items with who waits for each, and who waits for all of them.
+#[derive(Default)]
+struct Batch {
+    items: Vec<Item>,
+    waiters: Vec<Waiter>,
+    marks: Vec<Waiter>,
+}
+
+fn collect(first: Queued, items: &mut mpsc::Receiver<Queued>) -> Batch {
+    let (mut batch, mut weight, mut bytes) = (Batch::default(), 0, 0);
+    let mut next = Some(first);
+    while let Some((item, waiter)) = next {
+        if let Some(item) = item {
+            weight += item.change.weight();
+            bytes += item.payload.len();
+            batch.items.push(item);
+            batch.waiters.push(waiter);
+        } else {
+            batch.marks.push(waiter);
+        }
+        let has_place = weight < BATCH_ENTRIES_MAX && bytes < BATCH_BYTES_MAX;
+        next = if has_place { items.try_recv().ok() } else { None };
     }
-    (batch, waiters)
+    batch
 }

@@ -20,6 +20,11 @@ pub type Receipt = oneshot::Receiver<Result<Decision, super::store::Error>>;
 pub trait Log: Send + Sync {
     /// Queues an item; waits only while the queue is full. The receipt comes after the durable commit.
     async fn append(&self, item: Item) -> Receipt;
+    /// Waits until what was queued for a room before, on this server, has its outcome.
+    ///
+    /// # Errors
+    /// Some of it has none: the store does not answer.
+    async fn settled(&self, room: RoomId) -> Result<(), super::store::Error>;
 }
 
 /// Whether a subscription is live.

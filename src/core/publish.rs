@@ -105,6 +105,28 @@ impl Core {
         Ok(found.map_err(|error| self.unavailable(&error))?.is_some())
     }
 
+    /// Whether a command that was just refused has another outcome: its first copy may have been queued yet when it was
+    /// looked for.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn is_decided_otherwise(
+        &self,
+        actor: &Actor,
+        command: &Command,
+        refused: &Reject,
+    ) -> Result<bool, Reject> {
+        let Some((room, client_id)) = resent(command) else { return Ok(false) };
+        if refused.is(RejectCode::ClientIdReused) {
+            return Ok(false);
+        }
+        self.log.settled(room).await.map_err(|error| self.unavailable(&error))?;
+        let found = self.store.find_recorded(room, actor.user, client_id).await;
+        let found = found.map_err(|error| self.unavailable(&error))?;
+        let is_other = |it: Recorded| !matches!(it.outcome, Outcome::Refused { code, .. } if code == refused.code);
+        Ok(found.is_some_and(is_other))
+    }
+
     /// What every write begins with: is it a resend, may its author do that here, are they too fast?
     pub(super) async fn admit(
         &self,
@@ -300,10 +322,19 @@ impl Core {
         let outcome = Outcome::Refused { code: reject.code, detail: reject.detail.clone() };
         let found = self.found_of(asked, &body, None, marks);
         let refused = self.unappended(asked, found, outcome, (Bytes::new(), note));
-        match self.store.record(refused).await.map_err(|error| self.unavailable(&error))? {
+        match self.keep_outcome(asked.write, refused).await? {
             None => Err(reject),
             Some(recorded) => self.recorded_earlier(recorded, asked.digest).map(Applied::Done),
         }
+    }
+
+    /// Keeps what was decided, unless something was before. So was a first copy that is queued yet: what a plugin thinks of
+    /// it by now must not come between.
+    async fn keep_outcome(&self, write: Write, decided: Unappended) -> Result<Option<Recorded>, Reject> {
+        if write.resend {
+            self.log.settled(write.room).await.map_err(|error| self.unavailable(&error))?;
+        }
+        self.store.record(decided).await.map_err(|error| self.unavailable(&error))
     }
 
     /// Into the review queue.
@@ -317,7 +348,7 @@ impl Core {
         let case = CaseId::new(self.clock.now(), self.clock.random());
         let held = self.unappended(asked, found, Outcome::Held(case), (payload, note));
         let opened = held.case();
-        if let Some(recorded) = self.store.record(held).await.map_err(|error| self.unavailable(&error))? {
+        if let Some(recorded) = self.keep_outcome(asked.write, held).await? {
             return self.recorded_earlier(recorded, asked.digest).map(Applied::Done);
         }
         self.metrics.cases_opened_total.with_label_values(&["held"]).inc();
@@ -421,6 +452,12 @@ pub(super) fn check_age(id: ClientId, now: Millis) -> Result<(), Reject> {
         return Err(Reject::new(RejectCode::Malformed, "the client id is of the future: use the server's time"));
     }
     if now.since(id.created()) > DEDUPE_WINDOW_MS { Err(RejectCode::ClientIdTooOld.into()) } else { Ok(()) }
+}
+
+/// Whether a command is one that is sent again.
+#[must_use]
+pub fn is_resend(command: &Command) -> bool {
+    resent(command).is_some()
 }
 
 /// Which write a command asks for once more, if it does.

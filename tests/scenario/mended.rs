@@ -5,13 +5,15 @@ use std::sync::Arc;
 use confab::core::append::{Change, Decision, Item, Order, OrderGuard};
 use confab_protocol::close::CloseCode;
 use confab_protocol::codec::decode_entry;
-use confab_protocol::command::{Command, Login, Reply, RoomTarget, Secret};
+use confab_protocol::command::{Appended, Command, Login, Reply, RoomTarget, Secret};
 use confab_protocol::model::{
     Cursor, DeviceName, EntryContent, Envelope, MembershipChange, RoomId, RoomRole, SanctionKind, Seq, UserId,
 };
 use confab_protocol::reject::RejectCode;
 
-use crate::support::raw::{Raw, Target, accounts, appended, client_id, now, publish, resend, spawn};
+use super::slow::until;
+use crate::support::postgres::Cluster;
+use crate::support::raw::{PATIENCE, Raw, Target, accounts, appended, client_id, now, publish, resend, spawn};
 use crate::support::{TRANSPORTS, TestServer, Transport};
 
 async fn bare_server() -> (TestServer, Target) {
@@ -342,5 +344,71 @@ async fn what_was_said_before_a_mute_is_answered_as_it_was() {
         assert_eq!(muted.refusal(resend(room.id, other, "new")).await, RejectCode::Muted.number());
         assert_eq!(muted.refusal(publish(room.id, other, "new")).await, RejectCode::Muted.number());
         assert!(store.restrict(alice, None, SanctionKind::Lift, None, now()).await.unwrap());
+    }
+}
+
+/// Keeps a store from committing anything until it is let go. Reads go on.
+struct Hold {
+    embedded: Option<rusqlite::Connection>,
+    postgres: Option<tokio_postgres::Client>,
+}
+
+impl Hold {
+    async fn take(server: &TestServer) -> Self {
+        let Some(url) = &server.config.store.url else {
+            let embedded = rusqlite::Connection::open(server.config.data_dir.join("confab.db")).unwrap();
+            embedded.busy_timeout(PATIENCE).unwrap();
+            embedded.execute_batch("BEGIN IMMEDIATE").unwrap();
+            return Self { embedded: Some(embedded), postgres: None };
+        };
+        let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+        spawn(connection);
+        client.batch_execute("BEGIN; LOCK TABLE rooms IN EXCLUSIVE MODE").await.unwrap();
+        Self { embedded: None, postgres: Some(client) }
+    }
+
+    async fn end(self) {
+        if let Some(embedded) = self.embedded {
+            embedded.execute_batch("ROLLBACK").unwrap();
+        }
+        if let Some(client) = self.postgres {
+            client.batch_execute("ROLLBACK").await.unwrap();
+        }
+    }
+}
+
+/// src/router.rs: a resend was refused while its first copy was still queued, which was appended all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resend_is_answered_as_the_first_copy_that_is_on_its_way() {
+    const BATCHES: &str = "confab_append_batch_entries_count";
+    let fresh = || Cluster::shared().url(&Cluster::shared().fresh_database());
+    let postgres = tokio::task::spawn_blocking(fresh).await.unwrap();
+    for url in [None, Some(postgres)] {
+        let server = TestServer::start_with(|config| {
+            config.plugins.chain.clear();
+            config.store.url = url;
+            // Whatever anybody sends next is too fast.
+            (config.limits.sends_per_second, config.limits.sends_burst) = (1, 1);
+        })
+        .await;
+        let target = Target::from(&server);
+        let people = accounts(&server.config, &["owner", "alice", "bob"]).await;
+        let room = Raw::enter(&target, Transport::Quic, &people[0].1).await.join("queue").await;
+        for (transport, (_, token)) in TRANSPORTS.into_iter().zip(&people[1..]) {
+            let mut author = Raw::enter(&target, transport, token).await;
+            author.join("queue").await;
+            let id = client_id();
+            let hold = Hold::take(&server).await;
+            let batches = server.metric(BATCHES).await;
+            let first = author.begin(publish(room.id, id, "hello")).await;
+            until(async || server.metric(BATCHES).await > batches).await;
+            let again = author.begin(resend(room.id, id, "hello")).await;
+            // It waits behind its first copy for what becomes of that.
+            until(async || server.metric("confab_append_queue_entries").await == 1.0).await;
+            hold.end().await;
+            let said = appended(author.reply(first).await);
+            assert!(!said.duplicate, "{transport:?}");
+            assert_eq!(appended(author.reply(again).await), Appended { duplicate: true, ..said });
+        }
     }
 }

@@ -111,7 +111,7 @@ async fn a_reader_that_lags_is_fed_from_the_store() {
 }
 
 /// Waits for something to become so.
-async fn until(is_so: impl AsyncFn() -> bool) {
+pub(super) async fn until(is_so: impl AsyncFn() -> bool) {
     let waiting = async {
         while !is_so().await {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
