@@ -308,11 +308,11 @@ async fn who_receives_no_events_is_not_stuck_and_misses_nothing() {
             }
             // One push each: nothing shares a commit with a pause between.
         }
-        let said = tokio::time::timeout(crate::support::raw::PATIENCE, client.say(room.id, "am I heard?")).await;
+        let said = tokio::time::timeout(PATIENCE, client.say(room.id, "am I heard?")).await;
         let said = said.expect("it waits for ever");
         let (mut next, mut heard_own) = (entered.head.next(), false);
         while next <= last || !heard_own {
-            let event = tokio::time::timeout(crate::support::raw::PATIENCE, events.recv()).await;
+            let event = tokio::time::timeout(PATIENCE, events.recv()).await;
             if let Some(confab_client::Event::Entries(push)) = event.expect("no more events") {
                 for entry in push.entries {
                     assert_eq!(entry.seq, next, "{transport:?}, after {said:?}");
