@@ -387,8 +387,8 @@ async fn a_resend_is_answered_as_the_first_copy_that_is_on_its_way() {
         let server = TestServer::start_with(|config| {
             config.plugins.chain.clear();
             config.store.url = url;
-            // Whatever anybody sends next is too fast.
-            (config.limits.sends_per_second, config.limits.sends_burst) = (1, 1);
+            // Coming and one message, and whatever is sent next is too fast.
+            (config.limits.sends_per_second, config.limits.sends_burst) = (1, 2);
         })
         .await;
         let target = Target::from(&server);
