@@ -14,7 +14,7 @@ use crate::core::cases::NewRecord;
 use crate::core::names;
 use crate::core::standing::{NewTicket, TicketKind};
 use crate::core::steward::{RESET_MS, server_word};
-use crate::core::store::{Store, User};
+use crate::core::store::{Restrict, Store, User};
 use crate::open_existing_store;
 
 /// A role on the server.
@@ -114,12 +114,11 @@ async fn act(store: &dyn Store, action: Action) -> anyhow::Result<()> {
     match action {
         Action::Role { name, role } => {
             let user = super::user::find(store, &name).await?;
-            if !store.set_server_role(user.id, None, role.into()).await? {
+            let record = record(&clock, "server-role", user.id, "");
+            if !store.set_server_role(user.id, None, role.into(), record).await? {
                 bail!("{name} owns this server: the owner's role stays");
             }
-            let role = format!("{role:?}").to_lowercase();
-            audit(store, &clock, "server-role", user.id, &format!("-> {role}")).await?;
-            println!("{} is {role} of this server now", user.username);
+            println!("{} is {} of this server now", user.username, format!("{role:?}").to_lowercase());
         }
         Action::Ban { name, time } => restrict(store, &clock, &name, SanctionKind::Ban, time).await?,
         Action::Mute { name, time } => restrict(store, &clock, &name, SanctionKind::Mute, time).await?,
@@ -144,6 +143,13 @@ async fn act(store: &dyn Store, action: Action) -> anyhow::Result<()> {
 }
 
 /// Whoever has the machine has no name; that they did it is kept.
+pub(super) fn record(clock: &SystemClock, act: &str, user: UserId, detail: &str) -> NewRecord {
+    let (time, act, detail) = (clock.now(), act.to_owned(), detail.to_owned());
+    let record = AuditRecord { time, act, user, detail, ..AuditRecord::default() };
+    NewRecord { id: AuditId::new(time, clock.random()), record }
+}
+
+/// Keeps a record of what is no single change of the store.
 pub(super) async fn audit(
     store: &dyn Store,
     clock: &SystemClock,
@@ -151,10 +157,7 @@ pub(super) async fn audit(
     user: UserId,
     detail: &str,
 ) -> anyhow::Result<()> {
-    let (time, act, detail) = (clock.now(), act.to_owned(), detail.to_owned());
-    let record = AuditRecord { time, act, user, detail, ..AuditRecord::default() };
-    let id = AuditId::new(time, clock.random());
-    Ok(store.audit(vec![NewRecord { id, record }]).await?)
+    Ok(store.audit(vec![record(clock, act, user, detail)]).await?)
 }
 
 async fn restrict(
@@ -164,12 +167,13 @@ async fn restrict(
     kind: SanctionKind,
     time: Option<u64>,
 ) -> anyhow::Result<()> {
-    let User { id, username, .. } = super::user::find(store, name).await?;
-    let until = time.map(|ms| clock.now().after(ms));
-    if !store.restrict(id, None, kind, until, clock.now()).await? {
+    let User { id: user, username, .. } = super::user::find(store, name).await?;
+    let now = clock.now();
+    let (below, until) = (None, time.map(|ms| now.after(ms)));
+    let record = record(clock, server_word(kind), user, "");
+    if !store.restrict(Restrict { user, below, kind, until, now, record }).await? {
         bail!("{name} is banned: lift that first");
     }
-    audit(store, clock, server_word(kind), id, "").await?;
     let what = match kind {
         SanctionKind::Mute => "is muted",
         SanctionKind::Shadow => "is heard by nobody, and is not told",

@@ -4,6 +4,7 @@ use anyhow::bail;
 use clap::Subcommand;
 use confab_protocol::model::{DeviceId, ServerRole};
 
+use super::account::audit;
 use super::duration;
 use super::user::{find, new_user};
 use crate::clock::{Clock, SystemClock};
@@ -81,6 +82,10 @@ async fn act(store: &dyn Store, action: Action) -> anyhow::Result<()> {
             }
             let scopes = scopes.into_iter().fold(Scopes::NONE, Scopes::and);
             let device = DeviceId::new(now, clock.random());
+            // What cannot be kept does not happen. The label is in words, of which the audit has none.
+            let given: Vec<&str> =
+                Scopes::NAMED.into_iter().filter(|(_, scope)| scopes.allow(*scope)).map(|(name, _)| name).collect();
+            audit(store, &clock, "bot-key", user.id, &given.join(", ")).await?;
             let key = create_key(store, user.id, device, label, scopes, now, now.after(time)).await?;
             println!("{}", key.expose());
         }

@@ -20,9 +20,8 @@ pub(super) fn run(config: &Config, args: Args) -> anyhow::Result<()> {
     super::runtime()?.block_on(async {
         let store = open_existing_store(config).await?;
         if let Some(level) = args.level {
-            store.set_level(Level::from_number(level)).await?;
-            let (clock, level) = (SystemClock::new(), format!("-> {level}"));
-            super::account::audit(&*store, &clock, "emergency", UserId::NONE, &level).await?;
+            let record = super::account::record(&SystemClock::new(), "emergency", UserId::NONE, "");
+            store.set_level(Level::from_number(level), record).await?;
         }
         let level = store.controls(i64::MAX.cast_unsigned()).await?.level;
         println!("{}: {}", level as u8, level.text());

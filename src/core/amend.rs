@@ -360,7 +360,8 @@ impl Core {
             decided: false,
             act,
         }));
-        let beside = with(Some(self.beside_sanction(actor, write.room, user, kind)), found);
+        let lasting = (kind, lasts.then_some(duration_ms));
+        let beside = with(Some(self.beside_sanction(actor, write.room, user, lasting)), found);
         let then = then.into_iter().collect();
         let queueing = Queueing { digest, altered: false, membership, content, change, then, beside };
         let queued = self.queue(actor, order, write, queueing).await;

@@ -264,8 +264,15 @@ impl Core {
 
     /// What a sanction leaves beside its entry: a record, and a case that whom it hits may appeal against. A shadow is told
     /// to nobody.
-    pub(super) fn beside_sanction(&self, actor: &Actor, room: RoomId, user: UserId, kind: SanctionKind) -> Box<Beside> {
+    pub(super) fn beside_sanction(
+        &self,
+        actor: &Actor,
+        room: RoomId,
+        user: UserId,
+        (kind, ms): (SanctionKind, Option<u64>),
+    ) -> Box<Beside> {
         let mut record = self.record(actor.user, sanction_word(kind), room, user);
+        record.detail = super::restriction::term(kind, ms);
         let opens = matches!(kind, SanctionKind::Mute | SanctionKind::Kick | SanctionKind::Ban).then(|| {
             let row = CaseRow::new(
                 CaseKind::Sanction,

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use confab_protocol::command::{AuditRecord, Reply, Secret};
+use confab_protocol::command::{Reply, Secret};
 use confab_protocol::model::{RoomId, SanctionKind, ServerRole, UserId};
 use confab_protocol::reject::{Reject, RejectCode};
 
@@ -12,7 +12,7 @@ use super::auth::{Actor, Lane, check_length};
 use super::hook::Act;
 use super::permissions::{Stewardship, may};
 use super::standing::{NewTicket, Standing, TicketKind};
-use super::store::User;
+use super::store::{Restrict, User};
 use super::{Core, names};
 
 /// A token for a new password is good so long, milliseconds.
@@ -92,8 +92,9 @@ impl Core {
         let role = self.steward(actor, Stewardship::Restrict).await?;
         let now = self.clock.now();
         let until = (duration_ms != 0).then(|| now.after(duration_ms));
-        let done = self.store.restrict(user, Some(role), kind, until, now).await;
-        self.told(done, self.record(actor.user, server_word(kind), RoomId::NONE, user)).await
+        let record = self.numbered(self.record(actor.user, server_word(kind), RoomId::NONE, user));
+        let done = self.store.restrict(Restrict { user, below: Some(role), kind, until, now, record }).await;
+        self.told(done).await
     }
 
     /// Another role on the server for somebody.
@@ -105,18 +106,16 @@ impl Core {
         if role.number() <= mine.number() {
             return Err(RejectCode::Forbidden.into());
         }
-        let done = self.store.set_server_role(user, Some(mine), role).await;
-        let mut record = self.record(actor.user, "server-role", RoomId::NONE, user);
-        record.detail = format!("-> {}", format!("{role:?}").to_lowercase());
-        self.told(done, record).await
+        let record = self.numbered(self.record(actor.user, "server-role", RoomId::NONE, user));
+        let done = self.store.set_server_role(user, Some(mine), role, record).await;
+        self.told(done).await
     }
 
-    async fn told(&self, done: super::store::Result<bool>, record: AuditRecord) -> Result<Reply, Reject> {
+    async fn told(&self, done: super::store::Result<bool>) -> Result<Reply, Reject> {
         if !done.map_err(|error| self.unavailable(&error))? {
             return Err(RejectCode::Forbidden.into());
         }
         self.heed_now().await;
-        self.keep_record(record).await?;
         Ok(Reply::Ok)
     }
 

@@ -7,7 +7,7 @@ use confab_protocol::command::{Appended, AuditEntry, History, ListAudit, Member,
 use confab_protocol::limits::CASE_TEXT_BYTES_MAX;
 use confab_protocol::model::{
     CaseId, CaseKind, CaseText, ClientId, DeviceId, DeviceName, DisplayName, Envelope, Incarnation, Millis, RoomId,
-    RoomKind, RoomName, RoomRole, SanctionKind, Seq, ServerRole, Topic, UserId, Username,
+    RoomKind, RoomName, RoomRole, Seq, ServerRole, Topic, UserId, Username,
 };
 use confab_protocol::reject::RejectCode;
 use confab_protocol::rights::RoomRights;
@@ -20,7 +20,7 @@ use super::cases::{
 };
 use super::context::Context;
 use super::names::{Key, room_key};
-pub use super::restriction::Restriction;
+pub use super::restriction::{Restrict, Restriction};
 use super::seal::{Blinder, Resealed};
 use super::search::{Matches, Progress, Step, Wanted};
 use super::standing::{Controls, FoundKey, Level, LoginRow, NewKey, NewTicket, Standing, TicketKind};
@@ -415,19 +415,18 @@ pub trait Store: Send + Sync {
     /// Another password in the place of the one of this hash, asked for by a device that is logged in; all other logins end.
     /// `false`: the password or the login is over.
     async fn change_password(&self, user: UserId, old: String, new: String, device: DeviceId) -> Result<bool>;
-    /// Restricts an account of a rank below this role, or lifts that. A ban and a kick end all logins. `false`: there is
-    /// no such account, or it is to be muted while it is banned.
-    async fn restrict(
+    /// Restricts an account, or lifts that, and keeps the record of it: [`Restrict::apply`] on the row as it is. A ban and
+    /// a kick end all logins. `false`: there is no such account, or it is to be muted while it is banned.
+    async fn restrict(&self, restrict: Restrict) -> Result<bool>;
+    /// Another role on the server for an account of a rank below this role, and the record of it. `false`: there is no such
+    /// account, or it is the owner's.
+    async fn set_server_role(
         &self,
         user: UserId,
         below: Option<ServerRole>,
-        kind: SanctionKind,
-        until: Option<Millis>,
-        now: Millis,
+        role: ServerRole,
+        record: NewRecord,
     ) -> Result<bool>;
-    /// Another role on the server for an account of a rank below this role. `false`: there is no such account, or it is
-    /// the owner's.
-    async fn set_server_role(&self, user: UserId, below: Option<ServerRole>, role: ServerRole) -> Result<bool>;
     /// An account.
     async fn find_user(&self, user: UserId) -> Result<Option<User>>;
     /// Keeps a one-time token, and forgets those that are too old.
@@ -442,8 +441,8 @@ pub trait Store: Send + Sync {
     async fn find_key(&self, hash: [u8; 32]) -> Result<Option<FoundKey>>;
     /// What is to be heeded, and what changed since.
     async fn controls(&self, since: u64) -> Result<Controls>;
-    /// How much the server lets happen from now on.
-    async fn set_level(&self, level: Level) -> Result<()>;
+    /// How much the server lets happen from now on, and the record of it.
+    async fn set_level(&self, level: Level, record: NewRecord) -> Result<()>;
 
     // ---- rooms
     /// The id behind a name, of an open room that is called exactly so.

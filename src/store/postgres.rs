@@ -24,8 +24,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use confab_protocol::command::{AuditEntry, History, ListAudit, Member, MessageState, Room};
 use confab_protocol::model::{
-    CaseId, ClientId, DeviceId, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomName, RoomRole, SanctionKind,
-    Seq, ServerRole, UserId, Username,
+    CaseId, ClientId, DeviceId, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomName, RoomRole, Seq,
+    ServerRole, UserId, Username,
 };
 use confab_protocol::reject::RejectCode;
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
@@ -45,7 +45,7 @@ use crate::core::search::{Matches, Progress, Step, Wanted};
 use crate::core::standing::{Controls, FoundKey, Level, LoginRow, NewKey, NewTicket, Standing, TicketKind};
 use crate::core::store::{
     Before, Created, Error, Held, LogPage, LoggedIn, Membership, NewInvite, NewLogin, NewRefresh, NewUser, Pair,
-    Recorded, Refreshed, Restriction, Result, Scrub, Store, Unappended, User,
+    Recorded, Refreshed, Restrict, Restriction, Result, Scrub, Store, Unappended, User,
 };
 
 mod migrations {
@@ -279,13 +279,13 @@ store! {
     plain end_logins(user: UserId, except: DeviceId) -> () = standing::end_logins;
     plain change_password(user: UserId, old: String, new: String, device: DeviceId) -> bool =
         standing::change_password;
-    plain restrict(user: UserId, below: Option<ServerRole>, kind: SanctionKind, until: Option<Millis>, now: Millis) -> bool =
-        standing::restrict;
-    plain set_server_role(user: UserId, below: Option<ServerRole>, role: ServerRole) -> bool = standing::set_server_role;
+    plain restrict(restrict: Restrict) -> bool = standing::restrict;
+    plain set_server_role(user: UserId, below: Option<ServerRole>, role: ServerRole, record: NewRecord) -> bool =
+        standing::set_server_role;
     plain create_ticket(ticket: NewTicket) -> () = standing::create_ticket;
     plain reset_password(ticket: [u8; 32], hash: String, now: Millis) -> Option<UserId> = standing::reset_password;
     plain create_key(key: NewKey) -> () = standing::create_key;
-    plain set_level(level: Level) -> () = standing::set_level;
+    plain set_level(level: Level, record: NewRecord) -> () = standing::set_level;
     plain has_owner() -> bool = accounts::has_owner;
     plain find_login(username: Username) -> Option<(User, Option<String>)> = accounts::find_login;
     plain has_device(username: Username, device: DeviceId) -> bool = accounts::has_device;

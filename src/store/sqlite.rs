@@ -24,8 +24,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use confab_protocol::command::{AuditEntry, History, ListAudit, Member, MessageState, Room};
 use confab_protocol::model::{
-    CaseId, ClientId, DeviceId, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomName, RoomRole, SanctionKind,
-    Seq, ServerRole, UserId, Username,
+    CaseId, ClientId, DeviceId, DisplayName, Envelope, Incarnation, Millis, RoomId, RoomName, RoomRole, Seq,
+    ServerRole, UserId, Username,
 };
 use confab_protocol::reject::RejectCode;
 use rusqlite::{Connection, OpenFlags};
@@ -43,7 +43,7 @@ use crate::core::search::{Matches, Progress, Step, Wanted};
 use crate::core::standing::{Controls, FoundKey, Level, LoginRow, NewKey, NewTicket, Standing, TicketKind};
 use crate::core::store::{
     Before, Created, Error, Held, LogPage, LoggedIn, Membership, NewInvite, NewLogin, NewRefresh, NewUser, Pair,
-    Recorded, Refreshed, Restriction, Result, Scrub, Store, Unappended, User,
+    Recorded, Refreshed, Restrict, Restriction, Result, Scrub, Store, Unappended, User,
 };
 
 mod migrations {
@@ -227,13 +227,13 @@ store! {
     write end_logins(user: UserId, except: DeviceId) -> () = standing::end_logins;
     write change_password(user: UserId, old: String, new: String, device: DeviceId) -> bool =
         standing::change_password;
-    write restrict(user: UserId, below: Option<ServerRole>, kind: SanctionKind, until: Option<Millis>, now: Millis) -> bool =
-        standing::restrict;
-    write set_server_role(user: UserId, below: Option<ServerRole>, role: ServerRole) -> bool = standing::set_server_role;
+    write restrict(restrict: Restrict) -> bool = standing::restrict;
+    write set_server_role(user: UserId, below: Option<ServerRole>, role: ServerRole, record: NewRecord) -> bool =
+        standing::set_server_role;
     write create_ticket(ticket: NewTicket) -> () = standing::create_ticket;
     write reset_password(ticket: [u8; 32], hash: String, now: Millis) -> Option<UserId> = standing::reset_password;
     write create_key(key: NewKey) -> () = standing::create_key;
-    write set_level(level: Level) -> () = standing::set_level;
+    write set_level(level: Level, record: NewRecord) -> () = standing::set_level;
     write retire(now: Millis, limit: usize) -> usize = retention::retire;
     write forget(before: Before, limit: usize) -> usize = retention::forget;
     write lock_account(user: UserId, display_name: DisplayName) -> () = personal::lock_account;

@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use confab_protocol::command::{Command, Delete, PresenceStatus, RoomTarget, Secret, SetRole, Write};
-use confab_protocol::model::{RoomRole, Seq};
+use confab_protocol::codec::decode_audit;
+use confab_protocol::command::{Command, Delete, ListAudit, PresenceStatus, Reply, RoomTarget, Secret, SetRole, Write};
+use confab_protocol::model::{AuditId, RoomRole, Seq};
 use confab_protocol::reject::RejectCode;
 
+use crate::support::people::Person;
 use crate::support::process::{Place, eventually, run};
 use crate::support::raw::{Raw, Target, client_id, publish};
 use crate::support::{TRANSPORTS, Transport};
@@ -24,6 +26,14 @@ fn emergency(place: &Place, level: &str) -> String {
     let is_heard = || place.metric("confab_emergency_level").to_string() == level;
     eventually("the level is heard", || is_heard().then_some(()));
     printed
+}
+
+/// What the audit has of what people did, the newest first: act and detail.
+async fn records(owner: &Person) -> Vec<(String, String)> {
+    let list = ListAudit { room: None, user: None, case: None, plugin: None, before: AuditId::NONE, limit: 0 };
+    let Ok(Reply::Audit { records, .. }) = owner.client.request(Command::ListAudit(list)).await else { panic!() };
+    let read = records.iter().map(|entry| decode_audit(&entry.record).unwrap());
+    read.filter(|record| record.finding.is_none()).map(|record| (record.act, record.detail)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,6 +158,18 @@ async fn the_level_goes_up_and_down_by_one_command() {
         assert_eq!(stranger.refusal(publish(room, client_id(), "again")).await, 2010);
         owner.client.say(room, "those who run the server write").await.unwrap();
     }
+    // Who has the machine leaves records as well.
+    operator(&place, &["bot", "create", "echo"]);
+    operator(&place, &["bot", "key", "echo", "--scopes", "write,read", "--label", "deploys"]);
+    let expected = [
+        ("bot-key", "read, write"),
+        ("emergency", "2 -> 3"),
+        ("emergency", "0 -> 2"),
+        ("emergency", "1 -> 0"),
+        ("emergency", "0 -> 1"),
+        ("invite-account", ""),
+    ];
+    assert_eq!(records(&owner).await, expected.map(|(act, detail)| (act.to_owned(), detail.to_owned())));
     // It outlives the server.
     server.kill();
     let _server = place.serve();

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use confab::core::append::{Change, Decision, Item, Order, OrderGuard};
+use confab::core::cases::NewRecord;
+use confab::core::store::Restrict;
 use confab_protocol::close::CloseCode;
 use confab_protocol::codec::decode_entry;
-use confab_protocol::command::{Appended, Command, Login, Reply, RoomTarget, Secret};
+use confab_protocol::command::{Appended, AuditRecord, Command, Login, Reply, RoomTarget, Secret};
 use confab_protocol::model::{
-    Cursor, DeviceName, EntryContent, Envelope, MembershipChange, RoomId, RoomRole, SanctionKind, Seq, UserId,
+    AuditId, Cursor, DeviceName, EntryContent, Envelope, MembershipChange, RoomId, RoomRole, SanctionKind, Seq, UserId,
 };
 use confab_protocol::reject::RejectCode;
 
@@ -324,6 +326,11 @@ async fn who_receives_no_events_is_not_stuck_and_misses_nothing() {
     }
 }
 
+fn by_operator(user: UserId, kind: SanctionKind) -> Restrict {
+    let record = NewRecord { id: AuditId::from_u128(client_id().as_u128()), record: AuditRecord::default() };
+    Restrict { user, below: None, kind, until: None, now: now(), record }
+}
+
 /// src/router.rs: a command that is sent again was refused for what happened since, though it had been done.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_said_before_a_mute_is_answered_as_it_was() {
@@ -336,14 +343,14 @@ async fn what_was_said_before_a_mute_is_answered_as_it_was() {
         let (id, other) = (client_id(), client_id());
         let said = appended(before.request(publish(room.id, id, "before")).await);
         let store = confab::open_store(&server.config).await.unwrap();
-        assert!(store.restrict(alice, None, SanctionKind::Mute, None, now()).await.unwrap());
+        assert!(store.restrict(by_operator(alice, SanctionKind::Mute)).await.unwrap());
         assert_eq!(before.closed().await.code, CloseCode::RightsChanged.number());
         let mut muted = Raw::enter(&target, transport, &people[0].1).await;
         let again = appended(muted.request(resend(room.id, id, "before")).await);
         assert_eq!((again.seq, again.duplicate), (said.seq, true));
         assert_eq!(muted.refusal(resend(room.id, other, "new")).await, RejectCode::Muted.number());
         assert_eq!(muted.refusal(publish(room.id, other, "new")).await, RejectCode::Muted.number());
-        assert!(store.restrict(alice, None, SanctionKind::Lift, None, now()).await.unwrap());
+        assert!(store.restrict(by_operator(alice, SanctionKind::Lift)).await.unwrap());
     }
 }
 

@@ -7,6 +7,7 @@ mod logins;
 mod membership;
 mod mended;
 mod presence;
+mod recorded;
 mod slow;
 mod talk;
 mod transcript;

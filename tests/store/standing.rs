@@ -1,8 +1,9 @@
 //! Restrictions, roles, tickets, keys, and what every server on the store heeds.
 
 use confab::core::standing::{FoundKey, Level, NewKey, NewTicket, Revoked, Scopes, TicketKind};
-use confab::core::store::{Created, NewUser, Restriction};
+use confab::core::store::{Created, NewUser, Restrict, Restriction};
 use confab_protocol::close::CloseCode;
+use confab_protocol::command::AuditRecord;
 use confab_protocol::model::{DeviceId, Millis, SanctionKind, ServerRole, UserId};
 
 use super::{START, Scene};
@@ -12,6 +13,7 @@ super::cases![
     who_is_banned_is_logged_in_nowhere,
     what_is_revoked_is_told_in_order,
     roles_change_below_ones_own,
+    what_is_done_is_kept_and_what_is_refused_is_not,
     a_ticket_is_spent_once,
     a_ticket_is_as_good_as_who_gave_it,
     an_account_and_its_ticket_are_one,
@@ -36,6 +38,24 @@ impl Scene {
         device
     }
 
+    /// Whether it was done, with a record by this word.
+    async fn restrict(
+        &self,
+        user: UserId,
+        below: Option<ServerRole>,
+        kind: SanctionKind,
+        until: Option<Millis>,
+    ) -> bool {
+        let record = self.new_record(AuditRecord { act: "restrict".to_owned(), user, ..AuditRecord::default() });
+        self.store.restrict(Restrict { user, below, kind, until, now: START, record }).await.unwrap()
+    }
+
+    /// As [`Self::restrict`].
+    async fn appoint(&self, user: UserId, below: Option<ServerRole>, role: ServerRole) -> bool {
+        let record = self.new_record(AuditRecord { act: "appoint".to_owned(), user, ..AuditRecord::default() });
+        self.store.set_server_role(user, below, role, record).await.unwrap()
+    }
+
     async fn is_in(&self, user: UserId, device: DeviceId) -> bool {
         self.store.find_identity(user, device).await.unwrap().is_some()
     }
@@ -54,15 +74,15 @@ impl Scene {
 async fn restrictions_are_of_those_of_lower_rank(scene: Scene) {
     let moderator = scene.someone("moderator", ServerRole::Moderator).await.id;
     let alice = scene.someone("alice", ServerRole::User).await.id;
-    let mute = |user, below| scene.store.restrict(user, below, SanctionKind::Mute, Some(LATER), START);
-    assert!(!mute(moderator, Some(ServerRole::Moderator)).await.unwrap(), "not on one's own rank");
-    assert!(!mute(UserId::from_u128(7), None).await.unwrap(), "there is nobody");
-    assert!(mute(alice, Some(ServerRole::Moderator)).await.unwrap());
+    let mute = |user, below| scene.restrict(user, below, SanctionKind::Mute, Some(LATER));
+    assert!(!mute(moderator, Some(ServerRole::Moderator)).await, "not on one's own rank");
+    assert!(!mute(UserId::from_u128(7), None).await, "there is nobody");
+    assert!(mute(alice, Some(ServerRole::Moderator)).await);
     let restriction = async |user| scene.store.find_user(user).await.unwrap().unwrap().restriction;
     assert_eq!(restriction(alice).await, Some(Restriction { kind: SanctionKind::Mute, until: Some(LATER) }));
-    assert!(scene.store.restrict(alice, None, SanctionKind::Kick, None, START).await.unwrap());
+    assert!(scene.restrict(alice, None, SanctionKind::Kick, None).await);
     assert!(restriction(alice).await.is_some(), "who is put out is as restricted as before");
-    assert!(scene.store.restrict(alice, None, SanctionKind::Lift, None, START).await.unwrap());
+    assert!(scene.restrict(alice, None, SanctionKind::Lift, None).await);
     assert_eq!(restriction(alice).await, None);
     assert_eq!(restriction(moderator).await, None);
 }
@@ -72,12 +92,12 @@ async fn who_is_banned_is_logged_in_nowhere(scene: Scene) {
     let bob = scene.someone("bob", ServerRole::User).await.id;
     let (one, two) = (scene.logged_in(alice.id).await, scene.logged_in(alice.id).await);
     let other = scene.logged_in(bob).await;
-    assert!(scene.store.restrict(alice.id, None, SanctionKind::Ban, None, START).await.unwrap());
+    assert!(scene.restrict(alice.id, None, SanctionKind::Ban, None).await);
     assert!(!scene.is_in(alice.id, one).await && !scene.is_in(alice.id, two).await);
     assert!(scene.is_in(bob, other).await, "others stay");
     // To be muted does not bring them back.
     for kind in [SanctionKind::Mute, SanctionKind::Shadow] {
-        assert!(!scene.store.restrict(alice.id, None, kind, None, START).await.unwrap());
+        assert!(!scene.restrict(alice.id, None, kind, None).await);
     }
     let (found, _) = scene.store.find_login(alice.username).await.unwrap().unwrap();
     assert_eq!(found.restriction, Some(Restriction { kind: SanctionKind::Ban, until: None }));
@@ -89,7 +109,7 @@ async fn what_is_revoked_is_told_in_order(scene: Scene) {
     let start = scene.epoch().await;
     scene.store.log_out(alice, devices[0]).await.unwrap();
     scene.store.end_logins(alice, devices[1]).await.unwrap();
-    scene.store.restrict(alice, None, SanctionKind::Kick, None, START).await.unwrap();
+    assert!(scene.restrict(alice, None, SanctionKind::Kick, None).await);
     let told = scene.revoked_since(start).await;
     let told: Vec<_> = told.iter().map(|it| (it.user, it.device, it.code)).collect();
     let ended = |device| (alice, Some(device), CloseCode::LoggedOut);
@@ -105,14 +125,53 @@ async fn roles_change_below_ones_own(scene: Scene) {
     let owner = scene.someone("owner", ServerRole::Owner).await.id;
     let admin = scene.someone("admin", ServerRole::Admin).await.id;
     let alice = scene.someone("alice", ServerRole::User).await.id;
-    let set = |user, below| scene.store.set_server_role(user, below, ServerRole::Moderator);
-    assert!(!set(admin, Some(ServerRole::Admin)).await.unwrap());
-    assert!(!set(owner, None).await.unwrap(), "the owner stays");
+    let set = |user, below| scene.appoint(user, below, ServerRole::Moderator);
+    assert!(!set(admin, Some(ServerRole::Admin)).await);
+    assert!(!set(owner, None).await, "the owner stays");
     let start = scene.epoch().await;
-    assert!(set(alice, Some(ServerRole::Admin)).await.unwrap());
+    assert!(set(alice, Some(ServerRole::Admin)).await);
     assert_eq!(scene.store.find_user(alice).await.unwrap().unwrap().role, ServerRole::Moderator);
     let told = scene.revoked_since(start).await;
     assert_eq!((told.len(), told[0].code), (1, CloseCode::RightsChanged));
+}
+
+async fn what_is_done_is_kept_and_what_is_refused_is_not(scene: Scene) {
+    let owner = scene.someone("owner", ServerRole::Owner).await.id;
+    let alice = scene.someone("alice", ServerRole::User).await.id;
+    let mute = |user, below| scene.restrict(user, below, SanctionKind::Mute, Some(LATER));
+    assert!(!mute(alice, Some(ServerRole::User)).await && !mute(UserId::from_u128(7), None).await);
+    assert!(!scene.appoint(owner, None, ServerRole::User).await);
+    assert!(scene.appoint(alice, None, ServerRole::Admin).await);
+    assert!(!scene.appoint(alice, Some(ServerRole::Admin), ServerRole::User).await, "they are equals now");
+    assert!(scene.appoint(alice, None, ServerRole::Moderator).await);
+    assert!(mute(alice, None).await);
+    assert!(scene.restrict(alice, None, SanctionKind::Kick, None).await);
+    assert!(scene.restrict(alice, None, SanctionKind::Ban, None).await);
+    assert!(!mute(alice, None).await, "it would let them come back");
+    assert!(scene.restrict(alice, None, SanctionKind::Lift, None).await);
+    let told = scene.audit_of(None).await;
+    assert!(told.iter().all(|record| record.user == alice));
+    let told: Vec<_> = told.iter().map(|record| (record.act.as_str(), record.detail.as_str())).collect();
+    let expected = [
+        ("appoint", "user -> admin"),
+        ("appoint", "admin -> moderator"),
+        ("restrict", "none -> mute, for 1m"),
+        ("restrict", ""),
+        ("restrict", "mute -> ban, until lifted"),
+        ("restrict", "ban -> none"),
+    ];
+    assert_eq!(told, expected);
+    // What cannot be kept does not happen: there is one record of a number.
+    let record = scene.new_record(AuditRecord::default());
+    scene.store.audit(vec![record.clone()]).await.unwrap();
+    let (user, kind, epoch) = (alice, SanctionKind::Ban, scene.epoch().await);
+    let ban = Restrict { user, below: None, kind, until: None, now: START, record: record.clone() };
+    assert!(scene.store.restrict(ban).await.is_err());
+    assert!(scene.store.set_server_role(alice, None, ServerRole::Admin, record.clone()).await.is_err());
+    assert!(scene.store.set_level(Level::StaffOnly, record).await.is_err());
+    let now = scene.store.find_user(alice).await.unwrap().unwrap();
+    assert_eq!((now.restriction, now.role, scene.epoch().await), (None, ServerRole::Moderator, epoch));
+    assert_eq!(scene.audit_of(None).await.len(), expected.len() + 1);
 }
 
 fn ticket(hash: u8, kind: TicketKind, user: UserId, uses: u32) -> NewTicket {
@@ -154,13 +213,13 @@ async fn a_ticket_is_as_good_as_who_gave_it(scene: Scene) {
         (has(1, TicketKind::Reset).await.unwrap(), has(2, TicketKind::Account).await.unwrap())
     };
     assert_eq!(has().await, (true, true));
-    assert!(scene.store.set_server_role(alice, None, ServerRole::Admin).await.unwrap());
+    assert!(scene.appoint(alice, None, ServerRole::Admin).await);
     assert_eq!(has().await, (false, true), "they are equals now");
     assert_eq!(scene.store.reset_password([1; 32], "x".into(), START).await.unwrap(), None);
-    assert!(scene.store.set_server_role(alice, None, ServerRole::User).await.unwrap());
-    assert!(scene.store.set_server_role(admin, None, ServerRole::Moderator).await.unwrap());
+    assert!(scene.appoint(alice, None, ServerRole::User).await);
+    assert!(scene.appoint(admin, None, ServerRole::Moderator).await);
     assert_eq!(has().await, (false, true), "moderators invite");
-    assert!(scene.store.restrict(admin, None, SanctionKind::Ban, None, START).await.unwrap());
+    assert!(scene.restrict(admin, None, SanctionKind::Ban, None).await);
     assert_eq!(has().await, (false, false));
     let newcomer = NewUser { ticket: Some([2; 32]), ..scene.new_user("bob", ServerRole::User) };
     assert_eq!(scene.store.create_user(newcomer).await.unwrap(), Created::TicketInvalid);
@@ -216,7 +275,11 @@ async fn a_key_is_a_login_of_its_own(scene: Scene) {
 async fn the_level_is_told(scene: Scene) {
     let start = scene.store.controls(0).await.unwrap();
     assert_eq!(start.level, Level::Normal);
-    scene.store.set_level(Level::StaffOnly).await.unwrap();
+    for level in [Level::StaffOnly, Level::NewcomersRead, Level::StaffOnly] {
+        scene.store.set_level(level, scene.new_record(AuditRecord::default())).await.unwrap();
+    }
     let now = scene.store.controls(0).await.unwrap();
     assert!(now.level == Level::StaffOnly && now.epoch > start.epoch && now.revoked.is_empty());
+    let told: Vec<_> = scene.audit_of(None).await.into_iter().map(|record| record.detail).collect();
+    assert_eq!(told, ["0 -> 3", "3 -> 2", "2 -> 3"]);
 }

@@ -6,11 +6,14 @@ use confab_protocol::model::{DeviceId, Millis, SanctionKind, ServerRole, UserId}
 use deadpool_postgres::{Client, Transaction};
 use tokio_postgres::types::ToSql;
 
+use super::moderation::add_records;
 use super::rows::{Stored, get, get_optional, plain, user};
+use crate::core::cases::NewRecord;
+use crate::core::restriction::{changed, role_changed};
 use crate::core::standing::{
     Controls, FoundKey, Level, LoginRow, NewKey, NewTicket, REVOKED_KEPT, Revoked, Scopes, Standing, TicketKind,
 };
-use crate::core::store::{Restriction, Result, User};
+use crate::core::store::{Restrict, Restriction, Result, User};
 
 async fn run(transaction: &Transaction<'_>, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64> {
     let statement = transaction.prepare_cached(sql).await?;
@@ -110,37 +113,20 @@ pub(super) async fn change_password(
     Ok(true)
 }
 
-pub(super) async fn restrict(
-    client: &mut Client,
-    user: UserId,
-    below: Option<ServerRole>,
-    kind: SanctionKind,
-    until: Option<Millis>,
-    now: Millis,
-) -> Result<bool> {
-    let restriction = match kind {
-        SanctionKind::Mute | SanctionKind::Ban | SanctionKind::Shadow => Some(Restriction { kind, until }),
-        SanctionKind::Kick | SanctionKind::Lift => None,
-    };
-    let (number, until) = Restriction::to_numbers(restriction);
-    let (number, until) = (i16::from(number), until.cast_signed());
+pub(super) async fn restrict(client: &mut Client, restrict: Restrict) -> Result<bool> {
+    const FOUND: &str = "SELECT restriction, until_ms FROM users WHERE id = $1 AND role > $2 FOR NO KEY UPDATE";
+    const SET: &str = "UPDATE users SET restriction = $2, until_ms = $3 WHERE id = $1";
+    let Restrict { user, below, kind, .. } = restrict;
     let transaction = client.transaction().await?;
-    let (id, rank) = (user.sql(), rank(below));
-    let found = match kind {
-        SanctionKind::Kick => {
-            let sql = "SELECT 1 FROM users WHERE id = $1 AND role > $2 FOR NO KEY UPDATE";
-            run(&transaction, sql, &[&id, &rank]).await?
-        }
-        _ => {
-            // To mute or shadow somebody who is banned would let them come back.
-            let sql = "UPDATE users SET restriction = $3::smallint, until_ms = $4 WHERE id = $1 AND role > $2
-                 AND NOT ($3::smallint IN (1, 3) AND restriction = 2 AND (until_ms = 0 OR until_ms > $5))";
-            run(&transaction, sql, &[&id, &rank, &number, &until, &now.sql()]).await?
-        }
-    };
-    if found == 0 {
-        return Ok(false);
-    }
+    let statement = transaction.prepare_cached(FOUND).await?;
+    let found = transaction.query_opt(&statement, &[&user.sql(), &rank(below)]).await?;
+    let Some(found) = found else { return Ok(false) };
+    let number = u8::try_from(plain::<i16>(&found, 0)?).unwrap_or(u8::MAX);
+    let had = Restriction::from_numbers(number, plain::<i64>(&found, 1)?.cast_unsigned());
+    let Some((has, record)) = restrict.apply(had) else { return Ok(false) };
+    let (number, until) = Restriction::to_numbers(has);
+    run(&transaction, SET, &[&user.sql(), &i16::from(number), &until.cast_signed()]).await?;
+    add_records(&transaction, &[record]).await?;
     match kind {
         SanctionKind::Ban => end_all(&transaction, user, None, CloseCode::Banned).await?,
         SanctionKind::Kick => end_all(&transaction, user, None, CloseCode::LoggedOut).await?,
@@ -162,12 +148,15 @@ pub(super) async fn set_server_role(
     user: UserId,
     below: Option<ServerRole>,
     role: ServerRole,
+    record: NewRecord,
 ) -> Result<bool> {
+    const FOUND: &str = "SELECT role FROM users WHERE id = $1 AND role > $2 AND role <> 1 FOR NO KEY UPDATE";
     let transaction = client.transaction().await?;
-    let sql = "UPDATE users SET role = $2 WHERE id = $1 AND role > $3 AND role <> 1";
-    if run(&transaction, sql, &[&user.sql(), &role.sql(), &rank(below)]).await? == 0 {
-        return Ok(false);
-    }
+    let statement = transaction.prepare_cached(FOUND).await?;
+    let found = transaction.query_opt(&statement, &[&user.sql(), &rank(below)]).await?;
+    let Some(found) = found else { return Ok(false) };
+    run(&transaction, "UPDATE users SET role = $2 WHERE id = $1", &[&user.sql(), &role.sql()]).await?;
+    add_records(&transaction, &[role_changed(record, get(&found, 0)?, role)]).await?;
     revoke(&transaction, user, None, CloseCode::RightsChanged).await?;
     transaction.commit().await?;
     Ok(true)
@@ -273,10 +262,14 @@ pub(super) async fn controls(client: &Client, since: u64) -> Result<Controls> {
     Ok(controls)
 }
 
-pub(super) async fn set_level(client: &Client, level: Level) -> Result<()> {
-    let statement = client.prepare_cached("UPDATE controls SET level = $1, epoch = epoch + 1").await?;
-    client.execute(&statement, &[&(level as i16)]).await?;
-    Ok(())
+pub(super) async fn set_level(client: &mut Client, level: Level, record: NewRecord) -> Result<()> {
+    let level = level as i16;
+    let transaction = client.transaction().await?;
+    let statement = transaction.prepare_cached("SELECT level FROM controls FOR UPDATE").await?;
+    let had: i16 = plain(&transaction.query_one(&statement, &[]).await?, 0)?;
+    add_records(&transaction, &[changed(record, &had.to_string(), &level.to_string())]).await?;
+    run(&transaction, "UPDATE controls SET level = $1, epoch = epoch + 1", &[&level]).await?;
+    Ok(transaction.commit().await?)
 }
 
 /// Tells every server to close connections.

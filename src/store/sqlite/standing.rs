@@ -4,11 +4,14 @@ use confab_protocol::close::CloseCode;
 use confab_protocol::model::{DeviceId, Millis, SanctionKind, ServerRole, UserId};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::moderation::add_record;
 use super::rows::{Sql, get, user};
+use crate::core::cases::NewRecord;
+use crate::core::restriction::{changed, role_changed};
 use crate::core::standing::{
     Controls, FoundKey, Level, LoginRow, NewKey, NewTicket, REVOKED_KEPT, Revoked, Scopes, Standing, TicketKind,
 };
-use crate::core::store::{Restriction, Result, User};
+use crate::core::store::{Restrict, Restriction, Result, User};
 
 pub(super) fn find_identity(connection: &Connection, id: UserId, device: DeviceId) -> Result<Option<Standing>> {
     let mut statement = connection.prepare_cached(
@@ -91,39 +94,20 @@ pub(super) fn change_password(
     Ok(true)
 }
 
-pub(super) fn restrict(
-    connection: &Connection,
-    user: UserId,
-    below: Option<ServerRole>,
-    kind: SanctionKind,
-    until: Option<Millis>,
-    now: Millis,
-) -> Result<bool> {
-    // To mute or shadow somebody who is banned would let them come back.
-    let mut found = connection.prepare_cached(
-        "SELECT 1 FROM users WHERE id = ?1 AND role > ?2
-             AND NOT (?3 AND restriction = 2 AND (until_ms = 0 OR until_ms > ?4))",
-    )?;
-    if !found.exists(params![
-        Sql(user),
-        number(below),
-        matches!(kind, SanctionKind::Mute | SanctionKind::Shadow),
-        Sql(now)
-    ])? {
-        return Ok(false);
-    }
-    let restriction = match kind {
-        SanctionKind::Mute | SanctionKind::Ban | SanctionKind::Shadow => Some(Restriction { kind, until }),
-        SanctionKind::Kick | SanctionKind::Lift => None,
-    };
-    if kind != SanctionKind::Kick {
-        let (number, until) = Restriction::to_numbers(restriction);
-        connection.prepare_cached("UPDATE users SET restriction = ?, until_ms = ? WHERE id = ?")?.execute(params![
-            number,
-            until.cast_signed(),
-            Sql(user)
-        ])?;
-    }
+pub(super) fn restrict(connection: &Connection, restrict: Restrict) -> Result<bool> {
+    let Restrict { user, below, kind, .. } = restrict;
+    let mut found = connection.prepare_cached("SELECT restriction, until_ms FROM users WHERE id = ? AND role > ?")?;
+    let had =
+        |row: &rusqlite::Row<'_>| Ok(Restriction::from_numbers(row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned()));
+    let had = found.query_row(params![Sql(user), number(below)], had).optional()?;
+    let Some((has, record)) = had.and_then(|had| restrict.apply(had)) else { return Ok(false) };
+    let (number, until) = Restriction::to_numbers(has);
+    connection.prepare_cached("UPDATE users SET restriction = ?, until_ms = ? WHERE id = ?")?.execute(params![
+        number,
+        until.cast_signed(),
+        Sql(user)
+    ])?;
+    add_record(connection, &record)?;
     match kind {
         SanctionKind::Ban => end_all(connection, user, None, CloseCode::Banned)?,
         SanctionKind::Kick => end_all(connection, user, None, CloseCode::LoggedOut)?,
@@ -144,12 +128,13 @@ pub(super) fn set_server_role(
     user: UserId,
     below: Option<ServerRole>,
     role: ServerRole,
+    record: NewRecord,
 ) -> Result<bool> {
-    let mut statement =
-        connection.prepare_cached("UPDATE users SET role = ? WHERE id = ? AND role > ? AND role <> 1")?;
-    if statement.execute(params![Sql(role), Sql(user), number(below)])? == 0 {
-        return Ok(false);
-    }
+    let mut found = connection.prepare_cached("SELECT role FROM users WHERE id = ? AND role > ? AND role <> 1")?;
+    let had: Option<ServerRole> = found.query_row(params![Sql(user), number(below)], |row| get(row, 0)).optional()?;
+    let Some(had) = had else { return Ok(false) };
+    connection.prepare_cached("UPDATE users SET role = ? WHERE id = ?")?.execute(params![Sql(role), Sql(user)])?;
+    add_record(connection, &role_changed(record, had, role))?;
     revoke(connection, user, None, CloseCode::RightsChanged)?;
     Ok(true)
 }
@@ -250,7 +235,9 @@ pub(super) fn controls(connection: &Connection, since: u64) -> Result<Controls> 
     Ok(Controls { epoch: epoch.cast_unsigned(), level: Level::from_number(level), revoked })
 }
 
-pub(super) fn set_level(connection: &Connection, level: Level) -> Result<()> {
+pub(super) fn set_level(connection: &Connection, level: Level, record: NewRecord) -> Result<()> {
+    let had: u8 = connection.prepare_cached("SELECT level FROM controls")?.query_row([], |row| row.get(0))?;
+    add_record(connection, &changed(record, &had.to_string(), &(level as u8).to_string()))?;
     connection.prepare_cached("UPDATE controls SET level = ?, epoch = epoch + 1")?.execute([level as u8])?;
     Ok(())
 }

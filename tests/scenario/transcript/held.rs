@@ -153,7 +153,7 @@ async fn what_is_held_is_released_or_dropped_and_what_was_dropped_may_come_back(
                 none verdict room-5 user-4 10 case-5 "" hashes of 32 and 0 bytes hostile message flag told-to "odd" ""
                 none fail room-5 user-3 case-4 "decided -> decided"
                 user-2 decide room-5 user-3 case-4 "release: open -> decided"
-                user-2 ban room-5 user-3 9 case-6 ""
+                user-2 ban room-5 user-3 9 case-6 "for 1h"
                 none verdict room-5 user-3 case-4 "" hashes of 32 and 0 bytes hostile message hold told-to "" ""
                 user-2 release room-5 user-3 8 case-3 "" hashes of 32 and 32 bytes
                 user-2 decide room-5 user-3 case-3 "release: open -> decided"
