@@ -85,7 +85,7 @@ impl Core {
         self.metrics.store_errors_total.with_label_values(&[error.kind()]).inc();
         tracing::error!(correlation = format_args!("{correlation:016x}"), %error, "the store failed");
         match error {
-            store::Error::Unavailable(_) => RejectCode::Unavailable.into(),
+            store::Error::Unavailable(_) | store::Error::Busy(_) => RejectCode::Unavailable.into(),
             store::Error::Corrupt(_) => Reject::new(
                 RejectCode::Internal,
                 format!("{}; tell the operator {correlation:016x}", RejectCode::Internal.text()),

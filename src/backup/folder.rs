@@ -148,7 +148,7 @@ fn describe(table: &Table, rows: Rows<BufReader<Hashing<File>>>) -> TableFile {
 /// It is the backup that is damaged, and not a store.
 fn unreadable(error: Error) -> BackupError {
     match error {
-        Error::Corrupt(what) | Error::Unavailable(what) => BackupError::Invalid(what),
+        Error::Corrupt(what) | Error::Unavailable(what) | Error::Busy(what) => BackupError::Invalid(what),
     }
 }
 

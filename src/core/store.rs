@@ -31,6 +31,9 @@ pub enum Error {
     /// It cannot be reached, is full, or refuses to write; trying later may help.
     #[error("store unavailable: {0}")]
     Unavailable(String),
+    /// Somebody else was in the way, and nothing was done: the same may well pass. Drivers try again by themselves.
+    #[error("store unavailable: {0}")]
+    Busy(String),
     /// What is stored is not what it must be.
     #[error("stored data is inconsistent: {0}")]
     Corrupt(String),
@@ -41,7 +44,7 @@ impl Error {
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
-            Self::Unavailable(_) => "unavailable",
+            Self::Unavailable(_) | Self::Busy(_) => "unavailable",
             Self::Corrupt(_) => "corrupt",
         }
     }

@@ -30,6 +30,7 @@ use confab_protocol::model::{
 use confab_protocol::reject::RejectCode;
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 
 pub use self::options::Options;
@@ -54,8 +55,10 @@ mod migrations {
 
 /// A connection is waited for so long, whether it is busy or new.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// An answer is waited for so long; the database has its own bound, but may not be there to keep it.
+/// An answer is waited for so long, tries included; the database has its own bound, but may not be there to keep it.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Tries of a transaction that others got in the way of.
+const TRIES_MAX: u32 = 8;
 /// Searches at a time.
 const SEARCHES_MAX: usize = 2;
 /// What every session is bound by, and how it plans: each of our statements finds rows by an index. A plan made while a
@@ -85,6 +88,7 @@ impl From<tokio_postgres::Error> for Error {
         };
         match error.code() {
             Some(code) if is_of_data(code) => Self::Corrupt(text),
+            Some(code) if is_in_the_way(code) => Self::Busy(text),
             _ => Self::Unavailable(text),
         }
     }
@@ -104,16 +108,16 @@ impl From<PoolError> for Error {
     }
 }
 
-/// Whether the same transaction may well pass when it is tried again.
+/// Whether somebody else was in the way, so that the same transaction may well pass when it is tried again.
+fn is_in_the_way(code: &SqlState) -> bool {
+    let others = [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::LOCK_NOT_AVAILABLE];
+    others.contains(code)
+}
+
+/// Whether the same batch may well pass when it is tried again: also where somebody else created the same room, or a client
+/// id was recorded without the room's lock.
 fn is_retryable(error: &tokio_postgres::Error) -> bool {
-    let again = [
-        SqlState::T_R_SERIALIZATION_FAILURE,
-        SqlState::T_R_DEADLOCK_DETECTED,
-        // Somebody else created the same room, or a client id was recorded without the room's lock.
-        SqlState::UNIQUE_VIOLATION,
-        SqlState::LOCK_NOT_AVAILABLE,
-    ];
-    error.code().is_some_and(|code| again.contains(code))
+    error.code().is_some_and(|code| is_in_the_way(code) || *code == SqlState::UNIQUE_VIOLATION)
 }
 
 impl Postgres {
@@ -201,6 +205,31 @@ fn finished<T>(client: Client, done: std::result::Result<Result<T>, tokio::time:
     done
 }
 
+/// For another try.
+fn again<T: Clone>(argument: &T) -> T {
+    argument.clone()
+}
+
+/// One transaction, and again while others are in its way: of one that was refused nothing is left. Where a connection was
+/// lost it may have been done, and nothing is tried again.
+macro_rules! tried {
+    ($pool:expr, $client:ident => $call:expr) => {{
+        let (until, mut tries) = (Instant::now() + QUERY_TIMEOUT, 1);
+        loop {
+            let mut $client = $pool.get().await?;
+            let done = tokio::time::timeout_at(until, $call).await;
+            match finished($client, done) {
+                Err(Error::Busy(text)) if tries < TRIES_MAX => {
+                    tracing::debug!(%text, tries, "a transaction is tried again");
+                    tries += 1;
+                }
+                Err(Error::Busy(text)) => break Err(Error::Unavailable(text)),
+                done => break done,
+            }
+        }
+    }};
+}
+
 macro_rules! store {
     ($(plain $name:ident($($arg:ident: $type:ty),*) -> $out:ty = $run:path;)+
      $(sealed $sealed:ident($($sarg:ident: $stype:ty),*) -> $sout:ty = $srun:path;)+) => {
@@ -255,14 +284,12 @@ macro_rules! store {
                 append::append(&self.writers, &self.vault, batch, now).await
             }
             $(async fn $name(&self, $($arg: $type),*) -> Result<$out> {
-                let mut client = self.others.get().await?;
-                let done = tokio::time::timeout(QUERY_TIMEOUT, $run(&mut client, $($arg),*)).await;
-                finished(client, done)
+                let pool = &self.others;
+                tried!(pool, client => $run(&mut client, $(again(&$arg)),*))
             })+
             $(async fn $sealed(&self, $($sarg: $stype),*) -> Result<$sout> {
-                let mut client = self.others.get().await?;
-                let done = tokio::time::timeout(QUERY_TIMEOUT, $srun(&mut client, &self.vault, $($sarg),*)).await;
-                finished(client, done)
+                let (pool, vault) = (&self.others, &self.vault);
+                tried!(pool, client => $srun(&mut client, vault, $(again(&$sarg)),*))
             })+
         }
     };

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use confab::core::append::{Change, Decision, Item, Said};
 use confab::core::seal::Vault;
-use confab::core::store::{Outcome, Result, Store};
+use confab::core::store::{Error, Outcome, Result, Store};
 use confab::store::postgres::{Options, Postgres};
 use confab_protocol::model::{RoomRole, Seq};
 
+use super::audit::all_cases;
 use super::{START, Scene, seq};
 use crate::support::postgres::Cluster;
 
@@ -107,6 +108,41 @@ async fn one_name_is_one_room_whoever_asks() {
         }
         assert_eq!(made, 1, "{name}");
     }
+}
+
+/// Counts the attempts at a new case, also those that are undone, and lets them fail with this code while this holds.
+fn get_in_the_way(url: &str, when: &str, code: &str) {
+    let body = format!("IF {when} THEN RAISE 'in the way' USING ERRCODE = '{code}'; END IF; RETURN NEW;");
+    let function = "CREATE OR REPLACE FUNCTION get_in_the_way() RETURNS trigger LANGUAGE plpgsql AS";
+    sql(url, &format!("{function} $$ BEGIN PERFORM nextval('attempts'); {body} END $$"));
+}
+
+/// Who is in the way is soon gone, and what is an answer is not asked for again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_are_in_the_way_of_is_tried_again() {
+    let url = fresh_url().await;
+    let scene = Scene { store: Arc::new(open(&url).await.unwrap()), count: Arc::default() };
+    let (room, [owner, moderator, member]) = scene.company().await;
+    sql(&url, "CREATE SEQUENCE attempts");
+    let attempts = || sql(&url, "SELECT last_value FROM attempts");
+    get_in_the_way(&url, "currval('attempts') < 3", "40001");
+    sql(&url, "CREATE TRIGGER in_the_way BEFORE INSERT ON cases FOR EACH ROW EXECUTE FUNCTION get_in_the_way()");
+    let reported = scene.report(room, member, 0, owner).await.unwrap();
+    assert!(reported.is_new && attempts() == "3", "{}", attempts());
+    assert_eq!((scene.cases(all_cases()).await, scene.audit_of(None).await.len()), (vec![reported.row.id], 1));
+    // Not for ever.
+    for (code, expected) in [("40P01", "11"), ("55P03", "19")] {
+        get_in_the_way(&url, "true", code);
+        let refused = scene.store.report(scene.new_report(room, moderator, 0, owner)).await.unwrap_err();
+        assert!(matches!(&refused, Error::Unavailable(what) if what.contains(code)), "{refused}");
+        assert_eq!(attempts(), expected, "{code}");
+    }
+    get_in_the_way(&url, "true", "23505");
+    let taken = scene.store.report(scene.new_report(room, moderator, 0, owner)).await.unwrap_err();
+    assert!(matches!(taken, Error::Corrupt(_)), "{taken}");
+    assert_eq!(attempts(), "20");
+    assert_eq!((scene.cases(all_cases()).await.len(), scene.audit_of(None).await.len()), (1, 1));
+    scene.store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::columns::{Columns, RoomColumns};
 use super::rows::{Stored, get, get_optional, plain};
-use super::{effects, is_retryable, logs, moderation, rooms, seal};
+use super::{TRIES_MAX, effects, is_retryable, logs, moderation, rooms, seal};
 use crate::core::append::{
     Decided, Decision, Facts, Item, MemberKey, MemberState, Needs, RoomState, decide, refused_findings,
 };
@@ -20,8 +20,6 @@ use crate::core::names::Key;
 use crate::core::seal::Vault;
 use crate::core::store::{Error, Restriction, Result, RoomShape, pair_bytes};
 
-/// Tries of a batch that other nodes got in the way of.
-const TRIES_MAX: u32 = 8;
 /// Between tries to learn what became of a commit, milliseconds.
 const ASK_AGAIN_MS: u64 = 200;
 
@@ -174,7 +172,7 @@ impl From<tokio_postgres::Error> for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::Final(error)
+        if matches!(error, Error::Busy(_)) { Self::Again(error) } else { Self::Final(error) }
     }
 }
 

@@ -68,7 +68,7 @@ pub(super) fn open(path: &Path, vault: &Vault) -> Result<Connection> {
             return Ok(connection);
         }
         // Somebody else is at work, or the disk is full.
-        Err(Error::Unavailable(what)) => return Err(Error::Unavailable(what)),
+        Err(error @ (Error::Unavailable(_) | Error::Busy(_))) => return Err(error),
         Ok(_) | Err(Error::Corrupt(_)) if vault.opener() == Opener::Tool => {
             let what = "the index of words is of another version or damaged: start the server first";
             return Err(Error::Unavailable(what.to_owned()));
