@@ -75,17 +75,17 @@ pub(super) fn run(config: &Config, args: Args) -> anyhow::Result<()> {
             // Before anything is made here.
             let checked = backup::verify(&folder, &vault, &watch)?;
             let _lock = lock(config)?;
-            let found = super::runtime()?.block_on(async {
+            let (found, level) = super::runtime()?.block_on(async {
                 let store = open_store(config).await?;
                 let restored = backup::restore(&*store, &keys, &folder, &checked.manifest, clock, &watch).await;
+                let controls = store.controls(i64::MAX.cast_unsigned()).await;
                 store.close().await;
-                anyhow::Ok(restored?)
+                anyhow::Ok((restored?, controls?.level))
             })?;
             println!("Restored {}.", told(&checked));
             println!("Everybody logs in anew, and readers are told that histories are others now.");
-            println!(
-                "API keys, and what was issued to reset a password or to register, are void; no emergency level is set."
-            );
+            println!("API keys, and what was issued to reset a password or to register, are void.");
+            println!("The emergency level is {}: {}.", level as u8, level.text());
             if found == Keys::Missing {
                 println!(
                     "NO PASSWORD IS GOOD: {} is not the one of the backup. Put that there before the server starts.",

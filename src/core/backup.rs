@@ -1,11 +1,12 @@
 //! What a backup holds: the rows of every table that is not made again by itself, in a form that both stores write and
 //! read, so that a server can move from one to the other. Logins are left out: a token that was spent after the backup
-//! would be good again.
+//! would be good again. What every server heeds is there without its epoch, which counts what a restore does not bring back.
 
 pub mod check;
 pub mod rows;
 
 use self::rows::Row;
+use super::standing::Level;
 use super::store::Result;
 
 /// What a column holds. Encoded as PostgreSQL's `COPY ... (FORMAT binary)` has it.
@@ -86,6 +87,14 @@ pub trait Source: Send {
     fn next_row(&mut self) -> Result<Option<(&'static Table, &Row)>>;
 }
 
+/// The level of an emergency, from a row of the controls; `None`: of a row of another table. Every store has that row from
+/// the beginning, so none is added, and of both levels the stricter one holds: a restore opens no doors.
+#[must_use]
+pub fn level_of(table: &Table, row: &Row) -> Option<Level> {
+    let number = || row.number(table.position("level")).and_then(|number| u8::try_from(number).ok());
+    (table.name == "controls").then(|| Level::from_number(number().unwrap_or(u8::MAX)))
+}
+
 macro_rules! tables {
     ($($table:ident($key:literal) { $($column:ident: $kind:ident $(| $null:ident)?),+ $(,)? })+) => {
         /// In an order in which no row points to one that is not there yet.
@@ -148,4 +157,5 @@ tables! {
         plugin: Text | null, record: Bytes,
     }
     observed(2) { plugin: Text, room: Id, seq: Long }
+    controls(1) { one: Small, level: Small }
 }

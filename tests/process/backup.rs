@@ -79,6 +79,7 @@ async fn beside_a_server_and_into_another(from: Place, to: Place) {
         }
         heard
     });
+    run(&mut from.command(&["emergency", "1"]), "").assert_good();
     let folder = from.folder.path().join("backup");
     let told = backup(&from, "create", &folder, &["--with-keys"]).assert_good();
     assert!(told.contains("2 accounts") && told.contains("UTC"), "{told}");
@@ -99,6 +100,7 @@ async fn beside_a_server_and_into_another(from: Place, to: Place) {
     assert!(whole_is.contains("is whole"), "{whole_is}");
     let restored = backup(&to, "restore", &folder, &[]).assert_good();
     assert!(restored.contains("Everybody logs in anew") && !restored.contains("NO PASSWORD"), "{restored}");
+    assert!(restored.contains("emergency level is 1: nobody registers"), "{restored}");
     backup(&to, "restore", &folder, &[]).assert_refused(1, &["in use"]);
     let mut server = to.serve();
     let (late, mut events) = Client::connect(Options::new(to.address(Transport::Quic)).access_token(access));

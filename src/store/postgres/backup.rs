@@ -9,7 +9,7 @@ use tokio_postgres::{CopyInSink, IsolationLevel};
 
 use super::rows::plain;
 use crate::core::backup::rows::{HEADER, TRAILER};
-use crate::core::backup::{Column, Kind, Sink, Source, TABLES, Table};
+use crate::core::backup::{Column, Kind, Sink, Source, TABLES, Table, level_of};
 use crate::core::store::Result;
 
 /// Rows are sent in pieces of about so many bytes.
@@ -59,6 +59,7 @@ pub(super) async fn load(mut client: ClientWrapper, mut source: Box<dyn Source>)
     // Whoever wants to write waits, and finds it filled.
     const LOCK: &str = "LOCK TABLE users, rooms IN SHARE ROW EXCLUSIVE MODE";
     const IS_USED: &str = "SELECT EXISTS (SELECT 1 FROM users) OR EXISTS (SELECT 1 FROM rooms)";
+    const LEVEL: &str = "UPDATE controls SET level = greatest(level, $1::smallint), epoch = epoch + 1";
     client.batch_execute(UNBOUND).await?;
     let transaction = client.transaction().await?;
     transaction.batch_execute(LOCK).await?;
@@ -69,6 +70,11 @@ pub(super) async fn load(mut client: ClientWrapper, mut source: Box<dyn Source>)
     transaction.batch_execute("DELETE FROM seal_keys").await?;
     let mut filling: Option<Filling> = None;
     while let Some((table, row)) = source.next_row()? {
+        if let Some(level) = level_of(table, row) {
+            finish(filling.take()).await?;
+            transaction.execute(LEVEL, &[&(level as i16)]).await?;
+            continue;
+        }
         let mut at = match filling.take() {
             Some(at) if at.table == table => at,
             other => {

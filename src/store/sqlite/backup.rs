@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, params_from_iter};
 
 use super::logs::checksum;
 use crate::core::backup::rows::{HEADER, Row, TRAILER};
-use crate::core::backup::{Column, Kind, Sink, Source, TABLES, Table};
+use crate::core::backup::{Column, Kind, Sink, Source, TABLES, Table, level_of};
 use crate::core::store::{Error, Result};
 
 /// Rows are handed on in pieces of about so many bytes.
@@ -128,6 +128,10 @@ pub(super) fn load(connection: &Connection, mut source: Box<dyn Source>) -> Resu
     // Of a server that was started and not used.
     connection.execute("DELETE FROM seal_keys", [])?;
     while let Some((table, row)) = source.next_row()? {
+        if let Some(level) = level_of(table, row) {
+            connection.execute("UPDATE controls SET level = max(level, ?), epoch = epoch + 1", [level as u8])?;
+            continue;
+        }
         let sum = sum(table, row);
         let fields = table.columns.iter().enumerate().map(|(index, column)| value(column, row, index));
         let values = fields.chain(sum.map(|sum| ToSqlOutput::from(i64::from(sum))));
