@@ -48,7 +48,8 @@ enum Command {
     Serve,
     /// Talk in a room from the terminal.
     Chat(chat::Args),
-    /// Reports, cases, appeals and the audit, over the network as `chat`: who you are stands before what you do.
+    /// Moderate: messages, people, reports, cases, appeals and the audit, over the network as `chat`; who you are stands
+    /// before what you do.
     Mod(moderate::Args),
     /// Ask a running server whether it is ready.
     Health,

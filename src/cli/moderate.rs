@@ -1,9 +1,11 @@
-//! `confab mod`: reports, cases, appeals and the audit from the terminal. It speaks the chat protocol, so that whoever
-//! moderates needs an account on the server, and nothing on its machine.
+//! `confab mod`: reports, cases, appeals, the audit and what moderators do besides, from the terminal. It speaks the chat
+//! protocol, so that whoever moderates needs an account on the server, and nothing on its machine.
 
 mod audit;
+mod deeds;
 mod desk;
 mod list;
+mod server;
 mod shell;
 mod show;
 mod shown;
@@ -140,6 +142,8 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    #[command(flatten)]
+    Deed(deeds::Deed),
 }
 
 pub(super) fn run(config: &Config, args: Args) -> anyhow::Result<()> {
@@ -211,6 +215,7 @@ async fn act(client: confab_client::Client, own: Identity, action: Action) -> an
             let list = ListAudit { room, user, case, plugin, before: AuditId::NONE, limit: 0 };
             audit::print(&mut desk, list, limit, json).await
         }
+        Action::Deed(deed) => deeds::act(&mut desk, deed).await,
     }
 }
 
@@ -259,5 +264,43 @@ mod tests {
         }
         assert!(parse(&format!("--user a decide {CASE} drop")).is_ok());
         assert!(parse(&format!("--user a let-go {CASE}")).is_ok());
+    }
+    #[test]
+    fn a_deed_says_what_it_is_done_to() {
+        const SOMEBODY: &str = "01980000-0000-7000-8000-000000000000";
+        for right in [
+            "delete --room r 4 5",
+            "mute --room r bob --for 12h --because spam",
+            "kick --room r bob",
+            "ban --room r @bob",
+            "shadow --room r bob --for 1d",
+            "lift --room r bob --because sorry",
+            "role --room r bob moderator",
+            "slow --room r off",
+            "pin --room r 4 --remove",
+            "admit --room r 4",
+            "invite --room r --uses 3 --for 1h",
+            "server ban bob --room r --for 7d",
+            "server role bob --room r admin",
+            "server invite",
+        ] {
+            assert!(parse(&format!("--user a {right}")).is_ok(), "{right}");
+        }
+        assert!(parse(&format!("--user a server reset-password {SOMEBODY}")).is_ok());
+        for wrong in [
+            "delete --room r".to_owned(),
+            "delete --room r 0".to_owned(),
+            format!("delete --room r {}", ["7"; 101].join(" ")),
+            "mute bob".to_owned(),
+            "mute --room r bob --for ever".to_owned(),
+            "kick --room r bob --for 1h".to_owned(),
+            "role --room r bob muted".to_owned(),
+            "slow --room r 7h".to_owned(),
+            "server ban".to_owned(),
+            "server role bob --room r owner".to_owned(),
+            "server invite --uses 1001".to_owned(),
+        ] {
+            assert!(parse(&format!("--user a {wrong}")).is_err(), "{wrong}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod backup;
 mod chat;
 mod crash;
+mod deeds;
 mod disk;
 mod moderate;
 mod nodes;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use confab_client::{Client, Error};
-use confab_protocol::command::{Command, Identity, Reply, RoomScope};
+use confab_protocol::command::{Command, Identity, Reply, RoomScope, Write};
 use confab_protocol::limits::PAGE_ITEMS_MAX;
 use confab_protocol::model::{RoomId, UserId, Username};
 use confab_protocol::reject::RejectCode;
@@ -60,6 +60,11 @@ impl Desk {
             Reply::Ok => Ok(()),
             _ => Err(unexpected()),
         }
+    }
+
+    /// What a command begins with that appends to a room, each time with another id.
+    pub(super) fn write(&self, room: RoomId) -> Write {
+        Write { room, client_id: self.client.new_client_id(), resend: false }
     }
 
     /// A room by its name or id.

@@ -1,9 +1,12 @@
 //! What people type for the values of the protocol, and what is shown for those that the core has no words for.
 
 use confab_protocol::command::CaseFilter;
-use confab_protocol::limits::CASE_TEXT_BYTES_MAX;
-use confab_protocol::model::{CaseAct, CaseDecision, CaseId, CaseKind, CaseState, CaseText, ReportReason, TextError};
+use confab_protocol::limits::{CASE_TEXT_BYTES_MAX, REASON_BYTES_MAX, SLOW_MODE_MS_MAX};
+use confab_protocol::model::{
+    CaseAct, CaseDecision, CaseId, CaseKind, CaseState, CaseText, Reason, ReportReason, RoomRole, TextError,
+};
 
+use crate::cli::duration;
 use crate::core::cases::{decision_name, kind_name, reason_name, state_name};
 
 pub(super) const fn act_name(act: CaseAct) -> &'static str {
@@ -16,6 +19,18 @@ pub(super) const fn act_name(act: CaseAct) -> &'static str {
         CaseAct::Decide => "decide",
         CaseAct::Appeal => "appeal",
         CaseAct::Fail => "fail",
+    }
+}
+
+pub(super) const fn room_role_name(role: RoomRole) -> &'static str {
+    match role {
+        RoomRole::Owner => "owner",
+        RoomRole::Admin => "admin",
+        RoomRole::Moderator => "moderator",
+        RoomRole::Member => "member",
+        RoomRole::Guest => "guest",
+        RoomRole::Muted => "muted",
+        RoomRole::Banned => "banned",
     }
 }
 
@@ -42,6 +57,30 @@ pub(super) fn decision(word: &str) -> Result<CaseDecision, String> {
 
 pub(super) fn reason(word: &str) -> Result<ReportReason, String> {
     pick(word, numbered(ReportReason::from_number), reason_name)
+}
+
+/// Nobody is given "muted" or "banned", which are no ranks.
+pub(super) fn room_role(word: &str) -> Result<RoomRole, String> {
+    let is_rank = |role: &RoomRole| !matches!(role, RoomRole::Muted | RoomRole::Banned);
+    pick(word, numbered(RoomRole::from_number).filter(is_rank), room_role_name)
+}
+
+/// Milliseconds; none are off.
+pub(super) fn slow_mode(text: &str) -> Result<u32, String> {
+    if text == "off" {
+        return Ok(0);
+    }
+    let time = duration(text).map_err(|wrong| format!("off, or {wrong}"))?;
+    let short = u32::try_from(time).ok().filter(|time| *time <= SLOW_MODE_MS_MAX);
+    short.ok_or_else(|| format!("it is too long: at most {}h", SLOW_MODE_MS_MAX / 3_600_000))
+}
+
+/// Why something is done to somebody; it may be left out.
+pub(super) fn because(text: &str) -> Result<Reason, String> {
+    Reason::parse(text).map_err(|error| match error {
+        TextError::TooLong => format!("it is too long: at most {REASON_BYTES_MAX} bytes"),
+        TextError::Blank | TextError::Invalid => format!("it {error}"),
+    })
 }
 
 pub(super) fn case(text: &str) -> Result<CaseId, String> {
@@ -89,6 +128,13 @@ mod tests {
         assert_eq!(decision("reverse"), Ok(CaseDecision::Reverse));
         assert_eq!(decision("sanction"), Err("one of dismiss, release, drop, remove, uphold, reverse".to_owned()));
         assert_eq!(reason("self-harm"), Ok(ReportReason::SelfHarm));
+        assert_eq!(room_role("guest"), Ok(RoomRole::Guest));
+        assert_eq!(room_role("muted"), Err("one of owner, admin, moderator, member, guest".to_owned()));
+        assert_eq!((slow_mode("off"), slow_mode("30s"), slow_mode("6h")), (Ok(0), Ok(30_000), Ok(SLOW_MODE_MS_MAX)));
+        assert_eq!(slow_mode("7h"), Err("it is too long: at most 6h".to_owned()));
+        assert!(slow_mode("soon").is_err_and(|wrong| wrong.starts_with("off, or a number")));
+        assert!(because("").is_ok() && because("two\nlines").is_err());
+        assert_eq!(because(&"x".repeat(257)), Err("it is too long: at most 256 bytes".to_owned()));
         assert!(case("00000000-0000-0000-0000-000000000000").is_err());
         assert!(text("").is_ok() && said(" ").is_err());
         assert_eq!(text(&"x".repeat(1_001)), Err("it is too long: at most 1000 bytes".to_owned()));

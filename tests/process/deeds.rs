@@ -1,0 +1,96 @@
+//! What moderators do by `confab mod` besides looking into cases: in a room, on the whole server, and with the audit.
+
+use crate::support::people::PASSWORD;
+use crate::support::process::{Place, run};
+
+/// `confab chat` and `confab mod`: who somebody is stands before what they do.
+fn confab(place: &Place, what: &str, user: &str, arguments: &[&str]) -> std::process::Command {
+    let mut command = place.command(&[what, "--user", user]);
+    command.args(arguments).env("CONFAB_PASSWORD", PASSWORD);
+    command
+}
+
+#[test]
+fn what_moderators_do_in_a_room_is_done() {
+    let place = Place::with("limits.login_tries = 1000");
+    let _server = place.serve();
+    let talk = |user, options: &[&str], words: &str| {
+        let arguments = [options, &["harbour"]].concat();
+        run(&mut confab(&place, "chat", user, &arguments), &format!("{words}\n/quit\n"))
+    };
+    let heard = |user, words: &str| talk(user, &[], words).assert_good();
+    let is_refused = |user, words: &str| heard(user, words).contains("not sent");
+    let deed = |user, arguments: &[&str]| {
+        let arguments = [arguments, &["--room", "harbour"]].concat();
+        run(&mut confab(&place, "mod", user, &arguments), "")
+    };
+    let good = |user, arguments: &[&str]| deed(user, arguments).assert_good();
+    for (user, words) in [("alice", "welcome"), ("bob", "cheap watches"), ("carol", "good morning")] {
+        talk(user, &["--register"], words).assert_good();
+    }
+
+    // The room's making, alice's word, bob's coming, bob's word.
+    assert!(good("alice", &["delete", "4"]).contains("#4"));
+    assert!(!heard("carol", "still here").contains("watches"));
+    assert!(good("alice", &["pin", "2"]).contains("#2 is pinned"));
+    assert!(good("alice", &["pin", "2"]).contains("already"));
+    good("alice", &["pin", "2", "--remove"]);
+    good("alice", &["slow", "1h"]);
+    assert!(is_refused("carol", "too soon"));
+    good("alice", &["slow", "off"]);
+    assert!(!is_refused("carol", "soon enough"));
+
+    deed("bob", &["mute", "carol"]).assert_refused(1, &["2006"]);
+    let told = good("alice", &["mute", "bob", "--for", "1h", "--because", "no advertising"]);
+    assert!(told.contains("@bob is muted in harbour"), "{told}");
+    assert!(is_refused("bob", "but"));
+    good("alice", &["lift", "@bob"]);
+    assert!(!is_refused("bob", "thanks"));
+    good("alice", &["shadow", "bob"]);
+    assert!(!is_refused("bob", "psst"), "nobody is told");
+    assert!(!heard("carol", "it is quiet").contains("psst"));
+    good("alice", &["kick", "bob"]);
+    deed("alice", &["kick", "bob"]).assert_refused(1, &["no member", "bob"]);
+    talk("bob", &[], "back again").assert_good();
+    good("alice", &["ban", "bob"]);
+    assert_eq!(talk("bob", &[], "let me in").code, Some(1));
+    // Who is no member is found all the same.
+    good("alice", &["lift", "bob"]);
+    talk("bob", &[], "here I am").assert_good();
+
+    deed("carol", &["cases"]).assert_refused(1, &["2006"]);
+    assert!(good("alice", &["role", "carol", "moderator"]).contains("@carol is moderator of harbour"));
+    good("carol", &["cases"]);
+    deed("carol", &["slow", "30s"]).assert_refused(1, &["2006"]);
+    assert!(!good("carol", &["invite", "--uses", "2"]).trim().is_empty());
+    let audit = good("alice", &["audit"]);
+    for act in ["delete", "pin", "unpin", "settings", "mute", "lift", "shadow", "kick", "ban", "role", "invite"] {
+        assert!(audit.lines().any(|line| line.split('\t').any(|cell| cell == act)), "{act} is missing: {audit}");
+    }
+}
+
+#[test]
+fn what_moderators_do_on_the_whole_server_is_done() {
+    let place = Place::with("limits.login_tries = 1000");
+    let _server = place.serve();
+    for user in ["alice", "bob"] {
+        run(&mut confab(&place, "chat", user, &["--register", "harbour"]), "/quit\n").assert_good();
+    }
+    let deed = |user, arguments: &[&str]| run(&mut confab(&place, "mod", user, arguments), "");
+    let ban = ["server", "ban", "bob", "--room", "harbour", "--for", "1h"];
+    deed("alice", &ban).assert_refused(1, &["2006"]);
+    run(&mut place.command(&["user", "role", "alice", "moderator"]), "").assert_good();
+    let good = |arguments: &[&str]| deed("alice", arguments).assert_good();
+    assert!(good(&ban).contains("@bob is banned from this server"));
+    deed("bob", &["cases", "--mine"]).assert_refused(1, &["2009"]);
+    good(&["server", "lift", "bob", "--room", "harbour"]);
+    deed("bob", &["cases", "--mine"]).assert_good();
+    deed("alice", &["server", "kick", "bob"]).assert_refused(1, &["--room"]);
+    good(&["server", "kick", "bob", "--room", "harbour"]);
+    deed("alice", &["server", "role", "bob", "moderator", "--room", "harbour"]).assert_refused(1, &["2006"]);
+    assert_eq!(good(&["server", "invite", "--uses", "2"]).lines().count(), 1);
+    let audit = good(&["audit"]);
+    for act in ["server-ban", "server-lift", "server-kick", "invite-account"] {
+        assert!(audit.lines().any(|line| line.split('\t').any(|cell| cell == act)), "{act} is missing: {audit}");
+    }
+}
