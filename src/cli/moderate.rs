@@ -1,5 +1,5 @@
-//! `confab mod`: reports, cases, appeals, the audit and what moderators do besides, from the terminal. It speaks the chat
-//! protocol, so that whoever moderates needs an account on the server, and nothing on its machine.
+//! `confab mod`: reports, cases, appeals, the audit and what moderators do besides, from the terminal. It speaks the
+//! chat protocol, so that whoever moderates needs an account on the server, and nothing on its machine.
 
 mod audit;
 mod deeds;
@@ -14,9 +14,9 @@ mod words;
 use anyhow::anyhow;
 use clap::Subcommand;
 use confab_protocol::command::{
-    About, Appeal, CaseFilter, CaseStep, Command, Identity, ListAudit, ListCases, Reply, Report, UpdateCase,
+    About, Appeal, CaseFilter, CaseStep, Command, Identity, ListCases, Reply, Report, UpdateCase,
 };
-use confab_protocol::model::{AuditId, CaseDecision, CaseId, CaseKind, CaseText, ReportReason, Seq};
+use confab_protocol::model::{CaseDecision, CaseId, CaseKind, CaseText, ReportReason, Seq};
 
 use self::desk::{Desk, unexpected};
 use super::chat::{self, say};
@@ -122,26 +122,7 @@ enum Action {
         text: CaseText,
     },
     /// Who did what to whom, and what plugins found, the newest first.
-    Audit {
-        /// Of this room alone, by name or id.
-        #[arg(long, value_name = "ROOM")]
-        room: Option<String>,
-        /// What this one did, or was done to them: by id, or by the user name of a member of --room.
-        #[arg(long)]
-        user: Option<String>,
-        /// What belongs to this case.
-        #[arg(long, value_parser = words::case)]
-        case: Option<CaseId>,
-        /// What this plugin found.
-        #[arg(long, value_name = "ID")]
-        plugin: Option<String>,
-        /// So many records.
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
-        limit: u64,
-        /// Print all that the records hold as JSON, a record a line.
-        #[arg(long)]
-        json: bool,
-    },
+    Audit(audit::Wanted),
     #[command(flatten)]
     Deed(deeds::Deed),
 }
@@ -206,15 +187,7 @@ async fn act(client: confab_client::Client, own: Identity, action: Action) -> an
             desk.order(Command::Appeal(Appeal { case, text })).await?;
             say(&format!("Somebody will look at {case} again."))
         }
-        Action::Audit { room, user, case, plugin, limit, json } => {
-            let room = desk.find_optional_room(room.as_deref()).await?;
-            let user = match user {
-                Some(user) => Some(desk.find_person(&user, room).await?),
-                None => None,
-            };
-            let list = ListAudit { room, user, case, plugin, before: AuditId::NONE, limit: 0 };
-            audit::print(&mut desk, list, limit, json).await
-        }
+        Action::Audit(wanted) => audit::print(&mut desk, wanted).await,
         Action::Deed(deed) => deeds::act(&mut desk, deed).await,
     }
 }
@@ -239,12 +212,26 @@ mod tests {
     #[test]
     fn whom_it_is_about_is_not_who_asks() {
         Line::command().debug_assert();
-        let Ok(Action::Audit { user, limit: 100, .. }) = parse("--user alice audit --user bob") else {
-            panic!("no audit")
-        };
-        assert_eq!(user.as_deref(), Some("bob"));
+        let Ok(Action::Audit(wanted)) = parse("--user alice audit --user bob") else { panic!("no audit") };
+        assert_eq!(wanted.user.as_deref(), Some("bob"));
         assert!(matches!(parse("--user alice cases"), Ok(Action::Cases { state: CaseFilter::Waiting, .. })));
         assert!(parse("audit --user bob").is_err(), "nobody asks");
+    }
+
+    #[test]
+    fn records_are_asked_for_by_what_they_hold() {
+        for right in [
+            "--since 12h --until 2026-07-01",
+            "--act ban --act server-ban",
+            "--verdict hold --shadow",
+            "--all --json",
+            "--enforced --limit 1",
+        ] {
+            assert!(parse(&format!("--user a audit {right}")).is_ok(), "{right}");
+        }
+        for wrong in ["--since yesterday", "--all --limit 5", "--shadow --enforced", "--limit 0"] {
+            assert!(parse(&format!("--user a audit {wrong}")).is_err(), "{wrong}");
+        }
     }
 
     #[test]

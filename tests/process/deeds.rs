@@ -94,3 +94,41 @@ fn what_moderators_do_on_the_whole_server_is_done() {
         assert!(audit.lines().any(|line| line.split('\t').any(|cell| cell == act)), "{act} is missing: {audit}");
     }
 }
+
+#[test]
+fn the_audit_is_asked_for_in_parts_and_given_whole() {
+    const PINS: usize = 110;
+    let place = Place::with("limits.login_tries = 1000");
+    let _server = place.serve();
+    run(&mut confab(&place, "chat", "alice", &["--register", "harbour"]), "welcome\n/quit\n").assert_good();
+    let moderate =
+        |arguments: &[&str], lines: &str| run(&mut confab(&place, "mod", "alice", arguments), lines).assert_good();
+    moderate(&["invite", "--room", "harbour"], "");
+    // More than a page of records.
+    moderate(&[], &"pin --room harbour 2\npin --room harbour 2 --remove\n".repeat(PINS));
+    let audit = |arguments: &[&str]| moderate(&[&["audit", "--room", "harbour"][..], arguments].concat(), "");
+    let acts = |arguments: &[&str]| {
+        let lines = audit(&[&["--json"][..], arguments].concat());
+        let record = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+        let act = |line| record(line)["act"].as_str().unwrap().to_owned();
+        lines.lines().map(act).collect::<Vec<String>>()
+    };
+    let whole = acts(&["--all"]);
+    assert_eq!((whole.len(), whole.last().map(String::as_str)), (2 * PINS + 1, Some("invite")));
+    assert_eq!(acts(&[]).len(), 100);
+    assert_eq!(acts(&["--limit", "1", "--act", "invite", "--act", "ban"]), ["invite"], "it is on the second page");
+    assert_eq!(acts(&["--all", "--act", "unpin", "--since", "1h"]).len(), PINS);
+    assert!(acts(&["--all", "--until", "1h"]).is_empty(), "nothing is so old");
+    assert!(acts(&["--all", "--since", "2100-01-01"]).is_empty());
+    assert!(acts(&["--all", "--verdict", "hold"]).is_empty() && acts(&["--all", "--enforced"]).is_empty());
+
+    // Parts that meet at a moment are the whole.
+    let line = audit(&["--json", "--limit", "1"]);
+    let newest: serde_json::Value = serde_json::from_str(line.trim()).unwrap();
+    assert_eq!(newest["act"], "unpin");
+    let shown = audit(&["--limit", "1"]);
+    let second = shown.split('\t').next().unwrap();
+    let (before, after) = (acts(&["--all", "--until", second]), acts(&["--all", "--since", second]));
+    assert_eq!(before.len() + after.len(), whole.len());
+    assert!(after.last().is_some() && before.len() < whole.len(), "{second}");
+}

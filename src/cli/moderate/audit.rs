@@ -1,15 +1,20 @@
 //! The audit: a line for each record, for people by what they look for, and for programs with all that it holds.
 
+use std::io::IsTerminal;
+
 use bytes::Bytes;
 use confab_protocol::codec::decode_audit;
 use confab_protocol::command::{AuditEntry, AuditRecord, Command, Finding, ListAudit, Reply};
 use confab_protocol::limits::PAGE_ITEMS_MAX;
-use confab_protocol::model::AuditId;
+use confab_protocol::model::{AuditId, CaseId, Millis};
 use serde_json::{Value, json};
 
 use super::desk::{Desk, unexpected};
 use super::shown::{NONE, Names, json_line, one_line, when};
+use super::words::{self, Moment};
+use crate::cli::backup::teller;
 use crate::cli::chat::say;
+use crate::clock::{Clock, SystemClock};
 
 /// A record, or the bytes of one that cannot be read.
 type Read = Result<AuditRecord, Bytes>;
@@ -19,33 +24,130 @@ fn read(entry: AuditEntry) -> (AuditId, Read) {
     (entry.id, record.map_err(|_| entry.record))
 }
 
+// Which records, and how. A doc comment here would be taken for what the command does.
+#[derive(clap::Args)]
+pub(super) struct Wanted {
+    /// Of this room alone, by name or id.
+    #[arg(long, value_name = "ROOM")]
+    room: Option<String>,
+    /// What this one did, or was done to them: by id, or by the user name of a member of --room.
+    #[arg(long)]
+    pub(super) user: Option<String>,
+    /// What belongs to this case.
+    #[arg(long, value_parser = words::case)]
+    case: Option<CaseId>,
+    /// What this plugin found.
+    #[arg(long, value_name = "ID")]
+    plugin: Option<String>,
+    /// Of so long ago and later, as 12h or 7d; or from a time on, in UTC: 2026-07-01 or 2026-07-01T12:00:00.
+    #[arg(long, value_name = "TIME", value_parser = words::moment)]
+    since: Option<Moment>,
+    /// From before so long ago, or before a time; as --since.
+    #[arg(long, value_name = "TIME", value_parser = words::moment)]
+    until: Option<Moment>,
+    /// What was done in this word, as delete, server-ban or decide. Given more than once, in any of them.
+    #[arg(long, value_name = "WORD")]
+    act: Vec<String>,
+    /// What plugins found that said so, as hold or reject. Given more than once, any of it.
+    #[arg(long, value_name = "WORD")]
+    verdict: Vec<String>,
+    /// What plugins found, and only said what they would do.
+    #[arg(long, conflicts_with = "enforced")]
+    shadow: bool,
+    /// What plugins found, and did what they said.
+    #[arg(long)]
+    enforced: bool,
+    /// So many records.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    limit: u64,
+    /// Instead, however many there are.
+    #[arg(long, conflicts_with = "limit")]
+    all: bool,
+    /// Print all that the records hold as JSON, a record a line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the server cannot be asked for, looked for in what it answers.
+#[derive(Default)]
+struct Sieve {
+    acts: Vec<String>,
+    verdicts: Vec<String>,
+    /// None: whether or not a plugin found anything.
+    enforced: Option<bool>,
+}
+
+impl Sieve {
+    fn lets_all_through(&self) -> bool {
+        self.acts.is_empty() && self.verdicts.is_empty() && self.enforced.is_none()
+    }
+
+    /// What a record holds that cannot be read nobody knows: it is shown rather than left out.
+    fn lets_through(&self, record: &Read) -> bool {
+        let Ok(record) = record else { return true };
+        let finding = record.finding.as_ref();
+        is_among(&self.acts, Some(record.act.as_str()))
+            && is_among(&self.verdicts, finding.map(|finding| finding.verdict.as_str()))
+            && self.enforced.is_none_or(|enforced| finding.is_some_and(|finding| finding.enforced == enforced))
+    }
+}
+
+/// Without words, anything is.
+fn is_among(words: &[String], word: Option<&str>) -> bool {
+    words.is_empty() || word.is_some_and(|word| words.iter().any(|one| one == word))
+}
+
 /// Page by page, so that it may be as long as it is.
-pub(super) async fn print(desk: &mut Desk, mut list: ListAudit, limit: u64, json: bool) -> anyhow::Result<()> {
-    let mut left = usize::try_from(limit).unwrap_or(usize::MAX);
+pub(super) async fn print(desk: &mut Desk, wanted: Wanted) -> anyhow::Result<()> {
+    let Wanted { room, user, case, plugin, since, until, act, verdict, shadow, enforced, limit, all, json } = wanted;
+    let now = SystemClock::new().now();
+    let room = desk.find_optional_room(room.as_deref()).await?;
+    let user = match user {
+        Some(user) => Some(desk.find_person(&user, room).await?),
+        None => None,
+    };
+    let since = since.map_or(Millis(0), |since| since.at(now));
+    // Ids go by time, and this is the smallest one of that moment.
+    let before = until.map_or(AuditId::NONE, |until| AuditId::new(until.at(now), 0));
+    let mut list = ListAudit { room, user, case, plugin, before, limit: PAGE_ITEMS_MAX };
+    let sieve = Sieve { acts: act, verdicts: verdict, enforced: (shadow || enforced).then_some(enforced) };
+    let mut left = if all { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
+    let (tell, is_watched, mut looked_at) = (teller(), std::io::stdout().is_terminal(), 0_usize);
     loop {
-        list.limit = left.min(PAGE_ITEMS_MAX);
+        if sieve.lets_all_through() {
+            list.limit = left.min(PAGE_ITEMS_MAX);
+        }
         let ask = Command::ListAudit(list.clone());
         let Reply::Audit { records, next } = desk.ask(ask).await? else { return Err(unexpected()) };
-        let records: Vec<(AuditId, Read)> = records.into_iter().take(left).map(read).collect();
-        left -= records.len();
-        if json {
-            records.iter().try_for_each(|(id, record)| say(&json_line(&describe(*id, record))))?;
-        } else {
-            let readable = || records.iter().filter_map(|(_, record)| record.as_ref().ok());
-            desk.learn_people(readable().flat_map(|record| [record.actor, record.user])).await?;
-            desk.learn_rooms(readable().map(|record| record.room)).await?;
-            records.iter().try_for_each(|(id, record)| say(&line(*id, record, &desk.names)))?;
+        looked_at += records.len();
+        let is_over = next.is_none() || next.created() < since;
+        let young = records.into_iter().filter(|entry| entry.id.created() >= since).map(read);
+        let found: Vec<(AuditId, Read)> = young.filter(|(_, record)| sieve.lets_through(record)).take(left).collect();
+        left -= found.len();
+        show(desk, &found, json).await?;
+        // A page that is full may have been the last one.
+        if left == 0 && !next.is_none() {
+            eprintln!("There may be older ones: ask for more with --limit or --all.");
         }
-        if next.is_none() {
+        if left == 0 || is_over {
             return Ok(());
         }
-        if left == 0 {
-            // A page that is full may have been the last one.
-            eprintln!("There may be older ones: ask for more with --limit.");
-            return Ok(());
+        // Who sees the records needs no count of them.
+        if found.is_empty() || !is_watched {
+            tell(&format!("{looked_at} records were looked at"));
         }
         list.before = next;
     }
+}
+
+async fn show(desk: &mut Desk, records: &[(AuditId, Read)], json: bool) -> anyhow::Result<()> {
+    if json {
+        return records.iter().try_for_each(|(id, record)| say(&json_line(&describe(*id, record))));
+    }
+    let readable = || records.iter().filter_map(|(_, record)| record.as_ref().ok());
+    desk.learn_people(readable().flat_map(|record| [record.actor, record.user])).await?;
+    desk.learn_rooms(readable().map(|record| record.room)).await?;
+    records.iter().try_for_each(|(id, record)| say(&line(*id, record, &desk.names)))
 }
 
 /// What people look for, tab by tab.
@@ -113,7 +215,7 @@ fn hex(bytes: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use confab_protocol::codec::encode_audit;
-    use confab_protocol::model::{CaseId, Millis, RoomId, Seq, UserId};
+    use confab_protocol::model::{RoomId, Seq, UserId};
 
     use super::*;
 
@@ -160,6 +262,25 @@ mod tests {
         assert!(told.ends_with(&format!("\t#4\tlinks/-/hold (shadow)\tcase {}", id(5))), "{told}");
         let unreadable = line(AuditId::from_u128(9), &Err(Bytes::from_static(b"x")), &Names::default());
         assert_eq!(unreadable, format!("-\trecord {} cannot be read", id(9)));
+    }
+
+    #[test]
+    fn a_sieve_lets_through_what_was_asked_for() {
+        let finding = Finding { verdict: "hold".to_owned(), enforced: true, ..Finding::default() };
+        let found = AuditRecord { act: "verdict".to_owned(), finding: Some(finding), ..record() };
+        let [plain, found, unreadable] = [through(&record()), through(&found), Err(Bytes::from_static(b"x"))];
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
+        let of = |acts: &[&str], verdicts: &[&str], enforced| {
+            let sieve = Sieve { acts: words(acts), verdicts: words(verdicts), enforced };
+            [&plain, &found, &unreadable].map(|record| sieve.lets_through(record))
+        };
+        assert!(Sieve::default().lets_all_through());
+        assert_eq!(of(&[], &[], None), [true, true, true]);
+        assert_eq!(of(&["role", "ban"], &[], None), [true, false, true]);
+        assert_eq!(of(&["verdict"], &["hold"], None), [false, true, true]);
+        assert_eq!(of(&[], &["reject"], None), [false, false, true]);
+        assert_eq!(of(&[], &[], Some(true)), [false, true, true]);
+        assert_eq!(of(&[], &[], Some(false)), [false, false, true]);
     }
 
     #[test]

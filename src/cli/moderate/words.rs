@@ -3,7 +3,7 @@
 use confab_protocol::command::CaseFilter;
 use confab_protocol::limits::{CASE_TEXT_BYTES_MAX, REASON_BYTES_MAX, SLOW_MODE_MS_MAX};
 use confab_protocol::model::{
-    CaseAct, CaseDecision, CaseId, CaseKind, CaseState, CaseText, Reason, ReportReason, RoomRole, TextError,
+    CaseAct, CaseDecision, CaseId, CaseKind, CaseState, CaseText, Millis, Reason, ReportReason, RoomRole, TextError,
 };
 
 use crate::cli::duration;
@@ -101,6 +101,47 @@ pub(super) fn said(words: &str) -> Result<CaseText, String> {
     if words.trim().is_empty() { Err("it is blank".to_owned()) } else { text(words) }
 }
 
+/// A time as somebody types it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Moment {
+    /// So many milliseconds ago.
+    Ago(u64),
+    At(Millis),
+}
+
+impl Moment {
+    pub(super) const fn at(self, now: Millis) -> Millis {
+        match self {
+            Self::Ago(time) => Millis(now.0.saturating_sub(time)),
+            Self::At(time) => time,
+        }
+    }
+}
+
+pub(super) fn moment(text: &str) -> Result<Moment, String> {
+    let ago = || duration(text).ok().map(Moment::Ago);
+    let found = date(text).map(Moment::At).or_else(ago);
+    found.ok_or_else(|| "a time ago as 12h or 7d, or in UTC as 2026-07-01 or 2026-07-01T12:00:00".to_owned())
+}
+
+/// In UTC, also as it is shown; a day alone is its beginning.
+fn date(text: &str) -> Option<Millis> {
+    let text = text.strip_suffix(" UTC").or_else(|| text.strip_suffix('Z')).unwrap_or(text);
+    let (day, clock) = text.split_once(['T', ' ']).unwrap_or((text, "0:0:0"));
+    let [year, month, day] = numbers(day, '-')?;
+    let month = time::Month::try_from(u8::try_from(month).ok()?).ok()?;
+    let date = time::Date::from_calendar_date(i32::from(year), month, u8::try_from(day).ok()?).ok()?;
+    let [hour, minute, second] = numbers(clock, ':')?.map(|number| u8::try_from(number).ok());
+    let clock = time::Time::from_hms(hour?, minute?, second?).ok()?;
+    let seconds = date.with_time(clock).assume_utc().unix_timestamp();
+    u64::try_from(seconds).ok()?.checked_mul(1_000).map(Millis)
+}
+
+fn numbers(text: &str, between: char) -> Option<[u16; 3]> {
+    let parts: Option<Vec<u16>> = text.split(between).map(|part| part.parse().ok()).collect();
+    parts?.try_into().ok()
+}
+
 /// All values that a number stands for.
 fn numbered<T>(of_number: fn(u8) -> Option<T>) -> impl Iterator<Item = T> {
     (1..=u8::MAX).map_while(of_number)
@@ -138,5 +179,18 @@ mod tests {
         assert!(case("00000000-0000-0000-0000-000000000000").is_err());
         assert!(text("").is_ok() && said(" ").is_err());
         assert_eq!(text(&"x".repeat(1_001)), Err("it is too long: at most 1000 bytes".to_owned()));
+    }
+    #[test]
+    fn moments_are_ago_or_in_utc() {
+        assert_eq!(moment("12h"), Ok(Moment::Ago(12 * 3_600_000)));
+        for second in ["2023-11-14T22:13:20", "2023-11-14T22:13:20Z", "2023-11-14 22:13:20 UTC"] {
+            assert_eq!(moment(second), Ok(Moment::At(Millis(1_700_000_000_000))), "{second}");
+        }
+        assert_eq!(moment("1970-01-02"), Ok(Moment::At(Millis(86_400_000))));
+        for wrong in ["", "soon", "2023-13-01", "2023-02-29", "1969-12-31", "2023-11", "2023-11-14T22:13", "22:13:20"] {
+            assert!(moment(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(Moment::Ago(5).at(Millis(7)), Millis(2));
+        assert_eq!((Moment::Ago(5).at(Millis(3)), Moment::At(Millis(1)).at(Millis(9))), (Millis(0), Millis(1)));
     }
 }
