@@ -1,10 +1,11 @@
 //! docs/PLUGINS.md, line by line: each command of a `console` block is run, and what it prints is compared. `...` stands
-//! for whatever it likes.
+//! for whatever it likes. What its commands print with `--json` is read afterwards, of the plugin that is there then.
 
 use std::path::Path;
 use std::process::Command;
 
 use confab_client::{Error, Room};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::support::Transport;
@@ -135,6 +136,32 @@ async fn the_tutorial_does_what_it_says() {
         assert_printed(command, &expected, &printed);
         eprintln!("{:>6.1} s  $ {command}", start.elapsed().as_secs_f64());
     }
+    assert_programs_can_read_it(&reader).await;
+}
+
+/// One object on one line, whichever command it is of those for authors.
+async fn assert_programs_can_read_it(reader: &Reader) {
+    let object = async |arguments: &str| {
+        let printed = reader.do_as_it_says(&format!("confab plugin --json {arguments}")).await;
+        assert_eq!(printed.lines().count(), 1, "{arguments}: {printed}");
+        serde_json::from_str::<Value>(&printed).unwrap()
+    };
+    let built = object("build no-shouting").await;
+    assert_eq!(built["component"], json!("no-shouting/target/no-shouting.wasm"));
+    let component = object("inspect no-shouting/target/no-shouting.wasm").await;
+    assert_eq!((&component["bytes"], &component["sha256"]), (&built["bytes"], &built["sha256"]));
+    assert_eq!((&component["id"], &component["version"]), (&json!("no-shouting"), &json!("0.1.0")));
+    assert_eq!((&component["hooks"], &component["imports"]), (&json!(["message"]), &json!([])));
+    assert_eq!((&component["capabilities"], &component["not_asked_yet"]), (&json!([]), &json!([])));
+    assert!(component["compiled_ms"].is_u64(), "{component}");
+    let tested = object("test no-shouting").await;
+    assert_eq!((&tested["native"], &tested["lines"], &tested["wrong"]), (&json!(true), &json!(5), &json!([])));
+    let fuel = |key: &str| tested["fuel"][key].as_f64().unwrap();
+    assert!(fuel("mean") <= fuel("max") && fuel("max") < fuel("total"), "{tested}");
+    let measured = object("bench no-shouting").await;
+    assert_eq!(measured["calls"], json!(100_000));
+    let time = |key: &str| measured[key].as_f64().unwrap();
+    assert!(time("p50_us") <= time("p99_us") && time("p99_us") <= time("worst_us"), "{measured}");
 }
 
 #[test]
