@@ -36,6 +36,8 @@ fn what_moderators_do_in_a_room_is_done() {
     assert!(good("alice", &["pin", "2"]).contains("already"));
     good("alice", &["pin", "2", "--remove"]);
     good("alice", &["slow", "1h"]);
+    // Counted from what is said while the room is slow.
+    assert!(!is_refused("carol", "in time"));
     assert!(is_refused("carol", "too soon"));
     good("alice", &["slow", "off"]);
     assert!(!is_refused("carol", "soon enough"));
