@@ -6,6 +6,7 @@ mod install;
 mod operate;
 mod replay;
 mod scaffold;
+mod top;
 
 use std::path::{Path, PathBuf};
 
@@ -157,7 +158,7 @@ pub(super) fn run(file: Option<&Path>, args: Args) -> anyhow::Result<()> {
         Action::Off { id } => operate::set_mode(&config()?, &id, Mode::Off, json),
         Action::Rollback { id } => operate::roll_back(&config()?, &id, json),
         Action::Remove { id } => operate::remove(&config()?, &id, json),
-        Action::Top => operate::top(&config()?, json),
+        Action::Top => top::top(&config()?, json),
     }
 }
 

@@ -156,7 +156,13 @@ fn cursor(room: RoomId, random: &mut Random) -> Cursor {
 fn welcome(server_time: Millis, is_nobody: bool) -> Bytes {
     let identity = (!is_nobody).then(|| identity(server_time));
     let session = SessionId::from_u128(9);
-    encode_server_frame(&ServerFrame::Welcome(Welcome { version: 1, session, server_time, identity, reconnect_jitter_ms: 0 }))
+    encode_server_frame(&ServerFrame::Welcome(Welcome {
+        version: 1,
+        session,
+        server_time,
+        identity,
+        reconnect_jitter_ms: 0,
+    }))
 }
 
 pub(super) const fn frame_name(frame: &ServerFrame) -> &'static str {

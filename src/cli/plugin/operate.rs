@@ -1,7 +1,6 @@
 //! For operators: which plugins count, and how. A running server takes it up on SIGHUP.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use serde_json::{Value, json};
@@ -12,8 +11,6 @@ use crate::config::{Config, Mode};
 use crate::plugin::installed::{Entry, Home, Installed};
 use crate::plugin::{check_capability, keys_of, try_installed};
 
-/// How long a server may take to tell its metrics.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// Told beside what was done.
 const NEXT: &str = "A running server takes it up on SIGHUP.";
 
@@ -163,31 +160,4 @@ pub(super) fn remove(config: &Config, id: &str, json: bool) -> anyhow::Result<()
         println!("{id} is taken out; its files stay in {}", files.display());
     }
     Ok(())
-}
-
-/// Lines of plugins in the metrics of the running server.
-pub(super) fn top(config: &Config, json: bool) -> anyhow::Result<()> {
-    let address = config.listen.ops;
-    let text = read_metrics(address).with_context(|| format!("no server answers on {address}"))?;
-    let lines = text.lines().filter(|line| line.starts_with("confab_plugin_") && !line.contains("_bucket{"));
-    let pairs: Vec<(&str, &str)> =
-        lines.filter_map(|line| line.rsplit_once(' ')).filter(|(_, it)| *it != "0").collect();
-    if json {
-        let object: serde_json::Map<String, Value> =
-            pairs.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
-        println!("{}", Value::Object(object));
-    } else {
-        pairs.iter().for_each(|(name, value)| println!("{value:>14}  {name}"));
-    }
-    Ok(())
-}
-
-fn read_metrics(address: std::net::SocketAddr) -> anyhow::Result<String> {
-    use std::io::{Read, Write};
-    let mut socket = std::net::TcpStream::connect_timeout(&address, PATIENCE)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    write!(socket, "GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    socket.take(16 << 20).read_to_string(&mut answer)?;
-    Ok(answer)
 }
