@@ -14,6 +14,7 @@ mod host;
 pub mod installed;
 mod kv;
 pub mod lab;
+mod limits;
 mod manifest;
 mod member;
 mod pool;
@@ -314,6 +315,7 @@ fn load_member(
         return Err(format!("plugins.sha256.{id} is that of another component: this one has {hash}"));
     }
     let manifest = Manifest::parse(id, &manifest)?;
+    manifest.limits.check(manifest.class, config)?;
     // What is inside the server is part of it, and has what it declares.
     let is_inside = find(stock, id, "wasm").is_ok_and(|inside| inside == wasm);
     let granted = match config.grant.get(id).cloned().or(grant) {
@@ -342,7 +344,8 @@ fn load_member(
     tracing::info!(plugin = id, version = manifest.version, sha256 = hash, mode = ?mode, "plugin loaded");
     // What it failed on by these it would fail on again. The configuration is the last: it may read like anything.
     let (memory, call, all) = (config.memory_mib, config.call_budget_ms, config.chain_budget_ms);
-    let terms = format!("{hash} {mode:?} {isolation:?} {:?} {memory} {call} {all} {given}", manifest.class);
+    let (class, own) = (manifest.class, manifest.limits);
+    let terms = format!("{hash} {mode:?} {isolation:?} {class:?} {own:?} {memory} {call} {all} {given}");
     Ok(Member::new(manifest, pool, speaker, (mode, terms), metrics, before))
 }
 

@@ -14,6 +14,7 @@ use super::cache::Cache;
 use super::guests::Indices;
 use super::host::bindings::confab::plugin::{actions as acts, context, history, kv, log, metrics, types};
 use super::host::{HostState, Lasting, MemoryExceeded, Shared};
+use super::limits::INTERPRETED_MEMORY_FACTOR;
 use super::manifest::{Class, Manifest};
 use super::pool::{Pool, Recipe};
 use super::ticker::Ticker;
@@ -28,8 +29,6 @@ const PACKAGE: &str = "confab:plugin/";
 const VERSION: &str = "@0.1.0";
 /// What can be granted, by the names of the contract.
 pub(super) const CAPABILITIES: [&str; 6] = ["log", "kv", "metrics", "history", "context", actions::NAME];
-/// An interpreter brings its own heap.
-const INTERPRETED_MEMORY_FACTOR: usize = 4;
 
 /// How long a call may take.
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +92,8 @@ impl From<wasmtime::Error> for Failure {
 pub(super) struct Engine {
     engine: wasmtime::Engine,
     ticker: Ticker,
-    memory_max: usize,
+    /// Bytes of one instance of a compiled plugin.
+    memory_max: u64,
     clock: Arc<dyn Clock>,
     cache: Option<Cache>,
 }
@@ -132,9 +132,8 @@ impl Engine {
         cache: Option<Cache>,
         counts_fuel: bool,
     ) -> Result<Self, String> {
-        let memory_max = usize::try_from(config.memory_mib << 20).map_err(|error| error.to_string())?;
-        let reserved = (memory_max * INTERPRETED_MEMORY_FACTOR) as u64;
-        let mut settings = settings(reserved);
+        let memory_max = config.memory_mib << 20;
+        let mut settings = settings(memory_max * INTERPRETED_MEMORY_FACTOR);
         settings.consume_fuel(counts_fuel);
         let engine = wasmtime::Engine::new(&settings).map_err(|error| format!("{error:#}"))?;
         let ticker = Ticker::start(&engine).map_err(|error| error.to_string())?;
@@ -198,8 +197,9 @@ impl Engine {
             hand: Arc::clone(&wish.hand),
         });
         let interpreted = manifest.class == Class::Interpreted;
-        let factor = if interpreted { INTERPRETED_MEMORY_FACTOR } else { 1 };
-        let (memory_max, isolation, config) = (self.memory_max * factor, wish.isolation, wish.config.into());
+        let memory_max = manifest.limits.memory(manifest.class, self.memory_max);
+        let memory_max = usize::try_from(memory_max).map_err(|error| error.to_string())?;
+        let (isolation, config) = (wish.isolation, wish.config.into());
         let imports = self.imports(loaded);
         let [history, context] = ["history", "context"].map(|it| imports.iter().any(|name| name == it));
         let ticker = self.ticker.clone();

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::limits::Limits;
+
 /// Contract versions that this server speaks.
 const API: &str = "0.1";
 const ID_BYTES_MAX: usize = 64;
@@ -120,6 +122,9 @@ pub(super) struct Manifest {
     /// Of a plugin that ticks.
     #[serde(default)]
     tick_seconds: Option<u64>,
+    /// Less than the server gives.
+    #[serde(default)]
+    pub(super) limits: Limits,
 }
 
 /// An id is a name of files and metrics, and no path.
@@ -201,6 +206,8 @@ mod tests {
             ("x", format!("{}\ntick_seconds = 0", good.replace("message", "tick")), "from 1 to 3600"),
             ("x", format!("{}\ntick_seconds = 3601", good.replace("message", "tick")), "from 1 to 3600"),
             ("x", format!("{good}\ntick_seconds = 5"), "not declared"),
+            ("x", format!("{good}\nlimits = {{ call_ms = 0 }}"), "nonzero"),
+            ("x", format!("{good}\nlimits = {{ calls = 1 }}"), "unknown field"),
             ("../x", good.replace("\"x\"", "\"../x\""), "no id"),
             ("X", good.replace("\"x\"", "\"X\""), "no id"),
             ("", good.replace("\"x\"", "\"\""), "no id"),

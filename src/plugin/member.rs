@@ -22,9 +22,6 @@ use crate::metrics::Metrics;
 
 /// Told to people while a plugin that must decide cannot.
 pub(super) const CLOSED_REASON: &str = "this cannot be checked right now: try again later";
-/// CPU time of one call of an interpreter.
-const INTERPRETED_BUDGET: Duration = Duration::from_millis(25);
-
 /// The rule by which it is told that a breaker is open.
 const OUT_OF_SERVICE: &str = "out-of-service";
 
@@ -214,9 +211,10 @@ impl Member {
         Called { verdict: if enforced { verdict } else { Verdict::Allow }, marks, spent }
     }
 
-    /// An interpreter has more for one call, and as much as the others of what is left for the chain.
+    /// An interpreter has more for one call, and as much as the others of what is left for the chain. Its manifest may say
+    /// less.
     fn budget(&self, (call, chain): (Duration, Duration)) -> Budget {
-        let of_call = if self.is_interpreted() { INTERPRETED_BUDGET.max(call) } else { call };
+        let of_call = self.manifest.limits.call(self.manifest.class, call);
         Budget { cpu: self.patience.unwrap_or_else(|| of_call.min(chain)) }
     }
 

@@ -185,6 +185,14 @@ async fn a_reload_closes_no_breaker_of_a_plugin_that_runs_by_the_same() {
         assert_eq!(state(&metrics), 2);
     }
 
+    let path = folder.path().join("hostile.toml");
+    let manifest = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{manifest}\nlimits = {{ call_ms = 100 }}\n")).unwrap();
+    set.replace(&config).unwrap();
+    assert_eq!(state(&metrics), 0, "by other limits it may be well");
+    open(&set).await;
+    assert_eq!(state(&metrics), 2);
+
     let wasm = std::fs::read(built("test-plugins/hostile.wasm")).unwrap();
     std::fs::write(folder.path().join("hostile.wasm"), with_replaced(&wasm, "as told", "as tale")).unwrap();
     set.replace(&config).unwrap();

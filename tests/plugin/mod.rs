@@ -15,6 +15,7 @@ mod fuel;
 mod goldens;
 mod history;
 mod hostile;
+mod limits;
 mod load;
 mod observe;
 mod platform;

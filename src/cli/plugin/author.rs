@@ -191,7 +191,8 @@ pub(super) fn inspect(component: &Path, json: bool) -> anyhow::Result<()> {
     if json {
         let (bytes, sha256) = (wasm.len(), installed::hash(wasm));
         let found = json!({ "id": id, "version": said("version"), "bytes": bytes, "sha256": sha256, "hooks": hooks,
-            "not_asked_yet": idle, "imports": imports, "capabilities": said("capabilities"), "compiled_ms": compiled });
+            "not_asked_yet": idle, "imports": imports, "capabilities": said("capabilities"),
+            "limits": said("limits"), "compiled_ms": compiled });
         println!("{found}");
         return Ok(());
     }
@@ -204,6 +205,10 @@ pub(super) fn inspect(component: &Path, json: bool) -> anyhow::Result<()> {
     }
     println!("  imports        {}", if imports.is_empty() { "nothing".to_owned() } else { imports.join(", ") });
     println!("  wants          {}", said("capabilities"));
+    if let Some(limits) = manifest.get("limits").and_then(toml::Value::as_table) {
+        let own: Vec<String> = limits.iter().map(|(key, most)| format!("{key} {most}")).collect();
+        println!("  at most        {}", own.join(", "));
+    }
     println!("  on error       {}", said("on_error").as_str().unwrap_or("open; register and login: closed"));
     Ok(())
 }
