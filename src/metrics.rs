@@ -92,7 +92,7 @@ metrics! {
     plugin_custom_total: IntCounterVec = "confab_plugin_custom_total", "What plugins count by themselves.", ["plugin", "name"];
     plugin_passed_over_total: IntCounterVec = "confab_plugin_passed_over_total", "What an observing plugin failed on each time, and was not shown.", ["plugin"];
     plugin_sessions_dropped_total: IntCounterVec = "confab_plugin_sessions_dropped_total", "Beginnings and ends of sessions that a plugin which observes them was not shown: too many waited for it, or it failed.", ["plugin"];
-    plugin_shadow_dropped_total: IntCounterVec = "confab_plugin_shadow_dropped_total", "Messages that an interpreted plugin in shadow mode was not asked about: too many were being asked about.", ["plugin"];
+    plugin_shadow_dropped_total: IntCounterVec = "confab_plugin_shadow_dropped_total", "Messages and acts that an interpreted plugin in shadow mode was not asked about: too many were being asked about.", ["plugin"];
     plugin_actions_total: IntCounterVec = "confab_plugin_actions_total", "What plugins wanted done: done, known (it was done before), refused, failed (not within its tries), dropped (nobody does it any more, or another component wanted it), limited, full, malformed, or shadow (in shadow mode nothing is done).", ["plugin", "action", "outcome"];
     cases_opened_total: IntCounterVec = "confab_cases_opened_total", "Cases that were opened, by kind.", ["kind"];
     case_decisions_total: IntCounterVec = "confab_case_decisions_total", "Decisions about cases.", ["kind", "decision"];

@@ -42,7 +42,7 @@ use self::translate::Speaker;
 pub(crate) use self::turns::{Turn, Turns};
 use crate::clock::Clock;
 use crate::config::{self, Mode};
-use crate::core::hook::{ActEvent, MessageEvent, Moderator, Ruling, Wants};
+use crate::core::hook::{ActEvent, MessageEvent, Moderator, Ruling, Verdict, Wants};
 use crate::metrics::Metrics;
 
 /// Why a plugin is not loaded is told in so many bytes.
@@ -177,8 +177,14 @@ impl Moderator for PluginSet {
     }
 
     async fn decide_act(&self, event: ActEvent<'_>) -> Ruling {
-        // What interprets takes part in acts inline as well: they are rare, and its budget is short.
-        self.current().decide_act(&event, &*self.clock)
+        let chain = self.current();
+        let is_slow = chain.is_slow_for(chain::hook(&event.act));
+        let ruling =
+            if is_slow { self.decide_act_apart(&chain, &event).await } else { chain.decide_act(&event, &*self.clock) };
+        if ruling.verdict == Verdict::Allow {
+            self.ask_of_act_afterwards(&chain, &event);
+        }
+        ruling
     }
 
     fn forget(&self, user: UserId) {

@@ -1,21 +1,25 @@
-//! Interpreted plugins and messages: those whose word counts are waited for, a few at a time, on threads where they hold
-//! nobody else up. Those in shadow mode are asked afterwards, and nobody waits for them or is refused for them.
+//! Interpreted plugins: those whose word counts are waited for, a few at a time, on threads where they hold nobody else
+//! up. Those in shadow mode are asked afterwards, and nobody waits for them or is refused for them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use confab_protocol::model::{Millis, RoomId, ServerRole, UserId};
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::PluginSet;
-use super::chain::Chain;
+use super::chain::{Chain, hook};
+use super::member::{Member, When};
 use super::translate::by_server;
 use crate::core::context::Context;
 use crate::core::earlier::Earlier;
-use crate::core::hook::{Mark, MessageEvent, Presently, Ruling, TextKind, Verdict};
+use crate::core::hook::{Act, ActEvent, Mark, MessageEvent, Presently, Ruling, TextKind, Verdict};
 
 /// Calls of interpreted plugins at once, on threads of their own; others wait for them.
 pub(super) const SLOW_CALLS_MAX: usize = 4;
-/// Messages that those in shadow mode are asked about at once. Nobody waits: what comes meanwhile they are not asked about.
+/// Messages and acts that those in shadow mode are asked about at once. Nobody waits: what comes meanwhile they are not
+/// asked about.
 pub(super) const SHADOW_CALLS_MAX: usize = 2;
 /// How long a call waits for its turn.
 const SLOW_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -52,6 +56,51 @@ impl Kept {
     }
 }
 
+/// The same for an act.
+struct KeptAct {
+    who: UserId,
+    username: String,
+    role: ServerRole,
+    account_created: Millis,
+    now: Millis,
+    /// Without its text.
+    act: Act<'static>,
+    text: String,
+}
+
+impl KeptAct {
+    fn of(event: &ActEvent<'_>) -> Self {
+        let ActEvent { who, username, role, account_created, now, act } = *event;
+        let (username, text, act) = (username.to_owned(), text(act).to_owned(), with_text(act, ""));
+        Self { who, username, role, account_created, now, act, text }
+    }
+
+    fn event(&self) -> ActEvent<'_> {
+        let Self { who, role, account_created, now, act, .. } = *self;
+        let (username, act) = (self.username.as_str(), with_text(act, &self.text));
+        ActEvent { who, username, role, account_created, now, act }
+    }
+}
+
+fn text(act: Act<'_>) -> &str {
+    match act {
+        Act::Register { display_name: text, .. } | Act::Report { text, .. } | Act::Appeal { text, .. } => text,
+        Act::Join { .. } | Act::Invite { .. } | Act::RoleChange { .. } | Act::Login => "",
+    }
+}
+
+fn with_text<'a>(act: Act<'_>, text: &'a str) -> Act<'a> {
+    match act {
+        Act::Join { room, by_invitation } => Act::Join { room, by_invitation },
+        Act::Invite { room, uses, duration_ms } => Act::Invite { room, uses, duration_ms },
+        Act::RoleChange { room, target, role } => Act::RoleChange { room, target, role },
+        Act::Register { invited, .. } => Act::Register { display_name: text, invited },
+        Act::Login => Act::Login,
+        Act::Report { room, about, seq, reason, .. } => Act::Report { room, about, seq, reason, text },
+        Act::Appeal { room, kind, decision, .. } => Act::Appeal { room, kind, decision, text },
+    }
+}
+
 /// It cannot be decided now, which the audit is told like any other verdict.
 pub(super) fn later(reason: &str, rule: &str) -> Ruling {
     let marks = vec![by_server("unavailable", rule, reason, true)];
@@ -59,18 +108,24 @@ pub(super) fn later(reason: &str, rule: &str) -> Ruling {
 }
 
 impl PluginSet {
-    /// Where it holds nobody up. A server that ends decides nothing any more.
+    /// Where it holds nobody up.
     pub(super) async fn decide_apart(&self, chain: &Arc<Chain>, event: &MessageEvent<'_>) -> Ruling {
-        // Who waits longer is told to come again.
-        let waited = tokio::time::timeout(SLOW_WAIT_MAX, Arc::clone(&self.slow).acquire_owned()).await;
-        let Ok(Ok(permit)) = waited else { return later(BUSY_REASON, "busy") };
+        let Some(permit) = self.permit().await else { return later(BUSY_REASON, "busy") };
         let (chain, clock, kept) = (Arc::clone(chain), Arc::clone(&self.clock), Kept::of(event, event.body));
-        let decided = tokio::task::spawn_blocking(move || {
-            let ruling = chain.decide_message(&kept.event(), &*clock);
-            drop(permit);
-            ruling
-        });
-        decided.await.unwrap_or_else(|_| later(BUSY_REASON, "busy"))
+        run(permit, move || chain.decide_message(&kept.event(), &*clock)).await
+    }
+
+    /// The same for an act.
+    pub(super) async fn decide_act_apart(&self, chain: &Arc<Chain>, event: &ActEvent<'_>) -> Ruling {
+        let Some(permit) = self.permit().await else { return later(BUSY_REASON, "busy") };
+        let (chain, clock, kept) = (Arc::clone(chain), Arc::clone(&self.clock), KeptAct::of(event));
+        run(permit, move || chain.decide_act(&kept.event(), &*clock)).await
+    }
+
+    /// `None`: who waits longer is told to come again.
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        let waited = tokio::time::timeout(SLOW_WAIT_MAX, Arc::clone(&self.slow).acquire_owned()).await;
+        waited.ok()?.ok()
     }
 
     /// Asks those in shadow mode that are slow about what passed the others and as it passed them.
@@ -81,10 +136,7 @@ impl PluginSet {
             _ => return,
         };
         let Ok(permit) = Arc::clone(&self.shadow).try_acquire_owned() else {
-            for member in chain.asked_afterwards() {
-                self.metrics.plugin_shadow_dropped_total.with_label_values(&[&*member.id]).inc();
-            }
-            return;
+            return self.note_dropped(chain.asked_afterwards());
         };
         let (chain, clock, kept) = (Arc::clone(chain), Arc::clone(&self.clock), Kept::of(event, body));
         tokio::task::spawn_blocking(move || {
@@ -94,6 +146,41 @@ impl PluginSet {
             marks.iter().for_each(|mark| tell(&event, mark));
         });
     }
+
+    /// The same for an act that passed.
+    pub(super) fn ask_of_act_afterwards(&self, chain: &Arc<Chain>, event: &ActEvent<'_>) {
+        let hook = hook(&event.act);
+        let mut asked = chain.asked_of(hook, When::Afterwards).peekable();
+        if asked.peek().is_none() {
+            return;
+        }
+        let Ok(permit) = Arc::clone(&self.shadow).try_acquire_owned() else {
+            return self.note_dropped(asked);
+        };
+        let (chain, clock, kept) = (Arc::clone(chain), Arc::clone(&self.clock), KeptAct::of(event));
+        tokio::task::spawn_blocking(move || {
+            let event = kept.event();
+            let marks = chain.ask_of_act_afterwards(&event, &*clock);
+            drop(permit);
+            marks.iter().for_each(|mark| tell_of_act(event.who, hook.name(), mark));
+        });
+    }
+
+    fn note_dropped<'a>(&self, asked: impl Iterator<Item = &'a Member>) {
+        for member in asked {
+            self.metrics.plugin_shadow_dropped_total.with_label_values(&[&*member.id]).inc();
+        }
+    }
+}
+
+/// On a thread of its own. A server that ends decides nothing any more.
+async fn run(permit: OwnedSemaphorePermit, decide: impl FnOnce() -> Ruling + Send + 'static) -> Ruling {
+    let decided = tokio::task::spawn_blocking(move || {
+        let ruling = decide();
+        drop(permit);
+        ruling
+    });
+    decided.await.unwrap_or_else(|_| later(BUSY_REASON, "busy"))
 }
 
 /// The message is under way or posted already: what is found of it now is for the operator's log.
@@ -101,4 +188,10 @@ fn tell(event: &MessageEvent<'_>, mark: &Mark) {
     let (who, room) = (event.author, event.room);
     let Mark { plugin, enforced, verdict, rule, label, score, .. } = mark;
     tracing::info!(%who, %room, %plugin, enforced, verdict, rule, label, score, "a plugin found something");
+}
+
+/// The same for an act. In which room somebody was reported is not told, as elsewhere.
+fn tell_of_act(who: UserId, hook: &str, mark: &Mark) {
+    let Mark { plugin, enforced, verdict, rule, label, score, .. } = mark;
+    tracing::info!(%who, hook, %plugin, enforced, verdict, rule, label, score, "a plugin found something");
 }

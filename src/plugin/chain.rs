@@ -144,10 +144,11 @@ impl Chain {
         self.asked_afterwards().flat_map(|member| ask(member).marks).collect()
     }
 
+    /// Asks all but those that are asked afterwards.
     pub(super) fn decide_act(&self, event: &ActEvent<'_>, clock: &dyn Clock) -> Ruling {
         let hook = hook(&event.act);
         let (mut purse, mut marks) = (self.purse(ACT_BUDGET.max(self.call_budget)), Vec::new());
-        for member in self.members.iter().filter(|member| member.is_asked(hook)) {
+        for member in self.asked_of(hook, When::InTime) {
             let called = ask_act(member, hook, event, purse.of(member.mode), clock);
             purse.pay(member.mode, called.spent);
             marks.extend(called.marks);
@@ -156,6 +157,23 @@ impl Chain {
             }
         }
         Ruling { verdict: Verdict::Allow, marks, replaced: None }
+    }
+
+    /// As [`Self::ask_afterwards`], of an act.
+    pub(super) fn ask_of_act_afterwards(&self, event: &ActEvent<'_>, clock: &dyn Clock) -> Vec<Mark> {
+        let (hook, purse) = (hook(&event.act), self.purse(ACT_BUDGET.max(self.call_budget)));
+        let ask = |member: &Member| ask_act(member, hook, event, purse.of(member.mode), clock);
+        self.asked_of(hook, When::Afterwards).flat_map(|member| ask(member).marks).collect()
+    }
+
+    /// Those that an act is a question for, before it is let pass or afterwards.
+    pub(super) fn asked_of(&self, hook: Hook, when: When) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(move |member| member.when_asked(hook) == when)
+    }
+
+    /// Whether an act may take longer than the worker of a connection should be held up.
+    pub(super) fn is_slow_for(&self, hook: Hook) -> bool {
+        self.asked_of(hook, When::InTime).any(Member::is_interpreted)
     }
 
     const fn purse(&self, call: Duration) -> Purse {
@@ -263,7 +281,7 @@ fn ask_act(member: &Member, hook: Hook, event: &ActEvent<'_>, cpu: (Duration, Du
     )
 }
 
-const fn hook(act: &Act<'_>) -> Hook {
+pub(super) const fn hook(act: &Act<'_>) -> Hook {
     match act {
         Act::Join { .. } => Hook::Join,
         Act::Invite { .. } => Hook::Invite,

@@ -65,7 +65,7 @@ impl Gauges {
     }
 }
 
-/// When it is asked about a message.
+/// When it is asked about a message, or about an act.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum When {
     Never,
@@ -76,9 +76,9 @@ pub(super) enum When {
 }
 
 impl When {
-    fn of(mode: Mode, manifest: &Manifest) -> Self {
+    fn of(mode: Mode, manifest: &Manifest, hook: Hook) -> Self {
         match mode {
-            _ if !manifest.hooks.contains(&Hook::Message) => Self::Never,
+            _ if !manifest.hooks.contains(&hook) => Self::Never,
             Mode::Off => Self::Never,
             Mode::Shadow if manifest.class == Class::Interpreted => Self::Afterwards,
             Mode::Shadow | Mode::Enforce => Self::InTime,
@@ -94,6 +94,7 @@ pub(super) struct Member {
     pub(super) id: Arc<str>,
     speaker: Speaker,
     pub(super) mode: Mode,
+    /// For a message.
     pub(super) when: When,
     /// What is to be read for it before that.
     pub(super) wants: Wants,
@@ -130,7 +131,7 @@ impl Member {
             breaker: Breaker::default(),
             state: AtomicI64::new(0),
         };
-        let when = When::of(mode, &manifest);
+        let when = When::of(mode, &manifest, Hook::Message);
         let known = before.map(|it| &it.health).filter(|health| health.terms == terms);
         let meters = || manifest.hooks.iter().map(new_meters).collect();
         let new_health = || Health { terms, meters: meters(), gauges: OnceLock::new() };
@@ -156,6 +157,11 @@ impl Member {
 
     pub(super) fn is_asked(&self, hook: Hook) -> bool {
         self.mode != Mode::Off && self.manifest.hooks.contains(&hook)
+    }
+
+    /// Of something that is done and not said.
+    pub(super) fn when_asked(&self, hook: Hook) -> When {
+        When::of(self.mode, &self.manifest, hook)
     }
 
     pub(super) fn is_interpreted(&self) -> bool {

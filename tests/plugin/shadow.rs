@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use confab::clock::{Clock, SystemClock};
 use confab::config::{Mode, Plugins};
-use confab::core::hook::{MessageEvent, Moderator, Ruling, TextKind, Verdict};
+use confab::core::hook::{Act, ActEvent, MessageEvent, Moderator, Ruling, TextKind, Verdict};
 use confab::metrics::Metrics;
 use confab::plugin::PluginSet;
 use confab_client::{Command, Reply, Room};
 use confab_protocol::codec::decode_audit;
 use confab_protocol::command::ListAudit;
-use confab_protocol::model::{AuditId, Millis, RoomId, ServerRole, UserId};
+use confab_protocol::model::{AuditId, Millis, ReportReason, RoomId, Seq, ServerRole, UserId};
 use confab_protocol::reject::RejectCode;
 use futures_util::future::join_all;
 use serde_json::json;
@@ -160,6 +160,45 @@ fn interpreted() -> Arc<tempfile::TempDir> {
     let manifest = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, format!("{manifest}\nclass = \"interpreted\"\n")).unwrap();
     folder
+}
+
+fn act<'a>(username: &'a str, act: Act<'a>) -> ActEvent<'a> {
+    let (who, now) = (UserId::from_u128(1), SystemClock::new().now());
+    ActEvent { who, username, role: ServerRole::User, account_created: Millis(1), now, act }
+}
+
+/// On one thread, which could do nothing else meanwhile were it asked there.
+#[tokio::test]
+async fn an_act_is_decided_where_it_holds_up_nobody_else() {
+    let folder = interpreted();
+    let budgets = Plugins { call_budget_ms: 100, chain_budget_ms: 100, ..plugins(folder.path()) };
+    let set = load(&Plugins { chain: vec!["hostile".into()], ..budgets }, &Metrics::new());
+    let mut slow = set.decide_act(act("loop-login", Act::Login));
+    tokio::select! {
+        biased;
+        ruling = &mut slow => panic!("it was asked here: {ruling:?}"),
+        () = std::future::ready(()) => {}
+    }
+    assert!(matches!(slow.await.verdict, Verdict::Unavailable { .. }));
+    // It is asked there about the same.
+    let (room, about, text) = (RoomId::from_u128(1), UserId::from_u128(2), "what do you know?");
+    let report = Act::Report { room, about, seq: Some(Seq(7)), reason: ReportReason::Spam, text };
+    let Verdict::Reject { reason, .. } = set.decide_act(act("somebody", report)).await.verdict else { panic!() };
+    assert_eq!(reason, "somebody spam Some(7) true");
+    assert_eq!(set.decide_act(act("somebody", Act::Login)).await, Ruling::ALLOW);
+}
+
+#[tokio::test]
+async fn an_act_does_not_wait_for_a_shadow() {
+    let (folder, metrics) = (interpreted(), Metrics::new());
+    let set = load(&chain(folder.path(), &["hostile"], Mode::Shadow), &metrics);
+    assert_eq!(set.decide_act(act("no-login", Act::Login)).await, Ruling::ALLOW, "it finds nothing of it in time");
+    let rejected = metrics.plugin_verdicts_total.with_label_values(&["hostile", "login", "reject"]);
+    let deadline = Instant::now() + PATIENCE;
+    while rejected.get() == 0 {
+        assert!(Instant::now() < deadline, "it was never asked");
+        sleep(Duration::from_millis(10)).await;
+    }
 }
 
 fn is_held(outcome: &Outcome) -> bool {

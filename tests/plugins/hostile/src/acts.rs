@@ -1,11 +1,11 @@
-//! Whoever has a name that says so may not; `trapper` is not survived.
+//! Whoever has a name that says so may not, or is not survived.
 
 use confab_plugin::{
     ActVerdict, Finding, Flagging, Refusal, appeal, attachment, e2ee_message, invite, join, login, mls_handshake,
     register, report, role_change,
 };
 
-use crate::Hostile;
+use crate::{Hostile, spin};
 
 fn by_name(name: &str, act: &str) -> ActVerdict {
     let finding = Finding::of(act);
@@ -16,6 +16,9 @@ fn by_name(name: &str, act: &str) -> ActVerdict {
         return ActVerdict::Flag(Flagging { label: "odd".into(), score: 50, finding });
     }
     assert!(name != format!("trap-{act}"), "as told");
+    if name == format!("loop-{act}") {
+        spin();
+    }
     ActVerdict::Allow
 }
 

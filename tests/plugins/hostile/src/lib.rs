@@ -86,7 +86,7 @@ fn hoard() -> Verdict {
     Verdict::Replace(if kept { "kept" } else { "not kept" }.into())
 }
 
-fn spin() -> Verdict {
+fn spin() -> ! {
     let mut n = 0_u64;
     loop {
         n = std::hint::black_box(n.wrapping_add(1));
