@@ -42,7 +42,7 @@ use self::translate::Speaker;
 pub(crate) use self::turns::{Turn, Turns};
 use crate::clock::Clock;
 use crate::config::{self, Mode};
-use crate::core::hook::{ActEvent, MessageEvent, Moderator, Ruling, Verdict, Wants};
+use crate::core::hook::{Act, ActEvent, MessageEvent, Moderator, Ruling, Verdict, Wants};
 use crate::metrics::Metrics;
 
 /// Why a plugin is not loaded is told in so many bytes.
@@ -177,8 +177,12 @@ impl Moderator for PluginSet {
     }
 
     async fn decide_act(&self, event: ActEvent<'_>) -> Ruling {
-        let chain = self.current();
-        let is_slow = chain.is_slow_for(chain::hook(&event.act));
+        let (chain, hook) = (self.current(), chain::hook(&event.act));
+        // As for a message.
+        if event.context.is_none() && chain.needs_context(hook) {
+            return apart::later(CLOSED_REASON, "no-context");
+        }
+        let is_slow = chain.is_slow_for(hook);
         let ruling =
             if is_slow { self.decide_act_apart(&chain, &event).await } else { chain.decide_act(&event, &*self.clock) };
         if ruling.verdict == Verdict::Allow {
@@ -194,6 +198,10 @@ impl Moderator for PluginSet {
 
     fn wants(&self) -> Wants {
         self.chain.read().unwrap_or_else(PoisonError::into_inner).demands.wants
+    }
+
+    fn wants_context(&self, act: Act<'_>) -> bool {
+        self.current().wants_context(chain::hook(&act))
     }
 
     fn is_ready(&self) -> bool {

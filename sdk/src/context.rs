@@ -1,6 +1,6 @@
-//! Capability `context`: what else the server knows of a message that is decided about: how it came, where it is to stand, and
-//! what was known before of who writes it. Outside wasm it is what a golden line says of that, so that plugins can be tested
-//! natively.
+//! Capability `context`: what else the server knows of a message or an act that is decided about: how it came, where it is to
+//! stand, and what was known before of whose it is. Outside wasm it is what a golden line says of that, so that plugins can be
+//! tested natively.
 //!
 //! ```
 //! use confab_plugin::message::{Event, Guest};
@@ -31,7 +31,7 @@ pub fn transport() -> String {
     host::transport()
 }
 
-/// The room of the message as it is now. Nothing but for a message, new or edited.
+/// The room of the message or the act as it is now. Nothing for a login, a registration, a reaction or a name.
 #[must_use]
 pub fn room() -> Option<RoomSettings> {
     host::room()

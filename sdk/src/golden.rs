@@ -42,7 +42,7 @@ pub struct Case {
     pub body: String,
     /// Of a message, new or edited: what was said in the room before, the oldest first, for `history`.
     pub history: Vec<Earlier>,
-    /// Of a message, new or edited: what else is known of it, for `context`.
+    /// Of a message, new or edited, or of an act but `register`: what else is known of it, for `context`.
     pub context: Context,
     pub by_invitation: bool,
     /// Of a report: whom it is about.
@@ -197,12 +197,12 @@ impl Case {
         earlier
     }
 
-    /// What else is known of it, within the bounds of a server. Nothing but for a message, new or edited.
+    /// What else is known of it, within the bounds of a server. Of registrations, reactions and names nothing.
     ///
     /// # Errors
     /// A word that is none of the contract.
     pub fn known(&self) -> Result<Context, String> {
-        if !self.is_said() {
+        if !self.is_said() && matches!(self.hook.as_str(), "message" | "register") {
             return Ok(Context::default());
         }
         let mut known = self.context.clone();

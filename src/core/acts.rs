@@ -6,6 +6,7 @@ use confab_protocol::reject::Reject;
 
 use super::amend::short_text;
 use super::auth::Actor;
+use super::context::Context;
 use super::hook::{Act, ActEvent, Mark, Ruling};
 use super::{Core, audit};
 
@@ -15,6 +16,8 @@ pub(super) struct Doer<'a> {
     pub(super) username: &'a str,
     pub(super) role: ServerRole,
     pub(super) created: Millis,
+    /// How they are connected; empty: not known.
+    pub(super) transport: &'static str,
 }
 
 impl Core {
@@ -23,14 +26,16 @@ impl Core {
     /// # Errors
     /// What they refuse, or that they cannot be asked.
     pub(super) async fn check_act(&self, actor: &Actor, act: Act<'_>) -> Result<(), Reject> {
-        let (id, created) = (actor.user, actor.user.created());
-        self.check_act_of(Doer { id, username: actor.username.as_str(), role: actor.role, created }, act).await
+        let Actor { user: id, role, transport, .. } = *actor;
+        let (username, created) = (actor.username.as_str(), id.created());
+        self.check_act_of(Doer { id, username, role, created, transport }, act).await
     }
 
     /// As [`Self::check_act`].
     pub(super) async fn check_act_of(&self, doer: Doer<'_>, act: Act<'_>) -> Result<(), Reject> {
-        let Doer { id: who, username, role, created: account_created } = doer;
-        let event = ActEvent { who, username, role, account_created, now: self.clock.now(), act };
+        let Doer { id: who, username, role, created: account_created, transport } = doer;
+        let context = self.context_of_act(who, transport, act).await;
+        let event = ActEvent { who, username, role, account_created, now: self.clock.now(), act, context };
         let ruling = self.moderator.decide_act(event).await;
         let (room, whom) = place(act, who);
         note_marks(who, room, &ruling);
@@ -43,6 +48,23 @@ impl Core {
             self.store.audit(found).await.map_err(|error| self.unavailable(&error))?;
         }
         short_text(ruling.verdict).map(drop)
+    }
+
+    /// `None`: no plugin wants it, or it cannot be read.
+    async fn context_of_act(&self, who: UserId, transport: &'static str, act: Act<'_>) -> Option<Context> {
+        if !self.moderator.wants_context(act) {
+            return None;
+        }
+        match act {
+            // Of an account that is about to be made there is nothing to read.
+            Act::Register { .. } => Some(Context::default()),
+            Act::Login => self.context_of(who, transport, RoomId::NONE).await,
+            Act::Join { room, .. }
+            | Act::Invite { room, .. }
+            | Act::RoleChange { room, .. }
+            | Act::Report { room, .. }
+            | Act::Appeal { room, .. } => self.context_of(who, transport, room).await,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
-//! What else plugins that are granted it are told of a message: how its author is connected, the room, and what was known of
-//! the author before. It is read before they are asked, as [`super::earlier`] is; where none of them wants it, nothing is read.
+//! What else plugins that are granted it are told of a message or an act: how its author is connected, the room, and what was
+//! known of the author before. It is read before they are asked, as [`super::earlier`] is; where none of them wants it, nothing is read.
 
-use confab_protocol::model::{CaseId, Millis, RoomId, RoomKind};
+use confab_protocol::model::{CaseId, Millis, RoomId, RoomKind, UserId};
 
 use super::Core;
 use super::auth::Actor;
@@ -15,7 +15,7 @@ pub const CASES_MAX: usize = 200;
 /// ... and so many of the newest entries of the room: there is no index of either that would answer at once.
 pub const ENTRIES_MAX: usize = 1_000;
 
-/// What is known of a message beside its text.
+/// What is known of a message beside its text, or of an act.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Context {
     /// How its author is connected, by the name that metrics have; empty: not known.
@@ -48,9 +48,14 @@ pub fn first_case(since: Millis) -> CaseId {
 impl Core {
     /// What plugins that want it are given; `None`: the store failed, and those who need it decide nothing.
     pub(super) async fn context(&self, actor: &Actor, room: RoomId) -> Option<Context> {
+        self.context_of(actor.user, actor.transport, room).await
+    }
+
+    /// The same of somebody who may be about to log in.
+    pub(super) async fn context_of(&self, user: UserId, transport: &'static str, room: RoomId) -> Option<Context> {
         let since = Millis(self.clock.now().0.saturating_sub(PRIOR_MS));
-        match self.store.context(room, actor.user, first_case(since)).await {
-            Ok(known) => Some(Context { transport: actor.transport, ..known }),
+        match self.store.context(room, user, first_case(since)).await {
+            Ok(known) => Some(Context { transport, ..known }),
             Err(error) => {
                 self.unavailable(&error);
                 None

@@ -69,6 +69,8 @@ pub struct ActEvent<'a> {
     pub account_created: Millis,
     pub now: Millis,
     pub act: Act<'a>,
+    /// What else is known of it; `None`: it was not read.
+    pub context: Option<Context>,
 }
 
 /// See [`ActEvent`].
@@ -194,8 +196,10 @@ pub trait Moderator: Send + Sync {
     async fn decide_act(&self, event: ActEvent<'_>) -> Ruling;
     /// Forgets what plugins remember of somebody whose account was erased.
     fn forget(&self, user: UserId);
-    /// What is to be read before they are asked.
+    /// What is to be read before they are asked about a text.
     fn wants(&self) -> Wants;
+    /// Whether what else is known is to be read before they are asked about such an act.
+    fn wants_context(&self, act: Act<'_>) -> bool;
     /// Whether every plugin of the chain is loaded; for readiness.
     fn is_ready(&self) -> bool;
 }

@@ -66,19 +66,20 @@ struct KeptAct {
     /// Without its text.
     act: Act<'static>,
     text: String,
+    context: Option<Context>,
 }
 
 impl KeptAct {
     fn of(event: &ActEvent<'_>) -> Self {
-        let ActEvent { who, username, role, account_created, now, act } = *event;
+        let ActEvent { who, username, role, account_created, now, act, context } = *event;
         let (username, text, act) = (username.to_owned(), text(act).to_owned(), with_text(act, ""));
-        Self { who, username, role, account_created, now, act, text }
+        Self { who, username, role, account_created, now, act, text, context }
     }
 
     fn event(&self) -> ActEvent<'_> {
-        let Self { who, role, account_created, now, act, .. } = *self;
+        let Self { who, role, account_created, now, act, context, .. } = *self;
         let (username, act) = (self.username.as_str(), with_text(act, &self.text));
-        ActEvent { who, username, role, account_created, now, act }
+        ActEvent { who, username, role, account_created, now, act, context }
     }
 }
 

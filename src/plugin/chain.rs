@@ -176,6 +176,17 @@ impl Chain {
         self.asked_of(hook, When::InTime).any(Member::is_interpreted)
     }
 
+    /// Whether one is asked about such an act that reads what else is known.
+    pub(super) fn wants_context(&self, hook: Hook) -> bool {
+        self.members.iter().any(|member| member.is_asked(hook) && member.reads_context())
+    }
+
+    /// The same of those whose word counts.
+    pub(super) fn needs_context(&self, hook: Hook) -> bool {
+        let counts = |member: &Member| member.mode == Mode::Enforce && member.is_asked(hook);
+        self.members.iter().any(|member| counts(member) && member.reads_context())
+    }
+
     const fn purse(&self, call: Duration) -> Purse {
         Purse { call, chain: self.chain_budget, spent: Duration::ZERO }
     }
@@ -242,38 +253,43 @@ fn ask_act(member: &Member, hook: Hook, event: &ActEvent<'_>, cpu: (Duration, Du
         hook,
         if hook == Hook::Register { UserId::NONE } else { event.who },
         (time_ms, cpu),
-        |guests, store| match event.act {
-            Act::Join { room, by_invitation } => {
-                let event = join::Event { who, room: id(room.as_u128()), by_invitation, time_ms };
-                guests.join.as_ref().ok_or_else(missing)?.call_decide(store, event)
-            }
-            Act::Invite { room, uses, duration_ms } => {
-                let event = invite::Event { who, room: id(room.as_u128()), uses, duration_ms, time_ms };
-                guests.invite.as_ref().ok_or_else(missing)?.call_decide(store, event)
-            }
-            Act::RoleChange { room, target, role } => {
-                let (room, target) = (id(room.as_u128()), id(target.as_u128()));
-                let event = role_change::Event { who, room, target, role: translate::room_role(Some(role)), time_ms };
-                guests.role_change.as_ref().ok_or_else(missing)?.call_decide(store, event)
-            }
-            Act::Register { display_name, invited } => {
-                let (id, username) = (who.id, who.username);
-                let event = register::Event { id, username, display_name, invited, time_ms };
-                guests.register.as_ref().ok_or_else(missing)?.call_decide(store, event)
-            }
-            Act::Login => {
-                let event = login::Event { who, time_ms };
-                guests.login.as_ref().ok_or_else(missing)?.call_decide(store, event)
-            }
-            Act::Report { room, about, seq, reason, text } => {
-                let (room, about, seq) = (id(room.as_u128()), id(about.as_u128()), seq.map(|seq| seq.0));
-                let event = report::Event { who, room, about, seq, reason: reason_name(reason), text, time_ms };
-                guests.report.as_ref().ok_or_else(missing)?.call_decide(store, event)
-            }
-            Act::Appeal { room, kind, decision, text } => {
-                let (kind, decision) = (kind_name(kind), decision_name(decision));
-                let event = appeal::Event { who, room: id(room.as_u128()), kind, decision, text, time_ms };
-                guests.appeal.as_ref().ok_or_else(missing)?.call_decide(store, event)
+        |guests, store| {
+            let known = event.context.filter(|_| member.reads_context());
+            store.data_mut().context = known.unwrap_or_default();
+            match event.act {
+                Act::Join { room, by_invitation } => {
+                    let event = join::Event { who, room: id(room.as_u128()), by_invitation, time_ms };
+                    guests.join.as_ref().ok_or_else(missing)?.call_decide(store, event)
+                }
+                Act::Invite { room, uses, duration_ms } => {
+                    let event = invite::Event { who, room: id(room.as_u128()), uses, duration_ms, time_ms };
+                    guests.invite.as_ref().ok_or_else(missing)?.call_decide(store, event)
+                }
+                Act::RoleChange { room, target, role } => {
+                    let (room, target) = (id(room.as_u128()), id(target.as_u128()));
+                    let event =
+                        role_change::Event { who, room, target, role: translate::room_role(Some(role)), time_ms };
+                    guests.role_change.as_ref().ok_or_else(missing)?.call_decide(store, event)
+                }
+                Act::Register { display_name, invited } => {
+                    let (id, username) = (who.id, who.username);
+                    let event = register::Event { id, username, display_name, invited, time_ms };
+                    guests.register.as_ref().ok_or_else(missing)?.call_decide(store, event)
+                }
+                Act::Login => {
+                    let event = login::Event { who, time_ms };
+                    guests.login.as_ref().ok_or_else(missing)?.call_decide(store, event)
+                }
+                Act::Report { room, about, seq, reason, text } => {
+                    let (room, about, seq) = (id(room.as_u128()), id(about.as_u128()), seq.map(|seq| seq.0));
+                    let event = report::Event { who, room, about, seq, reason: reason_name(reason), text, time_ms };
+                    guests.report.as_ref().ok_or_else(missing)?.call_decide(store, event)
+                }
+                Act::Appeal { room, kind, decision, text } => {
+                    let (kind, decision) = (kind_name(kind), decision_name(decision));
+                    let event = appeal::Event { who, room: id(room.as_u128()), kind, decision, text, time_ms };
+                    guests.appeal.as_ref().ok_or_else(missing)?.call_decide(store, event)
+                }
             }
         },
         Speaker::act_verdict,

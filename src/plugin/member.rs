@@ -96,7 +96,7 @@ pub(super) struct Member {
     pub(super) mode: Mode,
     /// For a message.
     pub(super) when: When,
-    /// What is to be read for it before that.
+    /// What is to be read for it before a message.
     pub(super) wants: Wants,
     health: Arc<Health>,
     /// In the lab there is no breaker, and calls may take this long.
@@ -162,6 +162,11 @@ impl Member {
     /// Of something that is done and not said.
     pub(super) fn when_asked(&self, hook: Hook) -> When {
         When::of(self.mode, &self.manifest, hook)
+    }
+
+    /// Whether it asks for what else is known of what is done.
+    pub(super) fn reads_context(&self) -> bool {
+        self.pool.wants().context
     }
 
     pub(super) fn is_interpreted(&self) -> bool {

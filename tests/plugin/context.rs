@@ -1,5 +1,5 @@
-//! What else a plugin is told of a message: how it came, where it is to stand, what was known of its author; and nothing to
-//! one that was not granted it.
+//! What else a plugin is told of a message or an act: how it came, where it is to stand, what was known of its author; and
+//! nothing to one that was not granted it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use std::sync::Arc;
 use confab::clock::{Clock, SystemClock};
 use confab::config::{Config, Mode, Plugins};
 use confab::core::context::Context;
-use confab::core::hook::{MessageEvent, Moderator, TextKind, Verdict, Wants};
+use confab::core::hook::{Act, ActEvent, MessageEvent, Moderator, TextKind, Verdict, Wants};
 use confab::metrics::Metrics;
 use confab::plugin::PluginSet;
 use confab::plugin::lab::Lab;
-use confab_client::{Command, Reply, Room};
+use confab_client::{Command, Error, Reply, Room};
 use confab_plugin::golden::{Hooks, check_folder};
-use confab_protocol::command::{CreateRoom, Delete, Edit, UpdateRoom, Write};
+use confab_protocol::command::{CreateRoom, Delete, Edit, RoomTarget, UpdateRoom, Write};
 use confab_protocol::model::{Body, Millis, RoomId, RoomName, Seq, ServerRole, Topic, UserId};
 use serde_json::{Value, json};
 
@@ -138,6 +138,59 @@ async fn it_is_told_of_room_author_and_transport() {
     it_is_told_of_both(Transport::WebSocket, Transport::Quic).await;
 }
 
+/// What was found of them elsewhere is known where they come in.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_told_of_who_comes_in() {
+    let folder = folder();
+    let server = TestServer::start_with(|config| config.plugins = surveyor(folder.path(), &["context"])).await;
+    let alice = Person::register(&server, Transport::Quic, "alice").await;
+    let den = alice.enter("den").await;
+    say(&alice, &den, "one").await;
+    let asker = Person::register(&server, Transport::WebSocket, "asker").await;
+    // Who makes a room does not come in.
+    let lair = asker.enter("lair").await;
+    say(&asker, &lair, "flag this").await;
+    assert!(matches!(post(&asker, &lair, "hold this").await, Ok(Reply::Held(_))));
+    let again = Person::login(&server, Transport::Quic, "asker").await;
+    for (person, by) in [(&asker, "websocket"), (&again, "quic")] {
+        let reject = match person.client.request(Command::JoinRoom(RoomTarget::Id(den.id))).await {
+            Err(Error::Rejected(reject)) => reject,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(reject.detail, format!("{by}; open, slow 0, 1 members, 1 messages; 2 flags, 0 here"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_act_comes_with_what_is_wanted_of_it() {
+    let folder = folder();
+    let granted = surveyor(folder.path(), &["context"]);
+    let join = Act::Join { room: RoomId::from_u128(1), by_invitation: false };
+    let nothing = Some(Context::default());
+    for (mode, is_wanted, context, passes) in [
+        (Mode::Enforce, true, nothing, true),
+        (Mode::Enforce, true, None, false),
+        (Mode::Shadow, true, None, true),
+        (Mode::Off, false, None, true),
+    ] {
+        let set = load(&Plugins { mode: [("surveyor".to_owned(), mode)].into(), ..granted.clone() }).unwrap();
+        assert_eq!((set.wants_context(join), set.wants_context(Act::Login)), (is_wanted, false), "{mode:?}");
+        let event = |act| ActEvent {
+            who: UserId::from_u128(2),
+            username: "author",
+            role: ServerRole::User,
+            account_created: Millis(1),
+            now: Millis(1_770_000_000_000),
+            act,
+            context,
+        };
+        let verdict = set.decide_act(event(join)).await.verdict;
+        assert_eq!(verdict == Verdict::Allow, passes, "{mode:?} {verdict:?}");
+        assert!(passes || matches!(verdict, Verdict::Unavailable { .. }), "{verdict:?}");
+        assert_eq!(set.decide_act(event(Act::Login)).await.verdict, Verdict::Allow, "it has no such hook");
+    }
+}
+
 fn load(plugins: &Plugins) -> Result<PluginSet, String> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     PluginSet::load(plugins, confab::assets::PLUGINS, None, &clock, &Metrics::new()).map_err(|error| error.to_string())
@@ -207,6 +260,8 @@ fn golden_lines_have_a_context() {
         line("new", &context, known),
         line("edit", &context, known),
         line("reaction", &context, nothing),
+        json!({ "hook": "join", "username": "asker", "context": context, "expect": "reject", "text": known })
+            .to_string(),
         line("new", &json!({ "room": {} }), "unknown; open, slow 0, 2 members, 0 messages; 0 flags, 0 here"),
     ];
     let file = goldens.path().join("all.jsonl");
@@ -216,7 +271,11 @@ fn golden_lines_have_a_context() {
     let found = lab.goldens(goldens.path()).unwrap();
     assert_eq!((found.lines, found.wrong), (lines.len(), Vec::new()));
     assert_eq!(lab.imports(), ["context"]);
-    let hooks = Hooks { message: Some(|event| natively::decide(&event)), ..Hooks::default() };
+    let hooks = Hooks {
+        message: Some(|event| natively::decide(&event)),
+        join: Some(|event| natively::decide_join(&event)),
+        ..Hooks::default()
+    };
     check_folder(goldens.path().to_str().unwrap(), hooks);
 
     let odd = [json!({ "transport": "pigeon" }), json!({ "room": { "kind": "round" } })];

@@ -164,7 +164,7 @@ fn interpreted() -> Arc<tempfile::TempDir> {
 
 fn act<'a>(username: &'a str, act: Act<'a>) -> ActEvent<'a> {
     let (who, now) = (UserId::from_u128(1), SystemClock::new().now());
-    ActEvent { who, username, role: ServerRole::User, account_created: Millis(1), now, act }
+    ActEvent { who, username, role: ServerRole::User, account_created: Millis(1), now, act, context: None }
 }
 
 /// On one thread, which could do nothing else meanwhile were it asked there.

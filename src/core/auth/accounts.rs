@@ -52,7 +52,7 @@ impl Core {
             self.check_display_name((id, Some(audit_key)), &register.username, role, display_name).await?
         };
         if role != ServerRole::Owner {
-            let doer = Doer { id, username: register.username.as_str(), role, created: now };
+            let doer = Doer { id, username: register.username.as_str(), role, created: now, transport: "" };
             let act = Act::Register { display_name: display_name.as_str(), invited: ticket.is_some() };
             self.check_act_of(doer, act).await?;
         }
@@ -161,8 +161,9 @@ impl Core {
             return Err(RejectCode::BadCredentials.into());
         };
         self.check_not_banned(&user)?;
-        let doer = Doer { id: user.id, username: user.username.as_str(), role: user.role, created: user.created };
         if user.role != ServerRole::Owner {
+            let (username, created) = (user.username.as_str(), user.created);
+            let doer = Doer { id: user.id, username, role: user.role, created, transport: "" };
             self.check_act_of(doer, Act::Login).await?;
         }
         if self.auth.passwords.is_outdated(&hash) {

@@ -20,7 +20,8 @@ pub(super) fn decide(chain: &Chain, manifest: &Manifest, case: &Case) -> Result<
     let (who, room) = (UserId::from_u128(case.author.into()), RoomId::from_u128(case.room.into()));
     let ago = |seconds: u64| Millis(case.time_ms.saturating_sub(seconds.saturating_mul(1000)));
     let (username, role, account_created) = (case.username.as_str(), role(&case.role)?, ago(case.account_age_seconds));
-    let act = |act| ActEvent { who, username, role, account_created, now, act };
+    let known = context(case)?;
+    let act = |act| ActEvent { who, username, role, account_created, now, act, context: Some(known) };
     let (hook, ruling) = match case.hook.as_str() {
         "message" => {
             let (kind, joined) = (kind(&case.kind)?, ago(case.member_seconds));
@@ -37,7 +38,7 @@ pub(super) fn decide(chain: &Chain, manifest: &Manifest, case: &Case) -> Result<
                 now,
                 body,
                 earlier: earlier.as_ref(),
-                context: Some(context(case)?),
+                context: Some(known),
             };
             (Hook::Message, chain.decide_message(&event, &clock))
         }
@@ -76,7 +77,7 @@ fn earlier(case: &Case) -> Arc<[Earlier]> {
     window.messages()
 }
 
-/// What else the line says is known; for what is not said in a room, nothing.
+/// What else the line says is known.
 fn context(case: &Case) -> Result<Context, String> {
     let known = case.known()?;
     let room = known.room.map(|room| {

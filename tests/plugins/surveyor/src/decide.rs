@@ -2,7 +2,7 @@
 
 use confab_plugin::context::{messages_here, prior_flags, room, transport};
 use confab_plugin::message::Event;
-use confab_plugin::{Verdict, bounce, flag, hold};
+use confab_plugin::{ActVerdict, Finding, Refusal, Verdict, bounce, flag, hold, join};
 
 pub(crate) fn decide(event: &Event) -> Verdict {
     match event.body.as_str() {
@@ -13,6 +13,14 @@ pub(crate) fn decide(event: &Event) -> Verdict {
         "hold this" => hold("told-to"),
         _ => Verdict::Allow,
     }
+}
+
+/// Who asks by their name is told, and not let in.
+pub(crate) fn decide_join(event: &join::Event) -> ActVerdict {
+    if event.who.username == "asker" {
+        return ActVerdict::Reject(Refusal { reason: told(), finding: Finding::of("told-to") });
+    }
+    ActVerdict::Allow
 }
 
 fn told() -> String {

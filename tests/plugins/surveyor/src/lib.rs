@@ -1,9 +1,9 @@
-//! Tells what is known of a message beside its text, to who asks; and flags and holds what asks for it.
+//! Tells what is known of a message beside its text, or of a join, to who asks; and flags and holds what asks for it.
 
 mod decide;
 
-use confab_plugin::Verdict;
 use confab_plugin::message::{Event, Guest};
+use confab_plugin::{ActVerdict, Verdict, join};
 
 struct Surveyor;
 
@@ -13,4 +13,10 @@ impl Guest for Surveyor {
     }
 }
 
-confab_plugin::export!(Surveyor: message);
+impl join::Guest for Surveyor {
+    fn decide(event: join::Event) -> ActVerdict {
+        decide::decide_join(&event)
+    }
+}
+
+confab_plugin::export!(Surveyor: message, join);
