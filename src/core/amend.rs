@@ -451,10 +451,13 @@ impl Core {
     }
 }
 
-/// What is kept beside an entry, and what a plugin found beside that.
-fn with(beside: Option<Box<Beside>>, found: Vec<NewRecord>) -> Option<Box<Beside>> {
+/// What is kept beside an entry, and what a plugin found beside that: of the case that begins with it, if one does.
+fn with(beside: Option<Box<Beside>>, mut found: Vec<NewRecord>) -> Option<Box<Beside>> {
     match beside {
         Some(mut beside) => {
+            if let Some(opens) = &beside.opens {
+                found.iter_mut().for_each(|new| new.record.case = opens.row.id);
+            }
             beside.audit.extend(found);
             Some(beside)
         }

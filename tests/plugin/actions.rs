@@ -199,6 +199,7 @@ async fn it_deletes_and_mutes_as_a_moderator_would() {
         found.iter().find(of).unwrap_or_else(|| panic!("{verdict}: {found:?}"))
     };
     assert_eq!((finding("delete").seq, finding("delete").user), (Some(said), user));
+    assert_eq!((finding("delete").case, finding("mute").case), (CaseId::NONE, case.id), "of the case");
     let Some(Finding { sha256, hook, enforced, rule, shown, .. }) = &finding("mute").finding else { panic!() };
     assert_eq!((sha256.len(), hook.as_str(), *enforced), (64, "actions", true));
     assert_eq!((rule.as_str(), shown.as_str()), ("told-to", "as you said"));
