@@ -392,8 +392,8 @@ pub struct NewReport {
     pub reporter: UserId,
     /// What they say.
     pub text: CaseText,
-    /// That they did, for the audit; of the case that they join, if they do.
-    pub record: NewRecord,
+    /// For the audit: that they did and, where a plugin reports, what it found; of the case that they open or join.
+    pub records: Vec<NewRecord>,
 }
 
 /// What came of a report.
@@ -403,6 +403,8 @@ pub struct Reported {
     pub row: CaseRow,
     /// Whether it was opened by this.
     pub is_new: bool,
+    /// Whether who reports had reported it before: nothing was changed or kept.
+    pub is_known: bool,
 }
 
 /// Whose cases.

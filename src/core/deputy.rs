@@ -247,12 +247,10 @@ impl Core {
             return Err(RejectCode::Forbidden.into());
         }
         self.limits.check_report(actor.user)?;
-        let case = self.keep_report(actor.user, room, (subject, seq), reason, case_text(&deed.mark)).await?;
-        // That it reported is kept with the case. Why, behind that: what fails here is tried again, and reported once.
-        let mut found = self.found(deed, subject, seq);
-        found.iter_mut().for_each(|it| it.record.case = case);
-        self.store.audit(found).await.map_err(|error| self.unavailable(&error))?;
-        Ok(Performed::Now)
+        let found = self.found(deed, subject, seq);
+        let reported = self.keep_report(actor.user, room, (subject, seq), reason, case_text(&deed.mark), found).await?;
+        // No entry tells that it was done: what it reported is told by the case, for as long as that is open.
+        Ok(if reported.is_known { Performed::Before } else { Performed::Now })
     }
 
     async fn slow_down_by(&self, actor: &Actor, deed: &Deed, room: RoomId, ms: u32) -> Result<Performed, Reject> {

@@ -13,7 +13,9 @@ use confab_protocol::model::{
 use confab_protocol::reject::{Reject, RejectCode};
 
 use super::auth::Actor;
-use super::cases::{CaseChange, CaseRecord, CaseRow, CasesWanted, NewReport, Step, Whose, decision_name, kind_name};
+use super::cases::{
+    CaseChange, CaseRecord, CaseRow, CasesWanted, NewRecord, NewReport, Reported, Step, Whose, decision_name, kind_name,
+};
 use super::hook::Act;
 use super::permissions::{Stewardship, may};
 use super::{Core, access};
@@ -50,10 +52,12 @@ impl Core {
             return Err(RejectCode::Forbidden.into());
         }
         self.check_act(actor, Act::Report { room, about: subject, seq, reason, text: text.as_str() }).await?;
-        Ok(Reply::Reported(self.keep_report(actor.user, room, (subject, seq), reason, text).await?))
+        let reported = self.keep_report(actor.user, room, (subject, seq), reason, text, Vec::new()).await?;
+        Ok(Reply::Reported(reported.row.id))
     }
 
-    /// Keeps a report, and tells those who moderate the room of the case that begins with it, if one does.
+    /// Keeps a report with what a plugin found, if it is one's, and tells those who moderate the room of the case that
+    /// begins with it, if one does.
     ///
     /// # Errors
     /// No such message (any more).
@@ -64,20 +68,22 @@ impl Core {
         (subject, seq): (UserId, Option<Seq>),
         reason: ReportReason,
         text: CaseText,
-    ) -> Result<CaseId, Reject> {
+        found: Vec<NewRecord>,
+    ) -> Result<Reported, Reject> {
         let now = self.clock.now();
         let case = CaseRow::new(CaseKind::Report, CaseId::new(now, self.clock.random()), room, subject, now);
         let case = CaseRow { seq, reason: Some(reason), reports: 1, ..case };
         let mut record = self.record(reporter, "report", room, subject);
         (record.seq, record.case) = (seq, case.id);
-        let report = NewReport { case, reporter, text, record: self.numbered(record) };
+        let records = [self.numbered(record)].into_iter().chain(found).collect();
+        let report = NewReport { case, reporter, text, records };
         let reported = self.store.report(report).await.map_err(|error| self.unavailable(&error))?;
         let reported = reported.ok_or(RejectCode::UnknownMessage)?;
         if reported.is_new {
             self.metrics.cases_opened_total.with_label_values(&["report"]).inc();
             self.tell_of_new(&reported.row, reporter).await;
         }
-        Ok(reported.row.id)
+        Ok(reported)
     }
 
     /// Who said it, if that is a message that the actor sees.

@@ -4,6 +4,7 @@ mod accounts;
 mod amends;
 mod audit;
 mod backup;
+mod beside;
 mod context;
 mod flags;
 mod hashes;
@@ -177,6 +178,7 @@ fn all_cases() -> impl Iterator<Item = &'static Named> {
         .chain(audit::CASES)
         .chain(hashes::CASES)
         .chain(flags::CASES)
+        .chain(beside::CASES)
         .chain(context::CASES)
 }
 

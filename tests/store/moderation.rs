@@ -75,7 +75,7 @@ impl Scene {
         let case = CaseRow { seq, reason: Some(ReportReason::Spam), reports: 1, ..row };
         let act = "report".to_owned();
         let record = AuditRecord { actor: reporter, act, room, user: subject, seq, case: id, ..AuditRecord::default() };
-        NewReport { case, reporter, text: words(&format!("says {reporter}")), record: self.new_record(record) }
+        NewReport { case, reporter, text: words(&format!("says {reporter}")), records: vec![self.new_record(record)] }
     }
 
     pub(super) async fn report(&self, room: RoomId, subject: UserId, about: u64, reporter: UserId) -> Option<Reported> {
@@ -143,9 +143,10 @@ async fn a_report_opens_a_case_that_others_join(scene: Scene) {
     let id = first.row.id;
     assert_eq!(scene.store.find_case(id).await.unwrap(), Some(first.row));
     let both = CaseRow { reports: 2, ..first.row };
-    assert_eq!(scene.report(room, member, 7, moderator).await, Some(Reported { row: both, is_new: false }));
+    let reported = |is_known| Some(Reported { row: both, is_new: false, is_known });
+    assert_eq!(scene.report(room, member, 7, moderator).await, reported(false));
     for again in [owner, moderator] {
-        assert_eq!(scene.report(room, member, 7, again).await, Some(Reported { row: both, is_new: false }));
+        assert_eq!(scene.report(room, member, 7, again).await, reported(true));
     }
     let said = |act, who| (act, Some(who), format!("says {who}"));
     assert_eq!(scene.told(id).await, [said(CaseAct::Open, owner), said(CaseAct::Report, moderator)]);

@@ -262,7 +262,7 @@ pub(super) async fn report(client: &mut Client, vault: &Vault, report: NewReport
         " FROM cases c WHERE room = $1 AND subject = $2 AND coalesce(seq, 0) = $3 AND kind = 2 AND state IN (1, 2)
           FOR UPDATE"
     );
-    let NewReport { case, reporter, text, mut record } = report;
+    let NewReport { case, reporter, text, mut records } = report;
     let transaction = client.transaction().await?;
     // As an append does: what is read then stays so, and one report opens a case, which the others join.
     let lock = transaction.prepare_cached("SELECT 1 FROM rooms WHERE id = $1 FOR NO KEY UPDATE").await?;
@@ -280,22 +280,24 @@ pub(super) async fn report(client: &mut Client, vault: &Vault, report: NewReport
             transaction.rollback().await?;
             return Ok(None);
         }
-        add_records(&transaction, &[record]).await?;
+        records.iter_mut().for_each(|new| new.record.case = case.id);
+        add_records(&transaction, &records).await?;
         transaction.commit().await?;
-        return Ok(Some(Reported { row: case, is_new: true }));
+        return Ok(Some(Reported { row: case, is_new: true, is_known: false }));
     };
     let mut row = case_row(&found)?;
-    if !has_reported(&transaction, row.id, reporter).await? {
+    let is_known = has_reported(&transaction, row.id, reporter).await?;
+    if !is_known {
         row.reports += 1;
         run(&transaction, (UPDATE_CASE, case_params(&row))).await?;
         let (time, actor, act) = (case.opened, Some(reporter), CaseAct::Report);
         let text = if row.reports <= EVENTS_MAX { text } else { CaseText::default() };
         run(&transaction, event(row.id, &CaseEvent { time, actor, act, decision: None, text })).await?;
-        record.record.case = row.id;
-        add_records(&transaction, &[record]).await?;
+        records.iter_mut().for_each(|new| new.record.case = row.id);
+        add_records(&transaction, &records).await?;
     }
     transaction.commit().await?;
-    Ok(Some(Reported { row, is_new: false }))
+    Ok(Some(Reported { row, is_new: false, is_known }))
 }
 
 pub(super) async fn has_reported(client: &impl GenericClient, case: CaseId, user: UserId) -> Result<bool> {

@@ -208,7 +208,7 @@ pub(super) fn keep_evidence(connection: &Connection, row: &CaseRow) -> Result<()
 }
 
 pub(super) fn report(connection: &Connection, report: NewReport) -> Result<Option<Reported>> {
-    let NewReport { case, reporter, text, record } = report;
+    let NewReport { case, reporter, text, mut records } = report;
     let found = connection
         .prepare_cached(concat!(
             "SELECT ",
@@ -223,21 +223,21 @@ pub(super) fn report(connection: &Connection, report: NewReport) -> Result<Optio
         }
         open_case(connection, &NewCase { row: case, actor: Some(reporter), text })?;
         keep_evidence(connection, &case)?;
-        add_record(connection, &record)?;
-        return Ok(Some(Reported { row: case, is_new: true }));
+        records.iter_mut().for_each(|new| new.record.case = case.id);
+        audit(connection, records)?;
+        return Ok(Some(Reported { row: case, is_new: true, is_known: false }));
     };
     if has_reported(connection, row.id, reporter)? {
-        return Ok(Some(Reported { row, is_new: false }));
+        return Ok(Some(Reported { row, is_new: false, is_known: true }));
     }
     row.reports += 1;
     write_case(connection, UPDATE_CASE, &row)?;
     let (time, actor, act) = (case.opened, Some(reporter), CaseAct::Report);
     let text = if row.reports <= EVENTS_MAX { text } else { CaseText::default() };
     add_event(connection, row.id, &CaseEvent { time, actor, act, decision: None, text })?;
-    let mut record = record;
-    record.record.case = row.id;
-    add_record(connection, &record)?;
-    Ok(Some(Reported { row, is_new: false }))
+    records.iter_mut().for_each(|new| new.record.case = row.id);
+    audit(connection, records)?;
+    Ok(Some(Reported { row, is_new: false, is_known: false }))
 }
 
 pub(super) fn has_reported(connection: &Connection, case: CaseId, user: UserId) -> Result<bool> {
