@@ -27,8 +27,23 @@ pub struct Watch {
 #[derive(Default)]
 struct Heard {
     epoch: u64,
+    /// Who was put out everywhere, until it is known whether they were erased.
+    unasked: Vec<UserId>,
     /// Who was erased, and when they are forgotten once more.
     erased: Vec<(UserId, Duration)>,
+}
+
+impl Heard {
+    /// Obeys what was revoked up to this epoch: once, whatever fails behind it. Who logs in meanwhile is not to be closed for
+    /// what was said of their earlier login.
+    fn obey(&mut self, epoch: u64, revoked: Vec<Revoked>, revoke: impl Fn(Revoked)) {
+        let is_out = |it: &&Revoked| it.device.is_none() && it.code == CloseCode::LoggedOut;
+        self.unasked.extend(revoked.iter().filter(is_out).map(|it| it.user));
+        self.unasked.sort_unstable();
+        self.unasked.dedup();
+        revoked.into_iter().for_each(revoke);
+        self.epoch = epoch;
+    }
 }
 
 impl Watch {
@@ -58,35 +73,29 @@ impl Core {
         // One after the other, so that nothing is heard late and taken for old.
         let mut heard = self.watch.heard.lock().await;
         let Controls { epoch, level, revoked } = self.store.controls(heard.epoch).await?;
-        let is_out = |it: &&Revoked| it.device.is_none() && it.code == CloseCode::LoggedOut;
-        let out: Vec<UserId> = revoked.iter().filter(is_out).map(|it| it.user).collect();
-        for revoked in revoked {
-            self.delivery.revoke(revoked);
-        }
+        heard.obey(epoch, revoked, |it| self.delivery.revoke(it));
         let before = self.watch.level.swap(level as u8, Ordering::Relaxed);
         if before != level as u8 {
             tracing::warn!(level = level as u8, "{}", level.text());
         }
         self.metrics.emergency_level.set(i64::from(level as u8));
-        // Last: a store that fails here has all of it heard again.
-        self.forget_erased(&mut heard, out).await?;
-        heard.epoch = epoch;
-        Ok(())
+        self.forget_erased(&mut heard).await
     }
 
     /// What plugins remember goes with an account. Who was put out of it everywhere may have been erased: nothing else
     /// tells a server that runs.
-    async fn forget_erased(&self, heard: &mut Heard, mut out: Vec<UserId>) -> Result<()> {
+    async fn forget_erased(&self, heard: &mut Heard) -> Result<()> {
         let now = self.clock.elapsed();
         for (user, _) in heard.erased.extract_if(.., |(_, at)| *at <= now) {
             self.moderator.forget(user);
         }
-        if out.is_empty() {
+        if heard.unasked.is_empty() {
             return Ok(());
         }
-        out.sort_unstable();
-        out.dedup();
-        for member in self.store.find_users(out).await?.iter().filter(|member| is_erased(member)) {
+        // A store that fails here is asked about them the next time.
+        let found = self.store.find_users(heard.unasked.clone()).await?;
+        heard.unasked.clear();
+        for member in found.iter().filter(|member| is_erased(member)) {
             self.moderator.forget(member.user);
             heard.erased.push((member.user, now + FORGET_AGAIN_AFTER));
         }
@@ -98,5 +107,32 @@ impl Core {
         if let Err(error) = self.heed().await {
             self.unavailable(&error);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use confab_protocol::model::DeviceId;
+
+    use super::*;
+
+    #[test]
+    fn what_was_revoked_is_obeyed_once_and_who_was_put_out_waits_to_be_asked_about() {
+        let [alice, bob, carol] = [1, 2, 3].map(UserId::from_u128);
+        let out = |epoch, user| Revoked { epoch, user, device: None, code: CloseCode::LoggedOut };
+        let (mut heard, obeyed) = (Heard::default(), RefCell::new(Vec::new()));
+        let mut obey = |epoch, revoked| {
+            heard.obey(epoch, revoked, |it| obeyed.borrow_mut().push(it.epoch));
+            (heard.epoch, heard.unasked.clone())
+        };
+        let at_one = Revoked { device: Some(DeviceId::from_u128(9)), ..out(2, carol) };
+        let of_role = Revoked { code: CloseCode::RightsChanged, ..out(3, carol) };
+        // From the epoch on that is told here, also where nobody could be asked about since.
+        assert_eq!(obey(4, vec![out(1, bob), at_one, of_role]), (4, vec![bob]));
+        assert_eq!(obey(6, vec![out(5, alice), out(6, bob)]), (6, vec![alice, bob]));
+        assert_eq!(obey(6, Vec::new()), (6, vec![alice, bob]), "until they were");
+        assert_eq!(obeyed.into_inner(), [1, 2, 3, 5, 6]);
     }
 }
