@@ -17,7 +17,7 @@ use unicode_security::mixed_script::AugmentedScriptSet;
 
 pub use self::key::{Key, room_key, skeleton, user_key};
 pub use self::reserved::{
-    DEPUTY_ID_BYTES_MAX, DEPUTY_PREFIX, check_display_name, check_user_name, deputy_name, is_reserved,
+    DEPUTY_ID_BYTES_MAX, DEPUTY_PREFIX, ERASED_PREFIX, check_display_name, check_user_name, deputy_name, is_reserved,
 };
 
 /// Combining marks of one base: Vietnamese needs 2, pointed Hebrew 3, Tibetan 4; more climb over the lines around them.

@@ -14,7 +14,7 @@ use confab_protocol::model::{
 use serde_json::{Value, json};
 
 use super::append::{Act, Amend, Change, Decision, Item, Order};
-use super::names;
+use super::names::{self, ERASED_PREFIX};
 use super::search::index::Follower;
 use super::store::{Error, Held, Result, Scrub, Store, User};
 use crate::clock::Clock;
@@ -24,10 +24,7 @@ const ERASED: &str = "erased";
 /// Whoever is still connected may write meanwhile: the rooms are looked through until nothing is found.
 const PASSES_MAX: u32 = 5;
 
-/// The login name of an erased account begins so.
-const ERASED_PREFIX: &str = "erased-";
-
-/// Whether it is an account that was erased, to its end. Others may be called so: they are taken for one.
+/// Whether it is an account that was erased, to its end. Nobody else takes such a name; who had one before is taken for one.
 pub(super) fn is_erased(member: &Member) -> bool {
     member.username.starts_with(ERASED_PREFIX) && member.display_name == ERASED
 }

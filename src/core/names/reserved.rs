@@ -1,4 +1,5 @@
-//! Names that nobody takes or shows: those of the accounts under which plugins act.
+//! Names that nobody takes or shows: those of the accounts under which plugins act. Nor does anybody take one of those that
+//! accounts have after their erasure.
 
 use confab_protocol::limits::USERNAME_BYTES_MAX;
 use confab_protocol::model::{DisplayName, TextError, Username};
@@ -11,6 +12,9 @@ use super::key::{skeleton, user_key};
 /// account is nobody who could be told of a case.
 pub const DEPUTY_PREFIX: &str = "plugin.";
 
+/// What the user name of an erased account begins with. By it servers tell that an account is one.
+pub const ERASED_PREFIX: &str = "erased-";
+
 /// Bytes that are left for the id.
 pub const DEPUTY_ID_BYTES_MAX: usize = USERNAME_BYTES_MAX - DEPUTY_PREFIX.len();
 
@@ -22,10 +26,15 @@ pub fn deputy_name(plugin: &str) -> Result<Username, TextError> {
     Username::parse(&format!("{DEPUTY_PREFIX}{plugin}"))
 }
 
-/// Whether a user name is one of those, or looks like one.
+/// Whether a user name is one of a plugin's account, or looks like one.
 #[must_use]
 pub fn is_reserved(name: &Username) -> bool {
-    user_key(name).as_str().starts_with(skeleton(DEPUTY_PREFIX).as_str())
+    begins_with(name, DEPUTY_PREFIX)
+}
+
+/// As the eye reads it.
+fn begins_with(name: &Username, prefix: &str) -> bool {
+    user_key(name).as_str().starts_with(skeleton(prefix).as_str())
 }
 
 /// Whether a person, or a bot, may be called so.
@@ -33,11 +42,12 @@ pub fn is_reserved(name: &Username) -> bool {
 /// # Errors
 /// [`RejectCode::NameInvalid`], with the reason.
 pub fn check_user_name(name: &Username) -> Result<(), Reject> {
-    if is_reserved(name) {
-        let detail = format!("user names that begin with \"{DEPUTY_PREFIX}\" are those of plugins: choose another");
-        return Err(Reject::new(RejectCode::NameInvalid, detail));
-    }
-    Ok(())
+    let reserved = [(DEPUTY_PREFIX, "plugins"), (ERASED_PREFIX, "erased accounts")];
+    let Some((prefix, whose)) = reserved.into_iter().find(|(prefix, _)| begins_with(name, prefix)) else {
+        return Ok(());
+    };
+    let detail = format!("user names that begin with \"{prefix}\" are those of {whose}: choose another");
+    Err(Reject::new(RejectCode::NameInvalid, detail))
 }
 
 /// Whether a name that is shown reads like one of those. It is shown as it was given, so a capital I may stand for a small l.
@@ -80,6 +90,24 @@ mod tests {
         ] {
             let name = Username::parse(name).unwrap();
             assert_eq!((is_reserved(&name), check_user_name(&name).is_err()), (expected, expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_called_like_who_was_erased() {
+        for (name, expected) in [
+            ("erased-0123456789abcdef", true),
+            ("Erased-Bob", true),
+            ("erased-", true),
+            ("erased", false),
+            ("erased.bob", false),
+            ("bob-erased-1", false),
+        ] {
+            let name = Username::parse(name).unwrap();
+            let refused = check_user_name(&name).err();
+            assert_eq!(refused.is_some(), expected, "{name}");
+            assert!(refused.is_none_or(|it| it.is(RejectCode::NameInvalid) && it.detail.contains("erased")), "{name}");
+            assert!(!is_reserved(&name), "{name} is no plugin's");
         }
     }
 
