@@ -118,9 +118,8 @@ impl Core {
         self.check_act(actor, hook::Act::Invite { room, uses, duration_ms }).await?;
         let (token, hash) = opaque_token();
         let expires = now.after(duration_ms);
-        let invite = NewInvite { hash, room, author: actor.user, uses, expires, now };
-        // What cannot be kept does not happen.
-        self.keep_record(self.record(actor.user, "invite", room, UserId::NONE)).await?;
+        let record = self.numbered(self.record(actor.user, "invite", room, UserId::NONE));
+        let invite = NewInvite { hash, room, author: actor.user, uses, expires, now, record };
         // They may have been put out since they were looked at.
         if !self.store.create_invite(invite).await.map_err(|error| self.unavailable(&error))? {
             return Err(RejectCode::Forbidden.into());

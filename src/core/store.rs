@@ -257,7 +257,7 @@ pub fn pair_bytes(pair: Pair) -> [u8; 32] {
 }
 
 /// An invitation to keep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct NewInvite {
     pub hash: InviteHash,
@@ -266,6 +266,7 @@ pub struct NewInvite {
     pub uses: u32,
     pub expires: Millis,
     pub now: Millis,
+    pub record: NewRecord,
 }
 
 /// A room to create.
@@ -454,7 +455,7 @@ pub trait Store: Send + Sync {
     async fn find_direct(&self, pair: Pair) -> Result<Option<RoomId>>;
     /// The log of a user's own, if there is such a user.
     async fn find_self_room(&self, user: UserId) -> Result<Option<RoomId>>;
-    /// Keeps an invitation, and forgets those that are too old. `false`: its author is no moderator there, or muted.
+    /// Keeps an invitation with its record, and forgets those that are too old. `false`: its author may not invite.
     async fn create_invite(&self, invite: NewInvite) -> Result<bool>;
     /// The room of an invitation, good or not.
     async fn find_invite(&self, hash: InviteHash) -> Result<Option<RoomId>>;

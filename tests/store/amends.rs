@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use confab::core::append::{Act, Amend, Change, Decided, Decision, Item, Said};
 use confab::core::store::{NewInvite, NewRoom, RoomShape, pair};
-use confab_protocol::command::{History, HistoryRange};
+use confab_protocol::command::{AuditRecord, History, HistoryRange};
 use confab_protocol::limits::REACTIONS_MAX;
 use confab_protocol::model::{
     Emoji, Millis, RoomId, RoomKind, RoomName, RoomRole, RoomSettings, SanctionKind, Seq, ServerRole, Topic, UserId,
@@ -440,6 +440,7 @@ async fn a_private_room_is_entered_by_invitation(scene: Scene) {
         uses,
         expires: START.after(60_000),
         now: START,
+        record: scene.new_record(AuditRecord::default()),
     };
     scene.store.create_invite(invite(1, room, 2)).await.unwrap();
     let elsewhere = scene.room(alice.id, "two").await;

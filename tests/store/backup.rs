@@ -129,7 +129,8 @@ async fn live(scene: &Scene) -> (RoomId, UserId) {
     scene.store.set_level(Level::NewcomersRead, scene.new_record(AuditRecord::default())).await.unwrap();
     scene.store.begin_observing("watch".to_owned()).await.unwrap();
     scene.leave(room, bob).await;
-    let invite = NewInvite { hash: [9; 32], room, author: alice, uses: 3, expires: until, now: START };
+    let record = scene.new_record(AuditRecord::default());
+    let invite = NewInvite { hash: [9; 32], room, author: alice, uses: 3, expires: until, now: START, record };
     scene.store.create_invite(invite).await.unwrap();
     for outcome in [Outcome::Held(CaseId::new(START, 5)), Outcome::Refused { code: 5001, detail: "no".to_owned() }] {
         let (client_id, time) = (scene.client_id(), START);

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use confab::core::cases::NewReport;
+use confab::core::store::NewInvite;
 use confab_protocol::command::{AuditRecord, Finding};
 use confab_protocol::model::{CaseId, RoomId, UserId};
 
-use super::Scene;
+use super::{START, Scene};
 
-super::cases![what_a_plugin_finds_is_kept_with_its_report_once];
+super::cases![what_a_plugin_finds_is_kept_with_its_report_once, an_invitation_is_recorded_where_it_is_kept];
 
 impl Scene {
     /// With what a plugin found, as its account reports.
@@ -56,4 +57,21 @@ async fn what_a_plugin_finds_is_kept_with_its_report_once(scene: Scene) {
     }
     assert_eq!(told.iter().filter(|it| !it.is_known).count(), 1, "{told:?}");
     assert_eq!(scene.count_records(told[0].row.id).await, (2, 1));
+}
+
+async fn an_invitation_is_recorded_where_it_is_kept(scene: Scene) {
+    let (room, [_, moderator, member]) = scene.company().await;
+    let invite = async |hash: u8, author| {
+        let record = AuditRecord { actor: author, act: "invite".to_owned(), room, ..AuditRecord::default() };
+        let (hash, record, expires) = ([hash; 32], scene.new_record(record), START.after(60_000));
+        scene.store.create_invite(NewInvite { hash, room, author, uses: 1, expires, now: START, record }).await.unwrap()
+    };
+    assert!(!invite(1, member).await && scene.audit_of(None).await.is_empty(), "who may not has not invited");
+    assert!(invite(2, moderator).await);
+    let records = scene.audit_of(None).await;
+    assert_eq!(records.iter().map(|it| (it.actor, it.act.as_str())).collect::<Vec<_>>(), [(moderator, "invite")]);
+    // They were put out since they were looked at.
+    scene.leave(room, moderator).await;
+    assert!(!invite(3, moderator).await);
+    assert_eq!(scene.audit_of(None).await.len(), 1);
 }

@@ -215,9 +215,12 @@ pub(super) async fn create_invite(client: &mut Client, new: NewInvite) -> Result
     let insert = transaction.prepare_cached(INSERT).await?;
     let (room, author, uses, expires) = (new.room.sql(), new.author.sql(), new.uses.sql(), new.expires.sql());
     let params: [&(dyn ToSql + Sync); 6] = [&new.hash.as_slice(), &room, &author, &uses, &expires, &new.now.sql()];
-    let inserted = transaction.execute(&insert, &params).await?;
+    let is_kept = transaction.execute(&insert, &params).await? > 0;
+    if is_kept {
+        super::moderation::add_records(&transaction, std::slice::from_ref(&new.record)).await?;
+    }
     transaction.commit().await?;
-    Ok(inserted > 0)
+    Ok(is_kept)
 }
 
 pub(super) async fn find_entries(

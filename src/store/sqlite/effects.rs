@@ -158,7 +158,11 @@ pub(super) fn create_invite(connection: &Connection, new: NewInvite) -> Result<b
              AND (m.restriction IN (0, 3) OR (m.until_ms > 0 AND m.until_ms <= ?6))",
     )?;
     let (room, author, expires, now) = (Sql(new.room), Sql(new.author), Sql(new.expires), Sql(new.now));
-    Ok(statement.execute(params![new.hash, room, author, new.uses, expires, now])? > 0)
+    let is_kept = statement.execute(params![new.hash, room, author, new.uses, expires, now])? > 0;
+    if is_kept {
+        super::moderation::add_record(connection, &new.record)?;
+    }
+    Ok(is_kept)
 }
 
 pub(super) fn read_reactions(
