@@ -274,11 +274,7 @@ impl Core {
 
     /// A person of a moderator's rank may delete what a higher one said; a plugin may not.
     async fn check_below(&self, actor: &Actor, mine: Membership, room: RoomId, user: UserId) -> Result<(), Reject> {
-        let account = self.store.find_user(user).await.map_err(|error| self.unavailable(&error))?;
-        let account = account.ok_or(RejectCode::UnknownUser)?;
-        // Who has left is what they were: an owner who comes back owns it still.
-        let seat = self.store.seat(room, user).await.map_err(|error| self.unavailable(&error))?;
-        let theirs = access::rank(seat.map_or(RoomRole::Guest, |(role, _)| role), account.role);
+        let theirs = self.rank_in(room, user).await?;
         let is_below = access::may_act_on(access::rank(mine.role, actor.role), theirs, None);
         if is_below && user != actor.user { Ok(()) } else { Err(RejectCode::Forbidden.into()) }
     }

@@ -8,7 +8,7 @@ use confab_protocol::command::{
 };
 use confab_protocol::model::{
     AuditId, CaseAct, CaseDecision, CaseId, CaseKind, CaseState, CaseText, EntryContent, Millis, ReportReason, RoomId,
-    RoomKind, SelfNote, Seq, UserId,
+    RoomKind, RoomRole, SelfNote, Seq, UserId,
 };
 use confab_protocol::reject::{Reject, RejectCode};
 
@@ -175,7 +175,8 @@ impl Core {
     ///
     /// # Errors
     /// [`RejectCode::UnknownCase`], also for who does not moderate there; [`RejectCode::CaseState`];
-    /// [`RejectCode::Forbidden`] about oneself, or about one's own decision where there is somebody else.
+    /// [`RejectCode::Forbidden`] about oneself, about one's own decision where there is somebody else, or where a sanction
+    /// that one could not have given would be taken back.
     pub async fn update_case(&self, actor: &Actor, update: UpdateCase) -> Result<Reply, Reject> {
         self.limits.check_send(actor.user)?;
         let UpdateCase { case, step } = update;
@@ -191,6 +192,9 @@ impl Core {
             CaseStep::LetGo => (None, Step::LetGo),
             CaseStep::Note(text) => (None, Step::Note(text)),
             CaseStep::Decide(decision, text) => {
+                if decision == CaseDecision::Reverse && !self.may_reverse(actor.user, &row).await? {
+                    return Err(RejectCode::Forbidden.into());
+                }
                 let is_alone = self.is_alone(actor, &row).await?;
                 self.check_held(&row, decision).await?;
                 (Some(decision), Step::Decide { decision, text, is_alone })
@@ -218,11 +222,35 @@ impl Core {
         }
     }
 
-    /// Whether nobody else could decide.
+    /// Whether nobody else could decide, either way.
     async fn is_alone(&self, actor: &Actor, row: &CaseRow) -> Result<bool, Reject> {
         let except = [actor.user, row.subject];
-        let others = self.store.moderators(row.room, except, self.clock.now(), 1).await;
-        Ok(others.map_err(|error| self.unavailable(&error))?.is_empty())
+        // Those of the highest rank in the room come first.
+        let others = self.store.moderators(row.room, except, self.clock.now(), TOLD_MAX).await;
+        for (other, _) in others.map_err(|error| self.unavailable(&error))? {
+            if self.may_reverse(other, row).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether who moderates there may decide that it was not right. An appeal is no way to lift what one could not lift
+    /// oneself: a sanction is taken back by who could have given it.
+    async fn may_reverse(&self, user: UserId, row: &CaseRow) -> Result<bool, Reject> {
+        if row.kind != CaseKind::Sanction {
+            return Ok(true);
+        }
+        let mine = self.rank_in(row.room, user).await?;
+        Ok(access::may_act_on(mine, self.rank_in(row.room, row.subject).await?, None))
+    }
+
+    /// Somebody's rank in a room. Who has left is what they were: an owner who comes back owns it still.
+    pub(super) async fn rank_in(&self, room: RoomId, user: UserId) -> Result<u8, Reject> {
+        let account = self.store.find_user(user).await.map_err(|error| self.unavailable(&error))?;
+        let account = account.ok_or(RejectCode::UnknownUser)?;
+        let seat = self.store.seat(room, user).await.map_err(|error| self.unavailable(&error))?;
+        Ok(access::rank(seat.map_or(RoomRole::Guest, |(role, _)| role), account.role))
     }
 
     /// Asks for another look at a decision about the actor.

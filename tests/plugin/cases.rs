@@ -2,10 +2,12 @@
 
 use confab_client::{Command, Reply, Room};
 use confab_protocol::command::{
-    Appeal, CaseFile, CaseFilter, CaseStep, Edit, ListCases, SanctionUser, UpdateCase, Write,
+    Appeal, CaseFile, CaseFilter, CaseStep, Edit, ListCases, SanctionUser, SetRole, UpdateCase, Write,
 };
-use confab_protocol::model::{Body, CaseAct, CaseDecision, CaseId, CaseText, Reason, SanctionKind, Seq, UserId};
+use confab_protocol::model::{Body, CaseAct, CaseDecision, CaseId, CaseText, Reason, RoomRole, SanctionKind, Seq};
+use confab_protocol::reject::RejectCode;
 
+use super::actions::refusal;
 use super::{folder, plugins, post};
 use crate::support::people::{Person, message};
 use crate::support::{TestServer, Transport};
@@ -45,6 +47,17 @@ async fn file(person: &Person, case: CaseId) -> Box<CaseFile> {
 async fn decide(person: &Person, case: CaseId, decision: CaseDecision) {
     let step = CaseStep::Decide(decision, CaseText::default());
     assert_eq!(person.client.request(Command::UpdateCase(UpdateCase { case, step })).await.unwrap(), Reply::Ok);
+}
+
+async fn mute(by: &Person, whom: &Person, room: &Room, duration_ms: u64) {
+    let (user, reason) = (whom.session.identity.user, Reason::parse("enough").unwrap());
+    let mute = SanctionUser { write: write(by, room), user, kind: SanctionKind::Mute, duration_ms, reason };
+    assert!(matches!(by.client.request(Command::Sanction(mute)).await, Ok(Reply::Appended(_))));
+}
+
+async fn appeal(person: &Person, case: CaseId) {
+    let appeal = Appeal { case, text: CaseText::parse("why?").unwrap() };
+    assert_eq!(person.client.request(Command::Appeal(appeal)).await.unwrap(), Reply::Ok);
 }
 
 /// Why what was decided was not done.
@@ -89,22 +102,44 @@ async fn what_was_held_does_not_replace_what_was_said_since() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_appeal_gives_back_what_it_was_about() {
     let (_server, owner, author, room, _) = den().await;
-    let user: UserId = author.session.identity.user;
-    let mute = async |duration_ms| {
-        let reason = Reason::parse("enough").unwrap();
-        let mute = SanctionUser { write: write(&owner, &room), user, kind: SanctionKind::Mute, duration_ms, reason };
-        assert!(matches!(owner.client.request(Command::Sanction(mute)).await, Ok(Reply::Appended(_))));
-    };
-    mute(3_600_000).await;
-    mute(7_200_000).await;
+    mute(&owner, &author, &room, 3_600_000).await;
+    mute(&owner, &author, &room, 7_200_000).await;
     let ids: Vec<CaseId> = cases(&author, true).await.iter().map(|case| case.id).collect();
     for id in ids.iter().rev() {
-        let appeal = Appeal { case: *id, text: CaseText::parse("why?").unwrap() };
-        assert_eq!(author.client.request(Command::Appeal(appeal)).await.unwrap(), Reply::Ok);
+        appeal(&author, *id).await;
         decide(&owner, *id, CaseDecision::Reverse).await;
     }
     let [second, first] = ids.as_slice() else { panic!("{ids:?}") };
     assert_eq!(failure(&owner, *first).await.as_deref(), Some("what holds now is another sanction"));
     assert_eq!(failure(&owner, *second).await, None);
     assert!(matches!(post(&author, &room, "thank you").await, Ok(Reply::Appended(_))));
+}
+
+/// A moderator neither mutes an admin nor lifts that, be it by way of an appeal; the only one who could, who did it, decides
+/// again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_appeal_is_granted_by_who_could_have_done_what_it_is_about() {
+    let (server, owner, author, room, _) = den().await;
+    let mia = Person::register(&server, Transport::Quic, "mia").await;
+    mia.enter("den").await;
+    for (person, role) in [(&author, RoomRole::Admin), (&mia, RoomRole::Moderator)] {
+        let set = SetRole { write: write(&owner, &room), user: person.session.identity.user, role };
+        assert!(matches!(owner.client.request(Command::SetRole(set)).await, Ok(Reply::Appended(_))));
+    }
+    mute(&owner, &author, &room, 3_600_000).await;
+    let case = cases(&author, true).await[0].id;
+    appeal(&author, case).await;
+    let step = CaseStep::Decide(CaseDecision::Reverse, CaseText::default());
+    let refused = refusal(&mia, Command::UpdateCase(UpdateCase { case, step })).await;
+    assert!(refused.is(RejectCode::Forbidden), "{refused}");
+    assert!(post(&author, &room, "am I heard?").await.is_err());
+    decide(&owner, case, CaseDecision::Reverse).await;
+    assert_eq!(failure(&owner, case).await, None);
+    assert!(matches!(post(&author, &room, "thank you").await, Ok(Reply::Appended(_))));
+    // That it was right anybody who moderates there may find.
+    mute(&owner, &author, &room, 3_600_000).await;
+    let case = cases(&author, true).await[0].id;
+    appeal(&author, case).await;
+    decide(&mia, case, CaseDecision::Uphold).await;
+    assert!(post(&author, &room, "am I heard?").await.is_err());
 }
