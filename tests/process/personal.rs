@@ -21,6 +21,8 @@ use crate::support::raw::{client_id, publish};
 const CANARY: &str = "zebracanary7";
 /// More than a page, and than one deletion may name.
 const MESSAGES: usize = 250;
+/// Of one message: more than a page of earlier texts.
+const EDITS: usize = 201;
 
 fn write(room: RoomId) -> Write {
     Write { room, client_id: client_id(), resend: false }
@@ -58,8 +60,8 @@ async fn live(owner: &Person, victim: &Client, id: UserId) -> [RoomId; 3] {
         panic!()
     };
     let body = |text: &str| Body::parse(text).unwrap();
-    for text in ["once CANARY", "twice CANARY"] {
-        let body = body(&text.replace("CANARY", CANARY));
+    for n in 1..=EDITS {
+        let body = body(&format!("{n} times {CANARY}"));
         victim.request(Command::Edit(Edit { write: write(hall.id), seq: first.seq, body })).await.unwrap();
     }
     let gone = victim.say(hall.id, &format!("{CANARY} thinks better of it")).await.unwrap();
@@ -145,8 +147,11 @@ async fn live_and_erase(place: &Place, compact: bool, has_canary: impl Fn() -> b
     assert_eq!((kinds("account"), kinds("device"), kinds("reaction"), kinds("room")), (1, 1, 1, 4), "{archive}");
     let said = records.iter().filter(|record| !record["content"]["message"].is_null());
     assert_eq!(said.count(), MESSAGES + 2);
-    let edited = records.iter().find(|record| record["content"]["message"] == format!("twice {CANARY}")).unwrap();
-    assert_eq!(edited["earlier"].as_array().unwrap().len(), 2, "{edited}");
+    let edited = records.iter().find(|record| record["content"]["message"] == format!("{EDITS} times {CANARY}"));
+    let earlier: Vec<_> =
+        edited.unwrap()["earlier"].as_array().unwrap().iter().map(|it| it["message"].clone()).collect();
+    let texts = (1..EDITS).map(|n| format!("{n} times {CANARY}"));
+    assert_eq!(earlier, ["before".to_owned()].into_iter().chain(texts).collect::<Vec<_>>(), "the oldest first");
     let deleted = records.iter().find(|record| !record["content"]["tombstone"].is_null()).unwrap();
     assert!(deleted["earlier"].to_string().contains("thinks better"), "{deleted}");
     assert!(archive.contains("was rude") && !archive.contains("who is it?"), "theirs, and nobody else's");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use confab::core::append::{Change, Item, Order, Said};
 use confab_protocol::codec::{decode_entry, encode_entry, encode_server_frame};
-use confab_protocol::command::{Appended, Command, Reply, ResumeOutcome, Secret, ServerFrame};
+use confab_protocol::command::{Appended, Command, Edit, Reply, ResumeOutcome, Secret, ServerFrame, Write};
 use confab_protocol::limits::FRAME_BYTES_MAX;
 use confab_protocol::model::{
     Body, ClientId, Cursor, Entry, EntryContent, Envelope, Incarnation, Millis, RoomId, Seq, UserId,
@@ -368,4 +368,23 @@ async fn readers_that_come_while_others_write_miss_nothing() {
         assert_run(&heard, from + 1);
         assert_eq!(heard, log[from as usize..]);
     }
+}
+
+/// Who moderates is told what a message said before, the newest of it, as far as a page goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_earlier_texts_is_of_the_newest() {
+    let (server, target) = bare_server().await;
+    let people = accounts(&server.config, &["alice"]).await;
+    // She made the room, and moderates it.
+    let mut alice = Raw::enter(&target, Transport::Quic, &people[0].1).await;
+    let room = alice.join("den").await.id;
+    let seq = appended(alice.request(publish(room, client_id(), "text 0")).await).seq;
+    for n in 1..=201 {
+        let body = Body::parse(&format!("text {n}")).unwrap();
+        let write = Write { room, client_id: client_id(), resend: false };
+        appended(alice.request(Command::Edit(Edit { write, seq, body })).await);
+    }
+    let Ok(Reply::Page(page)) = alice.request(Command::Revisions { room, seq }).await else { panic!() };
+    let told: Vec<_> = page.entries.iter().map(|it| (it.rev, message(&it.payload).unwrap())).collect();
+    assert_eq!(told, (1..=200).map(|n| (n, format!("text {n}"))).collect::<Vec<_>>());
 }

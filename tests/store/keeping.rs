@@ -15,6 +15,7 @@ use super::{START, Scene, seq};
 super::cases![
     what_is_too_old_is_retired_from_the_front,
     earlier_texts_and_refusals_have_their_own_time,
+    earlier_texts_come_page_by_page_from_the_newest_on,
     what_a_room_takes_from_members_holds_behind_it_in_the_batch,
     what_the_shadowed_say_is_void_for_others_and_can_be_erased,
 ];
@@ -99,6 +100,28 @@ async fn earlier_texts_and_refusals_have_their_own_time(scene: Scene) {
     assert!(!recorded().await);
     // The message itself stays as it reads.
     assert_eq!(scene.store.find_entries(room, vec![said]).await.unwrap().len(), 1);
+}
+
+async fn earlier_texts_come_page_by_page_from_the_newest_on(scene: Scene) {
+    let owner = scene.user("alice").await.id;
+    let room = scene.room(owner, "one").await;
+    let said =
+        seq(&scene.append_one(scene.item(room, owner, Change::Message(Said::default()))).await).map(Seq).unwrap();
+    // 201 edits: one more than a page.
+    for texts in [0..67_u8, 67..134, 134..201] {
+        let edit = |n| act(&scene, room, owner, Act::Edit(said, Bytes::from(vec![n; 10]), Vec::new()));
+        let decided = scene.append(texts.map(edit).collect()).await;
+        assert!(decided.iter().all(|it| seq(&it.decision).is_some()));
+    }
+    let page = async |before| scene.store.revisions(room, said, before).await.unwrap();
+    let revs = async |before| page(before).await.iter().map(|it| it.rev).collect::<Vec<_>>();
+    assert_eq!(scene.store.find_entries(room, vec![said]).await.unwrap()[0].rev, 201);
+    assert!(revs(u32::MAX).await.into_iter().eq(1..=200), "the newest, ascending");
+    assert_eq!(revs(1).await, [0], "and what came before them");
+    assert!(revs(0).await.is_empty());
+    assert!(revs(200).await.into_iter().eq(0..=199), "the one that is named is not among them");
+    // Each is what it was: the first edit gave the text that the second one replaced.
+    assert!(page(u32::MAX).await.iter().all(|it| it.payload[..] == [it.rev as u8 - 1; 10]));
 }
 
 async fn what_a_room_takes_from_members_holds_behind_it_in_the_batch(scene: Scene) {
