@@ -150,8 +150,8 @@ async fn live_and_erase(place: &Place, compact: bool, has_canary: impl Fn() -> b
     let edited = records.iter().find(|record| record["content"]["message"] == format!("{EDITS} times {CANARY}"));
     let earlier: Vec<_> =
         edited.unwrap()["earlier"].as_array().unwrap().iter().map(|it| it["message"].clone()).collect();
-    let texts = (1..EDITS).map(|n| format!("{n} times {CANARY}"));
-    assert_eq!(earlier, ["before".to_owned()].into_iter().chain(texts).collect::<Vec<_>>(), "the oldest first");
+    let then = (1..EDITS).map(|n| format!("{n} times {CANARY}"));
+    assert_eq!(earlier, ["before".to_owned()].into_iter().chain(then).collect::<Vec<_>>(), "the oldest first");
     let deleted = records.iter().find(|record| !record["content"]["tombstone"].is_null()).unwrap();
     assert!(deleted["earlier"].to_string().contains("thinks better"), "{deleted}");
     assert!(archive.contains("was rude") && !archive.contains("who is it?"), "theirs, and nobody else's");
