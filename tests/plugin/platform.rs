@@ -130,6 +130,30 @@ async fn what_it_remembers_is_shared_bounded_and_outlives_a_reload() {
     assert_eq!(metrics.plugin_generation.get(), 2);
 }
 
+/// Slow leaks stay small: an instance serves so many calls, and then another takes its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_is_replaced_after_ten_thousand_calls() {
+    const CALLS_MAX: u32 = 10_000;
+    let folder = folder();
+    let set = load(&hostile(folder.path()));
+    for n in 1..=CALLS_MAX {
+        assert_eq!(ask(&set, "again").await.verdict, replaced(&n.to_string()), "the same instance");
+    }
+    assert_eq!(ask(&set, "again").await.verdict, replaced("1"), "a new instance");
+}
+
+/// One that took more than three quarters of what it may have is not asked again; one that took less is.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_took_much_memory_is_replaced() {
+    let folder = folder();
+    // A feast is 20 MiB, and with the guest's own memory not 24.
+    for (memory_mib, next) in [(26, "1"), (32, "2")] {
+        let set = load(&Plugins { memory_mib, ..hostile(folder.path()) });
+        assert_eq!(ask(&set, "feast").await.verdict, Verdict::Allow, "{memory_mib} MiB are enough");
+        assert_eq!(ask(&set, "again").await.verdict, replaced(next), "{memory_mib} MiB");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn which_component_it_is_and_what_it_is_given() {
     let folder = folder();
