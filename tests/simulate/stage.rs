@@ -1,8 +1,7 @@
 //! The server of a run with everything it stands on: a folder, a database perhaps, a proxy before it perhaps; and what
 //! can be done to it.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use confab_client::Room;
@@ -11,6 +10,7 @@ use super::Rng;
 use super::cast::{Failures, Person};
 use super::proxy::Proxy;
 use crate::support::Transport;
+use crate::support::clock::FalseClock;
 use crate::support::postgres::Cluster;
 use crate::support::process::{Place, Running, run};
 
@@ -35,35 +35,6 @@ pub struct Stage {
     pub cluster: Option<Cluster>,
     pub proxy: Option<Proxy>,
     clock: Option<FalseClock>,
-}
-
-/// A wall clock that can be set, by way of `libfaketime`. The monotonic clock goes on as it is.
-struct FalseClock {
-    file: PathBuf,
-}
-
-impl FalseClock {
-    fn new(place: &Place) -> Self {
-        let clock = Self { file: place.folder.path().join("clock") };
-        clock.set(0);
-        clock
-    }
-
-    /// So many seconds ahead of the true one.
-    fn set(&self, ahead: u64) {
-        let fresh = self.file.with_extension("new");
-        std::fs::write(&fresh, format!("+{ahead}s\n")).unwrap();
-        std::fs::rename(fresh, &self.file).unwrap();
-    }
-
-    fn put_on(&self, command: &mut Command) {
-        let library = Path::new("/usr/lib")
-            .join(format!("{}-linux-gnu", std::env::consts::ARCH))
-            .join("faketime/libfaketimeMT.so.1");
-        assert!(library.exists(), "{} is missing: apt-get install faketime", library.display());
-        command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &self.file);
-        command.envs([("FAKETIME_NO_CACHE", "1"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1"), ("DONT_FAKE_MONOTONIC", "1")]);
-    }
 }
 
 impl Stage {

@@ -1,5 +1,6 @@
 //! A real server in this process, on free ports and in a folder of its own.
 
+pub mod clock;
 pub mod people;
 pub mod postgres;
 pub mod process;
