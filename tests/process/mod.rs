@@ -12,6 +12,7 @@ mod personal;
 mod plugins;
 mod reload;
 mod reloads;
+mod remind;
 mod schema;
 mod seal;
 mod standing;
