@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use confab::core::append::{Act, Amend, Change, Decided, Decision, Item, Order, OrderGuard, Said};
+use confab::core::append::{Act, Amend, Change, Decided, Decision, Item, OrderGuard, Said};
 use confab::core::store::Outcome;
 use confab_protocol::model::{
     Millis, RoomId, RoomName, RoomSettings, SanctionKind, Seq, ServerRole, Topic, UserId, Visibility,
@@ -66,49 +66,60 @@ async fn no_post_follows_a_ban(scene: Scene) {
     assert!(before > 0 && after > 0, "{before} before, {after} after: neither may be always first");
 }
 
-/// In a room that became slow, of one who was muted, then banned: what was appended stays what it was.
+/// In a room that became slow, of one who was muted, and of one who was banned: what was appended stays what it was.
 async fn a_resend_is_never_decided_again(scene: Scene) {
     let (owner, member) = (scene.user("alice").await.id, scene.user("bob").await.id);
-    let room = scene.room(owner, "one").await;
-    scene.join(room, member).await;
-    let settings = |slow_mode_ms| RoomSettings {
-        name: RoomName::parse("one").unwrap(),
+    let mut rooms = Vec::new();
+    for name in ["one", "two", "three"] {
+        let room = scene.room(owner, name).await;
+        scene.join(room, member).await;
+        rooms.push(room);
+    }
+    let [slow, muted, banned] = rooms[..] else { panic!("{rooms:?}") };
+    let sanction = |room, kind| act(&scene, room, owner, Act::Sanction(member, kind, None));
+    let slow_mode = |from, to| act(&scene, slow, owner, Act::settings(settings("one", from), settings("one", to)));
+    for round in 0..ROUNDS {
+        let now = START.after(round * 10_000_000);
+        let mut firsts = Vec::new();
+        for room in &rooms {
+            let version = scene.store.membership(*room, member).await.unwrap().unwrap().acl_version;
+            firsts.push(post(&scene, *room, member, version));
+        }
+        let told = scene.store.append(firsts.clone(), now).await.unwrap();
+        let places: Vec<Seq> = told.iter().map(|decided| Seq(seq(&decided.decision).unwrap())).collect();
+        let anew = |first: &Item| post(&scene, first.room, member, first.acl_version);
+        let (begins, refused) = (anew(&firsts[0]), firsts.iter().map(anew).collect());
+        let resends = [firsts.clone(), firsts].concat();
+        let (mute, ban) = (sanction(muted, SanctionKind::Mute), sanction(banned, SanctionKind::Ban));
+        let changed = append(&scene, vec![slow_mode(0, 5_000_000), mute, ban], now);
+        let again = append(&scene, resends, now);
+        changed.await.unwrap();
+        let again = again.await.unwrap();
+        assert_eq!(again.len(), places.len() * 2);
+        for (decided, place) in again.into_iter().zip(places.iter().cycle()) {
+            let Decision::Recorded(Outcome::Appended(appended)) = decided.decision else { panic!("{decided:?}") };
+            assert!(appended.seq == *place && appended.duplicate);
+        }
+        // The first post in a slow room begins the time.
+        scene.store.append(vec![begins], now).await.unwrap();
+        for decided in scene.store.append(refused, now).await.unwrap() {
+            assert!(seq(&decided.decision).is_none(), "something new is refused: {decided:?}");
+        }
+        let lifted = [muted, banned].map(|room| sanction(room, SanctionKind::Lift));
+        scene.append([vec![slow_mode(5_000_000, 0)], lifted.into()].concat()).await;
+        scene.join(banned, member).await;
+    }
+}
+
+fn settings(name: &str, slow_mode_ms: u32) -> RoomSettings {
+    RoomSettings {
+        name: RoomName::parse(name).unwrap(),
         topic: Topic::parse("talk").unwrap(),
         slow_mode_ms,
         retention_ms: 0,
         visibility: Visibility::All,
         knocks: false,
         rights: RoomRights::default(),
-    };
-    for round in 0..ROUNDS {
-        let now = START.after(round * 10_000_000);
-        let version = scene.store.membership(room, member).await.unwrap().unwrap().acl_version;
-        let first = post(&scene, room, member, version);
-        let told = scene.store.append(vec![first.clone()], now).await.unwrap();
-        let place = Seq(seq(&told[0].decision).unwrap());
-        let against = match round % 3 {
-            0 => Act::settings(settings(0), settings(5_000_000)),
-            1 => Act::Sanction(member, SanctionKind::Mute, None),
-            _ => Act::Sanction(member, SanctionKind::Ban, None),
-        };
-        let refused = post(&scene, room, member, version);
-        let resend = Item { order: Order::none(), ..first };
-        let changed = append(&scene, vec![act(&scene, room, owner, against)], now);
-        let again = append(&scene, vec![resend.clone(), resend], now);
-        changed.await.unwrap();
-        for decided in again.await.unwrap() {
-            let Decision::Recorded(Outcome::Appended(appended)) = decided.decision else { panic!("{decided:?}") };
-            assert!(appended.seq == place && appended.duplicate);
-        }
-        if round % 3 == 0 {
-            // The first post in a slow room begins the time.
-            scene.store.append(vec![post(&scene, room, member, version)], now).await.unwrap();
-        }
-        let refused = scene.store.append(vec![refused], now).await.unwrap().remove(0).decision;
-        assert!(seq(&refused).is_none(), "something new is refused: {refused:?}");
-        scene.append_one(act(&scene, room, owner, Act::settings(settings(5_000_000), settings(0)))).await;
-        scene.append_one(act(&scene, room, owner, Act::Sanction(member, SanctionKind::Lift, None))).await;
-        scene.join(room, member).await;
     }
 }
 
