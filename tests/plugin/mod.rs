@@ -20,6 +20,7 @@ mod load;
 mod observe;
 mod platform;
 mod replay;
+mod resend;
 mod sanitize;
 mod sessions;
 mod shadow;

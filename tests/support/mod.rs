@@ -9,6 +9,7 @@ pub mod raw;
 use std::sync::Arc;
 
 use confab::config::Config;
+use confab::reload::Reloader;
 use confab::{Addresses, Server};
 use tokio::sync::oneshot;
 
@@ -18,6 +19,8 @@ pub struct TestServer {
     pub fingerprint: String,
     pub owner_token: String,
     pub config: Config,
+    /// Changes it while it runs. In front of what stops it: a drain waits for everybody who has the server's core.
+    pub reloader: Reloader,
     _stop: oneshot::Sender<()>,
     _folder: Arc<tempfile::TempDir>,
 }
@@ -77,11 +80,12 @@ impl TestServer {
         let addresses = server.addresses().unwrap();
         let fingerprint = server.fingerprint().unwrap().to_owned();
         let owner_token = server.owner_token().unwrap_or_default();
+        let reloader = server.reloader();
         let (stop, stopped) = oneshot::channel::<()>();
         tokio::spawn(server.run(async move {
             let _ = stopped.await;
         }));
-        Self { addresses, fingerprint, owner_token, config, _stop: stop, _folder: folder }
+        Self { addresses, fingerprint, owner_token, config, reloader, _stop: stop, _folder: folder }
     }
 
     /// Its address for a client of that transport.
