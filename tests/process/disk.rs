@@ -1,7 +1,6 @@
 //! A full disk: sends are refused as unavailable, nothing acknowledged is lost, the process lives, and goes
 //! on when there is space. With a small tmpfs where mounting is allowed, with a limit on file sizes elsewhere.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use confab_client::{Error, Room};
@@ -9,32 +8,12 @@ use confab_protocol::model::Seq;
 use confab_protocol::reject::RejectCode;
 
 use crate::support::Transport;
+use crate::support::disk::SmallDisk;
 use crate::support::people::Person;
 use crate::support::process::{Place, run};
 
 const BODY: usize = 12_000;
-
-/// A file system of a few MiB; unmounted when dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(folder: &Path) -> Option<Self> {
-        let path = folder.join("disk");
-        std::fs::create_dir(&path).unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=6m", "confab-test"]).arg(&path);
-        match mount.output() {
-            Ok(output) if output.status.success() => Some(Self(path)),
-            _ => None,
-        }
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
+const DISK_BYTES: u64 = 6 << 20;
 
 /// Says long things until one is refused, and a few more: what was acknowledged, and how often it was refused.
 async fn fill(person: &Person, room: &Room, name: &str) -> (Vec<(Seq, String)>, usize) {
@@ -68,13 +47,13 @@ async fn assert_all_there(person: &Person, room: &Room, acks: &[(Seq, String)]) 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_sends_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(disk) = SmallDisk::mount(folder.path()) else {
+    let Some(disk) = SmallDisk::mount(DISK_BYTES) else {
         eprintln!("mounting a tmpfs is not allowed here; the disk is \"full\" by a limit on file sizes instead");
         return full_by_limit(folder).await;
     };
-    let ballast = disk.0.join("ballast");
+    let ballast = disk.path().join("ballast");
     std::fs::write(&ballast, vec![1; 3 << 20]).unwrap();
-    let data_dir = disk.0.join("data");
+    let data_dir = disk.path().join("data");
     let place = Place::at(folder, data_dir, "");
     let mut server = place.serve();
     let author = place.register(Transport::WebSocket, "author").await;
@@ -100,8 +79,7 @@ async fn a_full_disk_refuses_sends_and_loses_nothing() {
 
     // A crash on a full disk: it starts or says in one line why not; then there is more space.
     server.kill();
-    let grow = Command::new("mount").args(["-o", "remount,size=32m"]).arg(&disk.0).status().unwrap();
-    assert!(grow.success());
+    assert!(disk.resize(32 << 20));
     let server = place.serve();
     let reader = place.login(Transport::Quic, "author").await;
     assert_all_there(&reader, &room, &acks).await;
@@ -141,13 +119,13 @@ async fn files_that_may_not_grow_refuse_sends_and_lose_nothing() {
 #[test]
 fn a_disk_that_was_always_full_is_told_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(disk) = SmallDisk::mount(folder.path()) else {
+    let Some(disk) = SmallDisk::mount(DISK_BYTES) else {
         eprintln!("mounting a tmpfs is not allowed here: not tried");
         return;
     };
     // Keys fit, a database does not.
-    std::fs::write(disk.0.join("ballast"), vec![1; (6 << 20) - 32 * 1024]).unwrap();
-    let data_dir = disk.0.join("data");
+    std::fs::write(disk.path().join("ballast"), vec![1; DISK_BYTES as usize - 32 * 1024]).unwrap();
+    let data_dir = disk.path().join("data");
     let place = Place::at(folder, data_dir, "");
     let finished = run(&mut place.command(&["serve"]), "");
     assert!(!finished.err.contains("panicked"), "{finished:?}");
