@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Rng;
 use super::cast::{Failures, Person};
-use super::stage::{Kind, Stage, Stillborn, assert_calm};
+use super::stage::{Kind, Props, Stage, Stillborn, assert_calm};
 use crate::support::people::message;
 use crate::support::process::PATIENCE;
 use crate::support::raw::{client_id, publish};
@@ -63,7 +63,7 @@ type Truth = Vec<(Room, BTreeMap<Seq, String>)>;
 /// Damages a database so many times, each time the good one; when the time for it is up, in each way once.
 pub async fn run(seed: u64, count: usize, budget: Duration) -> Toll {
     let mut rng = Rng::new(seed);
-    let mut stage = Stage::set(Kind::Sqlite, false, false, 1).await;
+    let mut stage = Stage::set(Kind::Sqlite, Props::default(), 1).await;
     let people = stage.invite(&["author".to_owned(), "reader".to_owned()]);
     let truth = fill(&stage, &people, &mut rng).await;
     stage.drain();

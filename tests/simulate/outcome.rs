@@ -24,7 +24,7 @@ pub struct Outcome {
     pub lost: usize,
     pub doubled: usize,
     pub reconnections: usize,
-    /// From the fault to the first new acknowledgement.
+    /// From the fault to the first new acknowledgement; where a drain or a full disk is ended, from there.
     pub recoveries: Vec<Duration>,
     /// That an author waited for the answer to one message, resends and all.
     pub longest_wait: Duration,

@@ -17,7 +17,8 @@ use super::finals::{Auditor, Following, catch_up};
 use super::history::{Event, History, Id, Report};
 use super::outcome::Outcome;
 use super::proxy::{Cut, Outage};
-use super::stage::{Kind, Stage};
+use super::stage::{Kind, Props, Stage};
+use crate::support::disk::SmallDisk;
 use crate::support::process::PATIENCE;
 use crate::support::raw::spawn;
 
@@ -44,6 +45,8 @@ pub enum Fault {
     ClockJumps,
     /// Peers that stop reading, or never say anything.
     StuckPeers,
+    /// There is no space for its data, or its database's, until authors are told so.
+    DiskFull,
 }
 
 /// Rounds that are played on the slowest machine: with none, a run would say nothing.
@@ -113,9 +116,13 @@ pub async fn play(plan: Plan) -> (Report, Outcome) {
 impl Play {
     async fn open(plan: Plan) -> Self {
         let mut rng = Rng::new(plan.seed);
-        let needs_proxy = plan.faults.iter().any(|fault| matches!(fault, Fault::CommitLost | Fault::CommitLostForLong));
-        let has_false_clock = plan.faults.contains(&Fault::ClockJumps);
-        let mut stage = Stage::set(plan.kind, needs_proxy, has_false_clock, rng.between(1, 2)).await;
+        let has = |fault| plan.faults.contains(&fault);
+        let props = Props {
+            proxy: has(Fault::CommitLost) || has(Fault::CommitLostForLong),
+            false_clock: has(Fault::ClockJumps),
+            small_disk: has(Fault::DiskFull),
+        };
+        let mut stage = Stage::set(plan.kind, props, rng.between(1, 2)).await;
         if plan.is_careless {
             stage.make_careless();
         }
@@ -151,7 +158,8 @@ impl Play {
         self.faults.push(at);
         let back = self.strike(fault).await;
         let first = self.wait_for_first_ack(fault).await;
-        let from = if matches!(fault, Fault::Drain | Fault::DrainWithoutDatabase) { back } else { at };
+        let has_end = matches!(fault, Fault::Drain | Fault::DrainWithoutDatabase | Fault::DiskFull);
+        let from = if has_end { back } else { at };
         self.outcome.recoveries.push(Duration::from_nanos(first - from));
         self.outcome.runs += 1;
         self.stage.assert_alive();
@@ -258,8 +266,41 @@ impl Play {
                 crowd.wait_until_felt(&self.stage).await;
                 self.scene.watch();
             }
+            Fault::DiskFull => return self.fill_disk().await,
         }
         self.scene.recorder.now()
+    }
+
+    /// Until somebody is told of it, and for a while. Gives the time from which on there is space again.
+    async fn fill_disk(&mut self) -> u64 {
+        let told = self.scene.put_off.load(Ordering::SeqCst);
+        let more = Duration::from_millis(self.rng.below(1_500));
+        self.disk().fill();
+        let deadline = Instant::now() + PATIENCE;
+        while self.scene.put_off.load(Ordering::SeqCst) == told {
+            self.check().await;
+            assert!(Instant::now() < deadline, "nobody is told of a full disk: {}", self.stage.place.err());
+            sleep(Duration::from_millis(2)).await;
+        }
+        sleep(more).await;
+        let back = self.scene.recorder.now();
+        self.disk().make_room();
+        self.scene.watch();
+        // PostgreSQL ends where there is no space for its log; then its operator starts it again.
+        let deadline = Instant::now() + PATIENCE;
+        while self.scene.first_ack().is_none() && Instant::now() < deadline {
+            if let Some(cluster) = self.stage.cluster.as_mut().filter(|cluster| !cluster.is_up()) {
+                eprintln!("    PostgreSQL has ended");
+                cluster.restart();
+            }
+            self.check().await;
+            sleep(Duration::from_millis(2)).await;
+        }
+        back
+    }
+
+    fn disk(&self) -> &SmallDisk {
+        self.stage.disk.as_ref().expect("a small disk")
     }
 
     async fn cut(&mut self, for_long: bool) {

@@ -9,6 +9,7 @@ use super::outcome::Outcome;
 use super::plan::{Fault, Plan, play, run};
 use super::stage::Kind;
 use super::{Rng, damage, number, seed, twins};
+use crate::support::disk::SmallDisk;
 
 /// How long rounds of a short run begin; on a busy machine there are fewer of them.
 const SHORT: Duration = Duration::from_secs(25);
@@ -98,6 +99,20 @@ async fn slow_and_half_open_peers_beside_the_load() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_disk_is_full() {
+    if !SmallDisk::is_allowed() {
+        eprintln!("mounting is not allowed here: a full disk is not tried");
+        return;
+    }
+    for (kind, rounds) in [(Kind::Sqlite, 2), (Kind::Postgres, 1)] {
+        let outcome = run(plan(kind, &[Fault::DiskFull], rounds)).await;
+        outcome.print(&format!("the disk is full, {kind:?}"));
+        assert_eventful(&outcome);
+        assert!(outcome.put_off > 0, "authors were told: {outcome:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_clock_jumps() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
         let outcome = run(plan(kind, &[Fault::ClockJumps], 6)).await;
@@ -144,7 +159,7 @@ fn rows() -> Vec<Row> {
         outcome: Outcome::default(),
     };
     let some_of = |rounds: u64| (rounds / 10).max(1);
-    vec![
+    let mut rows = vec![
         row("kill -9, SQLite", Kind::Sqlite, &[Fault::Kill], sqlite),
         row("kill -9, PostgreSQL", Kind::Postgres, &[Fault::Kill], postgres),
         row("PostgreSQL dies", Kind::Postgres, &[Fault::DatabaseDies], postgres),
@@ -155,13 +170,20 @@ fn rows() -> Vec<Row> {
         row("the clock jumps, SQLite", Kind::Sqlite, &[Fault::ClockJumps], some_of(sqlite)),
         row("the clock jumps, PostgreSQL", Kind::Postgres, &[Fault::ClockJumps], some_of(postgres)),
         row("stuck peers", Kind::Sqlite, &[Fault::StuckPeers], some_of(sqlite).div_ceil(4)),
+        row("the disk is full, SQLite", Kind::Sqlite, &[Fault::DiskFull], some_of(sqlite)),
+        row("the disk is full, PostgreSQL", Kind::Postgres, &[Fault::DiskFull], some_of(postgres * 2)),
         row(
             "one after the other, PostgreSQL",
             Kind::Postgres,
             &[Fault::Kill, Fault::DatabaseDies, Fault::CommitLost, Fault::Drain],
             postgres,
         ),
-    ]
+    ];
+    if !SmallDisk::is_allowed() {
+        eprintln!("fault table: the disk is full | not tried: mounting is not allowed here");
+        rows.retain(|row| !row.faults.contains(&Fault::DiskFull));
+    }
+    rows
 }
 
 /// So that each has had some when time is up.

@@ -11,6 +11,7 @@ use super::cast::{Failures, Person};
 use super::proxy::Proxy;
 use crate::support::Transport;
 use crate::support::clock::FalseClock;
+use crate::support::disk::SmallDisk;
 use crate::support::postgres::Cluster;
 use crate::support::process::{Place, Running, run};
 
@@ -20,12 +21,24 @@ const KEYS: &str = "plugins.chain = []
 limits.connections_per_ip = 10000
 limits.connections_per_user = 1000
 log.format = \"json\"";
+/// More than a run writes, until it is filled.
+const DISK_BYTES: u64 = 1 << 30;
 
 /// Where the server keeps its data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     Sqlite,
     Postgres,
+}
+
+/// What there is beside the server.
+#[derive(Clone, Copy, Default)]
+pub struct Props {
+    /// Before its database.
+    pub proxy: bool,
+    pub false_clock: bool,
+    /// Below its data, or its database's.
+    pub small_disk: bool,
 }
 
 /// A running server.
@@ -35,17 +48,24 @@ pub struct Stage {
     pub cluster: Option<Cluster>,
     pub proxy: Option<Proxy>,
     clock: Option<FalseClock>,
+    /// Behind those who have files open there.
+    pub disk: Option<SmallDisk>,
 }
 
 impl Stage {
     /// A new server with nothing in it. To its database it has this many connections that write.
-    pub async fn set(kind: Kind, is_behind_proxy: bool, has_false_clock: bool, writers: u64) -> Self {
-        let cluster = (kind == Kind::Postgres).then(Cluster::start);
+    pub async fn set(kind: Kind, props: Props, writers: u64) -> Self {
+        let disk = props.small_disk.then(|| SmallDisk::mount(DISK_BYTES).expect("mounting is allowed"));
+        let data_dir = disk.as_ref().map(|disk| disk.path().join("data"));
+        let cluster = (kind == Kind::Postgres).then(|| match &data_dir {
+            Some(data_dir) => Cluster::start_on(data_dir),
+            None => Cluster::start(),
+        });
         let (mut keys, mut proxy) = (KEYS.to_owned(), None);
         if let Some(cluster) = &cluster {
             cluster.create_database(DATABASE);
             let mut url = cluster.url(DATABASE);
-            if is_behind_proxy {
+            if props.proxy {
                 let port = url.rsplit_once(':').unwrap().1.split('/').next().unwrap().parse().unwrap();
                 let started = Proxy::start(([127, 0, 0, 1], port).into()).await;
                 url = url.replace(&format!(":{port}/"), &format!(":{}/", started.port));
@@ -53,10 +73,13 @@ impl Stage {
             }
             keys.push_str(&format!("\nstore.url = \"{url}\"\nstore.writers = {writers}"));
         }
-        let place = Place::with(&keys);
-        let clock = has_false_clock.then(|| FalseClock::new(&place));
+        let place = match data_dir {
+            Some(data_dir) if kind == Kind::Sqlite => Place::at(tempfile::tempdir().unwrap(), data_dir, &keys),
+            _ => Place::with(&keys),
+        };
+        let clock = props.false_clock.then(|| FalseClock::new(&place));
         let server = serve(&place, clock.as_ref());
-        Self { place, server, cluster, proxy, clock }
+        Self { place, server, cluster, proxy, clock, disk }
     }
 
     /// The server's wall clock is so many seconds ahead from now on.

@@ -14,7 +14,7 @@ use super::checker::check;
 use super::finals::Auditor;
 use super::history::{Acked, Id};
 use super::outcome::Outcome;
-use super::stage::{Kind, Stage};
+use super::stage::{Kind, Props, Stage};
 use crate::support::raw::{Raw, Target, appended, publish, resend};
 use crate::support::{TRANSPORTS, Transport};
 
@@ -24,7 +24,7 @@ const BATCH: u64 = 8;
 /// Has so many messages sent twice, unless the time for it is up before.
 pub async fn run(seed: u64, kind: Kind, count: usize, budget: Duration) -> Outcome {
     let mut rng = Rng::new(seed);
-    let mut stage = Stage::set(kind, false, false, 2).await;
+    let mut stage = Stage::set(kind, Props::default(), 2).await;
     let names = ["twin", "auditor"].map(str::to_owned);
     let people = stage.invite(&names);
     let failures = Failures::default();

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -61,6 +61,12 @@ wal_level = minimal
 max_wal_senders = 0
 ";
 
+/// Of its log hardly more than a crash takes to recover from.
+const SMALL: &str = "
+min_wal_size = 32MB
+max_wal_size = 64MB
+";
+
 /// A server of its own with the one superuser `confab`, who needs no password; dropping it removes all of it.
 pub struct Cluster {
     folder: PathBuf,
@@ -73,9 +79,24 @@ pub struct Cluster {
 impl Cluster {
     /// A new cluster that accepts connections.
     pub fn start() -> Self {
+        Self::start_in(None)
+    }
+
+    /// One with its data in this folder, which it makes and does not remove. It is small there.
+    pub fn start_on(data_dir: &Path) -> Self {
+        Self::start_in(Some(data_dir))
+    }
+
+    fn start_in(elsewhere: Option<&Path>) -> Self {
         let mut cluster = Self::watched(new_folder());
+        if let Some(elsewhere) = elsewhere {
+            let owner = fs::metadata(&cluster.folder).unwrap();
+            fs::create_dir(elsewhere).unwrap();
+            chown(elsewhere, Some(owner.uid()), Some(owner.gid())).unwrap();
+            symlink(elsewhere, &cluster.data_dir).unwrap();
+        }
         assert!(cluster.order("create"), "initdb failed; is PostgreSQL installed? Its log:\n{}", cluster.log());
-        cluster.configure();
+        cluster.configure(if elsewhere.is_some() { SMALL } else { "" });
         // Another process may take the port between the look and the start.
         for _ in 0..3 {
             cluster.port = free_port();
@@ -142,6 +163,11 @@ impl Cluster {
         assert!(self.order("stop"), "PostgreSQL did not end; its log:\n{}", self.log());
     }
 
+    /// Whether it runs, be it that it recovers from a crash. It may have ended by itself.
+    pub fn is_up(&self) -> bool {
+        self.data_dir.join("postmaster.pid").exists()
+    }
+
     /// Starts it on the same data and port, after a kill if it still runs; it accepts connections when this returns.
     pub fn restart(&mut self) {
         self.kill();
@@ -182,10 +208,10 @@ impl Cluster {
         Self { data_dir: folder.join("data"), folder, port: 0, watchdog, answers }
     }
 
-    fn configure(&self) {
+    fn configure(&self, more: &str) {
         let folder = self.folder.to_str().unwrap().replace('\'', "''");
         let mut file = OpenOptions::new().append(true).open(self.data_dir.join("postgresql.conf")).unwrap();
-        writeln!(file, "{SETTINGS}unix_socket_directories = '{folder}'").unwrap();
+        writeln!(file, "{SETTINGS}{more}unix_socket_directories = '{folder}'").unwrap();
     }
 
     /// Has the watchdog do it; whether it could.
