@@ -81,7 +81,8 @@ pub(crate) fn test(layer: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Every fault of the simulation, hundreds of times; `CONFAB_SIMULATE_...` in the environment shortens it.
+/// Every fault of the simulation, hundreds of times. In the environment `CONFAB_SIMULATE_SECONDS`, `_ROUNDS_SQLITE` and
+/// `_ROUNDS_POSTGRES` shorten it, and `_ROWS` has a part of the names of the rows that are wanted.
 pub(crate) fn simulate(seed: Option<&str>) -> Result<()> {
     shell::ensure_apt(&[("initdb", "postgresql"), ("faketime", "faketime")])?;
     let cmd = Cmd::cargo().args(["test", "--package", "confab", "--test", "main", "--"]);
