@@ -5,6 +5,8 @@
 mod bounds;
 #[path = "properties/generators.rs"]
 mod generators;
+#[path = "properties/greeting.rs"]
+mod greeting;
 #[path = "properties/hostile.rs"]
 mod hostile;
 #[path = "properties/moderation.rs"]

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use confab_protocol::codec::encode_entry;
 use confab_protocol::command::{
     Admit, Appended, ClientFrame, Command, CreateRoom, Delete, Edit, EndSession, EntriesPush, Ephemeral, FoundAt,
-    GoAway, Hello, History, HistoryRange, Hit, Identity, Login, Member, MessageState, News, Notice, Page, Pin,
-    PresenceStatus, Publish, Push, React, ReactionCount, Register, Reply, ResumeOutcome, Resumed, Room, RoomScope,
-    RoomTarget, SanctionUser, Search, Secret, ServerFrame, Session, SessionInfo, SetRole, UpdateRoom, Welcome, Write,
+    Hello, History, HistoryRange, Hit, Identity, Login, Member, MessageState, News, Notice, Page, Pin, PresenceStatus,
+    Publish, Push, React, ReactionCount, Register, Reply, ResumeOutcome, Resumed, Room, RoomScope, RoomTarget,
+    SanctionUser, Search, Secret, ServerFrame, Session, SessionInfo, SetRole, UpdateRoom, Write,
 };
 use confab_protocol::limits::{
     DELETE_MAX, INVITE_MS_MAX, INVITE_USES_MAX, MENTIONS_MAX, PAGE_HITS_MAX, PAGE_ITEMS_MAX, PRESENCE_CONNECTIONS_MAX,
@@ -24,6 +24,8 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use crate::greeting::{go_away, welcome};
+
 macro_rules! ids {
     ($($function:ident: $name:ident),+) => {$(
         /// Any but "none".
@@ -40,7 +42,7 @@ fn number() -> impl Strategy<Value = u64> {
     prop_oneof![3 => any::<u64>(), 2 => 0..1_000_u64, 1 => select(vec![0, 1, u64::MAX - 1, u64::MAX])]
 }
 
-fn time() -> impl Strategy<Value = Millis> {
+pub(crate) fn time() -> impl Strategy<Value = Millis> {
     number().prop_map(Millis)
 }
 
@@ -83,7 +85,7 @@ fn username() -> impl Strategy<Value = Username> {
 }
 
 /// Text that only the server writes; nothing bounds it but the frame.
-fn server_text() -> impl Strategy<Value = String> {
+pub(crate) fn server_text() -> impl Strategy<Value = String> {
     "\\PC{0,60}"
 }
 
@@ -356,18 +358,6 @@ pub(crate) fn identity() -> impl Strategy<Value = Identity> {
     )
 }
 
-pub(crate) fn welcome() -> impl Strategy<Value = Welcome> {
-    (any::<u16>(), session_id(), time(), option::of(identity()), any::<u16>()).prop_map(
-        |(version, session, server_time, identity, reconnect_jitter_ms)| Welcome {
-            version,
-            session,
-            server_time,
-            identity,
-            reconnect_jitter_ms,
-        },
-    )
-}
-
 fn session() -> impl Strategy<Value = Session> {
     (identity(), token(), token(), time()).prop_map(|(identity, access_token, refresh_token, refresh_expires)| {
         Session { identity, access_token, refresh_token, refresh_expires }
@@ -530,12 +520,6 @@ pub(crate) fn push() -> impl Strategy<Value = Push> {
     let entries = (room_id(), incarnation(), envelopes())
         .prop_map(|(room, incarnation, entries)| Push::Entries(EntriesPush { room, incarnation, entries }));
     prop_oneof![8 => entries, 2 => server_text().prop_map(Push::Notice), 4 => ephemeral().prop_map(Push::Ephemeral)]
-}
-
-pub(crate) fn go_away() -> impl Strategy<Value = GoAway> {
-    (any::<u16>(), server_text(), any::<u32>(), any::<u32>()).prop_map(
-        |(code, reason, reconnect_after_ms, jitter_ms)| GoAway { code, reason, reconnect_after_ms, jitter_ms },
-    )
 }
 
 pub(crate) fn server_frame() -> impl Strategy<Value = ServerFrame> {
