@@ -14,6 +14,10 @@ const WIT: &str = "sdk/wit/since_v0_1";
 const WORK: &str = "target/examples";
 const QJS: &str = "componentize-qjs@0.4.5";
 const PY: &str = "componentize-py==0.25.1";
+/// Compilers for C, each with its linker: one of another version may not read what the compiler writes.
+const CLANGS: [(&str, &str); 2] = [("clang-19", "wasm-ld-19"), ("clang", "wasm-ld")];
+/// The same for Debian, which calls its newest ones so, whichever release it is.
+const CLANG_PACKAGES: [(&str, &str); 2] = [("clang", "clang"), ("wasm-ld", "lld")];
 
 /// Builds those that can be built into target/assets/examples, with their manifests.
 pub(crate) fn run() -> Result<()> {
@@ -58,9 +62,17 @@ fn program(names: &[&str]) -> Result<String> {
     Ok(found.with_context(|| format!("there is no {}", names.join(" or ")))?.display().to_string())
 }
 
+/// The first compiler whose linker is there too.
+fn clang(is_there: impl Fn(&str) -> bool) -> Option<&'static str> {
+    CLANGS.iter().find(|(clang, linker)| is_there(clang) && is_there(linker)).map(|(clang, _)| *clang)
+}
+
 fn c(component: &Path) -> Result<()> {
-    let clang = program(&["clang-19", "clang"])?;
-    program(&["wasm-ld-19", "wasm-ld"])?;
+    let is_there = |name: &str| shell::find_program(name).is_some();
+    if clang(is_there).is_none() {
+        shell::ensure_apt(&CLANG_PACKAGES)?;
+    }
+    let clang = clang(is_there).context("there is no clang with its wasm-ld")?;
     let bindings = format!("{WORK}/c");
     fs::create_dir_all(shell::root().join(&bindings))?;
     assets::tool(&["c-bindings", WIT, WORLD, &bindings])?;
@@ -74,7 +86,7 @@ fn c(component: &Path) -> Result<()> {
         format!("{bindings}/message_hook.c"),
         format!("{bindings}/message_hook_component_type.o"),
     ];
-    Cmd::new(&clang).args(flags).args([include, generated]).args(link).args(sources).dir(&shell::root()).run()?;
+    Cmd::new(clang).args(flags).args([include, generated]).args(link).args(sources).dir(&shell::root()).run()?;
     assets::tool(&["component", &core, assets::path(component)?])
 }
 
@@ -105,4 +117,24 @@ fn python(component: &Path) -> Result<()> {
     let tool = tool.args([assets::path(&folder.join("python"))?, "--output", assets::path(component)?, "plugin"]);
     tool.dir(&shell::root()).run()?;
     if component.exists() { Ok(()) } else { bail!("componentize-py wrote nothing") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compiler_is_taken_with_its_own_linker() {
+        for (there, expected) in [
+            (&["clang-19", "wasm-ld"][..], None),
+            (&[], None),
+            (&["clang", "wasm-ld-19"], None),
+            (&["clang-19", "clang", "wasm-ld"], Some("clang")),
+            (&["clang", "wasm-ld", "clang-19", "wasm-ld-19"], Some("clang-19")),
+        ] {
+            assert_eq!(clang(|name| there.contains(&name)), expected, "{there:?}");
+        }
+        // What Debian's packages bring is then enough.
+        assert_eq!(clang(|name| CLANG_PACKAGES.iter().any(|(program, _)| *program == name)), Some("clang"));
+    }
 }
