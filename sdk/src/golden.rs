@@ -23,10 +23,11 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs, reason = "as in the hooks' events")]
 pub struct Case {
-    /// `message`, `join`, `register`, `report` or `appeal`.
+    /// `message`, `join`, `invite`, `role-change`, `register`, `login`, `report` or `appeal`.
     pub hook: String,
     /// Of a message: `new`, `edit`, `reaction`, `room` or `display-name`.
     pub kind: String,
+    /// 0: none, as of an invitation to the server.
     pub room: u64,
     pub author: u64,
     pub username: String,
@@ -45,6 +46,12 @@ pub struct Case {
     /// Of a message, new or edited, or of an act but `register`: what else is known of it, for `context`.
     pub context: Context,
     pub by_invitation: bool,
+    /// Of an invitation: how many may come by it, and for how long.
+    pub uses: u32,
+    pub duration_ms: u64,
+    /// Of a change of roles: whose it is, and the role that they are to have, in the words of `room_role` but `none`.
+    pub target: u64,
+    pub new_role: String,
     /// Of a report: whom it is about.
     pub about: u64,
     /// Of a report: the message; 0: none.
@@ -140,6 +147,10 @@ impl Default for Case {
             history: Vec::new(),
             context: Context::default(),
             by_invitation: false,
+            uses: 1,
+            duration_ms: 24 * 3600 * 1000,
+            target: 2,
+            new_role: "member".into(),
             about: 2,
             seq: 0,
             reason: "other".into(),

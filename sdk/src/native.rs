@@ -6,7 +6,10 @@ use crate::golden::{Case, Found, Story, read_folder};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::golden::{Context, Earlier};
 use crate::normal::{plain, skeleton};
-use crate::{ActVerdict, Id, Person, Role, RoomRole, Verdict, appeal, join, message, register, report};
+use crate::{
+    ActVerdict, Id, Person, Role, RoomRole, Verdict, appeal, invite, join, login, message, register, report,
+    role_change,
+};
 
 /// What of a plugin is asked; a line for a hook that is none fails.
 #[derive(Clone, Copy, Default)]
@@ -15,7 +18,10 @@ pub struct Hooks {
     pub init: Option<fn(String) -> Result<(), String>>,
     pub message: Option<fn(message::Event) -> Verdict>,
     pub join: Option<fn(join::Event) -> ActVerdict>,
+    pub invite: Option<fn(invite::Event) -> ActVerdict>,
+    pub role_change: Option<fn(role_change::Event) -> ActVerdict>,
     pub register: Option<fn(register::Event) -> ActVerdict>,
+    pub login: Option<fn(login::Event) -> ActVerdict>,
     pub report: Option<fn(report::Event) -> ActVerdict>,
     pub appeal: Option<fn(appeal::Event) -> ActVerdict>,
 }
@@ -77,11 +83,17 @@ fn decide(case: &Case, hooks: Hooks) -> Result<Found, String> {
             let (who, room, by_invitation, time_ms) = (person(case)?, id(case.room), case.by_invitation, case.time_ms);
             Ok(hooks.join.ok_or_else(none)?(join::Event { who, room, by_invitation, time_ms }).into())
         }
+        "invite" => Ok(hooks.invite.ok_or_else(none)?(invited(case)?).into()),
+        "role-change" => Ok(hooks.role_change.ok_or_else(none)?(role_changed(case)?).into()),
         "register" => {
             let (username, display_name) = (case.username.clone(), case.body.clone());
             let (id, invited, time_ms) = (id(case.author), case.by_invitation, case.time_ms);
             let event = register::Event { id, username, display_name, invited, time_ms };
             Ok(hooks.register.ok_or_else(none)?(event).into())
+        }
+        "login" => {
+            let (who, time_ms) = (person(case)?, case.time_ms);
+            Ok(hooks.login.ok_or_else(none)?(login::Event { who, time_ms }).into())
         }
         "report" => Ok(hooks.report.ok_or_else(none)?(reported(case)?).into()),
         "appeal" => Ok(hooks.appeal.ok_or_else(none)?(appealed(case)?).into()),
@@ -114,6 +126,21 @@ fn person(case: &Case) -> Result<Person, String> {
     Ok(Person { id: id(case.author), username, role: role(&case.role)?, account_age_seconds })
 }
 
+fn invited(case: &Case) -> Result<invite::Event, String> {
+    let (who, room, time_ms) = (person(case)?, id(case.room), case.time_ms);
+    let (uses, duration_ms) = (case.uses, case.duration_ms);
+    Ok(invite::Event { who, room, uses, duration_ms, time_ms })
+}
+
+fn role_changed(case: &Case) -> Result<role_change::Event, String> {
+    let (who, room, target, time_ms) = (person(case)?, id(case.room), id(case.target), case.time_ms);
+    let role = room_role(&case.new_role)?;
+    if matches!(role, RoomRole::None) {
+        return Err("no room role to give: none".into());
+    }
+    Ok(role_change::Event { who, room, target, role, time_ms })
+}
+
 fn reported(case: &Case) -> Result<report::Event, String> {
     let (who, room, about, time_ms) = (person(case)?, id(case.room), id(case.about), case.time_ms);
     let (reason, text) = (case.reason.clone(), case.body.clone());
@@ -137,6 +164,18 @@ fn role(name: &str) -> Result<Role, String> {
     })
 }
 
+fn room_role(name: &str) -> Result<RoomRole, String> {
+    Ok(match name {
+        "none" => RoomRole::None,
+        "owner" => RoomRole::Owner,
+        "admin" => RoomRole::Admin,
+        "moderator" => RoomRole::Moderator,
+        "member" => RoomRole::Member,
+        "guest" => RoomRole::Guest,
+        other => return Err(format!("no room role {other}")),
+    })
+}
+
 fn event(case: &Case) -> Result<message::Event, String> {
     let plain = plain(&case.body).into_owned();
     Ok(message::Event {
@@ -152,15 +191,7 @@ fn event(case: &Case) -> Result<message::Event, String> {
         author: id(case.author),
         username: case.username.clone(),
         role: role(&case.role)?,
-        room_role: match case.room_role.as_str() {
-            "none" => RoomRole::None,
-            "owner" => RoomRole::Owner,
-            "admin" => RoomRole::Admin,
-            "moderator" => RoomRole::Moderator,
-            "member" => RoomRole::Member,
-            "guest" => RoomRole::Guest,
-            other => return Err(format!("no room role {other}")),
-        },
+        room_role: room_role(&case.room_role)?,
         account_age_seconds: case.account_age_seconds,
         member_seconds: case.member_seconds,
         time_ms: case.time_ms,

@@ -1,5 +1,7 @@
 //! What is done and not said: plugins refuse it, with their reason, and everything else goes on.
 
+use std::path::Path;
+
 use confab::plugin::lab::Lab;
 use confab_client::{Client, Command, Error, Options, Reject, Reply};
 use confab_plugin::golden::{Hooks, check_folder};
@@ -220,6 +222,11 @@ fn told_back(what: String) -> ActVerdict {
     ActVerdict::Reject(Refusal { reason: what, finding: Finding::of("told-to") })
 }
 
+fn lab() -> Lab {
+    let (wasm, toml) = (built("test-plugins/hostile.wasm"), built("test-plugins/hostile.toml"));
+    Lab::open("hostile", &std::fs::read(wasm).unwrap(), &std::fs::read(toml).unwrap()).unwrap()
+}
+
 /// Golden lines are for these hooks too, and say the same natively and in the sandbox.
 #[test]
 fn golden_lines_of_reports_and_appeals() {
@@ -237,8 +244,7 @@ fn golden_lines_of_reports_and_appeals() {
     ];
     let file = goldens.path().join("all.jsonl");
     std::fs::write(&file, lines.join("\n")).unwrap();
-    let (wasm, toml) = (built("test-plugins/hostile.wasm"), built("test-plugins/hostile.toml"));
-    let lab = Lab::open("hostile", &std::fs::read(wasm).unwrap(), &std::fs::read(toml).unwrap()).unwrap();
+    let lab = lab();
     let found = lab.goldens(goldens.path()).unwrap();
     assert_eq!((found.lines, found.wrong), (4, Vec::new()));
     let hooks = Hooks {
@@ -253,6 +259,29 @@ fn golden_lines_of_reports_and_appeals() {
     let wrong = lab.goldens(goldens.path()).unwrap().wrong;
     assert!(wrong.len() == 1 && wrong[0].contains("no word of the contract: smile"), "{wrong:?}");
     assert_eq!(lab.idle_hooks(), ["attachment", "mls-handshake", "e2ee-message"]);
+}
+
+/// And for those that have no text. What is left out has a value, and what nobody can do is no line.
+#[test]
+fn golden_lines_of_invitations_roles_and_logins() {
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plugins/hostile/goldens");
+    let lab = lab();
+    let found = lab.goldens(&goldens).unwrap();
+    assert_eq!((found.lines, found.wrong), (6, Vec::new()));
+    let hooks = Hooks {
+        invite: Some(|it| told_back(format!("{} {} {}", it.room.1, it.uses, it.duration_ms))),
+        role_change: Some(|it| told_back(format!("{} {} {:?}", it.room.1, it.target.1, it.role))),
+        login: Some(|it| told_back(format!("{:?} {}", it.who.role, it.who.account_age_seconds))),
+        ..Hooks::default()
+    };
+    check_folder(goldens.to_str().unwrap(), hooks);
+    let folder = tempfile::tempdir().unwrap();
+    for (role, why) in [("none", "no room role to give: none"), ("smile", "no room role smile")] {
+        let line = format!("{{\"hook\": \"role-change\", \"new_role\": \"{role}\"}}");
+        std::fs::write(folder.path().join("all.jsonl"), line).unwrap();
+        let wrong = lab.goldens(folder.path()).unwrap().wrong;
+        assert!(wrong.len() == 1 && wrong[0].contains(why), "{wrong:?}");
+    }
 }
 
 /// Who sees the audit.

@@ -46,10 +46,20 @@ pub(super) fn decide(chain: &Chain, manifest: &Manifest, case: &Case) -> Result<
             let event = act(Act::Join { room, by_invitation: case.by_invitation });
             (Hook::Join, chain.decide_act(&event, &clock))
         }
+        "invite" => {
+            let event = act(Act::Invite { room, uses: case.uses, duration_ms: case.duration_ms });
+            (Hook::Invite, chain.decide_act(&event, &clock))
+        }
+        "role-change" => {
+            let role = room_role(&case.new_role)?.ok_or("no room role to give: none")?;
+            let event = act(Act::RoleChange { room, target: UserId::from_u128(case.target.into()), role });
+            (Hook::RoleChange, chain.decide_act(&event, &clock))
+        }
         "register" => {
             let event = act(Act::Register { display_name: &case.body, invited: case.by_invitation });
             (Hook::Register, chain.decide_act(&event, &clock))
         }
+        "login" => (Hook::Login, chain.decide_act(&act(Act::Login), &clock)),
         "report" => {
             let (about, seq) = (UserId::from_u128(case.about.into()), (case.seq > 0).then_some(Seq(case.seq)));
             let reason = named(&case.reason, ReportReason::from_number, reason_name)?;

@@ -7,6 +7,13 @@ use confab_plugin::{
 
 use crate::{Hostile, spin};
 
+/// Who is called so is told what the plugin knows of what they do.
+const ASKER: &str = "asker";
+
+fn told(reason: String) -> ActVerdict {
+    ActVerdict::Reject(Refusal { reason, finding: Finding::of("told-to") })
+}
+
 fn by_name(name: &str, act: &str) -> ActVerdict {
     let finding = Finding::of(act);
     if name == format!("no-{act}") {
@@ -30,13 +37,21 @@ impl join::Guest for Hostile {
 
 impl invite::Guest for Hostile {
     fn decide(event: invite::Event) -> ActVerdict {
-        by_name(if event.uses == 13 { "no-invite" } else { "" }, "invite")
+        let invite::Event { who, room, uses, duration_ms, .. } = event;
+        if who.username == ASKER {
+            return told(format!("{} {uses} {duration_ms}", room.1));
+        }
+        by_name(if uses == 13 { "no-invite" } else { "" }, "invite")
     }
 }
 
 impl role_change::Guest for Hostile {
     fn decide(event: role_change::Event) -> ActVerdict {
-        let is_guest = matches!(event.role, confab_plugin::RoomRole::Guest);
+        let role_change::Event { who, room, target, role, .. } = event;
+        if who.username == ASKER {
+            return told(format!("{} {} {role:?}", room.1, target.1));
+        }
+        let is_guest = matches!(role, confab_plugin::RoomRole::Guest);
         by_name(if is_guest { "no-role" } else { "" }, "role")
     }
 }
@@ -49,7 +64,11 @@ impl register::Guest for Hostile {
 
 impl login::Guest for Hostile {
     fn decide(event: login::Event) -> ActVerdict {
-        by_name(&event.who.username, "login")
+        let who = event.who;
+        if who.username == ASKER {
+            return told(format!("{:?} {}", who.role, who.account_age_seconds));
+        }
+        by_name(&who.username, "login")
     }
 }
 
@@ -58,8 +77,7 @@ impl report::Guest for Hostile {
     fn decide(event: report::Event) -> ActVerdict {
         let report::Event { who, about, seq, reason, text, .. } = event;
         if text == "what do you know?" {
-            let reason = format!("{} {reason} {seq:?} {}", who.username, about != who.id);
-            return ActVerdict::Reject(Refusal { reason, finding: Finding::of("told-to") });
+            return told(format!("{} {reason} {seq:?} {}", who.username, about != who.id));
         }
         by_name(&who.username, "report")
     }
@@ -69,8 +87,7 @@ impl appeal::Guest for Hostile {
     fn decide(event: appeal::Event) -> ActVerdict {
         let appeal::Event { who, kind, decision, text, .. } = event;
         if text == "what do you know?" {
-            let reason = format!("{} {kind} {decision}", who.username);
-            return ActVerdict::Reject(Refusal { reason, finding: Finding::of("told-to") });
+            return told(format!("{} {kind} {decision}", who.username));
         }
         by_name(&who.username, "appeal")
     }
