@@ -241,7 +241,7 @@ fn ask_message(
             store.data_mut().context = event.context.filter(|_| member.wants.context).unwrap_or_default();
             message.call_decide(store, translate::message(event, body, forms))
         },
-        Speaker::verdict,
+        |speaker, verdict| speaker.verdict(body, verdict),
         clock.elapsed(),
     )
 }

@@ -162,8 +162,8 @@ impl Speaker {
         Mark { label, score, ..self.found("flag", flagging.finding, String::new()) }
     }
 
-    /// What it decides, and what is to be noted of it.
-    pub(super) fn verdict(&self, verdict: types::Verdict) -> (Verdict, Option<Mark>) {
+    /// What it decides of a body, and what is to be noted of it.
+    pub(super) fn verdict(&self, body: &str, verdict: types::Verdict) -> (Verdict, Option<Mark>) {
         match verdict {
             types::Verdict::Allow => (Verdict::Allow, None),
             types::Verdict::Replace(text) if text.len() > BODY_BYTES_MAX => {
@@ -171,7 +171,10 @@ impl Speaker {
                 (Verdict::Hold { note: note.clone() }, Some(self.mark("hold", "too-long", note, String::new())))
             }
             types::Verdict::Replace(text) => {
-                (Verdict::Replace(text), Some(self.mark("replace", "", String::new(), String::new())))
+                // The contract has no finding for it: the host sees where the other text is another.
+                let (start, end) = changed(body, &text);
+                let mark = self.mark("replace", "", String::new(), String::new());
+                (Verdict::Replace(text), Some(Mark { span: Some(("body", start, end)), ..mark }))
             }
             types::Verdict::Flag(flagging) => (Verdict::Allow, Some(self.flagged(flagging))),
             types::Verdict::Hold(finding) => {
@@ -214,4 +217,39 @@ pub(super) fn cut(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(REASON_BYTES_MAX));
     text.retain(|c| !c.is_control());
     text
+}
+
+/// Where a text was replaced: its bytes between what it has in common with the new one at its beginning and at its end.
+fn changed(before: &str, after: &str) -> (u32, u32) {
+    let head: usize =
+        before.chars().zip(after.chars()).take_while(|(old, new)| old == new).map(|(it, _)| it.len_utf8()).sum();
+    let (before_rest, after_rest) = (before.get(head..).unwrap_or_default(), after.get(head..).unwrap_or_default());
+    let pairs = before_rest.chars().rev().zip(after_rest.chars().rev());
+    let tail: usize = pairs.take_while(|(old, new)| old == new).map(|(it, _)| it.len_utf8()).sum();
+    (head as u32, (before.len() - tail) as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::changed;
+
+    #[test]
+    fn what_was_replaced_is_between_what_is_the_same() {
+        for (before, after, expected) in [
+            ("upper", "UPPER", (0, 5)),
+            ("a bad word", "a *** word", (2, 5)),
+            ("a\u{202e}b", "ab", (1, 4)),
+            ("ab", "a\u{202e}b", (1, 1)),
+            // The second of two alike is as good as the first, and is counted once.
+            ("aa", "a", (1, 2)),
+            ("a", "aa", (1, 1)),
+            ("same", "same", (4, 4)),
+            // Characters whose first bytes are the same, and whose last are.
+            ("x\u{e9}y", "x\u{e8}y", (1, 3)),
+            ("x\u{e9}y", "x\u{129}y", (1, 3)),
+            ("x", "", (0, 1)),
+        ] {
+            assert_eq!(changed(before, after), expected, "{before:?} {after:?}");
+        }
+    }
 }

@@ -107,6 +107,7 @@ async fn what_it_finds_is_told_in_bounds() {
     assert_eq!((mark.rule.as_str(), mark.score, mark.label.len(), mark.note.len()), ("31m--", 100, 64, 256));
     assert_eq!((&*mark.plugin, mark.hash.len(), mark.verdict), ("hostile", 64, "flag"));
     assert_eq!(ask(&set, "shadow").await.marks[0].span, Some(("body", 0, 6)));
+    assert_eq!(ask(&set, "upper").await.marks[0].span, Some(("body", 0, 5)), "where another text was put");
     assert_eq!(ask(&set, "context").await.verdict, replaced("RoomRole::Member 90 context"));
 }
 
