@@ -15,7 +15,8 @@ use crate::support::raw::{Raw, Target, client_id, publish};
 use crate::support::{TestServer, Transport};
 
 /// What a command writes that others read, each of which is one question to the plugins. A new command has no answer
-/// here, and this does not compile until it has one.
+/// here, and this does not compile until it has one. The command line is not among them: names that `confab user import` and
+/// `confab bot create` make are the act of who runs the server, and no plugin is asked.
 const fn questions(command: &Command) -> u32 {
     match command {
         // A display name.
