@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use confab_protocol::command::{AuditRecord, Finding};
+use confab_protocol::limits::CASE_TEXT_BYTES_MAX;
 use confab_protocol::model::{
     AuditId, CaseDecision, CaseId, CaseKind, CaseText, Entry, EntryContent, RoomId, SanctionKind, Seq, UserId,
 };
@@ -107,6 +108,17 @@ pub(super) const fn act_word(act: &Act<'_>) -> &'static str {
         Act::Report { .. } => "report",
         Act::Appeal { .. } => "appeal",
     }
+}
+
+/// What moderators read of what is flagged: `plugin: label (score %), rule: note`. What is too long is cut, and a note that
+/// cannot be shown is left out.
+fn flag_text(mark: &Mark) -> CaseText {
+    let Mark { plugin, label, score, rule, note, .. } = mark;
+    let rule = if rule.is_empty() { String::new() } else { format!(", {rule}") };
+    let found = format!("{plugin}: {label} ({score} %){rule}");
+    let mut noted = if note.is_empty() { found.clone() } else { format!("{found}: {note}") };
+    noted.truncate(noted.floor_char_boundary(CASE_TEXT_BYTES_MAX));
+    CaseText::parse(&noted).or_else(|_| CaseText::parse(&found)).unwrap_or_default()
 }
 
 /// What a message says.
@@ -251,8 +263,7 @@ impl Core {
             let row = CaseRow::new(CaseKind::Flag, id, room, judged.author, now);
             // An edit is an entry of its own, and what is flagged is the message.
             let row = CaseRow { seq: edited, ..row };
-            let text = format!("{}: {} ({} %)", mark.plugin, mark.label, mark.score);
-            NewCase { row, actor: None, text: CaseText::parse(&text).unwrap_or_default() }
+            NewCase { row, actor: None, text: flag_text(mark) }
         });
         let kind = if edited.is_some() { TextKind::Edit } else { TextKind::New };
         let mut audit = self.findings_of(kind, judged, room, marks);
@@ -315,5 +326,37 @@ impl Core {
     pub(super) async fn keep_record(&self, record: AuditRecord) -> Result<(), Reject> {
         let record = self.numbered(record);
         self.store.audit(vec![record]).await.map_err(|error| self.unavailable(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(rule: &str, note: &str) -> Mark {
+        Mark {
+            plugin: "words".into(),
+            hash: "".into(),
+            enforced: true,
+            verdict: "flag",
+            rule: rule.to_owned(),
+            label: "spam".to_owned(),
+            score: 70,
+            span: None,
+            note: note.to_owned(),
+            shown: String::new(),
+        }
+    }
+
+    #[test]
+    fn moderators_read_of_a_flag_what_can_be_shown() {
+        let text = |rule: &str, note: &str| flag_text(&mark(rule, note)).as_str().to_owned();
+        assert_eq!(text("prizes", "as a word"), "words: spam (70 %), prizes: as a word");
+        assert_eq!(text("prizes", ""), "words: spam (70 %), prizes");
+        assert_eq!(text("", "as a word"), "words: spam (70 %): as a word");
+        assert_eq!(text("prizes", "turned \u{202e} round"), "words: spam (70 %), prizes", "it deceives");
+        // An odd number of bytes before, so that the cut would fall into a letter.
+        let long = text("prizes", &["x", &"\u{e9}".repeat(CASE_TEXT_BYTES_MAX)].concat());
+        assert!(long.ends_with('\u{e9}') && long.len() > CASE_TEXT_BYTES_MAX - 2, "{} bytes", long.len());
     }
 }

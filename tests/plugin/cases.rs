@@ -83,6 +83,21 @@ async fn what_is_flagged_of_an_edit_is_the_message() {
     assert!(author.history(&room).await.is_empty());
 }
 
+/// Which plugin, how sure it is, its rule, and what it has to say of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_plugin_notes_of_a_flag_is_read_by_who_decides() {
+    let (_server, owner, author, room, _) = den().await;
+    for (body, text) in [
+        ("flag", "hostile: odd (70 %), told-to".to_owned()),
+        ("forge", format!("hostile: {} (100 %), 31m--: {}", "l".repeat(64), "n".repeat(256))),
+    ] {
+        let Ok(Reply::Appended(said)) = post(&author, &room, body).await else { panic!() };
+        let found = cases(&owner, false).await;
+        let case = found.iter().find(|case| case.seq == Some(said.seq)).unwrap();
+        assert_eq!(file(&owner, case.id).await.events[0].text.as_str(), text);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_held_does_not_replace_what_was_said_since() {
     let (_server, owner, author, room, seq) = den().await;
