@@ -13,7 +13,8 @@ const FILE: &str = "manifest.json";
 /// No manifest is longer, bytes.
 const BYTES_MAX: u64 = 1 << 20;
 /// Of the folder and its files.
-const FORMAT: u32 = 1;
+/// 1 had neither audit keys nor the level of an emergency.
+const FORMAT: u32 = 2;
 
 /// What a backup says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,8 +80,14 @@ impl Manifest {
 
     /// That it is of tables that this server has.
     fn check(&self) -> Result<(), String> {
-        let is_same = self.format == FORMAT
-            && self.tables.len() == TABLES.len()
+        if self.format != FORMAT {
+            let Self { format, confab, .. } = self;
+            return Err(format!(
+                "is of format {format}, and this server reads {FORMAT}: restore it with the server that made it ({confab}), \
+                 then start this one on that store"
+            ));
+        }
+        let is_same = self.tables.len() == TABLES.len()
             && self.tables.iter().zip(TABLES).all(|(file, table)| {
                 file.name == table.name && file.columns.iter().eq(table.columns.iter().map(|column| column.name))
             });

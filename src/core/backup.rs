@@ -133,7 +133,7 @@ tables! {
         room: Id, seq: Long, time_ms: Long, rev: Int, kind: Small, author: Id, client_id: Id, digest: Bytes,
         altered: Flag, payload: Bytes, number: Long | null, target: Long | null, pinned: Flag,
     }
-    entry_revisions(3) { room: Id, seq: Long, rev: Int, time_ms: Long, payload: Bytes, replaced_ms: Long }
+    entry_revisions(3) { room: Id, seq: Long, rev: Int, time_ms: Long, payload: Bytes, replaced_ms: Long, written_ms: Long }
     reactions(4) { room: Id, seq: Long, emoji: Text, user_id: Id }
     mentions(3) { user_id: Id, room: Id, seq: Long }
     invites(1) { hash: Bytes, room: Id, author: Id, uses_left: Int, expires_ms: Long, created_ms: Long }

@@ -225,11 +225,13 @@ impl Core {
     /// Whether nobody else could decide, either way.
     async fn is_alone(&self, actor: &Actor, row: &CaseRow) -> Result<bool, Reject> {
         let except = [actor.user, row.subject];
-        // Those of the highest rank in the room come first.
-        let others = self.store.moderators(row.room, except, self.clock.now(), TOLD_MAX).await;
-        for (other, _) in others.map_err(|error| self.unavailable(&error))? {
-            if self.may_reverse(other, row).await? {
-                return Ok(false);
+        // No room has the id of none: those of the server, who could decide where nobody in the room may.
+        for place in [row.room, RoomId::NONE] {
+            let others = self.store.moderators(place, except, self.clock.now(), TOLD_MAX).await;
+            for (other, _) in others.map_err(|error| self.unavailable(&error))? {
+                if self.may_reverse(other, row).await? {
+                    return Ok(false);
+                }
             }
         }
         Ok(true)

@@ -59,6 +59,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Tries of a transaction that others got in the way of.
 const TRIES_MAX: u32 = 8;
+/// ... of which the last begins within this time: who waited for a lock in vain waited long enough.
+const TRY_FOR: Duration = Duration::from_secs(8);
 /// Searches at a time.
 const SEARCHES_MAX: usize = 2;
 /// What every session is bound by, and how it plans: each of our statements finds rows by an index. A plan made while a
@@ -214,12 +216,13 @@ fn again<T: Clone>(argument: &T) -> T {
 /// lost it may have been done, and nothing is tried again.
 macro_rules! tried {
     ($pool:expr, $client:ident => $call:expr) => {{
-        let (until, mut tries) = (Instant::now() + QUERY_TIMEOUT, 1);
+        let begun = Instant::now();
+        let (until, mut tries) = (begun + QUERY_TIMEOUT, 1);
         loop {
             let mut $client = $pool.get().await?;
             let done = tokio::time::timeout_at(until, $call).await;
             match finished($client, done) {
-                Err(Error::Busy(text)) if tries < TRIES_MAX => {
+                Err(Error::Busy(text)) if tries < TRIES_MAX && begun.elapsed() < TRY_FOR => {
                     tracing::debug!(%text, tries, "a transaction is tried again");
                     tries += 1;
                 }

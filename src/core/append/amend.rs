@@ -186,14 +186,14 @@ impl Act {
             Self::Edit(target, payload, mentions) => {
                 // What was held is as old as that: what its author wrote between that and now is newer, held or not.
                 let written = facts.held_at(item).unwrap_or(time);
-                let rewritten = rewrite(facts, item, *target, MESSAGE_KIND, payload, written);
+                let rewritten = rewrite(facts, item, *target, (MESSAGE_KIND, payload), (time, written));
                 let mentions = mentions.iter().filter(|_| audience == Audience::Everyone);
                 facts.effects.extend(mentions.map(|user| Effect::Mention(key(*target), *user)));
                 return rewritten;
             }
             Self::Delete(tombstones) | Self::Erase(tombstones) => {
                 for (target, payload) in tombstones {
-                    rewrite(facts, item, *target, TOMBSTONE_KIND, payload, time);
+                    rewrite(facts, item, *target, (TOMBSTONE_KIND, payload), (time, time));
                 }
             }
             Self::React(target, emoji, comes) => {
@@ -270,15 +270,29 @@ fn set_role(facts: &mut Facts, key: MemberKey, role: RoomRole) -> bool {
     true
 }
 
-fn rewrite(facts: &mut Facts, item: &Item, seq: Seq, kind: u8, payload: &Bytes, written: Millis) -> Option<Envelope> {
+fn rewrite(
+    facts: &mut Facts,
+    item: &Item,
+    seq: Seq,
+    (kind, payload): (u8, &Bytes),
+    (replaced, written): (Millis, Millis),
+) -> Option<Envelope> {
     let target = (item.room, seq);
     let state = facts.targets.get_mut(&target)?;
     state.rev += 1;
     let kind = kind | state.kind & SHADOWED;
     state.kind = kind;
-    state.replaced = Some(written);
+    state.written = Some(written);
     let (rev, time) = (state.rev, state.time);
-    facts.effects.push(Effect::Rewrite(Rewrite { target, rev, kind, payload: payload.clone(), said: time, written }));
+    facts.effects.push(Effect::Rewrite(Rewrite {
+        target,
+        rev,
+        kind,
+        payload: payload.clone(),
+        said: time,
+        replaced,
+        written,
+    }));
     Some(Envelope { seq, time, rev, payload: payload.clone(), rewritten: None })
 }
 
@@ -363,11 +377,11 @@ fn check_settings(
 fn check_edit(facts: &Facts, item: &Item, target: Option<&TargetState>) -> Option<Decision> {
     let refuse = |code| Some(Decision::Refuse(code));
     // What was held is not posted over what its author made of the message since, be that released before it.
-    let is_newer = |replaced: Millis| facts.held_at(item).is_some_and(|held| replaced >= held);
+    let is_newer = |written: Millis| facts.held_at(item).is_some_and(|held| written >= held);
     match target {
         None => refuse(RejectCode::UnknownMessage),
         Some(target) if target.author != item.author => refuse(RejectCode::Forbidden),
-        Some(target) if target.replaced.is_some_and(is_newer) => refuse(RejectCode::CaseState),
+        Some(target) if target.written.is_some_and(is_newer) => refuse(RejectCode::CaseState),
         Some(_) => None,
     }
 }

@@ -64,7 +64,7 @@ pub struct TargetState {
     pub rev: u32,
     pub pinned: bool,
     /// When its author wrote what it reads now, or it was deleted, as long as the text before that is kept.
-    pub replaced: Option<Millis>,
+    pub written: Option<Millis>,
 }
 
 /// An invitation as it is now.
@@ -128,7 +128,9 @@ pub struct Rewrite {
     pub payload: Bytes,
     /// Of the message.
     pub said: Millis,
-    /// When the payload was written, for the retention of what stood there: of an edit that was held, when it was held.
+    /// Now, from which on what stood there is kept for as long as its retention says.
+    pub replaced: Millis,
+    /// When the payload was written: of an edit that was held, when it was held.
     pub written: Millis,
 }
 
@@ -336,7 +338,7 @@ impl Facts {
                 if self.keeps_targets {
                     let (author, kind) = (item.author, audience.kind(MESSAGE_KIND));
                     self.targets
-                        .insert(target, TargetState { author, kind, time, rev: 0, pinned: false, replaced: None });
+                        .insert(target, TargetState { author, kind, time, rev: 0, pinned: false, written: None });
                 }
                 let mentions = said.mentions.iter().filter(|_| is_heard);
                 self.effects.extend(mentions.map(|user| Effect::Mention(target, *user)));

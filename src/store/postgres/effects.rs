@@ -17,8 +17,8 @@ use crate::core::append::{Effect, Facts, InviteHash, InviteState, Needs, Rewrite
 use crate::core::seal::{Place, Vault};
 use crate::core::store::{Error, NewInvite, Result};
 
-const KEEP: &str = "INSERT INTO entry_revisions (room, seq, rev, time_ms, payload, replaced_ms)
-     SELECT room, seq, rev, time_ms, payload, $3 FROM entries WHERE room = $1 AND seq = $2";
+const KEEP: &str = "INSERT INTO entry_revisions (room, seq, rev, time_ms, payload, replaced_ms, written_ms)
+     SELECT room, seq, rev, time_ms, payload, $3, $4 FROM entries WHERE room = $1 AND seq = $2";
 const WRITE_OVER: &str =
     "UPDATE entries SET payload = $3, rev = $4, kind = $5, pinned = pinned AND $5 IN (1::smallint, 65::smallint)
      WHERE room = $1 AND seq = $2";
@@ -118,6 +118,7 @@ fn statements(vault: &Vault, effect: &Effect) -> Vec<(&'static str, Params)> {
 fn write_over(vault: &Vault, rewrite: &Rewrite, key: &dyn Fn(&TargetKey) -> Params) -> Vec<(&'static str, Params)> {
     let target = &rewrite.target;
     let mut keep = key(target);
+    keep.push(Box::new(rewrite.replaced.sql()));
     keep.push(Box::new(rewrite.written.sql()));
     let mut over = key(target);
     let place = Place::Entry(target.0, target.1, rewrite.rev);
@@ -135,7 +136,7 @@ fn write_over(vault: &Vault, rewrite: &Rewrite, key: &dyn Fn(&TargetKey) -> Para
 /// What a batch needs to know of messages that it is about.
 pub(super) async fn read_targets(client: &Client, facts: &mut Facts, needs: &Needs) -> Result<()> {
     const TARGETS: &str = "SELECT e.room, e.seq, e.author, e.kind, e.time_ms, e.rev, e.pinned, CASE WHEN e.rev > 0 THEN
-             (SELECT r.replaced_ms FROM entry_revisions r WHERE r.room = e.room AND r.seq = e.seq AND r.rev = e.rev - 1)
+             (SELECT r.written_ms FROM entry_revisions r WHERE r.room = e.room AND r.seq = e.seq AND r.rev = e.rev - 1)
              END
          FROM unnest($1::uuid[], $2::bigint[]) AS k (room, seq) JOIN entries e ON e.room = k.room AND e.seq = k.seq";
     if needs.targets.is_empty() {
@@ -151,7 +152,7 @@ pub(super) async fn read_targets(client: &Client, facts: &mut Facts, needs: &Nee
             time: get(&row, 4)?,
             rev: rev.cast_unsigned(),
             pinned: plain(&row, 6)?,
-            replaced: get_optional(&row, 7)?,
+            written: get_optional(&row, 7)?,
         };
         facts.targets.insert((get(&row, 0)?, get(&row, 1)?), state);
     }
@@ -206,12 +207,12 @@ pub(super) async fn create_invite(client: &mut Client, new: NewInvite) -> Result
              AND least(m.role, CASE WHEN u.role <= 3 THEN u.role END)
                  <= CASE WHEN r.rights = 0 THEN 3 ELSE (r.rights >> 8) & 15 END
              AND (m.restriction IN (0, 3) OR (m.until_ms > 0 AND m.until_ms <= $6))";
-    let forget = client.prepare_cached("DELETE FROM invites WHERE expires_ms < $1").await?;
-    client.execute(&forget, &[&new.now.sql()]).await?;
-    // Whoever is put out of the room is put out before or after, and with what they invited.
     let transaction = client.transaction().await?;
+    // Whoever is put out of the room is put out before or after, and with what they invited.
     let lock = transaction.prepare_cached(LOCK).await?;
     transaction.query_opt(&lock, &[&new.room.sql()]).await?;
+    let forget = transaction.prepare_cached("DELETE FROM invites WHERE expires_ms < $1").await?;
+    transaction.execute(&forget, &[&new.now.sql()]).await?;
     let insert = transaction.prepare_cached(INSERT).await?;
     let (room, author, uses, expires) = (new.room.sql(), new.author.sql(), new.uses.sql(), new.expires.sql());
     let params: [&(dyn ToSql + Sync); 6] = [&new.hash.as_slice(), &room, &author, &uses, &expires, &new.now.sql()];

@@ -47,6 +47,7 @@ pub(super) async fn retire(client: &mut Client, now: Millis, limit: usize) -> Re
 }
 
 pub(super) async fn forget(client: &mut Client, before: Before, limit: usize) -> Result<usize> {
+    let transaction = client.transaction().await?;
     let mut count = 0;
     for (sql, before) in [
         (
@@ -70,8 +71,9 @@ pub(super) async fn forget(client: &mut Client, before: Before, limit: usize) ->
             before.evidence,
         ),
     ] {
-        let statement = client.prepare_cached(sql).await?;
-        count += client.execute(&statement, &[&before.sql(), &bound(limit)]).await?;
+        let statement = transaction.prepare_cached(sql).await?;
+        count += transaction.execute(&statement, &[&before.sql(), &bound(limit)]).await?;
     }
+    transaction.commit().await?;
     Ok(usize::try_from(count).unwrap_or(limit))
 }

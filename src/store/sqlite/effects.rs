@@ -93,10 +93,19 @@ fn keep(connection: &Connection, rewrite: &Rewrite) -> Result<()> {
     let Some((time, rev, payload, sum)) = found else { return Ok(()) };
     connection
         .prepare_cached(
-            "INSERT INTO entry_revisions (room, seq, rev, time_ms, payload, checksum, replaced_ms)
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO entry_revisions (room, seq, rev, time_ms, payload, checksum, replaced_ms, written_ms)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )?
-        .execute(params![Sql(room), Sql(seq), rev, Sql(time), payload, sum, Sql(rewrite.written)])?;
+        .execute(params![
+            Sql(room),
+            Sql(seq),
+            rev,
+            Sql(time),
+            payload,
+            sum,
+            Sql(rewrite.replaced),
+            Sql(rewrite.written)
+        ])?;
     Ok(())
 }
 
@@ -122,15 +131,15 @@ fn write_over(connection: &Connection, vault: &Vault, rewrite: &Rewrite) -> Resu
 pub(super) fn target(connection: &Connection, (room, seq): TargetKey) -> Result<Option<TargetState>> {
     let mut statement = connection.prepare_cached(
         "SELECT author, kind, time_ms, rev, pinned, CASE WHEN rev > 0 THEN
-             (SELECT r.replaced_ms FROM entry_revisions r WHERE r.room = e.room AND r.seq = e.seq AND r.rev = e.rev - 1)
+             (SELECT r.written_ms FROM entry_revisions r WHERE r.room = e.room AND r.seq = e.seq AND r.rev = e.rev - 1)
              END
          FROM entries e WHERE room = ? AND seq = ?",
     )?;
     let state = |row: &Row<'_>| {
         let (author, time) = (get(row, 0)?, get(row, 2)?);
-        let replaced: Option<Sql<Millis>> = row.get(5)?;
-        let replaced = replaced.map(|sql| sql.0);
-        Ok(TargetState { author, kind: row.get(1)?, time, rev: row.get(3)?, pinned: row.get(4)?, replaced })
+        let written: Option<Sql<Millis>> = row.get(5)?;
+        let written = written.map(|sql| sql.0);
+        Ok(TargetState { author, kind: row.get(1)?, time, rev: row.get(3)?, pinned: row.get(4)?, written })
     };
     Ok(statement.query_row(params![Sql(room), Sql(seq)], state).optional()?)
 }
