@@ -63,10 +63,10 @@ impl Sequencer {
         // A room has one lane, so that what is sent to it in order is appended in order. The low bits are random.
         let lane = room.as_u128() as usize % self.lanes.len();
         let Some(queue) = self.lanes.get(lane) else { return receipt };
-        self.metrics.append_queue.inc();
-        // A closed queue drops the waiter, which the receipt tells as unavailable.
-        if queue.send((item, waiter)).await.is_err() {
-            self.metrics.append_queue.dec();
+        // A closed queue drops the waiter, which the receipt tells as unavailable. Who gives up before there is room was not in it.
+        if let Ok(place) = queue.reserve().await {
+            self.metrics.append_queue.inc();
+            place.send((item, waiter));
         }
         receipt
     }

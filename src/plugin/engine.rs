@@ -52,6 +52,12 @@ impl Failure {
         Self { kind: "init", detail }
     }
 
+    /// It would be made anew for each call, which has no budget.
+    pub(super) fn of_memory() -> Self {
+        let detail = "it takes more than three quarters of its memory before it is asked anything".to_owned();
+        Self { kind: "memory", detail }
+    }
+
     /// For metrics and the note to moderators.
     pub(super) const fn kind(&self) -> &'static str {
         self.kind

@@ -65,7 +65,10 @@ impl Pool {
     /// `nowhere`: of a plugin that is not taken up after all, nothing is to stay.
     pub(super) fn open(recipe: Recipe, nowhere: &Arc<Shared>) -> Result<Self, Failure> {
         let pool = Self::empty(Arc::new(recipe));
-        pool.start_on(nowhere).map(drop)?;
+        let first = pool.start_on(nowhere)?;
+        if pool.recipe.isolation == Isolation::Pooled && !pool.is_lean(&first) {
+            return Err(Failure::of_memory());
+        }
         Ok(pool)
     }
 
@@ -124,7 +127,7 @@ impl Pool {
         now_ms: u64,
         call: impl FnOnce(&Guests, &mut Store<HostState>) -> wasmtime::Result<T>,
     ) -> (Result<T, Failure>, Duration) {
-        let Recipe { shared, ticker, memory_max, isolation, .. } = &*self.recipe;
+        let Recipe { shared, ticker, isolation, .. } = &*self.recipe;
         let _watch = ticker.watch();
         // To start one is not this call's doing: it has a budget of its own, and costs the chain nothing.
         let mut instance = match self.take().map_or_else(|| self.start(), Ok) {
@@ -149,11 +152,15 @@ impl Pool {
             Err(error) => return (Err(error.into()), spent),
         };
         instance.calls += 1;
-        let is_lean = instance.store.data().memory <= memory_max / 4 * 3;
-        if *isolation == Isolation::Pooled && instance.calls < CALLS_MAX && is_lean {
+        if *isolation == Isolation::Pooled && instance.calls < CALLS_MAX && self.is_lean(&instance) {
             self.give_back(instance);
         }
         (Ok(returned), spent)
+    }
+
+    /// What took more of its memory is not used again.
+    fn is_lean(&self, instance: &Instance) -> bool {
+        instance.store.data().memory <= self.recipe.memory_max / 4 * 3
     }
 
     fn take(&self) -> Option<Instance> {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use confab_protocol::limits::BODY_BYTES_MAX;
-use confab_protocol::model::{RoomKind, RoomRole, ServerRole};
+use confab_protocol::model::{Body, RoomKind, RoomRole, ServerRole};
+use confab_protocol::text::TextError;
 
 use super::host::bindings::confab::plugin::{context, history, types};
 use super::host::bindings::exports::confab::plugin::message;
@@ -166,8 +167,9 @@ impl Speaker {
     pub(super) fn verdict(&self, body: &str, verdict: types::Verdict) -> (Verdict, Option<Mark>) {
         match verdict {
             types::Verdict::Allow => (Verdict::Allow, None),
-            types::Verdict::Replace(text) if text.len() > BODY_BYTES_MAX => {
-                let note = "the plugin's replacement is too long".to_owned();
+            // One of nothing but space is nothing, which the author is told.
+            types::Verdict::Replace(text) if Body::parse(&text).is_err_and(|it| it != TextError::Blank) => {
+                let note = "the plugin's replacement is too long, or no text".to_owned();
                 (Verdict::Hold { note: note.clone() }, Some(self.mark("hold", "too-long", note, String::new())))
             }
             types::Verdict::Replace(text) => {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use confab::clock::{Clock, SystemClock};
-use confab::config::Plugins;
+use confab::config::{Config, Plugins};
 use confab::core::hook::{Ruling, Verdict};
 use confab::metrics::Metrics;
 use confab::plugin::PluginSet;
@@ -60,4 +60,15 @@ fn what_the_server_does_not_give_is_refused_by_name() {
     }
     let folder = folder();
     load(&limited(folder.path(), "call_ms = 2000, memory_mib = 64"), &Metrics::new()).map(drop).unwrap();
+}
+
+/// An instance that has little room left is made anew for each call, which costs more than any budget of calls sees.
+#[test]
+fn what_would_be_made_anew_for_each_call_is_refused() {
+    let config = Config::default().plugins;
+    let stock = |memory_mib| Plugins { chain: vec!["words".into()], memory_mib, ..config.clone() };
+    let refused = |memory_mib| load(&stock(memory_mib), &Metrics::new()).err();
+    let errors: Vec<String> = (1..=64).map_while(refused).collect();
+    eprintln!("{errors:?}");
+    assert!(errors.last().is_some_and(|error| error.contains("three quarters")), "{errors:?}");
 }

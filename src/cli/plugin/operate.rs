@@ -77,8 +77,15 @@ fn change(
     let home = Home::of(&config.data_dir);
     let _lock = home.lock().map_err(anyhow::Error::msg)?;
     let mut installed = home.read().map_err(anyhow::Error::msg)?;
-    change(installed.find(id).ok_or_else(|| anyhow!("{id} is not installed: see `confab plugin list`"))?)?;
-    put(config, &home, &installed)?;
+    let entry = installed.find(id).ok_or_else(|| anyhow!("{id} is not installed: see `confab plugin list`"))?;
+    change(entry)?;
+    if entry.mode == Mode::Off {
+        // Whatever else is wrong: with one less it is not worse.
+        home.write(&installed).map_err(anyhow::Error::msg)?;
+        eprintln!("{NEXT}");
+    } else {
+        put(config, &home, &installed)?;
+    }
     let entry = installed.find(id).context("it was just there")?;
     if json {
         println!("{}", shown(config, entry));

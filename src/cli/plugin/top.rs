@@ -44,7 +44,10 @@ impl Calls {
 struct Row {
     hooks: BTreeMap<String, Calls>,
     traps: BTreeMap<String, f64>,
-    breaker: f64,
+    /// What it was not asked about or shown, by why.
+    missed: BTreeMap<String, f64>,
+    /// Absent: it was taken out, or never taken up, and what is left is what was counted.
+    breaker: Option<f64>,
     memory_bytes: f64,
     kv_bytes: f64,
 }
@@ -52,8 +55,8 @@ struct Row {
 impl Row {
     const fn breaker(&self) -> &'static str {
         match self.breaker {
-            0.0 => "closed",
-            1.0 => "half open",
+            Some(0.0) | None => "closed",
+            Some(1.0) => "half open",
             _ => "open",
         }
     }
@@ -88,7 +91,7 @@ fn as_json(plugin: &str, row: &Row, rate: &dyn Fn(&str, &str, &Calls) -> f64) ->
     });
     json!({
         "plugin": plugin, "breaker": row.breaker(), "memory_bytes": row.memory_bytes, "kv_bytes": row.kv_bytes,
-        "traps": row.traps, "hooks": hooks.collect::<Value>(),
+        "traps": row.traps, "missed": row.missed, "hooks": hooks.collect::<Value>(),
     })
 }
 
@@ -96,11 +99,15 @@ fn as_text(rows: &BTreeMap<String, Row>, rate: &dyn Fn(&str, &str, &Calls) -> f6
     const KIB: f64 = 1024.0;
     let mut text = String::new();
     let width = rows.keys().map(String::len).max().unwrap_or_default().max("plugin".len());
-    let _ = writeln!(text, "{:width$}  {:>9}  {:>10}  {:>10}  traps", "plugin", "breaker", "memory KiB", "kv KiB");
+    let _ = writeln!(
+        text,
+        "{:width$}  {:>9}  {:>10}  {:>10}  {:20}  missed",
+        "plugin", "breaker", "memory KiB", "kv KiB", "traps"
+    );
     for (plugin, row) in rows {
         let (memory, kv) = (row.memory_bytes / KIB, row.kv_bytes / KIB);
-        let _ =
-            writeln!(text, "{plugin:width$}  {:>9}  {memory:>10.0}  {kv:>10.1}  {}", row.breaker(), listed(&row.traps));
+        let (breaker, traps, missed) = (row.breaker(), listed(&row.traps), listed(&row.missed));
+        let _ = writeln!(text, "{plugin:width$}  {breaker:>9}  {memory:>10.0}  {kv:>10.1}  {traps:20}  {missed}");
     }
     let _ = writeln!(
         text,
@@ -136,9 +143,12 @@ fn parse(text: &str) -> BTreeMap<String, Row> {
             |wanted: &str| labels.iter().find(|(name, _)| *name == wanted).map(|(_, value)| (*value).to_owned());
         let Some(row) = label("plugin").map(|plugin| rows.entry(plugin).or_default()) else { continue };
         match (name, label("hook")) {
-            ("breaker_state", _) => row.breaker = value,
+            ("breaker_state", _) => row.breaker = Some(value),
             ("memory_bytes", _) => row.memory_bytes = value,
             ("kv_bytes", _) => row.kv_bytes = value,
+            ("shadow_dropped_total" | "passed_over_total" | "sessions_dropped_total", _) if value > 0.0 => {
+                row.missed.insert(name.trim_end_matches("_total").to_owned(), value);
+            }
             ("traps_total", _) if value > 0.0 => {
                 row.traps.insert(label("kind").unwrap_or_default(), value);
             }
@@ -156,6 +166,7 @@ fn parse(text: &str) -> BTreeMap<String, Row> {
             _ => {}
         }
     }
+    rows.retain(|_, row| row.breaker.is_some());
     rows.values_mut().for_each(|row| row.hooks.retain(|_, calls| calls.count > 0.0));
     rows
 }
@@ -181,6 +192,7 @@ fn read_metrics(address: SocketAddr) -> anyhow::Result<String> {
     write!(socket, "GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
     let mut answer = String::new();
     socket.take(16 << 20).read_to_string(&mut answer)?;
+    anyhow::ensure!(answer.starts_with("HTTP/1.1 200"), "what answers there tells no metrics");
     Ok(answer)
 }
 
@@ -200,7 +212,9 @@ confab_plugin_call_seconds_count{hook="login",plugin="words"} 0
 confab_plugin_generation 3
 confab_plugin_kv_bytes{plugin="words"} 2048
 confab_plugin_memory_bytes{plugin="words"} 1048576
+confab_plugin_shadow_dropped_total{plugin="words"} 2
 confab_plugin_traps_total{kind="timeout",plugin="words"} 4
+confab_plugin_traps_total{kind="timeout",plugin="taken-out"} 1
 confab_plugin_verdicts_total{hook="message",plugin="words",verdict="allow"} 97
 confab_plugin_verdicts_total{hook="message",plugin="words",verdict="hold"} 3
 confab_plugin_verdicts_total{hook="message",plugin="words",verdict="bounce"} 0
@@ -216,12 +230,12 @@ a line that is none
         assert_eq!(
             json,
             json!({ "plugin": "words", "breaker": "open", "memory_bytes": 1_048_576.0, "kv_bytes": 2048.0,
-                "traps": { "timeout": 4.0 }, "hooks": [hook] })
+                "traps": { "timeout": 4.0 }, "missed": { "shadow_dropped": 2.0 }, "hooks": [hook] })
         );
         let text = as_text(&rows, &|_, _, _| 0.25);
         let cells: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(cells[1], ["links", "closed", "0", "0.0", "-"]);
-        assert_eq!(cells[2], ["words", "open", "1024", "2.0", "timeout", "4"]);
+        assert_eq!(cells[1], ["links", "closed", "0", "0.0", "-", "-"]);
+        assert_eq!(cells[2], ["words", "open", "1024", "2.0", "timeout", "4", "shadow_dropped", "2"]);
         assert_eq!(cells[5], ["words", "message", "100", "0.2", "5.0", "250", "allow", "97,", "hold", "3"]);
         assert_eq!(rows.len(), 2);
     }
