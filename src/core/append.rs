@@ -17,7 +17,7 @@ use confab_protocol::rights::RoomRights;
 
 pub use self::amend::{Act, Amend};
 pub use self::audience::{Audience, SHADOWED_MESSAGE_KIND, is_void_for, void};
-pub use self::beside::{Left, OpenCase, refused_findings};
+pub use self::beside::{Left, OpenCase, appended_at, edited_id, refused_findings};
 pub use self::facts::{
     Effect, Facts, InviteState, ItemKey, MemberKey, MemberState, Needs, Numbers, Rewrite, RoomState, TOMBSTONE_KIND,
     TargetKey, TargetState,

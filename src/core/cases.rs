@@ -1,6 +1,7 @@
 //! Cases as stores keep them, and the one function by which they go on: a driver locks the row, asks it, and writes what
 //! it made of it, with an event and a record of the audit in the same transaction.
 
+use confab_protocol::codec::decode_entry;
 use confab_protocol::command::{AuditRecord, CaseEvent};
 use confab_protocol::limits::CASE_EVENTS_BYTES_MAX;
 use confab_protocol::model::{
@@ -13,7 +14,7 @@ use confab_protocol::reject::RejectCode;
 pub const APPEAL_MS: u64 = 30 * 24 * 3600 * 1000;
 /// Moderators are told again of what nobody moved on for this long, milliseconds.
 pub const REMIND_MS: u64 = 24 * 3600 * 1000;
-/// Messages before and after a reported one that are kept with it.
+/// Messages that are kept before, and after, the one that a case is about; of a sanction, those of whom it is about.
 pub const CONTEXT: u64 = 5;
 /// What an event or a message takes in an answer beside its text, bytes.
 const EVENT_BYTES: usize = 80;
@@ -494,12 +495,16 @@ pub fn newest(events: Vec<CaseEvent>, bytes_max: usize) -> Vec<CaseEvent> {
     kept
 }
 
-/// Of messages, ascending, those nearest to what it is about, as many as fit: ascending.
+/// The seq of what is held, which stands nowhere yet.
+const HELD: Seq = Seq(0);
+
+/// Of messages, ascending, what is held and those nearest to what it is about, as many as fit: ascending.
 #[must_use]
 pub fn nearest(messages: Vec<Envelope>, about: Option<Seq>, bytes_max: usize) -> Vec<Envelope> {
-    let about = about.unwrap_or(Seq(0)).0;
+    // A message that is held would stand at the end; a sanction came after all of it.
+    let about = about.or_else(|| edited(&messages)).unwrap_or(Seq(u64::MAX)).0;
     let mut by_distance = messages;
-    by_distance.sort_by_key(|message| message.seq.0.abs_diff(about));
+    by_distance.sort_by_key(|message| (message.seq != HELD, message.seq.0.abs_diff(about)));
     let mut bytes = 0;
     let fits = |message: &Envelope| {
         bytes += message.payload_bytes() + EVENT_BYTES;
@@ -508,6 +513,14 @@ pub fn nearest(messages: Vec<Envelope>, about: Option<Seq>, bytes_max: usize) ->
     let mut kept: Vec<Envelope> = by_distance.into_iter().take_while(fits).collect();
     kept.sort_by_key(|message| message.seq);
     kept
+}
+
+/// The message that what is held is another text for: it has the client id of that one.
+fn edited(messages: &[Envelope]) -> Option<Seq> {
+    let id = |message: &Envelope| decode_entry(&message.payload).ok().map(|entry| entry.client_id);
+    let (held, others) = messages.split_first().filter(|(first, _)| first.seq == HELD)?;
+    let of = id(held)?;
+    others.iter().find(|other| id(other) == Some(of)).map(|other| other.seq)
 }
 
 #[cfg(test)]

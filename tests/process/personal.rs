@@ -145,9 +145,11 @@ async fn live_and_erase(place: &Place, compact: bool, has_canary: impl Fn() -> b
     let records: Vec<serde_json::Value> = archive.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let kinds = |kind: &str| records.iter().filter(|record| record["kind"] == kind).count();
     assert_eq!((kinds("account"), kinds("device"), kinds("reaction"), kinds("room")), (1, 1, 1, 4), "{archive}");
-    let said = records.iter().filter(|record| !record["content"]["message"].is_null());
+    assert_eq!(kinds("kept with a case"), 1, "what they said where they were put out: {archive}");
+    let mut entries = records.iter().filter(|record| record["kind"] == "entry");
+    let said = entries.clone().filter(|record| !record["content"]["message"].is_null());
     assert_eq!(said.count(), MESSAGES + 2);
-    let edited = records.iter().find(|record| record["content"]["message"] == format!("{EDITS} times {CANARY}"));
+    let edited = entries.find(|record| record["content"]["message"] == format!("{EDITS} times {CANARY}"));
     let earlier: Vec<_> =
         edited.unwrap()["earlier"].as_array().unwrap().iter().map(|it| it["message"].clone()).collect();
     let then = (1..EDITS).map(|n| format!("{n} times {CANARY}"));

@@ -91,8 +91,7 @@ async fn accounts_come_with_their_keys(scene: Scene) {
 }
 
 /// As a store was before there were keys.
-const BEFORE: &str =
-    "ALTER TABLE users DROP COLUMN audit_key; DELETE FROM refinery_schema_history WHERE name = 'audit_keys'";
+const BEFORE: &str = "ALTER TABLE users DROP COLUMN audit_key; ALTER TABLE entry_revisions DROP COLUMN written_ms; DELETE FROM refinery_schema_history WHERE name = 'audit_keys'";
 
 /// Accounts that were there have one each.
 async fn assert_keyed(store: Arc<dyn Store>, users: [UserId; 2]) {

@@ -6,6 +6,7 @@ mod audit;
 mod backup;
 mod beside;
 mod context;
+mod evidence;
 mod flags;
 mod hashes;
 mod keeping;
@@ -175,6 +176,7 @@ fn all_cases() -> impl Iterator<Item = &'static Named> {
         .chain(standing::CASES)
         .chain(observed::CASES)
         .chain(moderation::CASES)
+        .chain(evidence::CASES)
         .chain(audit::CASES)
         .chain(hashes::CASES)
         .chain(flags::CASES)

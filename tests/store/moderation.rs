@@ -113,7 +113,7 @@ impl Scene {
         evidence.into_iter().map(|it| (it.seq.0, it.rev, it.payload)).collect()
     }
 
-    async fn kept_seqs(&self, case: CaseId) -> Vec<u64> {
+    pub(super) async fn kept_seqs(&self, case: CaseId) -> Vec<u64> {
         self.kept(case).await.iter().map(|(seq, ..)| *seq).collect()
     }
 
@@ -128,7 +128,7 @@ impl Scene {
     }
 
     /// Messages of somebody, with as many bytes each.
-    async fn say_at_length(&self, room: RoomId, author: UserId, count: usize, bytes: usize) {
+    pub(super) async fn say_at_length(&self, room: RoomId, author: UserId, count: usize, bytes: usize) {
         for n in 0..count {
             let payload = Bytes::from(vec![n as u8; bytes]);
             assert!(seq(&self.append_one(Item { payload, ..posts(self, room, author) }).await).is_some());
@@ -290,7 +290,7 @@ async fn what_is_held_waits_with_its_case(scene: Scene) {
     assert_eq!(scene.store.find_case(id).await.unwrap(), Some(row));
     let cut = format!("x{}", "\u{e9}".repeat(CASE_TEXT_BYTES_MAX / 2 - 1));
     assert_eq!(scene.told(id).await, [(CaseAct::Open, None, cut)]);
-    assert_eq!(scene.kept(id).await, [(0, 0, item.payload.clone())]);
+    assert_eq!(scene.kept(id).await[0], (0, 0, item.payload.clone()));
     assert_eq!(scene.audit_of(Some(id)).await, [held.audit[0].record.clone()]);
     let Item { client_id, digest, payload, .. } = item.clone();
     let text = HeldText { room, author: member, client_id, digest, payload };
@@ -348,7 +348,7 @@ async fn what_is_held_is_posted_once(scene: Scene) {
     assert_eq!(scene.append_one(item.clone()).await, known);
     let recorded = scene.store.find_recorded(room, member, item.client_id).await.unwrap().unwrap();
     assert_eq!((recorded.digest, recorded.outcome), (item.digest, Outcome::Appended(posted)));
-    assert_eq!((scene.store.find_held(id).await.unwrap(), scene.kept(id).await), (None, Vec::new()));
+    assert_eq!((scene.store.find_held(id).await.unwrap(), scene.kept_seqs(id).await), (None, vec![5, 6, 7]));
     let seq_of = async |case| scene.store.find_case(case).await.unwrap().unwrap().seq;
     assert_eq!((seq_of(id).await, seq_of(elsewhere).await), (Some(Seq(8)), None), "the message that it is now");
     let records = scene.audit_of(None).await;
@@ -422,7 +422,8 @@ async fn what_stands_beside_an_entry_comes_with_it(scene: Scene) {
     let note = decided[4].then.first().and_then(seq);
     assert_eq!(seqs(sanction).await.iter().map(|seq| Some(*seq)).collect::<Vec<_>>(), [note, Some(12)]);
     let file = found(sanction).await;
-    assert_eq!((file.row.seq, file.evidence, file.events[0].decision), (Some(Seq(12)), Vec::new(), decision));
+    assert_eq!((file.row.seq, file.events[0].decision), (Some(Seq(12)), decision));
+    assert_eq!(scene.kept(sanction).await.last().unwrap(), &(9, 0, flagged.payload.clone()), "as it was said");
     // Sent again, it is there already, and nothing is written twice.
     assert!(matches!(scene.append_one(flagged).await, Decision::Recorded(Outcome::Appended(_))));
     assert_eq!((scene.audit_of(None).await.len(), scene.cases(all_cases()).await.len()), (4, 2));

@@ -1,14 +1,15 @@
 //! What moderation keeps beside entries, once it is known what becomes of them: records of the audit, and the cases that
 //! they open or that are open already.
 
+use confab_protocol::codec::decode_entry;
 use confab_protocol::command::CaseEvent;
-use confab_protocol::model::{CaseAct, CaseId, CaseKind, CaseText, Envelope, Millis, Seq};
+use confab_protocol::model::{CaseAct, CaseId, CaseKind, CaseText, ClientId, Envelope, Millis, Seq};
 
 use super::facts::{Effect, Facts, TargetKey};
 use super::{Decision, Item};
 use crate::core::cases::{Beside, CaseRow, JOINS_MAX, NewCase, NewRecord};
 use crate::core::deputy;
-use crate::core::store::Outcome;
+use crate::core::store::{Outcome, Recorded, Unappended};
 
 /// What a case is told once, when more join it than it is told of.
 const JOINS_OVER: &str = "more edits of it were flagged: those are in the audit alone";
@@ -49,7 +50,8 @@ pub struct Left {
     pub audit: Vec<NewRecord>,
     /// A case that begins.
     pub opens: Option<NewCase>,
-    /// Whether the entry itself is what that case keeps as evidence, with what was said before.
+    /// Whether that case keeps evidence: of a flag the entry itself with what was said before, of a sanction what whom it
+    /// is about said last.
     pub keeps: bool,
     /// A case that is open already, and what it is told.
     pub joins: Option<(CaseId, CaseEvent)>,
@@ -74,6 +76,23 @@ pub fn refused_findings(item: &Item, decision: &Decision) -> Vec<NewRecord> {
     let mut found: Vec<NewRecord> = beside.audit.iter().filter(is_finding).cloned().collect();
     found.iter_mut().for_each(|new| new.record.case = CaseId::NONE);
     found
+}
+
+/// Of a text that is held: under which client id the message was sent that it is another text for; `None`: it is a message
+/// of its own.
+#[must_use]
+pub fn edited_id(held: &Unappended) -> Option<ClientId> {
+    let entry = decode_entry(&held.payload).ok()?;
+    (entry.client_id != held.client_id).then_some(entry.client_id)
+}
+
+/// Where something stands in its log, if it was appended.
+#[must_use]
+pub fn appended_at(known: Option<Recorded>) -> Option<Seq> {
+    match known?.outcome {
+        Outcome::Appended(appended) => Some(appended.seq),
+        Outcome::Held(_) | Outcome::Refused { .. } => None,
+    }
 }
 
 impl Facts {
@@ -130,7 +149,12 @@ impl Facts {
         }
         let Some(mut opens) = beside.opens.clone() else { return Left { audit, ..Left::default() } };
         let Some(instead) = self.instead.get(&opens.row.id) else {
-            let keeps = opens.row.kind == CaseKind::Flag && opens.row.seq.is_none();
+            let keeps = match opens.row.kind {
+                // Of an edit it is kept where that is written over.
+                CaseKind::Flag => opens.row.seq.is_none(),
+                CaseKind::Sanction => true,
+                CaseKind::Held | CaseKind::Report => false,
+            };
             opens.row.seq.get_or_insert(seq);
             return Left { audit, opens: Some(opens), keeps, joins: None };
         };

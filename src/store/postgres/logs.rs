@@ -11,7 +11,7 @@ use tokio_postgres::types::ToSql;
 use super::moderation;
 use super::rooms::bound;
 use super::rows::{Stored, get, get_optional, plain};
-use crate::core::append::{is_void_for, void};
+use crate::core::append::{appended_at, edited_id, is_void_for, void};
 use crate::core::history::around_page;
 use crate::core::seal::{Place as SealedAt, Vault};
 use crate::core::store::{Error, LogPage, LogState, Outcome, Place, Recorded, Result, Unappended};
@@ -98,6 +98,11 @@ pub(super) async fn record(client: &mut Client, vault: &Vault, new: Unappended) 
         transaction.execute(&insert, &values).await?;
         if let Some(case) = new.case() {
             moderation::open_case(&transaction, &case).await?;
+            let edited = match edited_id(&new) {
+                Some(id) => find_recorded(&transaction, vault, new.room, new.author, id).await?,
+                None => None,
+            };
+            moderation::keep_around_held(&transaction, &case.row, appended_at(edited)).await?;
         }
         moderation::add_records(&transaction, &new.audit).await?;
     }

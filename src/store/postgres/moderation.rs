@@ -6,7 +6,7 @@ use confab_protocol::codec::encode_audit;
 use confab_protocol::command::{AuditEntry, CaseEvent, ListAudit};
 use confab_protocol::limits::{CASE_EVENTS_BYTES_MAX, EVIDENCE_BYTES_MAX, PAGE_BYTES_MAX};
 use confab_protocol::model::{
-    CaseAct, CaseDecision, CaseId, CaseState, CaseText, Envelope, Millis, ReportReason, RoomId, Seq, UserId,
+    CaseAct, CaseDecision, CaseId, CaseKind, CaseState, CaseText, Envelope, Millis, ReportReason, RoomId, Seq, UserId,
 };
 use confab_protocol::reject::RejectCode;
 use deadpool_postgres::{Client, GenericClient};
@@ -23,6 +23,7 @@ use crate::core::cases::{
     Agenda, CONTEXT, CaseChange, CaseRecord, CaseRow, CasesWanted, EVENTS_MAX, HeldText, NewCase, NewRecord, NewReport,
     Reported, Whose, nearest, newest,
 };
+use crate::core::context::ENTRIES_MAX;
 use crate::core::seal::{Place as SealedAt, Vault};
 use crate::core::store::Result;
 
@@ -62,6 +63,17 @@ const KEEP_EVIDENCE: &str = "INSERT INTO evidence (case_id, seq, room, rev, time
              UNION ALL (SELECT seq FROM entries WHERE room = $2 AND seq < $3 AND kind = 1 ORDER BY seq DESC LIMIT $5)
              UNION ALL (SELECT seq FROM entries WHERE room = $2 AND seq > $3 AND kind = 1 ORDER BY seq LIMIT $6)))
          AND EXISTS (SELECT 1 FROM entries WHERE room = $2 AND seq = $3 AND kind IN (1, 65))";
+// Of a message that is held: what was said before it, which is all.
+const KEEP_NEWEST: &str = "INSERT INTO evidence (case_id, seq, room, rev, time_ms, author, payload, kept_ms)
+     SELECT $1::uuid, seq, room, rev, time_ms, author, payload, $3::bigint FROM entries
+     WHERE room = $2 AND kind = 1 ORDER BY seq DESC LIMIT $4";
+// What whom a case is about said last before an entry, heard or not; in bounded time.
+const KEEP_SAID: &str = "INSERT INTO evidence (case_id, seq, room, rev, time_ms, author, payload, kept_ms)
+     SELECT $1::uuid, seq, room, rev, time_ms, author, payload, $4::bigint FROM entries
+     WHERE room = $2 AND seq = ANY (ARRAY(
+         SELECT seq FROM (
+             SELECT seq, author, kind FROM entries WHERE room = $2 AND seq < $3 ORDER BY seq DESC LIMIT $7) newest
+         WHERE author = $5 AND kind IN (1, 65) ORDER BY seq DESC LIMIT $6))";
 
 /// What stays of cases when somebody is erased are references.
 pub(super) const ERASE: [&str; 2] = [
@@ -207,6 +219,35 @@ fn evidence(row: &CaseRow, about: Seq, after: u64) -> Bound {
     (KEEP_EVIDENCE, params)
 }
 
+/// What whom a case is about said before an entry.
+fn said(row: &CaseRow, before: Seq) -> Bound {
+    let params: Params = vec![
+        Box::new(row.id.sql()),
+        Box::new(row.room.sql()),
+        Box::new(before.sql()),
+        Box::new(row.opened.sql()),
+        Box::new(row.subject.sql()),
+        Box::new(CONTEXT.cast_signed()),
+        Box::new(bound(ENTRIES_MAX)),
+    ];
+    (KEEP_SAID, params)
+}
+
+/// What stands around a text that is held: around the message that it is for, or before a message of its own.
+pub(super) async fn keep_around_held(client: &impl GenericClient, row: &CaseRow, edited: Option<Seq>) -> Result<()> {
+    let newest = || -> Bound {
+        let params: Params = vec![
+            Box::new(row.id.sql()),
+            Box::new(row.room.sql()),
+            Box::new(row.opened.sql()),
+            Box::new(CONTEXT.cast_signed()),
+        ];
+        (KEEP_NEWEST, params)
+    };
+    run(client, edited.map_or_else(newest, |seq| evidence(row, seq, CONTEXT))).await?;
+    Ok(())
+}
+
 /// The message that a case is about as it reads now, with what stands around it.
 pub(super) fn kept(row: &CaseRow) -> Option<Bound> {
     row.seq.map(|seq| evidence(row, seq, CONTEXT))
@@ -242,9 +283,10 @@ pub(super) fn beside(facts: &Facts, decided: &[Decided]) -> Vec<Bound> {
         audit.extend(left.audit);
         if let Some(opens) = &left.opens {
             statements.extend(opening(opens));
+            let is_sanction = opens.row.kind == CaseKind::Sanction;
             // It is the newest, whatever else the batch appends.
-            let about = opens.row.seq.filter(|_| left.keeps);
-            statements.extend(about.map(|about| evidence(&opens.row, about, 0)));
+            let keep = |seq| if is_sanction { said(&opens.row, seq) } else { evidence(&opens.row, seq, 0) };
+            statements.extend(opens.row.seq.filter(|_| left.keeps).map(keep));
         }
         statements.extend(left.joins.map(|(case, told)| event(case, &told)));
     }

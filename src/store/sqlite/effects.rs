@@ -58,7 +58,11 @@ pub(super) fn write(connection: &Connection, vault: &Vault, effect: &Effect) -> 
             statement.execute(params![Sql(*room), Sql(*author)])?;
         }
         Effect::Release(key, about) => return super::moderation::release(connection, *key, *about),
-        Effect::Evidence(row) => return super::moderation::keep_evidence(connection, row),
+        Effect::Evidence(row) => {
+            if let Some(seq) = row.seq {
+                super::moderation::keep_evidence(connection, row, seq)?;
+            }
+        }
         Effect::ForgetAllInvites(room) => {
             connection.prepare_cached("DELETE FROM invites WHERE room = ?")?.execute([Sql(*room)])?;
         }

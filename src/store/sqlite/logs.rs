@@ -8,7 +8,7 @@ use rusqlite::{Connection, DropBehavior, OptionalExtension, Row, Transaction, pa
 use super::moderation;
 use super::rooms::bound;
 use super::rows::{Sql, get};
-use crate::core::append::{is_void_for, void};
+use crate::core::append::{appended_at, edited_id, is_void_for, void};
 use crate::core::history::around_page;
 use crate::core::seal::{Place as SealedAt, Vault};
 use crate::core::store::{Error, LogPage, LogState, Outcome, Place, Recorded, Result, Unappended};
@@ -81,6 +81,11 @@ pub(super) fn record(connection: &Connection, vault: &Vault, unappended: Unappen
     ])?;
     if let Some(new) = unappended.case() {
         moderation::open_case(connection, &new)?;
+        let edited = match edited_id(&unappended) {
+            Some(id) => find_recorded(connection, vault, unappended.room, unappended.author, id)?,
+            None => None,
+        };
+        moderation::keep_around_held(connection, &new.row, appended_at(edited))?;
     }
     moderation::audit(connection, unappended.audit)?;
     Ok(None)

@@ -4,7 +4,7 @@ use confab_protocol::codec::encode_audit;
 use confab_protocol::command::{AuditEntry, CaseEvent, ListAudit};
 use confab_protocol::limits::{CASE_EVENTS_BYTES_MAX, EVIDENCE_BYTES_MAX, PAGE_BYTES_MAX};
 use confab_protocol::model::{
-    CaseAct, CaseDecision, CaseId, CaseState, CaseText, Envelope, Millis, ReportReason, RoomId, Seq, UserId,
+    CaseAct, CaseDecision, CaseId, CaseKind, CaseState, CaseText, Envelope, Millis, ReportReason, RoomId, Seq, UserId,
 };
 use confab_protocol::reject::RejectCode;
 use rusqlite::types::{Value, ValueRef};
@@ -17,6 +17,7 @@ use crate::core::cases::{
     Agenda, CONTEXT, CaseChange, CaseRecord, CaseRow, CasesWanted, EVENTS_MAX, HeldText, NewCase, NewRecord, NewReport,
     Reported, Whose, nearest, newest,
 };
+use crate::core::context::ENTRIES_MAX;
 use crate::core::seal::{Place as SealedAt, Vault};
 use crate::core::store::{Error, Result};
 
@@ -146,8 +147,10 @@ pub(super) fn write_beside(connection: &Connection, left: &Left) -> Result<()> {
     left.audit.iter().try_for_each(|new| add_record(connection, new))?;
     if let Some(opens) = &left.opens {
         open_case(connection, opens)?;
-        if left.keeps {
-            keep_evidence(connection, &opens.row)?;
+        match opens.row.seq.filter(|_| left.keeps) {
+            Some(seq) if opens.row.kind == CaseKind::Sanction => keep_said(connection, &opens.row, seq)?,
+            Some(seq) => keep_evidence(connection, &opens.row, seq)?,
+            None => {}
         }
     }
     if let Some((case, told)) = &left.joins {
@@ -189,8 +192,7 @@ fn is_there(connection: &Connection, row: &CaseRow) -> Result<bool> {
 }
 
 /// Messages around what a case is about, as they are stored.
-pub(super) fn keep_evidence(connection: &Connection, row: &CaseRow) -> Result<()> {
-    let Some(seq) = row.seq else { return Ok(()) };
+pub(super) fn keep_evidence(connection: &Connection, row: &CaseRow, about: Seq) -> Result<()> {
     // What others do not see is nobody's context. By one list of places: an OR reads the whole room.
     connection
         .prepare_cached(
@@ -203,7 +205,31 @@ pub(super) fn keep_evidence(connection: &Connection, row: &CaseRow) -> Result<()
                  UNION ALL SELECT seq FROM (SELECT seq FROM entries WHERE room = ?2 AND seq > ?3 AND kind = 1
                      ORDER BY seq LIMIT ?5))",
         )?
-        .execute(params![Sql(row.id), Sql(row.room), Sql(seq), Sql(row.opened), CONTEXT.cast_signed()])?;
+        .execute(params![Sql(row.id), Sql(row.room), Sql(about), Sql(row.opened), CONTEXT.cast_signed()])?;
+    Ok(())
+}
+
+/// What stands around a text that is held: around the message that it is for, or before a message of its own.
+pub(super) fn keep_around_held(connection: &Connection, row: &CaseRow, edited: Option<Seq>) -> Result<()> {
+    /// Behind all that is said.
+    const END: Seq = Seq(i64::MAX.unsigned_abs());
+    keep_evidence(connection, row, edited.unwrap_or(END))
+}
+
+/// What whom a case is about said last before an entry, heard or not; as they are stored, and in bounded time. For the
+/// plus see [`super::context`].
+fn keep_said(connection: &Connection, row: &CaseRow, before: Seq) -> Result<()> {
+    let (said, looked) = (CONTEXT.cast_signed(), bound(ENTRIES_MAX));
+    connection
+        .prepare_cached(
+            "INSERT INTO evidence (case_id, seq, room, rev, time_ms, author, payload, kept_ms)
+             SELECT ?1, seq, room, rev, time_ms, author, payload, ?4 FROM entries
+             WHERE room = ?2 AND seq IN (
+                 SELECT seq FROM (
+                     SELECT seq, author, kind FROM entries WHERE room = ?2 AND seq < ?3 ORDER BY seq DESC LIMIT ?7)
+                 WHERE +author = ?5 AND kind IN (1, 65) ORDER BY seq DESC LIMIT ?6)",
+        )?
+        .execute(params![Sql(row.id), Sql(row.room), Sql(before), Sql(row.opened), Sql(row.subject), said, looked])?;
     Ok(())
 }
 
@@ -222,7 +248,9 @@ pub(super) fn report(connection: &Connection, report: NewReport) -> Result<Optio
             return Ok(None);
         }
         open_case(connection, &NewCase { row: case, actor: Some(reporter), text })?;
-        keep_evidence(connection, &case)?;
+        if let Some(seq) = case.seq {
+            keep_evidence(connection, &case, seq)?;
+        }
         records.iter_mut().for_each(|new| new.record.case = case.id);
         audit(connection, records)?;
         return Ok(Some(Reported { row: case, is_new: true, is_known: false }));

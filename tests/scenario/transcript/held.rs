@@ -129,6 +129,8 @@ async fn what_is_held_is_released_or_dropped_and_what_was_dropped_may_come_back(
                 user-2 Decide Release ""
                 none Fail "join the room first"
                 > 0 user-3: message "hold" as client-5
+                  6 rev 1 user-3: message "hold" as client-2
+                  7 user-3: message "hold" as client-3
             alice > history room-5 before 0 limit 0
             alice < page room-5 history-1 head 9 next 6
                 6 rev 1 user-3: message "hold" as client-2
@@ -265,6 +267,7 @@ async fn what_is_released_reads_as_plugins_left_it_and_comes_from_who_may_speak(
             user-3 Decide Release ""
             none Fail "you may read but not write on this server for now"
             > 0 user-4: message "hold" as client-3
+              6 user-4: message "hold" as client-2
         mia > sanction room-6 client-4 Mute user-4 for 3600000 "enough"
         mia < appended 7
         mia > sanction room-6 client-5 Kick user-4 for 3600000 "enough"
@@ -288,6 +291,7 @@ async fn what_is_released_reads_as_plugins_left_it_and_comes_from_who_may_speak(
             user-3 Open Sanction ""
             user-4 Appeal "why?"
             user-2 Decide Reverse "come back"
+              6 user-4: message "hold" as client-2
         bob > join_room "hall"
         bob < room-6 Channel "hall" about "talk" history-1 1..9 role Some(Member) members 4
         carol > report room-6 user-3 Spam ""
