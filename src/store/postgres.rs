@@ -2,6 +2,7 @@
 
 mod accounts;
 mod append;
+mod audit;
 mod backup;
 mod columns;
 mod context;
@@ -354,7 +355,7 @@ store! {
     plain unobserved(plugin: String, rooms: Option<Vec<RoomId>>) -> Vec<(RoomId, Seq)> = observed::unobserved;
     plain observed(plugin: String, cursors: Vec<(RoomId, Seq)>) -> () = observed::observed;
     plain audit(records: Vec<NewRecord>) -> () = moderation::audit;
-    plain list_audit(wanted: ListAudit, asker: UserId) -> Vec<AuditEntry> = moderation::list_audit;
+    plain list_audit(wanted: ListAudit, asker: UserId) -> Vec<AuditEntry> = audit::list;
     plain change_case(change: CaseChange) -> Option<std::result::Result<CaseRow, RejectCode>> = moderation::change_case;
     plain list_cases(wanted: CasesWanted) -> Vec<CaseRow> = moderation::list_cases;
     plain find_case(case: CaseId) -> Option<CaseRow> = moderation::find_case;

@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use confab_protocol::codec::encode_audit;
-use confab_protocol::command::{AuditEntry, CaseEvent, ListAudit};
-use confab_protocol::limits::{CASE_EVENTS_BYTES_MAX, EVIDENCE_BYTES_MAX, PAGE_BYTES_MAX};
+use confab_protocol::command::CaseEvent;
+use confab_protocol::limits::{CASE_EVENTS_BYTES_MAX, EVIDENCE_BYTES_MAX};
 use confab_protocol::model::{
     CaseAct, CaseDecision, CaseId, CaseKind, CaseState, CaseText, Envelope, Millis, ReportReason, RoomId, Seq, UserId,
 };
@@ -393,32 +393,32 @@ pub(super) async fn change_case(
 
 /// A statement that is put together of texts of this program. Values are bound to it.
 #[derive(Default)]
-struct Query {
-    sql: String,
+pub(super) struct Query {
+    pub(super) sql: String,
     params: Params,
 }
 
 impl Query {
     /// The place of one more value.
-    fn bind(&mut self, value: impl ToSql + Sync + Send + 'static) -> String {
+    pub(super) fn bind(&mut self, value: impl ToSql + Sync + Send + 'static) -> String {
         self.params.push(Box::new(value));
         ["$", &self.params.len().to_string()].concat()
     }
 
     /// A text, in which a question mark is the place of the value.
-    fn push(&mut self, text: &str, value: impl ToSql + Sync + Send + 'static) {
+    pub(super) fn push(&mut self, text: &str, value: impl ToSql + Sync + Send + 'static) {
         let place = self.bind(value);
         self.sql += &text.replace('?', &place);
     }
 
-    async fn fetch(&self, client: &Client, sql: &str) -> Result<Vec<Row>> {
+    pub(super) async fn fetch(&self, client: &Client, sql: &str) -> Result<Vec<Row>> {
         let statement = client.prepare_cached(sql).await?;
         Ok(client.query(&statement, &by_ref(&self.params)).await?)
     }
 }
 
 /// What the ids of a page are below; none is the highest of all.
-fn below(before: Uuid) -> Uuid {
+pub(super) fn below(before: Uuid) -> Uuid {
     if before.is_nil() { Uuid::max() } else { before }
 }
 
@@ -558,45 +558,4 @@ pub(super) async fn moderators(
     }
     let statement = client.prepare_cached(OF_SERVER).await?;
     people(&client.query(&statement, &[&one, &other, &now, &limit]).await?)
-}
-
-pub(super) async fn list_audit(client: &Client, wanted: ListAudit, asker: UserId) -> Result<Vec<AuditEntry>> {
-    let ListAudit { room, user, case, plugin, before, limit } = wanted;
-    // No text of the database has it in it, and none can be asked for.
-    if plugin.as_ref().is_some_and(|plugin| plugin.contains('\0')) {
-        return Ok(Vec::new());
-    }
-    let mut query = Query::default();
-    query.push("SELECT id, record FROM audit WHERE id < ?", below(before.sql()));
-    // What others did to who asks is left out here, so that no page tells by its length that there was something.
-    query.push(" AND (whom IS NULL OR whom <> ? OR actor = ?)", asker.sql());
-    if let Some(room) = room {
-        query.push(" AND place = ?", room.sql());
-    }
-    if let Some(case) = case {
-        query.push(" AND case_id = ?", case.sql());
-    }
-    if let Some(plugin) = plugin {
-        query.push(" AND plugin = ?", plugin);
-    }
-    let user = user.map(|user| query.bind(user.sql()));
-    let end = [" ORDER BY id DESC LIMIT ", &query.bind(bound(limit))].concat();
-    let sql = match user {
-        None => [query.sql.as_str(), &end].concat(),
-        // Each by its index, which has the records of a person in their order.
-        Some(user) => {
-            let side = |column: &str| ["(", &query.sql, " AND ", column, " = ", &user, &end, ")"].concat();
-            [side("actor").as_str(), " UNION ", &side("whom"), &end].concat()
-        }
-    };
-    let (mut entries, mut bytes) = (Vec::new(), 0);
-    for row in query.fetch(client, &sql).await? {
-        let record: &[u8] = plain(&row, 1)?;
-        bytes += record.len();
-        if bytes > PAGE_BYTES_MAX && !entries.is_empty() {
-            break;
-        }
-        entries.push(AuditEntry { id: get(&row, 0)?, record: Bytes::copy_from_slice(record) });
-    }
-    Ok(entries)
 }
