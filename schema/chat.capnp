@@ -63,7 +63,7 @@ struct Welcome {
   heartbeatMs @4 :UInt32;  # send at least one frame (`ping` if nothing else) in this time
   serverTimeMs @5 :UInt64; # offset for UUIDv7 clientIds
   identity @6 :Identity;   # absent: not logged in yet
-  reconnectJitterMs @7 :UInt16; # whoever is cut off without a `goAway` first waits a random share of this, at most 60,000
+  reconnectJitterMs @7 :UInt16; # whoever is cut off with all others, without a `goAway`, first waits a random share of this, at most 60,000
 }
 
 struct Identity {

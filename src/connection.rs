@@ -44,7 +44,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const CLOSE_LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Clients spread their return over at least this time when the server drains, milliseconds.
 const DRAIN_JITTER_MS_MIN: u32 = 5_000;
-/// For each connection the time over which all of them return grows by so much, milliseconds: a thousand a second are let in.
+/// For each connection the time over which all of them return grows by so much, milliseconds. By a
+/// welcome those who came early know of fewer: some thousands come in the first second.
 const JITTER_MS_EACH: u64 = 1;
 /// A drained client has so long to leave by itself.
 const DRAIN_GRACE: Duration = Duration::from_secs(3);

@@ -36,6 +36,9 @@ pub(super) fn run(config: &Config, args: Args) -> anyhow::Result<()> {
     let text = std::io::read_to_string(std::io::stdin())?;
     super::runtime()?.block_on(async {
         let store = open_existing_store(config).await?;
+        // To make another would tell falsehoods, and be in the way of the right one.
+        let pepper = config.data_dir.join("keys").join("pepper");
+        anyhow::ensure!(pepper.is_file(), "{} is missing: without it nobody can tell", pepper.display());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let auth = Auth::open(config, &clock, &Metrics::new()).map_err(StartError::Key)?;
         let told = confirm(&*store, &auth, record, &text).await;
@@ -69,6 +72,6 @@ async fn confirm(store: &dyn Store, auth: &Auth, id: AuditId, text: &str) -> any
         (false, false) if record.act == "delete" && !record.case.is_none() => {
             bail!("it is another text, or the record is older than such hashes: nobody can tell")
         }
-        (false, false) => bail!("it is another text"),
+        (false, false) => bail!("it is another text, or was hashed with another keys/pepper"),
     }
 }

@@ -136,6 +136,11 @@ async fn what_was_said_is_confirmed_until_its_author_is_erased() {
     let report = id_of("reported", &|it| it.act == "report");
     confirm(report, "cheaper watches").assert_refused(1, &["has no hash of a text"]);
     confirm(AuditId::from_u128(7), "cheap watches").assert_refused(1, &["there is no record"]);
+    let (pepper, away) = (place.data_dir.join("keys/pepper"), place.data_dir.join("pepper"));
+    std::fs::rename(&pepper, &away).unwrap();
+    confirm(deleted(first), "cheap watches").assert_refused(1, &["pepper is missing"]);
+    assert!(!pepper.exists(), "none is made in its place");
+    std::fs::rename(&away, &pepper).unwrap();
     // With all of the database, and all keys of the server.
     run(&mut place.command(&["user", "erase", "bob", "--yes"]), "").assert_good();
     for (id, text) in texts {

@@ -496,7 +496,12 @@ impl ClientSession {
             Comeback::ReconnectLater => RECONNECT_LATER_MS,
             Comeback::Reconnect => 0,
         };
-        let jitter_ms = u64::from(std::mem::take(&mut self.jitter_ms));
+        // Whoever is put out alone comes back alone: only what may have ended all connections at once is spread.
+        let are_all = matches!(
+            CloseCode::from_number(close.code),
+            None | Some(CloseCode::GoingAway | CloseCode::Idle | CloseCode::Internal)
+        );
+        let jitter_ms = u64::from(std::mem::take(&mut self.jitter_ms)) * u64::from(are_all);
         let (after, jitter_ms) =
             away.map_or((0, jitter_ms), |away| (u64::from(away.reconnect_after_ms), u64::from(away.jitter_ms)));
         let spread = after + self.backoff.below(jitter_ms);

@@ -114,6 +114,19 @@ fn a_welcome_spreads_those_who_are_cut_off() {
 }
 
 #[test]
+fn who_is_put_out_alone_comes_back_at_once() {
+    for code in [CloseCode::RightsChanged, CloseCode::SlowConsumer, CloseCode::FrameTimeout] {
+        let mut pair = Pair::new(crate::harness::config());
+        pair.app.reconnect_jitter_ms = u16::MAX;
+        pair.run(1_000);
+        pair.close(code);
+        pair.run(120_000);
+        let [(left, _, retry_at), ..] = pair.offline()[..] else { panic!("{code:?}: it comes back") };
+        assert!(retry_at.since(left) < 250, "{code:?}: after {} ms", retry_at.since(left));
+    }
+}
+
+#[test]
 fn attempts_back_off_and_recover() {
     let mut pair = Pair::following();
     pair.cut();

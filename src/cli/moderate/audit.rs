@@ -126,7 +126,7 @@ pub(super) async fn print(desk: &mut Desk, wanted: Wanted) -> anyhow::Result<()>
         left -= found.len();
         show(desk, &found, json).await?;
         // A page that is full may have been the last one.
-        if left == 0 && !next.is_none() {
+        if left == 0 && !is_over {
             eprintln!("There may be older ones: ask for more with --limit or --all.");
         }
         if left == 0 || is_over {
