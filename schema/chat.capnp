@@ -622,6 +622,7 @@ struct Audit {
 struct AuditEntry {
   id @0 :Id;
   record @1 :Data;             # an `AuditRecord`, as a frame of its own
+  note @2 :Text;               # of the plugin whose finding it is, for moderators: words, which are kept for a while only
 }
 
 struct AuditRecord {

@@ -146,7 +146,7 @@ async fn act(store: &dyn Store, action: Action) -> anyhow::Result<()> {
 pub(super) fn record(clock: &SystemClock, act: &str, user: UserId, detail: &str) -> NewRecord {
     let (time, act, detail) = (clock.now(), act.to_owned(), detail.to_owned());
     let record = AuditRecord { time, act, user, detail, ..AuditRecord::default() };
-    NewRecord { id: AuditId::new(time, clock.random()), record }
+    NewRecord { id: AuditId::new(time, clock.random()), record, note: None }
 }
 
 /// Keeps a record of what is no single change of the store.

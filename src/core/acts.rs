@@ -41,6 +41,8 @@ impl Core {
         note_marks(who, room, &ruling);
         if !ruling.marks.is_empty() {
             let mut found = self.findings(audit::act_word(&act), whom, room, ruling.marks);
+            // What is noted may quote who does it, whomever it is about.
+            found.iter_mut().filter_map(|new| new.note.as_mut()).for_each(|(author, _)| *author = who);
             if let Act::RoleChange { .. } = act {
                 // It is about whoever is given the role: who gives it would be named nowhere.
                 found.iter_mut().for_each(|new| new.record.actor = who);

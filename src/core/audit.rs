@@ -144,7 +144,7 @@ impl Core {
 
     /// With an id of its own.
     pub(super) fn numbered(&self, record: AuditRecord) -> NewRecord {
-        NewRecord { id: self.audit_id(), record }
+        NewRecord { id: self.audit_id(), record, note: None }
     }
 
     /// The ids of one millisecond go up as well (RFC 9562 section 6.2, a counter of 12 bits): what one server did is read in
@@ -171,7 +171,10 @@ impl Core {
                 shown: mark.shown,
             };
             let verdict = self.record(UserId::NONE, "verdict", room, who);
-            self.numbered(AuditRecord { finding: Some(finding), ..verdict })
+            // A note that cannot be shown is left out.
+            let note = CaseText::parse(&mark.note).ok().filter(|note| !note.as_str().is_empty());
+            let note = note.map(|note| (who, note));
+            NewRecord { note, ..self.numbered(AuditRecord { finding: Some(finding), ..verdict }) }
         };
         marks.into_iter().map(record).collect()
     }

@@ -138,7 +138,7 @@ tables! {
     mentions(3) { user_id: Id, room: Id, seq: Long }
     invites(1) { hash: Bytes, room: Id, author: Id, uses_left: Int, expires_ms: Long, created_ms: Long }
     unappended(3) {
-        room: Id, author: Id, client_id: Id, digest: Bytes, case_id: Id | null, code: Int, detail: Text, note: Text,
+        room: Id, author: Id, client_id: Id, digest: Bytes, case_id: Id | null, code: Int, detail: Text,
         payload: Bytes, time_ms: Long,
     }
     cases(1) {
@@ -156,6 +156,7 @@ tables! {
         id: Id, time_ms: Long, actor: Id | null, place: Id | null, whom: Id | null, case_id: Id | null,
         plugin: Text | null, record: Bytes,
     }
+    finding_notes(1) { audit_id: Id, author: Id, note: Text, kept_ms: Long }
     observed(2) { plugin: Text, room: Id, seq: Long }
     controls(1) { one: Small, level: Small }
 }

@@ -169,6 +169,8 @@ pub struct NewCase {
 pub struct NewRecord {
     pub id: AuditId,
     pub record: AuditRecord,
+    /// What a plugin noted of it, which stands apart from the audit, and whose words that may quote.
+    pub note: Option<(UserId, CaseText)>,
 }
 
 /// Something that is done with a case.
@@ -279,7 +281,8 @@ impl CaseChange {
         row.changed = self.now.max(row.changed);
         row.reminded = self.now;
         let event = CaseEvent { time: self.now, actor: self.actor, act, decision, text: text.clone() };
-        let record = NewRecord { id: self.record, record: self.record(row, act, decision, before) };
+        let record = self.record(row, act, decision, before);
+        let record = NewRecord { id: self.record, record, note: None };
         Ok(Advanced { event: Some(event), record: Some(record) })
     }
 

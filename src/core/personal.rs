@@ -8,8 +8,8 @@ use confab_protocol::codec::{decode_entry, encode_entry};
 use confab_protocol::command::Member;
 use confab_protocol::limits::{DELETE_MAX, PAGE_ITEMS_MAX};
 use confab_protocol::model::{
-    CaseAct, CaseId, ClientId, DisplayName, Entry, EntryContent, Envelope, MembershipChange, Reason, RoomId, RoomKind,
-    RoomRole, Sanction, Seq, ServerRole, UserId, Username,
+    AuditId, CaseAct, CaseId, ClientId, DisplayName, Entry, EntryContent, Envelope, MembershipChange, Reason, RoomId,
+    RoomKind, RoomRole, Sanction, Seq, ServerRole, UserId, Username,
 };
 use serde_json::{Value, json};
 
@@ -210,6 +210,12 @@ pub fn kept_with_case(case: CaseId, room: RoomId, seq: Seq, time_ms: u64, payloa
         "kind": "kept with a case", "case": case.to_string(), "room": room.to_string(), "seq": seq.0, "timeMs": time_ms,
         "content": content,
     })
+}
+
+/// What a plugin noted of what somebody said or did, as an object of an archive.
+#[must_use]
+pub fn noted_by_plugin(record: AuditId, time_ms: u64, note: &str) -> Value {
+    json!({ "kind": "noted by a plugin", "record": record.to_string(), "timeMs": time_ms, "note": note })
 }
 
 /// Counts what [`erase`] would take away.

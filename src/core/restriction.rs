@@ -139,7 +139,7 @@ mod tests {
     const HOUR_MS: u64 = 3600 * 1000;
 
     fn restricted(had: Option<Restriction>, kind: SanctionKind, until: Option<Millis>) -> Option<String> {
-        let record = NewRecord { id: AuditId::NONE, record: AuditRecord::default() };
+        let record = NewRecord { id: AuditId::NONE, record: AuditRecord::default(), note: None };
         let restrict = Restrict { user: UserId::NONE, below: None, kind, until, now: NOW, record };
         restrict.apply(had).map(|(_, new)| new.record.detail)
     }

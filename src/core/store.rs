@@ -344,7 +344,7 @@ pub struct Unappended {
     pub outcome: Outcome,
     /// The entry, when it is held.
     pub payload: Bytes,
-    /// For moderators: which plugin, and why.
+    /// For moderators, when it is held: its case begins with it.
     pub note: String,
     /// For the audit.
     pub audit: Vec<NewRecord>,

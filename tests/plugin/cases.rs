@@ -2,9 +2,11 @@
 
 use confab_client::{Command, Reply, Room};
 use confab_protocol::command::{
-    Appeal, CaseFile, CaseFilter, CaseStep, Edit, ListCases, SanctionUser, SetRole, UpdateCase, Write,
+    Appeal, CaseFile, CaseFilter, CaseStep, Edit, ListAudit, ListCases, SanctionUser, SetRole, UpdateCase, Write,
 };
-use confab_protocol::model::{Body, CaseAct, CaseDecision, CaseId, CaseText, Reason, RoomRole, SanctionKind, Seq};
+use confab_protocol::model::{
+    AuditId, Body, CaseAct, CaseDecision, CaseId, CaseText, Reason, RoomRole, SanctionKind, Seq,
+};
 use confab_protocol::reject::RejectCode;
 
 use super::actions::refusal;
@@ -96,6 +98,18 @@ async fn what_a_plugin_notes_of_a_flag_is_read_by_who_decides() {
         let case = found.iter().find(|case| case.seq == Some(said.seq)).unwrap();
         assert_eq!(file(&owner, case.id).await.events[0].text.as_str(), text);
     }
+    // It stands beside what was found, and of what is refused there alone.
+    let refused = post(&author, &room, "spill").await;
+    assert!(matches!(refused, Err(it) if it.code == RejectCode::ByPlugin.number()));
+    let (user, case, plugin, before) = (None, None, None, AuditId::NONE);
+    let list = ListAudit { room: Some(room.id), user, case, plugin, before, limit: 0 };
+    let Ok(Reply::Audit { records, .. }) = owner.client.request(Command::ListAudit(list.clone())).await else {
+        panic!()
+    };
+    let notes: Vec<&str> = records.iter().map(|entry| entry.note.as_str()).collect();
+    assert_eq!(notes, ["they said spill", "n".repeat(256).as_str(), ""]);
+    // Whom it is about asks in vain.
+    assert_eq!(refusal(&author, Command::ListAudit(list)).await.code, RejectCode::Forbidden.number());
 }
 
 #[tokio::test(flavor = "multi_thread")]

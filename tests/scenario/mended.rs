@@ -327,7 +327,8 @@ async fn who_receives_no_events_is_not_stuck_and_misses_nothing() {
 }
 
 fn by_operator(user: UserId, kind: SanctionKind) -> Restrict {
-    let record = NewRecord { id: AuditId::from_u128(client_id().as_u128()), record: AuditRecord::default() };
+    let id = AuditId::from_u128(client_id().as_u128());
+    let record = NewRecord { id, record: AuditRecord::default(), note: None };
     Restrict { user, below: None, kind, until: None, now: now(), record }
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use confab::core::append::{Act, Amend, Change, Item, Said};
 use confab::core::backup::rows::{HEADER, Row, Rows, TRAILER};
 use confab::core::backup::{Sink, Source, TABLES, Table};
-use confab::core::cases::Step;
+use confab::core::cases::{NewRecord, Step};
 use confab::core::standing::Level;
 use confab::core::store::{Error, NewInvite, NewRefresh, NewRoom, Outcome, Result, RoomShape, Store, Unappended, pair};
 use confab::store::sqlite::Sqlite;
@@ -125,7 +125,8 @@ async fn live(scene: &Scene) -> (RoomId, UserId) {
     scene.step(case, bob, Step::Appeal(words("why?"))).await.unwrap();
     scene.step(case, alice, Step::Take).await.unwrap();
     let finding = Some(Finding { plugin: "words".to_owned(), ..Finding::default() });
-    scene.store.audit(vec![scene.new_record(AuditRecord { finding, ..AuditRecord::default() })]).await.unwrap();
+    let found = scene.new_record(AuditRecord { finding, ..AuditRecord::default() });
+    scene.store.audit(vec![NewRecord { note: Some((bob, words("as a word"))), ..found }]).await.unwrap();
     scene.store.set_level(Level::NewcomersRead, scene.new_record(AuditRecord::default())).await.unwrap();
     scene.store.begin_observing("watch".to_owned()).await.unwrap();
     scene.leave(room, bob).await;

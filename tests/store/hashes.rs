@@ -58,7 +58,7 @@ async fn a_text_is_confirmed_until_its_author_is_erased(scene: Scene) {
     let (auth, id) = (auth(), AuditId::from_u128(7));
     let before: Bytes = auth.audit_hash(alice.audit_key, id, "an insult");
     let record = AuditRecord { act: "delete".to_owned(), user: alice.id, before, ..AuditRecord::default() };
-    scene.store.audit(vec![NewRecord { id, record }]).await.unwrap();
+    scene.store.audit(vec![NewRecord { id, record, note: None }]).await.unwrap();
     assert!(scene.confirms(&auth, "an insult").await);
     for other in ["an insult ", "another insult", ""] {
         assert!(!scene.confirms(&auth, other).await, "{other:?}");
@@ -90,8 +90,10 @@ async fn accounts_come_with_their_keys(scene: Scene) {
     }
 }
 
-/// As a store was before there were keys.
-const BEFORE: &str = "ALTER TABLE users DROP COLUMN audit_key; ALTER TABLE entry_revisions DROP COLUMN written_ms; DELETE FROM refinery_schema_history WHERE name = 'audit_keys'";
+/// As a store was before there were keys, and what came after them.
+const BEFORE: &str = "ALTER TABLE users DROP COLUMN audit_key; ALTER TABLE entry_revisions DROP COLUMN written_ms;
+    DROP TABLE finding_notes; ALTER TABLE unappended ADD COLUMN note TEXT NOT NULL DEFAULT '';
+    DELETE FROM refinery_schema_history WHERE version > 1";
 
 /// Accounts that were there have one each.
 async fn assert_keyed(store: Arc<dyn Store>, users: [UserId; 2]) {

@@ -12,6 +12,7 @@ mod hashes;
 mod keeping;
 mod logs;
 mod moderation;
+mod notes;
 mod observed;
 mod postgres;
 mod races;
@@ -177,6 +178,7 @@ fn all_cases() -> impl Iterator<Item = &'static Named> {
         .chain(observed::CASES)
         .chain(moderation::CASES)
         .chain(evidence::CASES)
+        .chain(notes::CASES)
         .chain(audit::CASES)
         .chain(hashes::CASES)
         .chain(flags::CASES)

@@ -65,7 +65,7 @@ impl Scene {
 
     pub(super) fn new_record(&self, record: AuditRecord) -> NewRecord {
         let n = self.next();
-        NewRecord { id: AuditId::new(START.after(n), n.into()), record }
+        NewRecord { id: AuditId::new(START.after(n), n.into()), record, note: None }
     }
 
     /// About somebody's message, or with 0 about them.

@@ -296,6 +296,9 @@ fn write_audit(mut out: wire::audit::Builder<'_>, records: &[AuditEntry], next: 
         let mut out = list.reborrow().get(index);
         write_id(out.reborrow().init_id(), entry.id);
         out.set_record(&entry.record);
+        if !entry.note.as_str().is_empty() {
+            out.set_note(entry.note.as_str());
+        }
     }
 }
 
@@ -303,7 +306,8 @@ pub(super) fn read_audit(frame: &Bytes, audit: wire::audit::Reader<'_>) -> Resul
     let entry = |entry: wire::audit_entry::Reader<'_>| {
         let record = entry.get_record()?;
         let record = if record.is_empty() { Bytes::new() } else { frame.slice_ref(record) };
-        Ok(AuditEntry { id: read_id(entry.get_id()?), record })
+        let note = CaseText::parse(&server_text(entry.get_note())?).map_err(|_| FrameError::Invalid)?;
+        Ok(AuditEntry { id: read_id(entry.get_id()?), record, note })
     };
     let records = audit.get_records()?.iter().map(entry).collect::<Result<_, FrameError>>()?;
     Ok(Reply::Audit { records, next: read_id(audit.get_next()?) })

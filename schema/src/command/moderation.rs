@@ -153,6 +153,8 @@ pub struct Evidence {
 pub struct AuditEntry {
     pub id: AuditId,
     pub record: Bytes,
+    /// Empty: there is none (any more).
+    pub note: CaseText,
 }
 
 /// Who did what to whom: references and hashes.

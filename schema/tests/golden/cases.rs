@@ -105,7 +105,7 @@ pub(crate) fn replies() -> Vec<(&'static str, Result<Reply, Reject>)> {
         rewritten: None,
     };
     let evidence = vec![Evidence { entry, subject: true }];
-    let record = AuditEntry { id: RECORD, record: encode_audit(&records()[0].1) };
+    let record = AuditEntry { id: RECORD, record: encode_audit(&records()[0].1), note: text("as a word") };
     vec![
         ("Reply.reported", Ok(Reply::Reported(CASE))),
         ("Reply.cases", Ok(Reply::Cases { cases: vec![case(), held], next: CASE })),

@@ -116,8 +116,11 @@ pub(crate) fn reply() -> impl Strategy<Value = Reply> {
         let piece = |entry: Envelope| Evidence { entry: Envelope { rewritten: None, ..entry }, subject: true };
         entries.into_iter().take(11).map(piece).collect::<Vec<_>>()
     });
-    let entry =
-        (audit_id(), vec(any::<u8>(), 0..200)).prop_map(|(id, record)| AuditEntry { id, record: record.into() });
+    let entry = (audit_id(), vec(any::<u8>(), 0..200), text()).prop_map(|(id, record, note)| AuditEntry {
+        id,
+        record: record.into(),
+        note,
+    });
     prop_oneof![
         case().prop_map(Reply::Reported),
         (vec(shown(), 0..=PAGE_CASES_MAX), any::<u128>())

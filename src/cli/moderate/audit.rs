@@ -6,7 +6,7 @@ use bytes::Bytes;
 use confab_protocol::codec::decode_audit;
 use confab_protocol::command::{AuditEntry, AuditRecord, Command, Finding, ListAudit, Reply};
 use confab_protocol::limits::PAGE_ITEMS_MAX;
-use confab_protocol::model::{AuditId, CaseId, Millis};
+use confab_protocol::model::{AuditId, CaseId, CaseText, Millis};
 use serde_json::{Value, json};
 
 use super::desk::{Desk, unexpected};
@@ -19,9 +19,12 @@ use crate::clock::{Clock, SystemClock};
 /// A record, or the bytes of one that cannot be read.
 type Read = Result<AuditRecord, Bytes>;
 
-fn read(entry: AuditEntry) -> (AuditId, Read) {
+/// A record with what a plugin noted of it, as long as that is kept.
+type Shown = (AuditId, Read, CaseText);
+
+fn read(entry: AuditEntry) -> Shown {
     let record = decode_audit(&entry.record);
-    (entry.id, record.map_err(|_| entry.record))
+    (entry.id, record.map_err(|_| entry.record), entry.note)
 }
 
 // Which records, and how. A doc comment here would be taken for what the command does.
@@ -122,7 +125,7 @@ pub(super) async fn print(desk: &mut Desk, wanted: Wanted) -> anyhow::Result<()>
         looked_at += records.len();
         let is_over = next.is_none() || next.created() < since;
         let young = records.into_iter().filter(|entry| entry.id.created() >= since).map(read);
-        let found: Vec<(AuditId, Read)> = young.filter(|(_, record)| sieve.lets_through(record)).take(left).collect();
+        let found: Vec<Shown> = young.filter(|(_, record, _)| sieve.lets_through(record)).take(left).collect();
         left -= found.len();
         show(desk, &found, json).await?;
         // A page that is full may have been the last one.
@@ -140,18 +143,18 @@ pub(super) async fn print(desk: &mut Desk, wanted: Wanted) -> anyhow::Result<()>
     }
 }
 
-async fn show(desk: &mut Desk, records: &[(AuditId, Read)], json: bool) -> anyhow::Result<()> {
+async fn show(desk: &mut Desk, records: &[Shown], json: bool) -> anyhow::Result<()> {
     if json {
-        return records.iter().try_for_each(|(id, record)| say(&json_line(&describe(*id, record))));
+        return records.iter().try_for_each(|(id, record, note)| say(&json_line(&describe(*id, record, note))));
     }
-    let readable = || records.iter().filter_map(|(_, record)| record.as_ref().ok());
+    let readable = || records.iter().filter_map(|(_, record, _)| record.as_ref().ok());
     desk.learn_people(readable().flat_map(|record| [record.actor, record.user])).await?;
     desk.learn_rooms(readable().map(|record| record.room)).await?;
-    records.iter().try_for_each(|(id, record)| say(&line(*id, record, &desk.names)))
+    records.iter().try_for_each(|(id, record, note)| say(&line(*id, record, note, &desk.names)))
 }
 
 /// What people look for, tab by tab.
-fn line(id: AuditId, record: &Read, names: &Names) -> String {
+fn line(id: AuditId, record: &Read, note: &CaseText, names: &Names) -> String {
     let Ok(record) = record else { return format!("{NONE}\trecord {id} cannot be read") };
     let mut cells = vec![
         when(record.time),
@@ -164,6 +167,9 @@ fn line(id: AuditId, record: &Read, names: &Names) -> String {
     ];
     if !record.case.is_none() {
         cells.push(format!("case {}", record.case));
+    }
+    if !note.as_str().is_empty() {
+        cells.push(format!("noted: {}", one_line(note.as_str())));
     }
     cells.join("\t")
 }
@@ -181,7 +187,7 @@ fn or_none(cell: String) -> String {
 }
 
 /// In the names of the schema; what is absent is null.
-fn describe(id: AuditId, record: &Read) -> Value {
+fn describe(id: AuditId, record: &Read, note: &CaseText) -> Value {
     let record = match record {
         Ok(record) => record,
         Err(bytes) => return json!({ "id": id.to_string(), "unreadable": hex(bytes) }),
@@ -191,6 +197,7 @@ fn describe(id: AuditId, record: &Read) -> Value {
         "room": known(record.room), "user": known(record.user), "seq": record.seq.map(|seq| seq.0),
         "case": known(record.case), "before": hex(&record.before), "after": hex(&record.after),
         "detail": record.detail, "finding": record.finding.as_ref().map(describe_finding),
+        "note": (!note.as_str().is_empty()).then(|| note.as_str()),
     })
 }
 
@@ -233,14 +240,18 @@ mod tests {
     }
 
     fn through(record: &AuditRecord) -> Read {
-        let (id, read) = read(AuditEntry { id: AuditId::from_u128(9), record: encode_audit(record) });
-        assert_eq!(id, AuditId::from_u128(9));
+        let note = CaseText::default();
+        let (id, read, note) = read(AuditEntry { id: AuditId::from_u128(9), record: encode_audit(record), note });
+        assert_eq!((id, note), (AuditId::from_u128(9), CaseText::default()));
         read
     }
 
     #[test]
     fn a_record_is_one_line() {
-        let line_of = |record: &AuditRecord| line(AuditId::from_u128(9), &through(record), &Names::default());
+        let noted = |record: &AuditRecord, note: &str| {
+            line(AuditId::from_u128(9), &through(record), &CaseText::parse(note).unwrap(), &Names::default())
+        };
+        let line_of = |record: &AuditRecord| noted(record, "");
         let id = |number: u128| UserId::from_u128(number).to_string();
         let plain = format!(
             "1970-01-01 00:00:01 UTC\t{}\trole\t{}\t{}\t-\tmember -> moderator \u{fffd}[2J",
@@ -260,7 +271,10 @@ mod tests {
         };
         let told = line_of(&found);
         assert!(told.ends_with(&format!("\t#4\tlinks/-/hold (shadow)\tcase {}", id(5))), "{told}");
-        let unreadable = line(AuditId::from_u128(9), &Err(Bytes::from_static(b"x")), &Names::default());
+        let told = noted(&found, "as a word,\nand again");
+        assert!(told.ends_with(&format!("\tcase {}\tnoted: as a word, and again", id(5))), "{told}");
+        let (broken, none) = (Err(Bytes::from_static(b"x")), CaseText::default());
+        let unreadable = line(AuditId::from_u128(9), &broken, &none, &Names::default());
         assert_eq!(unreadable, format!("-\trecord {} cannot be read", id(9)));
     }
 
@@ -287,12 +301,14 @@ mod tests {
     fn an_export_holds_all() {
         let finding = Finding { score: 87, span: Some(("plain".to_owned(), 3, 9)), ..Finding::default() };
         let full = AuditRecord { finding: Some(finding), ..record() };
-        let described = describe(AuditId::from_u128(9), &through(&full));
+        let note = CaseText::parse("as a word").unwrap();
+        let described = describe(AuditId::from_u128(9), &through(&full), &note);
+        assert_eq!(described["note"], json!("as a word"));
         assert_eq!((&described["before"], &described["after"]), (&Value::Null, &json!("00ff")));
         assert_eq!((&described["case"], &described["timeMs"]), (&Value::Null, &json!(1_000)));
         assert_eq!(described["finding"]["span"], json!({ "form": "plain", "from": 3, "to": 9 }));
         assert_eq!(described["finding"]["enforced"], json!(false));
-        let unreadable = describe(AuditId::from_u128(9), &Err(Bytes::from_static(b"x")));
+        let unreadable = describe(AuditId::from_u128(9), &Err(Bytes::from_static(b"x")), &note);
         assert_eq!(unreadable["unreadable"], json!("78"));
     }
 }

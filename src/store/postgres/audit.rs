@@ -1,9 +1,9 @@
-//! The audit as moderators read it. How it is written stands in [`super::moderation`].
+//! The audit as moderators read it, with what plugins noted. How it is written stands in [`super::moderation`].
 
 use bytes::Bytes;
 use confab_protocol::command::{AuditEntry, ListAudit};
 use confab_protocol::limits::PAGE_BYTES_MAX;
-use confab_protocol::model::UserId;
+use confab_protocol::model::{CaseText, UserId};
 use deadpool_postgres::Client;
 
 use super::moderation::{Query, below};
@@ -12,13 +12,16 @@ use super::rows::{Stored, get, plain};
 use crate::core::store::Result;
 
 pub(super) async fn list(client: &Client, wanted: ListAudit, asker: UserId) -> Result<Vec<AuditEntry>> {
+    // In the order of each index, and with what is noted of those that are asked for alone.
+    const BELOW: &str = "SELECT id, record, (SELECT note FROM finding_notes n WHERE n.audit_id = audit.id) FROM audit
+         WHERE id < ?";
     let ListAudit { room, user, case, plugin, before, limit } = wanted;
     // No text of the database has it in it, and none can be asked for.
     if plugin.as_ref().is_some_and(|plugin| plugin.contains('\0')) {
         return Ok(Vec::new());
     }
     let mut query = Query::default();
-    query.push("SELECT id, record FROM audit WHERE id < ?", below(before.sql()));
+    query.push(BELOW, below(before.sql()));
     // What others did to who asks is left out here, so that no page tells by its length that there was something.
     query.push(" AND (whom IS NULL OR whom <> ? OR actor = ?)", asker.sql());
     if let Some(room) = room {
@@ -42,12 +45,14 @@ pub(super) async fn list(client: &Client, wanted: ListAudit, asker: UserId) -> R
     };
     let (mut entries, mut bytes) = (Vec::new(), 0);
     for row in query.fetch(client, &sql).await? {
-        let record: &[u8] = plain(&row, 1)?;
-        bytes += record.len();
+        let (record, note): (&[u8], Option<&str>) = (plain(&row, 1)?, plain(&row, 2)?);
+        let note = note.unwrap_or_default();
+        bytes += record.len() + note.len();
         if bytes > PAGE_BYTES_MAX && !entries.is_empty() {
             break;
         }
-        entries.push(AuditEntry { id: get(&row, 0)?, record: Bytes::copy_from_slice(record) });
+        let note = CaseText::parse(note).unwrap_or_default();
+        entries.push(AuditEntry { id: get(&row, 0)?, record: Bytes::copy_from_slice(record), note });
     }
     Ok(entries)
 }

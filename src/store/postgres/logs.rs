@@ -86,15 +86,15 @@ pub(super) async fn record(client: &mut Client, vault: &Vault, new: Unappended) 
     if known.is_none() {
         let insert = transaction
             .prepare_cached(
-                "INSERT INTO unappended (room, author, client_id, digest, case_id, code, detail, note, payload, time_ms)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                "INSERT INTO unappended (room, author, client_id, digest, case_id, code, detail, payload, time_ms)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             )
             .await?;
         let (room, author, client_id) = (new.room.sql(), new.author.sql(), new.client_id.sql());
         let at = SealedAt::Unappended(new.room, new.author, new.client_id);
         let (digest, payload) = (vault.seal_digest(at, new.digest), vault.seal(at, &new.payload));
-        let values: [&(dyn ToSql + Sync); 10] =
-            [&room, &author, &client_id, &digest, &case, &code, &detail, &new.note, &payload, &new.time.sql()];
+        let values: [&(dyn ToSql + Sync); 9] =
+            [&room, &author, &client_id, &digest, &case, &code, &detail, &payload, &new.time.sql()];
         transaction.execute(&insert, &values).await?;
         if let Some(case) = new.case() {
             moderation::open_case(&transaction, &case).await?;

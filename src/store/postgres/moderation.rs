@@ -52,9 +52,20 @@ const UPDATE_CASE: &str = "UPDATE cases SET room = $2, kind = $3, state = $4, su
 const ADD_EVENT: &str = "INSERT INTO case_events (case_id, n, time_ms, actor, act, decision, text)
      SELECT $1::uuid, coalesce(max(n), 0) + 1, $2::bigint, $3::uuid, $4::smallint, $5::smallint, $6::text
      FROM case_events WHERE case_id = $1";
-const ADD_RECORDS: &str = "INSERT INTO audit (id, time_ms, actor, place, whom, case_id, plugin, record)
-     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::text[],
-         $8::bytea[])";
+macro_rules! add_records {
+    () => {
+        "INSERT INTO audit (id, time_ms, actor, place, whom, case_id, plugin, record)
+         SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::text[],
+             $8::bytea[])"
+    };
+}
+const ADD_RECORDS: &str = add_records!();
+// As one statement: neither is there without the other.
+const ADD_NOTED: &str = concat!(
+    "WITH noted AS (INSERT INTO finding_notes (audit_id, author, note, kept_ms)
+         SELECT * FROM unnest($9::uuid[], $10::uuid[], $11::text[], $12::bigint[])) ",
+    add_records!()
+);
 // As it is stored, and nothing where the message is not there (any more). What others do not see is nobody's context.
 const KEEP_EVIDENCE: &str = "INSERT INTO evidence (case_id, seq, room, rev, time_ms, author, payload, kept_ms)
      SELECT $1::uuid, seq, room, rev, time_ms, author, payload, $4::bigint FROM entries
@@ -76,8 +87,10 @@ const KEEP_SAID: &str = "INSERT INTO evidence (case_id, seq, room, rev, time_ms,
          WHERE author = $5 AND kind IN (1, 65) ORDER BY seq DESC LIMIT $6))";
 
 /// What stays of cases when somebody is erased are references.
-pub(super) const ERASE: [&str; 2] = [
+pub(super) const ERASE: [&str; 3] = [
     "DELETE FROM evidence WHERE author = $1",
+    "DELETE FROM finding_notes
+     WHERE author = $1 OR audit_id = ANY (ARRAY(SELECT id FROM audit WHERE whom = $1))",
     "UPDATE case_events SET text = ''
      WHERE text <> '' AND (actor = $1 OR case_id = ANY (ARRAY(SELECT id FROM cases WHERE subject = $1)))",
 ];
@@ -182,7 +195,7 @@ fn records(new: &[NewRecord]) -> Bound {
     let plugins: Vec<Option<String>> =
         each().map(|record| record.finding.as_ref().map(|finding| finding.plugin.clone())).collect();
     let encoded: Vec<Vec<u8>> = each().map(|record| encode_audit(record).to_vec()).collect();
-    let params: Params = vec![
+    let mut params: Params = vec![
         Box::new(ids),
         Box::new(times),
         Box::new(actors),
@@ -192,7 +205,15 @@ fn records(new: &[NewRecord]) -> Bound {
         Box::new(plugins),
         Box::new(encoded),
     ];
-    (ADD_RECORDS, params)
+    let noted = || new.iter().filter_map(|new| new.note.as_ref().map(|(author, note)| (new, *author, note)));
+    if noted().next().is_none() {
+        return (ADD_RECORDS, params);
+    }
+    params.push(Box::new(noted().map(|(new, ..)| new.id.sql()).collect::<Vec<Uuid>>()));
+    params.push(Box::new(noted().map(|(_, author, _)| author.sql()).collect::<Vec<Uuid>>()));
+    params.push(Box::new(noted().map(|(.., note)| note.as_str().to_owned()).collect::<Vec<String>>()));
+    params.push(Box::new(noted().map(|(new, ..)| new.record.time.sql()).collect::<Vec<i64>>()));
+    (ADD_NOTED, params)
 }
 
 pub(super) async fn add_records(client: &impl GenericClient, new: &[NewRecord]) -> Result<()> {

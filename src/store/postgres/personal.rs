@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use confab_protocol::close::CloseCode;
-use confab_protocol::model::{CaseAct, CaseId, DisplayName, Envelope, RoomId, Seq, UserId, Username};
+use confab_protocol::model::{AuditId, CaseAct, CaseId, DisplayName, Envelope, RoomId, Seq, UserId, Username};
 use deadpool_postgres::Client;
 use serde_json::{Value, json};
 use tokio_postgres::types::ToSql;
@@ -12,13 +12,14 @@ use super::rows::{Stored, get, plain};
 use super::standing::end_all;
 use super::{moderation, seal};
 use crate::core::names::Key;
-use crate::core::personal::{kept_with_case, said_of_case, unappended};
+use crate::core::personal::{kept_with_case, noted_by_plugin, said_of_case, unappended};
 use crate::core::seal::{Place, Vault};
 use crate::core::store::{Held, Result, Scrub};
 
 /// Tables that words of people stand in.
 pub(super) const COMPACT: &str = "VACUUM (FULL, ANALYZE) users, devices, refresh_tokens, members, rooms, entries, \
-     entry_revisions, reactions, mentions, invites, unappended, case_events, evidence, search, search_progress";
+     entry_revisions, reactions, mentions, invites, unappended, case_events, evidence, finding_notes, search, \
+     search_progress";
 
 /// How often, and after which wait, it is looked whether somebody reads an older state.
 const OLDER_TRIES: u32 = 60;
@@ -80,6 +81,10 @@ pub(super) async fn records(client: &mut Client, vault: &Vault, user: UserId) ->
         let (time, payload): (i64, Vec<u8>) = (plain(&row, 4)?, plain(&row, 5)?);
         let payload = vault.open(Place::Entry(room, seq, get(&row, 3)?), payload.into())?;
         records.push(kept_with_case(case, room, seq, time.cast_unsigned(), &payload));
+    }
+    for row in rows("SELECT audit_id, kept_ms, note FROM finding_notes WHERE author = $1 ORDER BY audit_id").await? {
+        let (record, time): (AuditId, i64) = (get(&row, 0)?, plain(&row, 1)?);
+        records.push(noted_by_plugin(record, time.cast_unsigned(), plain(&row, 2)?));
     }
     Ok(records)
 }

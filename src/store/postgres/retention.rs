@@ -66,6 +66,11 @@ pub(super) async fn forget(client: &mut Client, before: Before, limit: usize) ->
             before.evidence,
         ),
         (
+            "DELETE FROM finding_notes WHERE audit_id IN
+                 (SELECT audit_id FROM finding_notes WHERE kept_ms < $1 ORDER BY kept_ms LIMIT $2)",
+            before.evidence,
+        ),
+        (
             "UPDATE case_events SET text = '' WHERE (case_id, n) IN
                  (SELECT case_id, n FROM case_events WHERE text <> '' AND time_ms < $1 ORDER BY time_ms LIMIT $2)",
             before.evidence,

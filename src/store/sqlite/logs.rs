@@ -61,8 +61,8 @@ pub(super) fn record(connection: &Connection, vault: &Vault, unappended: Unappen
         Outcome::Appended(_) => return Ok(None),
     };
     let mut statement = connection.prepare_cached(
-        "INSERT INTO unappended (room, author, client_id, digest, case_id, code, detail, note, payload, time_ms)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO unappended (room, author, client_id, digest, case_id, code, detail, payload, time_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
     let (room, author, client_id) = (Sql(unappended.room), Sql(unappended.author), Sql(unappended.client_id));
     let at = SealedAt::Unappended(unappended.room, unappended.author, unappended.client_id);
@@ -75,7 +75,6 @@ pub(super) fn record(connection: &Connection, vault: &Vault, unappended: Unappen
         case,
         code,
         detail,
-        unappended.note,
         payload,
         time
     ])?;

@@ -117,7 +117,7 @@ pub(super) fn open_case(connection: &Connection, new: &NewCase) -> Result<()> {
 }
 
 pub(super) fn add_record(connection: &Connection, new: &NewRecord) -> Result<()> {
-    let NewRecord { id, record } = new;
+    let NewRecord { id, record, note } = new;
     fn named<T: PartialEq>(id: T, none: T) -> Option<Sql<T>> {
         (id != none).then_some(Sql(id))
     }
@@ -135,6 +135,10 @@ pub(super) fn add_record(connection: &Connection, new: &NewRecord) -> Result<()>
             record.finding.as_ref().map(|finding| finding.plugin.as_str()),
             &encode_audit(record)[..],
         ])?;
+    let Some((author, note)) = note else { return Ok(()) };
+    connection
+        .prepare_cached("INSERT INTO finding_notes (audit_id, author, note, kept_ms) VALUES (?, ?, ?, ?)")?
+        .execute(params![Sql(*id), Sql(*author), note.as_str(), Sql(record.time)])?;
     Ok(())
 }
 
@@ -480,6 +484,13 @@ pub(super) fn moderators(
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
+/// What is read of a record.
+macro_rules! audit_columns {
+    () => {
+        "id, record, (SELECT note FROM finding_notes WHERE audit_id = audit.id)"
+    };
+}
+
 pub(super) fn list_audit(connection: &Connection, wanted: ListAudit, asker: UserId) -> Result<Vec<AuditEntry>> {
     let ListAudit { room, user, case, plugin, before, limit } = wanted;
     // What others did to who asks is left out here, so that no page tells by its length that there was something.
@@ -509,15 +520,19 @@ pub(super) fn list_audit(connection: &Connection, wanted: ListAudit, asker: User
         let second = [user(), user()].into_iter().chain(values.clone());
         values = [user()].into_iter().chain(values).chain(second).chain([bound(limit).into()]).collect();
         [
-            "SELECT * FROM (SELECT id, record FROM audit WHERE actor = ?",
+            concat!("SELECT * FROM (SELECT ", audit_columns!(), " FROM audit WHERE actor = ?"),
             &rest,
-            ") UNION ALL SELECT * FROM (SELECT id, record FROM audit WHERE whom = ? AND actor IS NOT ?",
+            concat!(
+                ") UNION ALL SELECT * FROM (SELECT ",
+                audit_columns!(),
+                " FROM audit WHERE whom = ? AND actor IS NOT ?"
+            ),
             &rest,
             ") ORDER BY 1 DESC LIMIT ?",
         ]
         .concat()
     } else {
-        ["SELECT id, record FROM audit WHERE 1", &rest].concat()
+        [concat!("SELECT ", audit_columns!(), " FROM audit WHERE 1"), &rest].concat()
     };
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
@@ -526,11 +541,13 @@ pub(super) fn list_audit(connection: &Connection, wanted: ListAudit, asker: User
         let ValueRef::Blob(record) = row.get_ref(1)? else {
             return Err(Error::Corrupt("a record of the audit is no blob".to_owned()));
         };
-        bytes += record.len();
+        let note = row.get_ref(2)?.as_str_or_null().ok().flatten().unwrap_or_default();
+        bytes += record.len() + note.len();
         if bytes > PAGE_BYTES_MAX && !records.is_empty() {
             break;
         }
-        records.push(AuditEntry { id: get(row, 0)?, record: record.to_vec().into() });
+        let note = CaseText::parse(note).unwrap_or_default();
+        records.push(AuditEntry { id: get(row, 0)?, record: record.to_vec().into(), note });
     }
     Ok(records)
 }
@@ -538,6 +555,11 @@ pub(super) fn list_audit(connection: &Connection, wanted: ListAudit, asker: User
 /// What stays of cases when somebody is erased are references.
 pub(super) fn erase(connection: &Connection, user: UserId) -> Result<()> {
     connection.prepare_cached("DELETE FROM evidence WHERE author = ?")?.execute([Sql(user)])?;
+    connection
+        .prepare_cached(
+            "DELETE FROM finding_notes WHERE author = ?1 OR audit_id IN (SELECT id FROM audit WHERE whom = ?1)",
+        )?
+        .execute([Sql(user)])?;
     connection
         .prepare_cached(
             "UPDATE case_events SET text = ''

@@ -1,7 +1,7 @@
 //! What is held on a person, and how it goes.
 
 use confab_protocol::close::CloseCode;
-use confab_protocol::model::{CaseId, DisplayName, Envelope, RoomId, Seq, UserId, Username};
+use confab_protocol::model::{AuditId, CaseId, DisplayName, Envelope, RoomId, Seq, UserId, Username};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::{Value, json};
 
@@ -62,6 +62,15 @@ pub(super) fn records(connection: &Connection, vault: &Vault, user: UserId) -> R
         let (time, payload): (i64, Vec<u8>) = (row.get(4)?, row.get(5)?);
         let payload = vault.open(SealedAt::Entry(room, seq, row.get(3)?), payload.into())?;
         records.push(crate::core::personal::kept_with_case(case, room, seq, time.cast_unsigned(), &payload));
+    }
+    let mut noted = connection
+        .prepare_cached("SELECT audit_id, kept_ms, note FROM finding_notes WHERE author = ? ORDER BY audit_id")?;
+    let note = |row: &rusqlite::Row<'_>| {
+        let (record, time, note): (AuditId, i64, String) = (get(row, 0)?, row.get(1)?, row.get(2)?);
+        Ok(crate::core::personal::noted_by_plugin(record, time.cast_unsigned(), &note))
+    };
+    for record in noted.query_map([Sql(user)], note)? {
+        records.push(record?);
     }
     Ok(records)
 }

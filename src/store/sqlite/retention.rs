@@ -59,6 +59,11 @@ pub(super) fn forget(connection: &Connection, before: Before, limit: usize) -> R
             before.evidence,
         ),
         (
+            "DELETE FROM finding_notes WHERE audit_id IN
+                 (SELECT audit_id FROM finding_notes WHERE kept_ms < ? ORDER BY kept_ms LIMIT ?)",
+            before.evidence,
+        ),
+        (
             "UPDATE case_events SET text = '' WHERE (case_id, n) IN
                  (SELECT case_id, n FROM case_events WHERE text <> '' AND time_ms < ? ORDER BY time_ms LIMIT ?)",
             before.evidence,

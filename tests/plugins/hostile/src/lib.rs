@@ -42,6 +42,10 @@ impl Guest for Hostile {
             "blank" => Verdict::Replace(" ".into()),
             "nul" => Verdict::Replace("a\0b".into()),
             "reject" => reject("told-to", "no"),
+            "spill" => {
+                let finding = Finding::of("told-to").noting("they said spill");
+                Verdict::Reject(confab_plugin::Refusal { reason: "no".into(), finding })
+            }
             "bounce" => bounce("told-to", "say it nicer\u{1b}[31m"),
             "hold" => hold("told-to"),
             "flag" => flag("told-to", "odd", 70),
