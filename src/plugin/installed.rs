@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 
+use super::manifest::check_id;
 use crate::config::Mode;
 use crate::files;
 
@@ -160,7 +161,11 @@ impl Home {
         let fail = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
         let read = |extension: &str| {
             let path = folder.join(format!("{id}.{extension}"));
-            fs::read(&path).map_err(|error| fail(&path, error))
+            fs::read(&path).map_err(|error| match error.kind() {
+                // The list may have been read before another one was written, and its files went since.
+                io::ErrorKind::NotFound => format!("{}: it is not kept any more: load again", fail(&path, error)),
+                _ => fail(&path, error),
+            })
         };
         let (wasm, manifest) = (read("wasm")?, read("toml")?);
         let goldens = folder.join(format!("{id}.goldens"));
@@ -207,6 +212,18 @@ impl Home {
             return Err(fail(&folder, error));
         }
         Ok(kept)
+    }
+
+    /// Takes the files away that a list names no more: nobody can go back to them. To be called when it is written, and by
+    /// whoever has the lock: who is killed between leaves them to the next one. Those of a plugin that is not in it stay.
+    pub fn sweep(&self, written: &Installed) {
+        // Nor does the list lead out of the folder here.
+        for Entry { id, .. } in written.plugins.iter().filter(|entry| check_id(&entry.id).is_ok()) {
+            let Ok(versions) = fs::read_dir(self.0.join(id)) else { continue };
+            let names = versions.filter_map(|it| it.ok()?.file_name().into_string().ok());
+            let gone = names.filter(|files| is_hash(files) && !written.has(id, files));
+            gone.for_each(|files| self.discard(id, &files));
+        }
     }
 
     /// Takes the files of a version away that does not count after all. What stays of them is in nobody's way.
@@ -366,6 +383,38 @@ mod tests {
         }
         let earlier: Vec<&str> = entry.earlier.iter().map(|it| it.files.as_str()).collect();
         assert_eq!(earlier, ["4", "5", "6", "7", "8"]);
+    }
+
+    /// And what nobody can go back to has no files either; all else is as it was.
+    #[test]
+    fn files_go_with_the_list_that_names_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::of(folder.path());
+        let keep = |id: &str, n: usize| home.keep(id, format!("code {n}").as_bytes(), b"manifest", None).unwrap();
+        let versions: Vec<Kept> = (0..KEPT_MAX + 2).map(|n| keep("x", n)).collect();
+        let removed = folder.path().join("plugins/y").join(keep("y", 0).files);
+        let notes = folder.path().join("plugins/x/notes");
+        fs::write(&notes, b"of the operator").unwrap();
+        let is_there = |kept: &Kept| folder.path().join("plugins/x").join(&kept.files).exists();
+
+        let mut entry = entry(versions[0].clone());
+        assert!(versions[1..].iter().all(|next| entry.change_to(next.clone())));
+        let mut list = Installed { plugins: vec![entry] };
+        home.write(&list).unwrap();
+        assert!(versions.iter().all(is_there), "as whoever is killed here leaves it");
+        home.sweep(&list);
+        assert!(!is_there(&versions[0]) && versions[1..].iter().all(is_there));
+
+        assert!(list.plugins[0].roll_back());
+        home.write(&list).unwrap();
+        home.sweep(&list);
+        assert!(!is_there(&versions[KEPT_MAX + 1]) && versions[1..=KEPT_MAX].iter().all(is_there));
+        home.open(&list.plugins[0]).unwrap();
+        assert!(removed.exists() && notes.exists());
+        // A server that had read the list of before.
+        let Kept { sha256, files } = versions[0].clone();
+        let gone = Entry { sha256, files, ..list.plugins[0].clone() };
+        assert!(home.open(&gone).unwrap_err().contains("not kept any more: load again"));
     }
 
     #[test]

@@ -61,6 +61,17 @@ fn install(place: &Place, component: &Path, options: &[&str]) -> Value {
     object(place, &[&["install", path][..], options].concat())
 }
 
+/// Of which versions there are files in the folder of a plugin.
+fn kept(folder: &Path) -> BTreeSet<String> {
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    files.collect()
+}
+
+/// What the files of a version that is shown are kept under.
+fn version(shown: &Value) -> String {
+    shown["files"].as_str().unwrap().to_owned()
+}
+
 /// Taken up by a running server.
 fn reload(place: &Place, server: &Running) {
     let before = place.metric(GENERATION);
@@ -175,21 +186,34 @@ fn what_is_refused_leaves_no_files() {
 
     set(&place, &[KEY]);
     let before = install(&place, &first, &["--grant", "log,kv"]);
-    let kept = || {
-        let files = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
-        files.collect::<BTreeSet<_>>()
-    };
-    let version = |shown: &Value| shown["files"].as_str().unwrap().to_owned();
     set(&place, &[("plugins.mode.guard", "\"enforce\"")]);
     plugin(&place, &["install", path]).assert_refused(1, &["plugins.mode.guard"]);
-    assert_eq!(kept(), BTreeSet::from([version(&before)]));
+    assert_eq!(kept(&folder), BTreeSet::from([version(&before)]));
     set(&place, &[("plugins.mode.guard", "\"shadow\"")]);
     let after = install(&place, &second, &["--grant", "kv"]);
     // What is refused and can be gone back to is there already.
     set(&place, &[("plugins.mode.guard", "\"enforce\"")]);
     let path = first.to_str().unwrap();
     plugin(&place, &["install", path, "--grant", "log,kv"]).assert_refused(1, &["plugins.mode.guard"]);
-    assert_eq!(kept(), BTreeSet::from([version(&before), version(&after)]));
+    assert_eq!(kept(&folder), BTreeSet::from([version(&before), version(&after)]));
+}
+
+/// The files of a version go with the change after which nobody can go back to it, and what a killed command left goes too.
+#[test]
+fn what_nobody_can_go_back_to_leaves_no_files() {
+    let place = Place::with("plugins.chain = []");
+    let [first, second] = versions(&place);
+    let folder = place.data_dir.join("plugins/guard");
+    let before = install(&place, &first, &["--grant", "log,kv"]);
+    let after = install(&place, &second, &["--grant", "kv"]);
+    std::fs::create_dir(folder.join("0".repeat(64))).unwrap();
+    object(&place, &["grant", "guard", "kv,log"]);
+    assert_eq!(kept(&folder), BTreeSet::from([version(&before), version(&after)]));
+    object(&place, &["rollback", "guard"]);
+    assert_eq!(kept(&folder), BTreeSet::from([version(&before)]));
+    object(&place, &["off", "guard"]);
+    object(&place, &["remove", "guard"]);
+    assert_eq!(kept(&folder), BTreeSet::from([version(&before)]), "as it says");
 }
 
 /// Golden files are tried with the memory that the plugin will have.

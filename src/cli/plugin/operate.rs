@@ -28,7 +28,13 @@ pub(super) fn put(config: &Config, home: &Home, installed: &Installed) -> anyhow
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     try_installed(&config.plugins, assets::PLUGINS, &config.data_dir, installed, &clock)
         .map_err(|error| anyhow!("nothing was changed: {error}"))?;
+    write(home, installed)
+}
+
+/// Without a trial.
+fn write(home: &Home, installed: &Installed) -> anyhow::Result<()> {
     home.write(installed).map_err(anyhow::Error::msg)?;
+    home.sweep(installed);
     eprintln!("{NEXT}");
     Ok(())
 }
@@ -81,8 +87,7 @@ fn change(
     change(entry)?;
     if entry.mode == Mode::Off {
         // Whatever else is wrong: with one less it is not worse.
-        home.write(&installed).map_err(anyhow::Error::msg)?;
-        eprintln!("{NEXT}");
+        write(&home, &installed)?;
     } else {
         put(config, &home, &installed)?;
     }
@@ -158,8 +163,7 @@ pub(super) fn remove(config: &Config, id: &str, json: bool) -> anyhow::Result<()
         );
     }
     // Whatever else is wrong: with one less it is not worse.
-    home.write(&installed).map_err(anyhow::Error::msg)?;
-    eprintln!("{NEXT}");
+    write(&home, &installed)?;
     let files = config.data_dir.join("plugins").join(id);
     if json {
         println!("{}", json!({ "id": id, "removed": true, "files": files }));
