@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use confab_protocol::model::{Millis, RoomId, ServerRole, UserId};
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::PluginSet;
 use super::chain::{Chain, hook};
@@ -16,8 +16,11 @@ use crate::core::context::Context;
 use crate::core::earlier::Earlier;
 use crate::core::hook::{Act, ActEvent, Mark, MessageEvent, Presently, Ruling, TextKind, Verdict};
 
-/// Calls of interpreted plugins at once, on threads of their own; others wait for them.
+/// Messages that interpreted plugins are asked about at once, on threads of their own; others wait for them.
 pub(super) const SLOW_CALLS_MAX: usize = 4;
+/// Acts that they are asked about at once, beside the messages: who logs in waits for no room that is busy, nor a room
+/// for many who come in. They are rarer.
+pub(super) const SLOW_ACTS_MAX: usize = 2;
 /// Messages and acts that those in shadow mode are asked about at once. Nobody waits: what comes meanwhile they are not
 /// asked about.
 pub(super) const SHADOW_CALLS_MAX: usize = 2;
@@ -111,22 +114,16 @@ pub(super) fn later(reason: &str, rule: &str) -> Ruling {
 impl PluginSet {
     /// Where it holds nobody up.
     pub(super) async fn decide_apart(&self, chain: &Arc<Chain>, event: &MessageEvent<'_>) -> Ruling {
-        let Some(permit) = self.permit().await else { return later(BUSY_REASON, "busy") };
+        let Some(permit) = permit(&self.slow).await else { return later(BUSY_REASON, "busy") };
         let (chain, clock, kept) = (Arc::clone(chain), Arc::clone(&self.clock), Kept::of(event, event.body));
         run(permit, move || chain.decide_message(&kept.event(), &*clock)).await
     }
 
     /// The same for an act.
     pub(super) async fn decide_act_apart(&self, chain: &Arc<Chain>, event: &ActEvent<'_>) -> Ruling {
-        let Some(permit) = self.permit().await else { return later(BUSY_REASON, "busy") };
+        let Some(permit) = permit(&self.slow_acts).await else { return later(BUSY_REASON, "busy") };
         let (chain, clock, kept) = (Arc::clone(chain), Arc::clone(&self.clock), KeptAct::of(event));
         run(permit, move || chain.decide_act(&kept.event(), &*clock)).await
-    }
-
-    /// `None`: who waits longer is told to come again.
-    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        let waited = tokio::time::timeout(SLOW_WAIT_MAX, Arc::clone(&self.slow).acquire_owned()).await;
-        waited.ok()?.ok()
     }
 
     /// Asks those in shadow mode that are slow about what passed the others and as it passed them.
@@ -172,6 +169,12 @@ impl PluginSet {
             self.metrics.plugin_shadow_dropped_total.with_label_values(&[&*member.id]).inc();
         }
     }
+}
+
+/// `None`: who waits longer is told to come again.
+async fn permit(of: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    let waited = tokio::time::timeout(SLOW_WAIT_MAX, Arc::clone(of).acquire_owned()).await;
+    waited.ok()?.ok()
 }
 
 /// On a thread of its own. A server that ends decides nothing any more.

@@ -16,7 +16,7 @@ use confab_protocol::codec::decode_audit;
 use confab_protocol::command::ListAudit;
 use confab_protocol::model::{AuditId, Millis, ReportReason, RoomId, Seq, ServerRole, UserId};
 use confab_protocol::reject::RejectCode;
-use futures_util::future::join_all;
+use futures_util::future::{join_all, select_all};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -186,6 +186,31 @@ async fn an_act_is_decided_where_it_holds_up_nobody_else() {
     let Verdict::Reject { reason, .. } = set.decide_act(act("somebody", report)).await.verdict else { panic!() };
     assert_eq!(reason, "somebody spam Some(7) true");
     assert_eq!(set.decide_act(act("somebody", Act::Login)).await, Ruling::ALLOW);
+}
+
+/// Whichever of them there are more of than are asked about at once.
+#[tokio::test]
+async fn acts_and_messages_do_not_wait_for_each_other() {
+    const MANY: usize = 8;
+    let folder = interpreted();
+    // A call that does not end by itself takes as long as this; the others take nothing.
+    let budgets = Plugins { call_budget_ms: 2_000, chain_budget_ms: 2_000, ..plugins(folder.path()) };
+    let config = Plugins { chain: vec!["hostile".into()], ..budgets };
+    // Each has threads that nothing of the other's is left on.
+    let set = load(&config, &Metrics::new());
+    let messages = select_all((0..MANY).map(|_| Box::pin(ask(&set, 1, "loop"))));
+    tokio::select! {
+        biased;
+        (ruling, ..) = messages => panic!("the act waited for a message: {ruling:?}"),
+        ruling = set.decide_act(act("somebody", Act::Login)) => assert_eq!(ruling, Ruling::ALLOW),
+    }
+    let set = load(&config, &Metrics::new());
+    let acts = select_all((0..MANY).map(|_| set.decide_act(act("loop-login", Act::Login))));
+    tokio::select! {
+        biased;
+        (ruling, ..) = acts => panic!("the message waited for an act: {ruling:?}"),
+        ruling = ask(&set, 1, "innocent") => assert_eq!(ruling, Ruling::ALLOW),
+    }
 }
 
 #[tokio::test]
