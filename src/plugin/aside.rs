@@ -16,6 +16,7 @@ use super::host::HostState;
 use super::host::bindings::exports::confab::plugin::{observe, observe_session};
 use super::manifest::Hook;
 use super::member::Member;
+use super::pool::Returned;
 use super::translate::id;
 use crate::core::observe::sessions::{Passage, SessionObservers};
 use crate::core::observe::{Happening, Observers, Shown, What};
@@ -155,10 +156,16 @@ impl Member {
         if permission == Permission::Refused {
             return Shown::Paused;
         }
-        let (called, spent) = pool.call(BUDGET, now_ms, call);
-        self.note_turn(meters, meters.breaker.record(permission, now, called.is_err().then_some(whom)));
+        let returned = pool.call(BUDGET, now_ms, call);
+        let failed_for = returned.is_failure().then_some(whom);
+        let Returned { result, strain, spent } = returned;
+        self.note_turn(meters, meters.breaker.record(permission, now, failed_for));
+        // It was shown all the same, and is not shown again.
+        if let Some(failure) = &strain {
+            self.note_failure(hook, failure);
+        }
         meters.call_seconds.observe(spent.as_secs_f64());
-        match called {
+        match result {
             Ok(()) => Shown::Seen,
             Err(failure) => {
                 self.note_failure(hook, &failure);

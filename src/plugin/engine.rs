@@ -58,6 +58,12 @@ impl Failure {
         Self { kind: "memory", detail }
     }
 
+    /// It is made anew again and again, which has no budget either.
+    pub(super) fn of_growth() -> Self {
+        let detail = "it takes more than three quarters of its memory within a few calls, and so it goes on".to_owned();
+        Self { kind: "memory", detail }
+    }
+
     /// For metrics and the note to moderators.
     pub(super) const fn kind(&self) -> &'static str {
         self.kind

@@ -14,7 +14,7 @@ use super::engine::{Budget, Failure};
 use super::guests::Guests;
 use super::host::HostState;
 use super::manifest::{Class, Hook, Manifest, OnError};
-use super::pool::Pool;
+use super::pool::{Pool, Returned};
 use super::translate::Speaker;
 use crate::config::Mode;
 use crate::core::hook::{Mark, Verdict, Wants};
@@ -202,14 +202,19 @@ impl Member {
             let (verdict, mark) = self.while_open(hook, &self.speaker);
             (verdict, mark, Duration::ZERO)
         } else {
-            let (called, spent) = self.pool.call(self.budget(cpu), now_ms, call);
+            let returned = self.pool.call(self.budget(cpu), now_ms, call);
+            let failed_for = returned.is_failure().then_some(who);
+            let Returned { result, strain, spent } = returned;
             if self.patience.is_none() {
-                let turn =
-                    self.note_turn(meters, meters.breaker.record(permission, now, called.is_err().then_some(who)));
+                let turn = self.note_turn(meters, meters.breaker.record(permission, now, failed_for));
                 opening = (turn == Some(Turn::Opened)).then(|| self.opening());
+                // What it says holds: this time there was memory for it.
+                if let Some(failure) = &strain {
+                    self.note_failure(hook, failure);
+                }
             }
             meters.call_seconds.observe(spent.as_secs_f64());
-            let (verdict, mark) = match called {
+            let (verdict, mark) = match result {
                 Ok(returned) => understand(&self.speaker, returned),
                 Err(failure) => self.after_failure(hook, &failure, &self.speaker),
             };

@@ -1,7 +1,7 @@
 //! Instances of one plugin: taken by a call and given back, so that there are as many as calls at once, and calls are
 //! as many as workers. An instance that failed is thrown away; one that is old or fat is replaced.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +21,10 @@ use crate::core::hook::Wants;
 
 /// Calls after which an instance is replaced, so that slow leaks stay small.
 const CALLS_MAX: u32 = 10_000;
+/// An instance that is too fat after fewer calls than this did not live long ...
+const SHORT_LIFE_CALLS: u32 = 10;
+/// ... and after so many such in a row each one more counts as a failure: making another is in no budget of a call.
+const SHORT_LIVES_MAX: u32 = 10;
 /// Bytes that one call may hand over to the host.
 const HOSTCALL_FUEL: usize = 256 * 1024;
 /// The wall only catches what CPU time cannot: a thread that waits for a core is not guilty. Four times the CPU
@@ -30,6 +34,25 @@ const WALL_CAP: Duration = Duration::from_secs(1);
 const START_BUDGET: Budget = Budget { cpu: Duration::from_millis(250) };
 /// An interpreter reads its script.
 const INTERPRETED_START_BUDGET: Budget = Budget { cpu: Duration::from_millis(1_000) };
+
+/// What came of a call.
+pub(super) struct Returned<T> {
+    pub(super) result: Result<T, Failure>,
+    /// It was survived, and is a failure to the breaker all the same.
+    pub(super) strain: Option<Failure>,
+    /// The CPU time that it took.
+    pub(super) spent: Duration,
+}
+
+impl<T> Returned<T> {
+    const fn failed(failure: Failure, spent: Duration) -> Self {
+        Self { result: Err(failure), strain: None, spent }
+    }
+
+    pub(super) const fn is_failure(&self) -> bool {
+        self.result.is_err() || self.strain.is_some()
+    }
+}
 
 struct Instance {
     store: Store<HostState>,
@@ -57,6 +80,8 @@ pub(super) struct Pool {
     idle: Mutex<Vec<Instance>>,
     /// Linear memory of the instances that wait, bytes.
     memory: AtomicUsize,
+    /// Instances in a row that took too much memory within a few calls.
+    short_lives: AtomicU32,
     meter: Meter,
 }
 
@@ -86,7 +111,8 @@ impl Pool {
 
     fn empty(recipe: Arc<Recipe>) -> Self {
         let meter = Meter::of(recipe.prepared.engine());
-        Self { recipe, idle: Mutex::default(), memory: AtomicUsize::new(0), meter }
+        let (memory, short_lives) = (AtomicUsize::new(0), AtomicU32::new(0));
+        Self { recipe, idle: Mutex::default(), memory, short_lives, meter }
     }
 
     /// Instructions that calls took since this was last asked, making instances not among them; `None`: they are not
@@ -120,19 +146,19 @@ impl Pool {
         (self.memory.load(Ordering::Relaxed), self.recipe.shared.lasting.kv.bytes())
     }
 
-    /// One call at a time of its event, and the CPU time that it took.
+    /// One call at a time of its event.
     pub(super) fn call<T>(
         &self,
         budget: Budget,
         now_ms: u64,
         call: impl FnOnce(&Guests, &mut Store<HostState>) -> wasmtime::Result<T>,
-    ) -> (Result<T, Failure>, Duration) {
+    ) -> Returned<T> {
         let Recipe { shared, ticker, isolation, .. } = &*self.recipe;
         let _watch = ticker.watch();
         // To start one is not this call's doing: it has a budget of its own, and costs the chain nothing.
         let mut instance = match self.take().map_or_else(|| self.start(), Ok) {
             Ok(instance) => instance,
-            Err(failure) => return (Err(failure), Duration::ZERO),
+            Err(failure) => return Returned::failed(failure, Duration::ZERO),
         };
         let wall = shared.clock.elapsed();
         arm(&mut instance.store, wall, budget);
@@ -149,13 +175,31 @@ impl Pool {
         // On an error the instance is poisoned: it is dropped here and never reused.
         let returned = match returned {
             Ok(returned) => returned,
-            Err(error) => return (Err(error.into()), spent),
+            Err(error) => return Returned::failed(error.into(), spent),
         };
         instance.calls += 1;
-        if *isolation == Isolation::Pooled && instance.calls < CALLS_MAX && self.is_lean(&instance) {
-            self.give_back(instance);
+        let mut strain = None;
+        if *isolation == Isolation::Pooled {
+            let is_lean = self.is_lean(&instance);
+            strain = self.is_strained_by(instance.calls, is_lean).then(Failure::of_growth);
+            if is_lean && instance.calls < CALLS_MAX {
+                self.give_back(instance);
+            }
         }
-        (Ok(returned), spent)
+        Returned { result: Ok(returned), strain, spent }
+    }
+
+    /// Whether an instance, after so many calls, is one too many of those that did not live long. One that did makes up
+    /// for all.
+    fn is_strained_by(&self, calls: u32, is_lean: bool) -> bool {
+        if calls >= SHORT_LIFE_CALLS {
+            // Nearly every call comes here: what is so already is not written.
+            if self.short_lives.load(Ordering::Relaxed) != 0 {
+                self.short_lives.store(0, Ordering::Relaxed);
+            }
+            return false;
+        }
+        !is_lean && self.short_lives.fetch_add(1, Ordering::Relaxed) >= SHORT_LIVES_MAX
     }
 
     /// What took more of its memory is not used again.

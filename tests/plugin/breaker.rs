@@ -135,6 +135,43 @@ async fn that_it_is_out_of_service_from_now_on_is_noted_once() {
     assert_eq!(told(&open(&set).await[4]).len(), 2, "once each time");
 }
 
+/// What grows so much in a call that the next one needs a new instance costs what no budget sees: its breaker is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_made_anew_for_each_call_is_taken_out_of_service() {
+    let (folder, metrics, clock) = (folder(), Metrics::new(), Movable::new());
+    // A feast is 20 MiB: there is room for it, and then little is left.
+    let set = load(&Plugins { memory_mib: 26, ..hostile(folder.path()) }, &metrics, &clock);
+    let failures = || metrics.plugin_traps_total.with_label_values(&["hostile", "memory"]).get();
+    for _ in 0..10 {
+        assert_eq!(ask(&set, 1, "feast").await, Ruling::ALLOW);
+    }
+    assert_eq!(failures(), 0, "it may come to that");
+    for author in [1, 1, 1, 1, 1, 1, 2, 3, 4] {
+        assert_eq!(ask(&set, author, "feast").await, Ruling::ALLOW, "it was survived");
+    }
+    assert_eq!((failures(), state(&metrics)), (9, 0));
+    let opening = ask(&set, 5, "feast").await;
+    assert_eq!((&opening.verdict, told(&opening)), (&Verdict::Allow, vec![("breaker-open", "out-of-service")]));
+    assert!(is_out_of_service(&set).await);
+    assert_eq!(state(&metrics), 2);
+
+    clock.pass(6);
+    assert_eq!(ask(&set, 1, "feast").await, Ruling::ALLOW);
+    assert_eq!(state(&metrics), 2, "the probe was as bad");
+    clock.pass(60);
+    assert_eq!(ask(&set, 1, "innocent").await, Ruling::ALLOW);
+    assert_eq!((failures(), state(&metrics)), (11, 0));
+
+    // Now and then it is nothing.
+    for author in 1..=30 {
+        for _ in 0..10 {
+            assert_eq!(ask(&set, author, "innocent").await, Ruling::ALLOW);
+        }
+        assert_eq!(ask(&set, author, "feast").await, Ruling::ALLOW);
+    }
+    assert_eq!((failures(), state(&metrics)), (11, 0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn that_it_is_out_of_service_is_in_the_audit() {
     let folder = folder();
