@@ -389,34 +389,48 @@ impl Hold {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resend_is_answered_as_the_first_copy_that_is_on_its_way() {
     const BATCHES: &str = "confab_append_batch_entries_count";
+    const TOO_FAST: &str = "confab_limited_total{limit=\"sends_per_user\"}";
+    /// At one a second it takes longer to get them back than all that is waited for here.
+    const SPENT: u32 = 4 * PATIENCE.as_secs() as u32;
     let fresh = || Cluster::shared().url(&Cluster::shared().fresh_database());
     let postgres = tokio::task::spawn_blocking(fresh).await.unwrap();
     for url in [None, Some(postgres)] {
         let server = TestServer::start_with(|config| {
             config.plugins.chain.clear();
             config.store.url = url;
-            // Coming and one message, and whatever is sent next is too fast.
-            (config.limits.sends_per_second, config.limits.sends_burst) = (1, 2);
+            (config.limits.sends_per_second, config.limits.sends_burst) = (1, SPENT * 2);
         })
         .await;
+        let bound = async |burst: u32| {
+            let (reloader, mut config) = (server.reloader.clone(), server.config.clone());
+            config.limits.sends_burst = burst;
+            tokio::task::spawn_blocking(move || reloader.reload(&config)).await.unwrap().unwrap();
+        };
         let target = Target::from(&server);
         let people = accounts(&server.config, &["owner", "alice", "bob"]).await;
         let room = Raw::enter(&target, Transport::Quic, &people[0].1).await.join("queue").await;
         for (transport, (_, token)) in TRANSPORTS.into_iter().zip(&people[1..]) {
             let mut author = Raw::enter(&target, transport, token).await;
             author.join("queue").await;
+            for _ in 0..SPENT {
+                appended(author.request(publish(room.id, client_id(), "before")).await);
+            }
             let id = client_id();
             let hold = Hold::take(&server).await;
-            let batches = server.metric(BATCHES).await;
+            let (batches, too_fast) = (server.metric(BATCHES).await, server.metric(TOO_FAST).await);
             let first = author.begin(publish(room.id, id, "hello")).await;
             until(async || server.metric(BATCHES).await > batches).await;
+            // From now on a bucket holds one, and theirs is empty for long: whatever is sent next is too fast.
+            bound(1).await;
             let again = author.begin(resend(room.id, id, "hello")).await;
+            until(async || server.metric(TOO_FAST).await > too_fast).await;
             // It waits behind its first copy for what becomes of that.
             until(async || server.metric("confab_append_queue_entries").await == 1.0).await;
             hold.end().await;
             let said = appended(author.reply(first).await);
             assert!(!said.duplicate, "{transport:?}");
             assert_eq!(appended(author.reply(again).await), Appended { duplicate: true, ..said });
+            bound(SPENT * 2).await;
         }
     }
 }
