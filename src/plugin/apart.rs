@@ -130,7 +130,8 @@ impl PluginSet {
     pub(super) fn ask_afterwards(&self, chain: &Arc<Chain>, event: &MessageEvent<'_>, ruling: &Ruling) {
         let body = match &ruling.verdict {
             Verdict::Allow | Verdict::Shadow(None) => event.body,
-            Verdict::Replace(text) | Verdict::Shadow(Some(text)) => text.as_str(),
+            // What nothing is left of did not pass.
+            Verdict::Replace(text) | Verdict::Shadow(Some(text)) if !text.trim().is_empty() => text.as_str(),
             _ => return,
         };
         let Ok(permit) = Arc::clone(&self.shadow).try_acquire_owned() else {

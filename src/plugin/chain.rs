@@ -108,7 +108,12 @@ impl Chain {
             marks.extend(called.marks);
             match called.verdict {
                 Verdict::Allow => {}
-                // An oversized or empty result is caught where bodies are parsed.
+                // Nothing is left, which its author is told: no plugin is asked about no text, and none that would hold it has
+                // what was sent before people all the same.
+                Verdict::Replace(text) if text.trim().is_empty() => {
+                    replaced = Some(text);
+                    break;
+                }
                 Verdict::Replace(text) => {
                     forms = Forms::of(&text);
                     replaced = Some(text);

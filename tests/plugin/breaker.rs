@@ -172,6 +172,19 @@ async fn what_is_made_anew_for_each_call_is_taken_out_of_service() {
     assert_eq!((failures(), state(&metrics)), (11, 0));
 }
 
+/// One that cannot be asked holds what is said, but not what another has left nothing of: that would wait for people, and
+/// be released, as it was sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nothing_is_left_of_is_not_held() {
+    let (folder, metrics, clock) = (folder(), Metrics::new(), Movable::new());
+    let set = load(&generous(plugins(folder.path())), &metrics, &clock);
+    open(&set).await;
+    assert!(is_out_of_service(&set).await);
+    let ruling = ask(&set, 9, "\u{202e}\u{200b}").await;
+    assert!(matches!(&ruling.verdict, Verdict::Replace(text) if text.trim().is_empty()), "{ruling:?}");
+    assert_eq!((told(&ruling), &ruling.replaced), (vec![("replace", "")], &None));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn that_it_is_out_of_service_is_in_the_audit() {
     let folder = folder();

@@ -226,6 +226,23 @@ async fn an_act_does_not_wait_for_a_shadow() {
     }
 }
 
+/// What the others left nothing of is refused: it did not pass them.
+#[tokio::test]
+async fn a_shadow_is_asked_about_no_blank_text() {
+    let (folder, metrics) = (interpreted(), Metrics::new());
+    let set = load(&chain(folder.path(), &["sanitize", "hostile"], Mode::Shadow), &metrics);
+    let blank = ask(&set, 1, "\u{202e}\u{200b}").await.verdict;
+    assert!(matches!(&blank, Verdict::Replace(text) if text.trim().is_empty()), "{blank:?}");
+    assert_eq!(ask(&set, 1, "reject").await, Ruling::ALLOW);
+    let rejected = metrics.plugin_verdicts_total.with_label_values(&["hostile", "message", "reject"]);
+    let deadline = Instant::now() + PATIENCE;
+    while rejected.get() == 0 {
+        assert!(Instant::now() < deadline, "it was never asked");
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(metrics.plugin_call_seconds.with_label_values(&["hostile", "message"]).get_sample_count(), 1);
+}
+
 fn is_held(outcome: &Outcome) -> bool {
     matches!(outcome, Ok(Reply::Held(_)))
 }
