@@ -27,6 +27,7 @@ mod moderation;
 pub mod names;
 pub mod network;
 pub mod observe;
+pub mod outages;
 pub mod permissions;
 pub mod personal;
 pub mod presence;

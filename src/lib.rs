@@ -55,6 +55,7 @@ use crate::core::hook::Moderator;
 use crate::core::limits::Limits;
 use crate::core::observe::Observers;
 use crate::core::observe::follow::Following;
+use crate::core::outages;
 use crate::core::retention::Ages;
 use crate::core::seal::{Opener, Vault, Words};
 use crate::core::search::index;
@@ -319,6 +320,7 @@ impl Server {
         lifecycle.spawn(note_plugins(plugins, lifecycle.clone()));
         lifecycle.spawn(retire(Arc::clone(&core), Ages::from(&config.retention), lifecycle.clone()));
         lifecycle.spawn(tend_cases(Arc::clone(&core), lifecycle.clone()));
+        lifecycle.spawn(outages::keep(Arc::clone(&core), lifecycle.clone()));
         lifecycle.spawn(heed(Arc::clone(&core), lifecycle.clone()));
         lifecycle.spawn(compare_heads(Arc::clone(&core), lifecycle.clone()));
         let store = Arc::clone(&core.store);

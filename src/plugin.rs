@@ -17,6 +17,7 @@ pub mod lab;
 mod limits;
 mod manifest;
 mod member;
+mod outages;
 mod pool;
 mod ticker;
 mod translate;
@@ -38,11 +39,12 @@ use self::engine::{CAPABILITIES, Engine, Wish};
 use self::installed::{Entry, Files, Home, Installed};
 use self::manifest::{Manifest, check_id};
 use self::member::{CLOSED_REASON, Member};
+use self::outages::Outages;
 use self::translate::Speaker;
 pub(crate) use self::turns::{Turn, Turns};
 use crate::clock::Clock;
 use crate::config::{self, Mode};
-use crate::core::hook::{Act, ActEvent, MessageEvent, Moderator, Ruling, Verdict, Wants};
+use crate::core::hook::{Act, ActEvent, MessageEvent, Moderator, Ruling, Turned, Verdict, Wants};
 use crate::metrics::Metrics;
 
 /// Why a plugin is not loaded is told in so many bytes.
@@ -96,6 +98,7 @@ pub struct PluginSet {
     slow_acts: Arc<Semaphore>,
     shadow: Arc<Semaphore>,
     aside: Arc<Semaphore>,
+    outages: Arc<Outages>,
     generation: AtomicI64,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
@@ -115,7 +118,8 @@ impl PluginSet {
         clock: &Arc<dyn Clock>,
         metrics: &Metrics,
     ) -> Result<Self, LoadError> {
-        let chain = load(config, stock, data_dir, None, (clock, metrics), &[])?;
+        let outages = Outages::new(clock);
+        let chain = load(config, stock, data_dir, None, (clock, metrics, &outages), &[])?;
         chain.show(&[]);
         metrics.plugin_generation.set(1);
         Ok(Self {
@@ -126,6 +130,7 @@ impl PluginSet {
             slow_acts: Arc::new(Semaphore::new(apart::SLOW_ACTS_MAX)),
             shadow: Arc::new(Semaphore::new(apart::SHADOW_CALLS_MAX)),
             aside: Arc::new(Semaphore::new(aside::CALLS_MAX)),
+            outages,
             generation: AtomicI64::new(1),
             clock: Arc::clone(clock),
             metrics: metrics.clone(),
@@ -140,7 +145,8 @@ impl PluginSet {
     pub fn replace(&self, config: &config::Plugins) -> Result<(), LoadError> {
         let before = self.current();
         let data_dir = self.data_dir.as_deref();
-        let chain = load(config, self.stock, data_dir, None, (&self.clock, &self.metrics), &before.members)?;
+        let told = (&self.clock, &self.metrics, &self.outages);
+        let chain = load(config, self.stock, data_dir, None, told, &before.members)?;
         // Before it is asked anything: what it shows is never that of the one before, whose calls may still run.
         chain.show(&before.members);
         *self.chain.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(chain);
@@ -211,6 +217,14 @@ impl Moderator for PluginSet {
         let current = self.current();
         current.members.iter().filter(|member| member.mode == Mode::Enforce).all(|member| member.pool.is_sound())
     }
+
+    async fn turned(&self) {
+        self.outages.wait().await;
+    }
+
+    fn take_turned(&self) -> (Vec<Turned>, u64) {
+        self.outages.take()
+    }
 }
 
 /// Tries what a server would load, were this the list of what is installed. Nothing of it stays but compiled code.
@@ -224,7 +238,8 @@ pub fn try_installed(
     installed: &Installed,
     clock: &Arc<dyn Clock>,
 ) -> Result<(), LoadError> {
-    load(config, stock, Some(data_dir), Some(installed), (clock, &Metrics::new()), &[]).map(drop)
+    let told = (clock, &Metrics::new(), &Outages::new(clock));
+    load(config, stock, Some(data_dir), Some(installed), told, &[]).map(drop)
 }
 
 /// `candidate`: instead of the list that is written.
@@ -233,7 +248,7 @@ fn load(
     stock: Stock,
     data_dir: Option<&Path>,
     candidate: Option<&Installed>,
-    (clock, metrics): (&Arc<dyn Clock>, &Metrics),
+    (clock, metrics, outages): (&Arc<dyn Clock>, &Metrics, &Arc<Outages>),
     before: &[Member],
 ) -> Result<Chain, LoadError> {
     let of_engine = |reason| LoadError { id: "engine".into(), reason };
@@ -245,10 +260,10 @@ fn load(
         let id = id.to_owned();
         move |reason: String| LoadError { id, reason: one_line(&reason) }
     };
-    let mut members = Vec::with_capacity(config.chain.len());
+    let (mut members, told) = (Vec::with_capacity(config.chain.len()), (metrics, outages));
     for id in &config.chain {
         let source = configured(config, stock, id).map_err(fail(id))?;
-        members.push(load_member(&engine, config, source, (stock, before), metrics).map_err(fail(id))?);
+        members.push(load_member(&engine, config, source, (stock, before), told).map_err(fail(id))?);
     }
     let mut known = config.chain.clone();
     if let Some(home) = home {
@@ -264,7 +279,7 @@ fn load(
                 return Err(fail(&entry.id)(reason));
             }
             let source = of_home(home, &entry).map_err(fail(&entry.id))?;
-            members.push(load_member(&engine, config, source, (stock, before), metrics).map_err(fail(&entry.id))?);
+            members.push(load_member(&engine, config, source, (stock, before), told).map_err(fail(&entry.id))?);
         }
     }
     check_keys(config, &known)?;
@@ -321,7 +336,7 @@ fn load_member(
     config: &config::Plugins,
     source: Source<'_>,
     (stock, before): (Stock, &[Member]),
-    metrics: &Metrics,
+    (metrics, outages): (&Metrics, &Arc<Outages>),
 ) -> Result<Member, String> {
     let Source { id, wasm, manifest, mode, grant, goldens } = source;
     let hash = installed::hash(&wasm);
@@ -362,7 +377,7 @@ fn load_member(
     let (memory, call, all) = (config.memory_mib, config.call_budget_ms, config.chain_budget_ms);
     let (class, own) = (manifest.class, manifest.limits);
     let terms = format!("{hash} {mode:?} {isolation:?} {class:?} {own:?} {memory} {call} {all} {given}");
-    Ok(Member::new(manifest, pool, speaker, (mode, terms), metrics, before))
+    Ok(Member::new(manifest, pool, speaker, (mode, terms), (metrics, outages), before))
 }
 
 fn configured<'a>(config: &config::Plugins, stock: Stock, id: &'a str) -> Result<Source<'a>, String> {

@@ -162,6 +162,25 @@ pub struct Mark {
     pub shown: String,
 }
 
+/// A hook of a plugin went out of service, or is back.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Turned {
+    /// Which plugin.
+    pub plugin: Arc<str>,
+    /// SHA-256 of its component, in hex.
+    pub hash: Arc<str>,
+    /// Whether what it says counts.
+    pub enforced: bool,
+    /// By the names of the contract.
+    pub hook: &'static str,
+    /// Whether it went out of service.
+    pub is_open: bool,
+    /// In a word: how the last call failed, or why it is back.
+    pub why: &'static str,
+    /// When.
+    pub time: Millis,
+}
+
 /// What came of asking the plugins.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -202,4 +221,8 @@ pub trait Moderator: Send + Sync {
     fn wants_context(&self, act: Act<'_>) -> bool;
     /// Whether every plugin of the chain is loaded; for readiness.
     fn is_ready(&self) -> bool;
+    /// Resolves when hooks went out of service or came back since the last time.
+    async fn turned(&self);
+    /// Which, in their order, each once; and how many more there were than are remembered.
+    fn take_turned(&self) -> (Vec<Turned>, u64);
 }

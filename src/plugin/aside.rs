@@ -157,13 +157,14 @@ impl Member {
             return Shown::Paused;
         }
         let returned = pool.call(BUDGET, now_ms, call);
-        let failed_for = returned.is_failure().then_some(whom);
-        let Returned { result, strain, spent } = returned;
-        self.note_turn(meters, meters.breaker.record(permission, now, failed_for));
+        let failure = returned.failure();
+        let noted = meters.breaker.record(permission, now, failure.is_some().then_some(whom));
+        self.note_turn(meters, noted, failure);
         // It was shown all the same, and is not shown again.
-        if let Some(failure) = &strain {
+        if let Some(failure) = &returned.strain {
             self.note_failure(hook, failure);
         }
+        let Returned { result, spent, .. } = returned;
         meters.call_seconds.observe(spent.as_secs_f64());
         match result {
             Ok(()) => Shown::Seen,

@@ -63,6 +63,8 @@ struct Inner {
     /// Of the share that is counted now: calls, and those of them that failed.
     calls: u32,
     failed: usize,
+    /// Whether nobody is told of it any more.
+    is_over: bool,
 }
 
 #[derive(Debug, Default)]
@@ -86,7 +88,7 @@ impl Breaker {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let was_closed = matches!(inner.state, State::Closed);
         match (permission, failed_for) {
-            (Permission::Probe, None) => *inner = Inner::default(),
+            (Permission::Probe, None) => *inner = Inner { is_over: inner.is_over, ..Inner::default() },
             (Permission::Probe, Some(_)) => {
                 let pause = match inner.state {
                     State::HalfOpen { pause } => (pause * 2).min(LONGEST_PAUSE),
@@ -103,11 +105,20 @@ impl Breaker {
             State::Open { .. } => 2,
         };
         let turn = match inner.state {
+            _ if inner.is_over => None,
             State::Open { .. } if was_closed => Some(Turn::Opened),
             State::Closed if !was_closed => Some(Turn::Closed),
             _ => None,
         };
         Noted { state, turn }
+    }
+
+    /// Its plugin is taken out, or runs by something else from now on: what late calls do turns nothing. Returns what that
+    /// turns itself.
+    pub(super) fn end(&self) -> Option<Turn> {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_over = std::mem::replace(&mut inner.is_over, true);
+        (!was_over && !matches!(inner.state, State::Closed)).then_some(Turn::Closed)
     }
 }
 
@@ -207,5 +218,26 @@ mod tests {
         assert_eq!(breaker.ask(SECOND * 600), Permission::Probe);
         assert_eq!(breaker.record(Permission::Probe, SECOND * 600, None), Noted { state: 0, turn: Some(Turn::Closed) });
         assert_eq!(breaker.record(Permission::Granted, SECOND * 600, None), Noted { state: 0, turn: None });
+    }
+
+    #[test]
+    fn what_is_over_turns_once_more_at_most() {
+        let open = || {
+            let breaker = Breaker::default();
+            for author in 0..5 {
+                note_failure(&breaker, SECOND, author);
+            }
+            breaker
+        };
+        let breaker = open();
+        assert_eq!([breaker.end(), breaker.end()], [Some(Turn::Closed), None]);
+        assert_eq!(breaker.ask(SECOND * 60), Permission::Probe);
+        assert_eq!(breaker.record(Permission::Probe, SECOND * 60, None), Noted { state: 0, turn: None });
+        let turns: Vec<_> = (0..5).map(|author| note_failure(&breaker, SECOND * 60, author).turn).collect();
+        assert_eq!(turns, [None; 5], "it is still over");
+        let breaker = open();
+        assert_eq!(breaker.ask(SECOND * 60), Permission::Probe);
+        assert_eq!(breaker.end(), Some(Turn::Closed), "half open is not closed");
+        assert_eq!(Breaker::default().end(), None);
     }
 }

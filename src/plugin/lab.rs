@@ -20,6 +20,7 @@ use super::engine::{Engine, Loaded, Wish};
 use super::fuel::BACKSTOP;
 use super::manifest::Manifest;
 use super::member::Member;
+use super::outages::Outages;
 use super::translate::Speaker;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Isolation, Mode, Plugins};
@@ -191,8 +192,9 @@ fn chain_of(engine: &Engine, manifest: &Manifest, loaded: &Loaded, config: &str)
     let wish = Wish { isolation: Isolation::Pooled, config, lasting: Arc::default(), counters, hand };
     let pool = engine.open(manifest, loaded, &wish)?;
     let patience = if engine.counts_fuel() { BACKSTOP.cpu } else { BUDGET };
-    let terms = (Mode::Enforce, String::new());
-    let member = Member::new(manifest.clone(), pool, speaker, terms, &metrics, None).in_the_lab(patience);
+    let (terms, clock): (_, Arc<dyn Clock>) = ((Mode::Enforce, String::new()), Arc::new(SystemClock::new()));
+    let told = (&metrics, &Outages::new(&clock));
+    let member = Member::new(manifest.clone(), pool, speaker, terms, told, None).in_the_lab(patience);
     Ok(Chain::new(vec![member], patience, patience))
 }
 

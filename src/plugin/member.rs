@@ -14,6 +14,7 @@ use super::engine::{Budget, Failure};
 use super::guests::Guests;
 use super::host::HostState;
 use super::manifest::{Class, Hook, Manifest, OnError};
+use super::outages::Outages;
 use super::pool::{Pool, Returned};
 use super::translate::Speaker;
 use crate::config::Mode;
@@ -24,6 +25,9 @@ use crate::metrics::Metrics;
 pub(super) const CLOSED_REASON: &str = "this cannot be checked right now: try again later";
 /// The rule by which it is told that a breaker is open.
 const OUT_OF_SERVICE: &str = "out-of-service";
+/// Why a breaker closes, in a word: a call went well, or a reload had its plugin run by something else.
+const PROBE: &str = "probe";
+const RELOAD: &str = "reload";
 
 /// Every name that a verdict can have, in the order of [`Meters::verdicts`].
 const VERDICTS: [&str; 8] = ["allow", "replace", "flag", "hold", "bounce", "reject", "shadow", "unavailable"];
@@ -102,6 +106,8 @@ pub(super) struct Member {
     /// In the lab there is no breaker, and calls may take this long.
     patience: Option<Duration>,
     metrics: Metrics,
+    /// Where it is told that a hook of it turned.
+    outages: Arc<Outages>,
 }
 
 /// What came of a call.
@@ -120,7 +126,7 @@ impl Member {
         pool: Pool,
         speaker: Speaker,
         (mode, terms): (Mode, String),
-        metrics: &Metrics,
+        (metrics, outages): (&Metrics, &Arc<Outages>),
         before: Option<&Self>,
     ) -> Self {
         let id = manifest.id.as_str();
@@ -141,6 +147,7 @@ impl Member {
             patience: None,
             health: known.map_or_else(|| Arc::new(new_health()), Arc::clone),
             metrics: metrics.clone(),
+            outages: Arc::clone(outages),
             when,
             wants: if when == When::Never { Wants::default() } else { pool.wants() },
             aside: manifest.hooks.iter().any(|hook| hook.is_aside()).then(|| pool.beside()),
@@ -196,23 +203,22 @@ impl Member {
         let Some(meters) = self.meters_of(hook) else {
             return Called { verdict: Verdict::Allow, marks: Vec::new(), spent: Duration::ZERO };
         };
-        let mut opening = None;
         let permission = if self.patience.is_some() { Permission::Granted } else { meters.breaker.ask(now) };
         let (verdict, mark, spent) = if permission == Permission::Refused {
             let (verdict, mark) = self.while_open(hook, &self.speaker);
             (verdict, mark, Duration::ZERO)
         } else {
             let returned = self.pool.call(self.budget(cpu), now_ms, call);
-            let failed_for = returned.is_failure().then_some(who);
-            let Returned { result, strain, spent } = returned;
             if self.patience.is_none() {
-                let turn = self.note_turn(meters, meters.breaker.record(permission, now, failed_for));
-                opening = (turn == Some(Turn::Opened)).then(|| self.opening());
+                let failure = returned.failure();
+                let noted = meters.breaker.record(permission, now, failure.is_some().then_some(who));
+                self.note_turn(meters, noted, failure);
                 // What it says holds: this time there was memory for it.
-                if let Some(failure) = &strain {
+                if let Some(failure) = &returned.strain {
                     self.note_failure(hook, failure);
                 }
             }
+            let Returned { result, spent, .. } = returned;
             meters.call_seconds.observe(spent.as_secs_f64());
             let (verdict, mark) = match result {
                 Ok(returned) => understand(&self.speaker, returned),
@@ -223,7 +229,7 @@ impl Member {
         if let Some(counter) = meters.verdicts.get(index(&verdict, mark.as_ref())) {
             counter.inc();
         }
-        let marks = mark.into_iter().chain(opening).collect();
+        let marks = mark.into_iter().collect();
         Called { verdict: if enforced { verdict } else { Verdict::Allow }, marks, spent }
     }
 
@@ -238,26 +244,26 @@ impl Member {
         self.health.meters.iter().find(|meters| meters.hook == hook)
     }
 
-    /// What the operator sees and reads. Returns what the call turned.
-    pub(super) fn note_turn(&self, meters: &Meters, noted: Noted) -> Option<Turn> {
+    /// What the operator sees and reads of a call, which went well or failed so.
+    pub(super) fn note_turn(&self, meters: &Meters, noted: Noted, failure: Option<&Failure>) {
         let Noted { state, turn } = noted;
         // A hook that is well and was so before changes nothing: that is nearly every call.
         if meters.state.swap(state, Ordering::Relaxed) != state || state != 0 {
             self.show_state();
         }
+        let Some(turn) = turn else { return };
         let (plugin, hook) = (&*self.id, meters.hook.name());
         match turn {
-            Some(Turn::Opened) => {
+            Turn::Opened => {
                 tracing::error!(
                     plugin,
                     hook,
                     "a plugin fails for many and is out of service; on_error decides meanwhile"
                 );
             }
-            Some(Turn::Closed) => tracing::info!(plugin, hook, "a plugin is back in service"),
-            None => {}
+            Turn::Closed => tracing::info!(plugin, hook, "a plugin is back in service"),
         }
-        turn
+        self.outages.note(&self.speaker, meters.hook, turn, failure.map_or(PROBE, Failure::kind));
     }
 
     /// The worst of its hooks, as a metric. A generation that is not live yet does not show itself.
@@ -279,19 +285,18 @@ impl Member {
         self.note_bytes();
     }
 
-    /// It is seen no more.
+    /// It is seen no more, and it is over that it was out of service.
     pub(super) fn hide(&self) {
+        for meters in &self.health.meters {
+            if let Some(turn) = meters.breaker.end() {
+                self.outages.note(&self.speaker, meters.hook, turn, RELOAD);
+            }
+        }
         let Metrics { plugin_breaker_state, plugin_memory_bytes, plugin_kv_bytes, .. } = &self.metrics;
         for gauges in [plugin_breaker_state, plugin_memory_bytes, plugin_kv_bytes] {
             // One that is not there is not seen either.
             let _ = gauges.remove_label_values(&[&*self.id]);
         }
-    }
-
-    /// That it is out of service from now on stands in the audit, beside what it failed on.
-    fn opening(&self) -> Mark {
-        let note = format!("plugin {} is out of service from now on", self.id);
-        self.speaker.mark("breaker-open", OUT_OF_SERVICE, note, String::new())
     }
 
     /// A message that a plugin does not survive is held, or trapping would be a way past every plugin.

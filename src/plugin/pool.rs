@@ -49,8 +49,9 @@ impl<T> Returned<T> {
         Self { result: Err(failure), strain: None, spent }
     }
 
-    pub(super) const fn is_failure(&self) -> bool {
-        self.result.is_err() || self.strain.is_some()
+    /// What the breaker is told.
+    pub(super) fn failure(&self) -> Option<&Failure> {
+        self.result.as_ref().err().or(self.strain.as_ref())
     }
 }
 

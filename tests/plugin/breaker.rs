@@ -7,17 +7,23 @@ use std::time::Duration;
 
 use confab::clock::{Clock, SystemClock};
 use confab::config::{Isolation, Mode, Plugins};
-use confab::core::hook::{Ruling, Verdict};
+use confab::core::hook::{Moderator, Ruling, Verdict};
+use confab::core::observe::{Happening, Observers, Shown, What};
 use confab::metrics::Metrics;
 use confab::plugin::PluginSet;
-use confab_client::Reply;
-use confab_protocol::model::Millis;
+use confab_client::{Command, Reply};
+use confab_protocol::codec::decode_audit;
+use confab_protocol::command::{AuditRecord, ListAudit};
+use confab_protocol::model::{AuditId, Millis, RoomId, Seq, UserId};
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 
 use super::acts::register_owner;
-use super::shadow::{ask, found_by};
+use super::observe::observer;
+use super::shadow::ask;
 use super::{built, folder, generous, plugins, post, with_replaced};
 use crate::support::people::Person;
+use crate::support::process::PATIENCE;
 use crate::support::{TestServer, Transport};
 
 /// What happens with one of the next looks at the clock, and how many come before it.
@@ -99,6 +105,39 @@ fn told(ruling: &Ruling) -> Vec<(&str, &str)> {
     ruling.marks.iter().map(|mark| (mark.verdict, mark.rule.as_str())).collect()
 }
 
+/// Hooks that went out of service, or are back, and why, since this was last asked.
+fn turned(set: &PluginSet) -> Vec<(&'static str, bool, &'static str)> {
+    let (turned, omitted) = set.take_turned();
+    assert_eq!(omitted, 0);
+    turned.iter().map(|it| (it.hook, it.is_open, it.why)).collect()
+}
+
+/// The same as the audit has it, the oldest first.
+async fn kept(owner: &Person, plugin: &str) -> Vec<String> {
+    let plugin = Some(plugin.to_owned());
+    let list = ListAudit { room: None, user: None, case: None, plugin, before: AuditId::NONE, limit: 0 };
+    let Ok(Reply::Audit { records, .. }) = owner.client.request(Command::ListAudit(list)).await else { panic!() };
+    let read = records.iter().rev().map(|entry| decode_audit(&entry.record).unwrap());
+    let turns = read.filter(|record| record.act == "breaker");
+    let told = |AuditRecord { finding, detail, .. }: AuditRecord| {
+        finding.map(|found| format!("{} {} {} {detail}", found.hook, found.verdict, found.rule))
+    };
+    turns.filter_map(told).collect()
+}
+
+/// Until the audit has these.
+async fn until_kept(owner: &Person, plugin: &str, expected: &[&str]) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let kept = kept(owner, plugin).await;
+        if kept == expected {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{kept:?}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// Five people on whom it fails.
 async fn open(set: &PluginSet) -> Vec<Ruling> {
     let mut rulings = Vec::new();
@@ -117,10 +156,10 @@ async fn that_it_is_out_of_service_from_now_on_is_noted_once() {
     let (folder, metrics, clock) = (folder(), Metrics::new(), Movable::new());
     let set = load(&hostile(folder.path()), &metrics, &clock);
     let rulings = open(&set).await;
-    for ruling in &rulings[..4] {
+    for ruling in &rulings {
         assert_eq!(told(ruling), [("hold", "failed")]);
     }
-    assert_eq!(told(&rulings[4]), [("hold", "failed"), ("breaker-open", "out-of-service")]);
+    assert_eq!(turned(&set), [("message", true, "trap")]);
     assert!(is_out_of_service(&set).await && is_out_of_service(&set).await);
     assert_eq!(state(&metrics), 2);
 
@@ -128,11 +167,32 @@ async fn that_it_is_out_of_service_from_now_on_is_noted_once() {
     clock.pass(6);
     metrics.plugin_breaker_state.with_label_values(&["hostile"]).set(0);
     assert_eq!(told(&ask(&set, 1, "trap").await), [("hold", "failed")]);
-    assert_eq!(state(&metrics), 2);
+    assert_eq!((state(&metrics), turned(&set)), (2, Vec::new()));
     clock.pass(60);
     assert_eq!(ask(&set, 1, "innocent").await, Ruling::ALLOW);
-    assert_eq!(state(&metrics), 0);
-    assert_eq!(told(&open(&set).await[4]).len(), 2, "once each time");
+    assert_eq!((state(&metrics), turned(&set)), (0, vec![("message", false, "probe")]));
+    open(&set).await;
+    assert_eq!(turned(&set), [("message", true, "trap")], "once each time");
+}
+
+/// What is called beside the messages has nobody's message to be told with.
+#[tokio::test(flavor = "multi_thread")]
+async fn that_an_observer_is_out_of_service_is_noted_too() {
+    let (folder, metrics, clock) = (super::observe::folder(), Metrics::new(), Movable::new());
+    let set = load(&observer(folder.path(), Mode::Enforce), &metrics, &clock);
+    let show = async |author: u128, body: &str| {
+        let (room, seq, author, time) = (RoomId::from_u128(1), Seq(1), UserId::from_u128(author), clock.now());
+        let what = What::Message { body: body.to_owned(), edited: false };
+        set.show("observer", Arc::new(Happening { room, seq, author, time, what })).await
+    };
+    for author in 1..=5 {
+        assert_eq!(show(author, "say trap").await, Shown::Failed);
+    }
+    assert_eq!(show(6, "say well").await, Shown::Paused);
+    assert_eq!(turned(&set), [("observe", true, "trap")]);
+    clock.pass(6);
+    assert_eq!(show(6, "say well").await, Shown::Seen);
+    assert_eq!(turned(&set), [("observe", false, "probe")]);
 }
 
 /// What grows so much in a call that the next one needs a new instance costs what no budget sees: its breaker is told.
@@ -186,7 +246,7 @@ async fn what_nothing_is_left_of_is_not_held() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn that_it_is_out_of_service_is_in_the_audit() {
+async fn that_it_is_out_of_service_and_back_is_in_the_audit() {
     let folder = folder();
     let server = TestServer::start_with(|config| config.plugins = generous(plugins(folder.path()))).await;
     let owner = register_owner(&server).await;
@@ -201,8 +261,15 @@ async fn that_it_is_out_of_service_is_in_the_audit() {
     for author in &people {
         assert!(matches!(post(author, &room, "trap").await, Ok(Reply::Held(_))));
     }
-    let found = found_by(&owner, "hostile").await;
-    assert_eq!(found.iter().filter(|(verdict, _)| verdict == "breaker-open").count(), 1, "{found:?}");
+    let opened = "message breaker-open out-of-service trap";
+    until_kept(&owner, "hostile", &[opened]).await;
+    // The first message after the pause is the probe.
+    let deadline = Instant::now() + PATIENCE;
+    while !matches!(post(&people[0], &room, "are you well?").await, Ok(Reply::Appended(_))) {
+        assert!(Instant::now() < deadline, "it never probed");
+        sleep(Duration::from_millis(100)).await;
+    }
+    until_kept(&owner, "hostile", &[opened, "message breaker-close in-service probe"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -230,6 +297,7 @@ async fn a_reload_closes_no_breaker_of_a_plugin_that_runs_by_the_same() {
     ] {
         set.replace(&otherwise).unwrap();
         assert_eq!(state(&metrics), 0, "by these it may be well: {otherwise:?}");
+        assert_eq!(turned(&set), [("message", true, "trap"), ("message", false, "reload")], "{otherwise:?}");
         assert_eq!(ask(&set, 9, "innocent").await, Ruling::ALLOW);
         open(&set).await;
         assert_eq!(state(&metrics), 2);
@@ -271,8 +339,9 @@ async fn what_a_generation_before_fails_on_is_not_seen_of_the_new_one() {
     let (of_reload, otherwise) = (Arc::clone(&set), configured(&config, json!({"name": "you"})));
     // The first look is for the breaker that lets it pass, the second is taken within the call.
     clock.after_looks(1, move || of_reload.replace(&otherwise).unwrap());
-    assert_eq!(told(&ask(&set, 5, "trap").await), [("hold", "failed"), ("breaker-open", "out-of-service")]);
+    assert_eq!(told(&ask(&set, 5, "trap").await), [("hold", "failed")]);
     assert_eq!(metrics.plugin_generation.get(), 2);
+    assert!(turned(&set).is_empty(), "what is over is told of no more");
     assert_eq!(state(&metrics), 0);
     assert_eq!(ask(&set, 9, "innocent").await, Ruling::ALLOW);
 }
