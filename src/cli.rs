@@ -99,7 +99,8 @@ pub fn run() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("confab: {error:#}");
+            // It may quote what others wrote: a plugin's author, say.
+            eprintln!("confab: {}", chat::printable(&format!("{error:#}")));
             exit_code(&error)
         }
     }

@@ -397,9 +397,10 @@ fn of_home<'a>(home: &Home, entry: &'a Entry) -> Result<Source<'a>, String> {
     Ok(Source { id: &entry.id, wasm, manifest, mode, grant, goldens })
 }
 
-/// Libraries explain themselves over many lines; an operator reads one.
+/// Libraries explain themselves over many lines; an operator reads one. What a plugin says in it moves nothing on a terminal.
 fn one_line(text: &str) -> String {
     let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.retain(|c| !c.is_control());
     line.truncate(line.floor_char_boundary(ERROR_BYTES_MAX));
     line
 }

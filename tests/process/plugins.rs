@@ -345,3 +345,22 @@ fn a_new_plugin_is_told_to_programs() {
     assert_eq!(object(&place, &["new", path]), json!({ "id": "quiet", "folder": path }));
     assert!(folder.join("plugin.toml").exists());
 }
+
+/// What its author wrote moves nothing on the operator's terminal.
+#[test]
+fn what_an_author_wrote_is_shown_and_not_obeyed() {
+    let place = Place::new();
+    let component = component(&place, "first", "test-plugins/hostile", "hostile");
+    let manifest = component.with_extension("toml");
+    let good = std::fs::read_to_string(&manifest).unwrap();
+    let inspect = |from: &str, to: &str| {
+        assert!(good.contains(from), "{good}");
+        std::fs::write(&manifest, good.replace(from, to)).unwrap();
+        run(place.command(&["plugin", "inspect"]).arg(&component), "")
+    };
+    let shown = inspect("version = \"0.1.0\"", "version = \"1\\u001b[2J\"").assert_good();
+    assert!(shown.contains("guard 1\u{fffd}[2J") && !shown.contains('\u{1b}'), "{shown:?}");
+    let refused = inspect("id = \"guard\"", "id = \"\\u001b[2J\"");
+    assert_ne!(refused.code, Some(0));
+    assert!(refused.err.contains("is for \u{fffd}[2J") && !refused.err.contains('\u{1b}'), "{refused:?}");
+}

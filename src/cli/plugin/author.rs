@@ -10,6 +10,7 @@ use confab_protocol::model::{Millis, RoomId, RoomRole, ServerRole, UserId};
 use serde_json::{Value, json};
 
 use super::{Pair, fuel_json, open_as_served, open_lab, read_pair};
+use crate::cli::chat::printable;
 use crate::clock::{Clock, SystemClock, thread_cpu_time};
 use crate::core::hook::{MessageEvent, Presently, TextKind};
 use crate::plugin::lab::{Blessed, Fuel};
@@ -196,7 +197,7 @@ pub(super) fn inspect(component: &Path, json: bool) -> anyhow::Result<()> {
         println!("{found}");
         return Ok(());
     }
-    println!("{id} {}", said("version").as_str().unwrap_or("?"));
+    println!("{id} {}", printable(said("version").as_str().unwrap_or("?")));
     println!("  size           {} KiB, compiled in {compiled} ms", wasm.len().div_ceil(1024));
     println!("  SHA-256        {}", installed::hash(wasm));
     println!("  hooks          {}", hooks.join(", "));
@@ -204,7 +205,7 @@ pub(super) fn inspect(component: &Path, json: bool) -> anyhow::Result<()> {
         println!("  not asked yet  {}", idle.join(", "));
     }
     println!("  imports        {}", if imports.is_empty() { "nothing".to_owned() } else { imports.join(", ") });
-    println!("  wants          {}", said("capabilities"));
+    println!("  wants          {}", printable(&said("capabilities").to_string()));
     if let Some(limits) = manifest.get("limits").and_then(toml::Value::as_table) {
         let own: Vec<String> = limits.iter().map(|(key, most)| format!("{key} {most}")).collect();
         println!("  at most        {}", own.join(", "));
