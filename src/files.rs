@@ -50,19 +50,33 @@ pub fn sync_folder_of(path: &Path) -> io::Result<()> {
     fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-/// Reads a regular file of a size that is expected.
+/// Checks that there is a regular file of a size that is expected. Another kind may never end, or not even open.
 ///
 /// # Errors
 /// Those of the file system; another kind of file, or a longer one.
-pub fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
-    let invalid = |what| Err(io::Error::new(io::ErrorKind::InvalidData, what));
-    let file = fs::File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return invalid("is no regular file");
+pub fn check_bounded(path: &Path, bytes_max: u64) -> io::Result<()> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "is no regular file"));
     }
+    check_length(metadata.len(), bytes_max)
+}
+
+/// Reads a regular file of a size that is expected.
+///
+/// # Errors
+/// As [`check_bounded`].
+pub fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    check_bounded(path, bytes_max)?;
     let mut bytes = Vec::new();
-    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > bytes_max { invalid("is too long") } else { Ok(bytes) }
+    fs::File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    // It may have grown since.
+    check_length(bytes.len() as u64, bytes_max)?;
+    Ok(bytes)
+}
+
+fn check_length(bytes: u64, bytes_max: u64) -> io::Result<()> {
+    if bytes > bytes_max { Err(io::Error::new(io::ErrorKind::InvalidData, "is too long")) } else { Ok(()) }
 }
 
 /// A complete file of this process beside the path.

@@ -411,7 +411,7 @@ fn hex(bytes: &[u8]) -> String {
 
 fn read(dir: &Path, id: &str, extension: &str) -> Result<Vec<u8>, String> {
     let path = dir.join(format!("{id}.{extension}"));
-    std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))
+    installed::read_part(&path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn find(stock: Stock, id: &str, extension: &str) -> Result<Vec<u8>, String> {

@@ -15,6 +15,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use crate::config::{Config, Mode};
+use crate::plugin::installed::read_part;
 use crate::plugin::lab::{Fuel, Lab};
 
 #[derive(clap::Args)]
@@ -170,7 +171,7 @@ struct Pair {
 }
 
 fn read_pair(component: &Path) -> anyhow::Result<Pair> {
-    let read = |path: &Path| std::fs::read(path).with_context(|| path.display().to_string());
+    let read = |path: &Path| read_part(path).with_context(|| path.display().to_string());
     let (wasm, manifest) = (read(component)?, read(&component.with_extension("toml"))?);
     let id = component.file_stem().and_then(|stem| stem.to_str()).context("a component is called <id>.wasm")?;
     Ok(Pair { id: id.to_owned(), wasm, manifest })

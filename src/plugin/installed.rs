@@ -20,6 +20,11 @@ const LIST: &str = "installed.toml";
 const LOCK: &str = "installed.lock";
 /// The hash of each file of a version, beside them, as `sha256sum` writes it: for naming the one that was changed.
 const SUMS: &str = "sha256sums";
+/// A component has at most so many bytes: an interpreter with a script comes to some ten MiB.
+const COMPONENT_BYTES_MAX: u64 = 128 << 20;
+const MANIFEST_BYTES_MAX: u64 = 64 << 10;
+/// A golden file.
+const STORY_BYTES_MAX: u64 = 16 << 20;
 /// Hex digits of a hash.
 const HASH_DIGITS: usize = 64;
 /// Earlier versions that are kept to go back to.
@@ -161,7 +166,7 @@ impl Home {
         let fail = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
         let read = |extension: &str| {
             let path = folder.join(format!("{id}.{extension}"));
-            fs::read(&path).map_err(|error| match error.kind() {
+            read_part(&path).map_err(|error| match error.kind() {
                 // The list may have been read before another one was written, and its files went since.
                 io::ErrorKind::NotFound => format!("{}: it is not kept any more: load again", fail(&path, error)),
                 _ => fail(&path, error),
@@ -278,16 +283,45 @@ impl Entry {
     }
 }
 
+/// Reads a component, or the manifest that stands beside one as `<id>.toml`.
+///
+/// # Errors
+/// Those of the file system; what is no file that ends, or longer than any is.
+pub(crate) fn read_part(path: &Path) -> io::Result<Vec<u8>> {
+    let is_manifest = path.extension().is_some_and(|it| it == "toml");
+    files::read_bounded(path, if is_manifest { MANIFEST_BYTES_MAX } else { COMPONENT_BYTES_MAX })
+}
+
+/// Checks the golden files of a folder in the same way, before somebody reads them.
+///
+/// # Errors
+/// Which of them is none.
+pub(super) fn check_stories(folder: &Path) -> Result<(), String> {
+    let fail = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
+    let paths = story_paths(folder).map_err(|error| fail(folder, error))?;
+    paths.iter().try_for_each(|path| files::check_bounded(path, STORY_BYTES_MAX).map_err(|error| fail(path, error)))
+}
+
+fn story_paths(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for file in fs::read_dir(folder)? {
+        let path = file?.path();
+        if path.extension().is_some_and(|it| it == "jsonl") {
+            paths.push(path);
+        }
+    }
+    Ok(paths)
+}
+
 /// The golden files of a folder, by name; none where there is no folder.
 fn stories_in(folder: &Path) -> io::Result<Vec<Story>> {
     let mut stories = Vec::new();
     if !folder.is_dir() {
         return Ok(stories);
     }
-    for file in fs::read_dir(folder)? {
-        let path = file?.path();
-        if let Some(name) = path.file_name().filter(|_| path.extension().is_some_and(|it| it == "jsonl")) {
-            stories.push((name.to_owned(), fs::read(&path)?));
+    for path in story_paths(folder)? {
+        if let Some(name) = path.file_name() {
+            stories.push((name.to_owned(), files::read_bounded(&path, STORY_BYTES_MAX)?));
         }
     }
     stories.sort();

@@ -18,6 +18,7 @@ use super::actions::Hand;
 use super::chain::Chain;
 use super::engine::{Engine, Loaded, Wish};
 use super::fuel::BACKSTOP;
+use super::installed::check_stories;
 use super::manifest::Manifest;
 use super::member::Member;
 use super::outages::Outages;
@@ -204,6 +205,7 @@ fn take_fuel(chain: &Chain) -> Option<u64> {
 }
 
 fn run_folder(engine: &Engine, manifest: &Manifest, loaded: &Loaded, folder: &Path) -> Result<Report, String> {
+    check_stories(folder)?;
     let mut report = Report::default();
     for story in read_folder(folder)? {
         report.stories += 1;

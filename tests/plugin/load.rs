@@ -1,6 +1,8 @@
 //! What is refused before a server runs, and that the refusal says what to do.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -115,6 +117,30 @@ fn what_is_no_component_is_refused() {
         std::fs::write(&path, wasm).unwrap();
         assert_refused(&hostile(folder.path()), &["plugin hostile", "not a component"]);
     }
+}
+
+/// What may never end is not begun, and what is longer than any plugin is not read.
+#[test]
+fn files_that_no_plugin_has_are_refused() {
+    let folder = folder();
+    let (plugins, path) = (hostile(folder.path()), |name: &str| folder.path().join(name));
+    std::fs::create_dir(path("hostile.goldens")).unwrap();
+    let story = path("hostile.goldens/story.jsonl");
+    symlink("/dev/null", &story).unwrap();
+    assert_refused(&plugins, &["plugin hostile", "story.jsonl", "no regular file"]);
+    std::fs::remove_file(&story).unwrap();
+    for (name, bytes) in [("hostile.toml", 65 << 10), ("hostile.wasm", 129 << 20)] {
+        let good = std::fs::read(path(name)).unwrap();
+        // A hole behind it, which takes no room.
+        File::options().write(true).open(path(name)).unwrap().set_len(bytes).unwrap();
+        assert_refused(&plugins, &["plugin hostile", name, "too long"]);
+        std::fs::remove_file(path(name)).unwrap();
+        symlink("/dev/null", path(name)).unwrap();
+        assert_refused(&plugins, &["plugin hostile", name, "no regular file"]);
+        std::fs::remove_file(path(name)).unwrap();
+        std::fs::write(path(name), good).unwrap();
+    }
+    load(&plugins).unwrap();
 }
 
 #[test]
