@@ -40,7 +40,7 @@ use self::installed::{Entry, Files, Home, Installed};
 use self::manifest::{Manifest, check_id};
 use self::member::{CLOSED_REASON, Member};
 use self::outages::Outages;
-use self::translate::Speaker;
+use self::translate::{Speaker, is_tame};
 pub(crate) use self::turns::{Turn, Turns};
 use crate::clock::Clock;
 use crate::config::{self, Mode};
@@ -400,7 +400,7 @@ fn of_home<'a>(home: &Home, entry: &'a Entry) -> Result<Source<'a>, String> {
 /// Libraries explain themselves over many lines; an operator reads one. What a plugin says in it moves nothing on a terminal.
 fn one_line(text: &str) -> String {
     let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.retain(|c| !c.is_control());
+    line.retain(is_tame);
     line.truncate(line.floor_char_boundary(ERROR_BYTES_MAX));
     line
 }

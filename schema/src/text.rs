@@ -137,7 +137,8 @@ fn one_line(text: &str, bytes_max: usize, may_be_empty: bool) -> Result<Box<str>
 
 /// Characters that show a name as another one: bidi embeddings, overrides and isolates (CVE-2021-42574), and what
 /// takes no room. No script needs them in a name.
-const fn is_deceptive(c: char) -> bool {
+#[must_use]
+pub const fn is_deceptive(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
 }
 

@@ -131,7 +131,7 @@ impl log::Host for HostState {
         }
         drop(lines);
         text.truncate(text.floor_char_boundary(LINE_BYTES_MAX));
-        text.retain(|c| !c.is_control());
+        text.retain(translate::is_tame);
         let plugin = &*self.shared.plugin;
         match level {
             log::Level::Debug => tracing::debug!(plugin, "{text}"),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use confab_protocol::limits::BODY_BYTES_MAX;
 use confab_protocol::model::{Body, RoomKind, RoomRole, ServerRole};
-use confab_protocol::text::TextError;
+use confab_protocol::text::{TextError, is_deceptive};
 
 use super::host::bindings::confab::plugin::{context, history, types};
 use super::host::bindings::exports::confab::plugin::message;
@@ -215,10 +215,16 @@ pub(super) fn by_server(verdict: &'static str, rule: &str, note: &str, enforced:
     server.mark(verdict, rule, note.to_owned(), String::new())
 }
 
+/// What deceives goes as well: a case and a reason take no such text, and whole notes would be lost.
 pub(super) fn cut(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(REASON_BYTES_MAX));
-    text.retain(|c| !c.is_control());
+    text.retain(is_tame);
     text
+}
+
+/// Whether it moves nothing on a terminal, and shows no text as another one.
+pub(super) fn is_tame(c: char) -> bool {
+    !c.is_control() && !is_deceptive(c)
 }
 
 /// Where a text was replaced: its bytes between what it has in common with the new one at its beginning and at its end.
@@ -233,7 +239,19 @@ fn changed(before: &str, after: &str) -> (u32, u32) {
 
 #[cfg(test)]
 mod tests {
-    use super::changed;
+    use confab_protocol::model::CaseText;
+
+    use super::{REASON_BYTES_MAX, changed, cut};
+
+    #[test]
+    fn what_a_plugin_notes_can_be_shown_whatever_it_quotes() {
+        let noted = cut("says \u{202e}ecin\u{2069}, \u{200b}and \u{1b}[31m\n".to_owned());
+        assert_eq!(noted, "says ecin, and [31m");
+        assert!(CaseText::parse(&noted).is_ok());
+        // The last letter does not fit.
+        let long = cut(["x", &"\u{e9}".repeat(REASON_BYTES_MAX)].concat());
+        assert!(long.ends_with('\u{e9}') && long.len() == REASON_BYTES_MAX - 1, "{} bytes", long.len());
+    }
 
     #[test]
     fn what_was_replaced_is_between_what_is_the_same() {
