@@ -1,7 +1,7 @@
 //! What is said of what was said, and done to people and rooms: edit, delete, react, pin, settings, roles, sanctions.
 //! Each goes the same way as a message, and is checked again on fresh rows inside its transaction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use confab_protocol::reject::{Reject, RejectCode};
 
 use super::access::Action;
 use super::append::{Act, Amend, Change, OrderGuard};
-use super::audit::Judged;
+use super::audit::{AuditKey, Judged};
 use super::auth::Actor;
 use super::cases::{Beside, NewRecord};
 use super::hook::{self, TextKind, Verdict};
@@ -102,9 +102,11 @@ impl Core {
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
         };
         let before = self.find_messages(write.room, &seqs).await?;
-        let by_moderator = before.iter().any(|(_, entry, _)| entry.author != actor.user);
-        if by_moderator {
+        let said_by_others = before.iter().find(|(_, entry, _)| entry.author != actor.user).map(|(seq, ..)| *seq);
+        let by_moderator = said_by_others.is_some();
+        if let Some(seq) = said_by_others {
             self.check_moderating(actor)?;
+            self.check_deleting(actor, write.room, seq).await?;
         }
         let mut records = self.deletions(actor.user, write.room, &before).await?;
         records.extend(found);
@@ -121,6 +123,26 @@ impl Core {
             .await)
     }
 
+    /// What others said is for moderators to delete. The transaction looks at that once more: who may not costs no more than
+    /// this.
+    async fn check_deleting(&self, actor: &Actor, room: RoomId, seq: Seq) -> Result<(), Reject> {
+        if self.is_moderator(actor, room).await? {
+            return Ok(());
+        }
+        // What they do not see is not there for them.
+        self.author_of(actor, room, seq).await?;
+        Err(RejectCode::Forbidden.into())
+    }
+
+    /// Whether somebody moderates a room that they are in, as of now. Two people have no ranks.
+    async fn is_moderator(&self, actor: &Actor, room: RoomId) -> Result<bool, Reject> {
+        let membership = self.store.membership(room, actor.user).await.map_err(|error| self.unavailable(&error))?;
+        let membership = membership.ok_or(RejectCode::NotMember)?;
+        let found = self.store.room(room, actor.user).await.map_err(|error| self.unavailable(&error))?;
+        let is_of_many = found.is_some_and(|room| matches!(room.kind, RoomKind::Channel | RoomKind::Private));
+        Ok(is_of_many && access::has_right(access::rank(membership.role, actor.role), access::Right::Moderate))
+    }
+
     /// Records of those messages that others said: what one takes back oneself is nobody's business.
     async fn deletions(
         &self,
@@ -128,19 +150,18 @@ impl Core {
         room: RoomId,
         messages: &[(Seq, Entry, Bytes)],
     ) -> Result<Vec<NewRecord>, Reject> {
-        let (mut records, mut keys) = (Vec::new(), HashMap::new());
-        for (seq, entry, _) in messages {
-            if entry.author == by {
-                continue;
-            }
-            let key = match keys.get(&entry.author) {
-                Some(key) => *key,
-                None => self.audit_key(entry.author).await?,
-            };
-            keys.insert(entry.author, key);
-            records.push(self.deletion(by, room, (*seq, entry), key));
+        let of_others = || messages.iter().filter(move |(_, entry, _)| entry.author != by);
+        let authors: HashSet<UserId> = of_others().map(|(_, entry, _)| entry.author).collect();
+        if authors.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(records)
+        let keys = self.store.hash_keys(authors.into_iter().collect()).await;
+        let keys = keys.map_err(|error| self.unavailable(&error))?;
+        let keys: HashMap<UserId, AuditKey> = keys.into_iter().collect();
+        let record = |(seq, entry, _): &(Seq, Entry, Bytes)| {
+            self.deletion(by, room, (*seq, entry), keys.get(&entry.author).copied())
+        };
+        Ok(of_others().map(record).collect())
     }
 
     /// Gives a reaction or takes it back.
@@ -375,12 +396,7 @@ impl Core {
     /// # Errors
     /// Not a moderator.
     pub async fn revisions(&self, actor: &Actor, room: RoomId, seq: Seq) -> Result<Reply, Reject> {
-        let membership = self.store.membership(room, actor.user).await.map_err(|error| self.unavailable(&error))?;
-        let membership = membership.ok_or(RejectCode::NotMember)?;
-        let found = self.store.room(room, actor.user).await.map_err(|error| self.unavailable(&error))?;
-        // Two people have no ranks.
-        let is_of_many = found.is_some_and(|room| matches!(room.kind, RoomKind::Channel | RoomKind::Private));
-        if !is_of_many || !access::has_right(access::rank(membership.role, actor.role), access::Right::Moderate) {
+        if !self.is_moderator(actor, room).await? {
             return Err(RejectCode::Forbidden.into());
         }
         let page = self.store.read(room, actor.user, Seq(u64::MAX >> 1), 1).await;

@@ -87,7 +87,7 @@ impl Core {
     }
 
     /// Who said it, if that is a message that the actor sees.
-    async fn author_of(&self, actor: &Actor, room: RoomId, seq: Seq) -> Result<UserId, Reject> {
+    pub(super) async fn author_of(&self, actor: &Actor, room: RoomId, seq: Seq) -> Result<UserId, Reject> {
         let before = Seq(seq.0.saturating_sub(1));
         let page = self.store.read(room, actor.user, before, 1).await.map_err(|error| self.unavailable(&error))?;
         let entry = page.and_then(|page| page.entries.into_iter().next()).filter(|entry| entry.seq == seq);

@@ -4,10 +4,21 @@
 use confab_protocol::model::Millis;
 
 use super::Core;
-use super::store::{Before, Result};
+use super::store::Result;
 use crate::config;
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
+
+/// What is older is forgotten.
+#[derive(Clone, Copy, Debug)]
+pub struct Before {
+    /// Earlier texts of messages, by when they were replaced.
+    pub replaced: Millis,
+    /// What was held or refused.
+    pub unappended: Millis,
+    /// What was said that cases are about, and what was said of it, by when it was kept.
+    pub evidence: Millis,
+}
 
 /// How long things are kept that stand beside the logs, milliseconds; `None`: as long as what they belong to.
 #[derive(Clone, Copy, Debug)]

@@ -21,6 +21,7 @@ use super::cases::{
 use super::context::Context;
 use super::names::{Key, room_key};
 pub use super::restriction::{Restrict, Restriction};
+pub use super::retention::Before;
 use super::seal::{Blinder, Resealed};
 use super::search::{Matches, Progress, Step, Wanted};
 use super::standing::{Controls, FoundKey, Level, LoginRow, NewKey, NewTicket, Standing, TicketKind};
@@ -363,17 +364,6 @@ impl Unappended {
     }
 }
 
-/// What is older is forgotten.
-#[derive(Clone, Copy, Debug)]
-pub struct Before {
-    /// Earlier texts of messages, by when they were replaced.
-    pub replaced: Millis,
-    /// What was held or refused.
-    pub unappended: Millis,
-    /// What was said that cases are about, and what was said of it, by when it was kept.
-    pub evidence: Millis,
-}
-
 /// Durable state.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -431,6 +421,8 @@ pub trait Store: Send + Sync {
         role: ServerRole,
         record: NewRecord,
     ) -> Result<bool>;
+    /// What hashes of the texts of these are made with; those whose account is erased, or who have none, are left out.
+    async fn hash_keys(&self, users: Vec<UserId>) -> Result<Vec<(UserId, AuditKey)>>;
     /// An account.
     async fn find_user(&self, user: UserId) -> Result<Option<User>>;
     /// Keeps a one-time token, and forgets those that are too old.

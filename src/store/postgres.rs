@@ -36,6 +36,7 @@ use tokio_postgres::error::SqlState;
 
 pub use self::options::Options;
 use crate::core::append::{Decided, InviteHash, Item};
+use crate::core::audit::AuditKey;
 use crate::core::backup::{Sink, Source};
 use crate::core::cases::{
     Agenda, CaseChange, CaseRecord, CaseRow, CasesWanted, HeldText, NewRecord, NewReport, Reported,
@@ -327,6 +328,7 @@ store! {
     plain find_key(hash: [u8; 32]) -> Option<FoundKey> = standing::find_key;
     plain controls(since: u64) -> Controls = standing::controls;
     plain find_users(users: Vec<UserId>) -> Vec<Member> = accounts::find_users;
+    plain hash_keys(users: Vec<UserId>) -> Vec<(UserId, AuditKey)> = accounts::hash_keys;
     plain find_room(name: RoomName) -> Option<RoomId> = rooms::find_room;
     plain find_direct(pair: Pair) -> Option<RoomId> = rooms::find_direct;
     plain find_self_room(user: UserId) -> Option<RoomId> = rooms::find_self_room;

@@ -32,6 +32,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use self::threads::{Readers, Searcher, Writer};
 use crate::core::append::{Decided, InviteHash, Item};
+use crate::core::audit::AuditKey;
 use crate::core::backup::{Sink, Source};
 use crate::core::cases::{
     Agenda, CaseChange, CaseRecord, CaseRow, CasesWanted, HeldText, NewRecord, NewReport, Reported,
@@ -262,6 +263,7 @@ store! {
     read find_key(hash: [u8; 32]) -> Option<FoundKey> = standing::find_key;
     read controls(since: u64) -> Controls = standing::controls;
     read find_users(users: Vec<UserId>) -> Vec<Member> = accounts::find_users;
+    read hash_keys(users: Vec<UserId>) -> Vec<(UserId, AuditKey)> = accounts::hash_keys;
     read find_room(name: RoomName) -> Option<RoomId> = rooms::find_room;
     read find_direct(pair: Pair) -> Option<RoomId> = rooms::find_direct;
     read find_self_room(user: UserId) -> Option<RoomId> = rooms::find_self_room;

@@ -7,9 +7,12 @@ use confab::core::cases::NewRecord;
 use confab::core::store::Restrict;
 use confab_protocol::close::CloseCode;
 use confab_protocol::codec::decode_entry;
-use confab_protocol::command::{Appended, AuditRecord, Command, Login, Reply, RoomTarget, Secret};
+use confab_protocol::command::{
+    Appended, AuditRecord, Command, Delete, Login, Reply, RoomTarget, SanctionUser, Secret, Write,
+};
 use confab_protocol::model::{
-    AuditId, Cursor, DeviceName, EntryContent, Envelope, MembershipChange, RoomId, RoomRole, SanctionKind, Seq, UserId,
+    AuditId, Cursor, DeviceName, EntryContent, Envelope, MembershipChange, Reason, RoomId, RoomRole, SanctionKind, Seq,
+    UserId,
 };
 use confab_protocol::reject::RejectCode;
 
@@ -353,6 +356,34 @@ async fn what_was_said_before_a_mute_is_answered_as_it_was() {
         assert_eq!(muted.refusal(publish(room.id, other, "new")).await, RejectCode::Muted.number());
         assert!(store.restrict(by_operator(alice, SanctionKind::Lift)).await.unwrap());
     }
+}
+
+/// src/core/amend.rs: the keys of all authors were read before it was looked whether what they said may be deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_delete_has_no_keys_read() {
+    let (server, target) = bare_server().await;
+    let people = accounts(&server.config, &["owner", "alice", "bob"]).await;
+    let mut owner = Raw::enter(&target, Transport::Quic, &people[0].1).await;
+    let room = owner.join("keys").await.id;
+    let mut alice = Raw::enter(&target, Transport::Quic, &people[1].1).await;
+    alice.join("keys").await;
+    let mut bob = Raw::enter(&target, Transport::WebSocket, &people[2].1).await;
+    bob.join("keys").await;
+    let heard = bob.say(room, "hello").await.seq;
+    let write = || Write { room, client_id: client_id(), resend: false };
+    let (user, kind, duration_ms, reason) = (people[2].0, SanctionKind::Shadow, 0, Reason::parse("").unwrap());
+    let shadow = SanctionUser { write: write(), user, kind, duration_ms, reason };
+    owner.request(Command::Sanction(shadow)).await.unwrap();
+    let unheard = bob.say(room, "psst").await.seq;
+    // Nobody can read this key.
+    let embedded = rusqlite::Connection::open(server.config.data_dir.join("confab.db")).unwrap();
+    embedded.busy_timeout(PATIENCE).unwrap();
+    let spoil = "UPDATE users SET audit_key = x'00' WHERE id = ?";
+    assert_eq!(embedded.execute(spoil, [user.to_bytes().to_vec()]).unwrap(), 1);
+    let delete = |seq| Command::Delete(Delete { write: write(), seqs: vec![seq] });
+    assert_eq!(alice.refusal(delete(heard)).await, RejectCode::Forbidden.number());
+    assert_eq!(alice.refusal(delete(unheard)).await, RejectCode::UnknownMessage.number(), "it is not there for her");
+    assert_eq!(owner.refusal(delete(heard)).await, RejectCode::Internal.number(), "who may delete it needs the key");
 }
 
 /// Keeps a store from committing anything until it is let go. Reads go on.

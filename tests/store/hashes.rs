@@ -20,7 +20,11 @@ use super::backup::dump;
 use super::moderation::all_records;
 use super::{Scene, postgres};
 
-super::cases![a_text_is_confirmed_until_its_author_is_erased, accounts_come_with_their_keys];
+super::cases![
+    a_text_is_confirmed_until_its_author_is_erased,
+    accounts_come_with_their_keys,
+    keys_of_many_are_read_at_once,
+];
 
 /// The server's own part of it.
 fn auth() -> Auth {
@@ -88,6 +92,23 @@ async fn accounts_come_with_their_keys(scene: Scene) {
     for user in many {
         assert_eq!(scene.key_of(user.id).await, Some(user.audit_key));
     }
+}
+
+async fn keys_of_many_are_read_at_once(scene: Scene) {
+    let (alice, bob, carol) = (scene.user("alice").await, scene.user("bob").await, scene.user("carol").await);
+    let name = Username::parse("erased-1").unwrap();
+    let name = (name.clone(), confab::core::names::user_key(&name));
+    let shown = DisplayName::parse("erased").unwrap();
+    scene.store.erase_account(bob.id, bob.self_room, name, shown).await.unwrap();
+    let keys = async |users: &[UserId]| {
+        let mut found = scene.store.hash_keys(users.to_vec()).await.unwrap();
+        found.sort_by_key(|(user, _)| *user);
+        found
+    };
+    let mut expected = vec![(alice.id, alice.audit_key), (carol.id, carol.audit_key)];
+    expected.sort_by_key(|(user, _)| *user);
+    assert_eq!(keys(&[carol.id, bob.id, UserId::from_u128(7), alice.id]).await, expected);
+    assert!(keys(&[]).await.is_empty());
 }
 
 /// As a store was before there were keys, and what came after them.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::rows::{Stored, get, get_optional, plain, user};
 use super::standing::{revoke, spend_ticket};
+use crate::core::audit::AuditKey;
 use crate::core::standing::TicketKind;
 use crate::core::store::{Created, LoggedIn, NewLogin, NewRefresh, NewUser, Refreshed, Result, User};
 
@@ -138,6 +139,14 @@ pub(super) async fn find_users(client: &Client, users: Vec<UserId>) -> Result<Ve
             Ok(Member { user: get(row, 0)?, username: plain(row, 1)?, display_name: plain(row, 2)?, role: None })
         })
         .collect()
+}
+
+pub(super) async fn hash_keys(client: &Client, users: Vec<UserId>) -> Result<Vec<(UserId, AuditKey)>> {
+    const SQL: &str = "SELECT id, audit_key FROM users WHERE id = ANY ($1::uuid[]) AND audit_key IS NOT NULL";
+    let ids: Vec<Uuid> = users.into_iter().map(Stored::sql).collect();
+    let statement = client.prepare_cached(SQL).await?;
+    let rows = client.query(&statement, &[&ids]).await?;
+    rows.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect()
 }
 
 pub(super) async fn log_in(client: &mut Client, login: NewLogin) -> Result<Option<LoggedIn>> {

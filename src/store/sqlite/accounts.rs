@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::{Sql, get, user};
 use super::standing::{has_ticket, revoke, spend_ticket};
+use crate::core::audit::AuditKey;
 use crate::core::standing::TicketKind;
 use crate::core::store::{Created, LoggedIn, NewLogin, NewRefresh, NewUser, Refreshed, Result, User};
 
@@ -104,6 +105,17 @@ pub(super) fn find_users(connection: &Connection, users: Vec<UserId>) -> Result<
         let member =
             |row: &rusqlite::Row<'_>| Ok(Member { user, username: row.get(0)?, display_name: row.get(1)?, role: None });
         found.extend(statement.query_row([Sql(user)], member).optional()?);
+    }
+    Ok(found)
+}
+
+pub(super) fn hash_keys(connection: &Connection, users: Vec<UserId>) -> Result<Vec<(UserId, AuditKey)>> {
+    let mut statement =
+        connection.prepare_cached("SELECT audit_key FROM users WHERE id = ? AND audit_key IS NOT NULL")?;
+    let mut found = Vec::with_capacity(users.len());
+    for user in users {
+        let key: Option<AuditKey> = statement.query_row([Sql(user)], |row| get(row, 0)).optional()?;
+        found.extend(key.map(|key| (user, key)));
     }
     Ok(found)
 }
