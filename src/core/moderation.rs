@@ -224,17 +224,13 @@ impl Core {
 
     /// Whether nobody else could decide, either way.
     async fn is_alone(&self, actor: &Actor, row: &CaseRow) -> Result<bool, Reject> {
-        let except = [actor.user, row.subject];
-        // No room has the id of none: those of the server, who could decide where nobody in the room may.
-        for place in [row.room, RoomId::NONE] {
-            let others = self.store.moderators(place, except, self.clock.now(), TOLD_MAX).await;
-            for (other, _) in others.map_err(|error| self.unavailable(&error))? {
-                if self.may_reverse(other, row).await? {
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(true)
+        // Whom `may_reverse` would let.
+        let rank = match row.kind {
+            CaseKind::Sanction => self.rank_in(row.room, row.subject).await?,
+            CaseKind::Held | CaseKind::Report | CaseKind::Flag => u8::MAX,
+        };
+        let other = self.store.has_judge(row.room, [actor.user, row.subject], rank, self.clock.now()).await;
+        Ok(!other.map_err(|error| self.unavailable(&error))?)
     }
 
     /// Whether who moderates there may decide that it was not right. An appeal is no way to lift what one could not lift

@@ -545,6 +545,10 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<(UserId, RoomId)>>;
 
+    /// Whether anybody but these two, and no plugin, decides about what is done in a room, as an unmuted moderator of it or of
+    /// the whole server, and stands there above this rank; 1 is the highest.
+    async fn has_judge(&self, room: RoomId, except: [UserId; 2], rank: u8, now: Millis) -> Result<bool>;
+
     // ---- what is held on a person
     /// Rooms that somebody is or was in, their own log included.
     async fn rooms_ever(&self, user: UserId) -> Result<Vec<RoomId>>;

@@ -366,6 +366,7 @@ store! {
     plain agenda(since: Millis, limit: usize) -> Agenda = moderation::agenda;
     plain moderators(room: RoomId, except: [UserId; 2], now: Millis, limit: usize) -> Vec<(UserId, RoomId)> =
         moderation::moderators;
+    plain has_judge(room: RoomId, except: [UserId; 2], rank: u8, now: Millis) -> bool = rooms::has_judge;
 
     sealed record(unappended: Unappended) -> Option<Recorded> = logs::record;
     sealed find_recorded(room: RoomId, author: UserId, client_id: ClientId) -> Option<Recorded> = logs::find_recorded;

@@ -290,6 +290,7 @@ store! {
     read agenda(since: Millis, limit: usize) -> Agenda = moderation::agenda;
     read moderators(room: RoomId, except: [UserId; 2], now: Millis, limit: usize) -> Vec<(UserId, RoomId)> =
         moderation::moderators;
+    read has_judge(room: RoomId, except: [UserId; 2], rank: u8, now: Millis) -> bool = rooms::has_judge;
     read find_members(room: RoomId, names: Vec<Username>) -> Vec<UserId> = effects::find_members;
 
     open find_recorded(room: RoomId, author: UserId, client_id: ClientId) -> Option<Recorded> = logs::find_recorded;

@@ -8,11 +8,12 @@ use confab::core::store::Restrict;
 use confab_protocol::close::CloseCode;
 use confab_protocol::codec::decode_entry;
 use confab_protocol::command::{
-    Appended, AuditRecord, Command, Delete, Login, Reply, RoomTarget, SanctionUser, Secret, Write,
+    Appeal, Appended, AuditRecord, CaseFilter, CaseStep, Command, Delete, ListCases, Login, Reply, RoomTarget,
+    SanctionUser, Secret, SetRole, UpdateCase, Write,
 };
 use confab_protocol::model::{
-    AuditId, Cursor, DeviceName, EntryContent, Envelope, MembershipChange, Reason, RoomId, RoomRole, SanctionKind, Seq,
-    UserId,
+    AuditId, CaseDecision, CaseId, CaseText, Cursor, DeviceName, EntryContent, Envelope, MembershipChange, Reason,
+    RoomId, RoomRole, SanctionKind, Seq, ServerRole, UserId,
 };
 use confab_protocol::reject::RejectCode;
 
@@ -329,10 +330,13 @@ async fn who_receives_no_events_is_not_stuck_and_misses_nothing() {
     }
 }
 
-fn by_operator(user: UserId, kind: SanctionKind) -> Restrict {
+fn record() -> NewRecord {
     let id = AuditId::from_u128(client_id().as_u128());
-    let record = NewRecord { id, record: AuditRecord::default(), note: None };
-    Restrict { user, below: None, kind, until: None, now: now(), record }
+    NewRecord { id, record: AuditRecord::default(), note: None }
+}
+
+fn by_operator(user: UserId, kind: SanctionKind) -> Restrict {
+    Restrict { user, below: None, kind, until: None, now: now(), record: record() }
 }
 
 /// src/router.rs: a command that is sent again was refused for what happened since, though it had been done.
@@ -384,6 +388,47 @@ async fn who_may_not_delete_has_no_keys_read() {
     assert_eq!(alice.refusal(delete(heard)).await, RejectCode::Forbidden.number());
     assert_eq!(alice.refusal(delete(unheard)).await, RejectCode::UnknownMessage.number(), "it is not there for her");
     assert_eq!(owner.refusal(delete(heard)).await, RejectCode::Internal.number(), "who may delete it needs the key");
+}
+
+/// src/core/moderation.rs: who decided was taken to be alone where twenty moderators of the server stood in front of those
+/// who could have decided otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_alone_because_of_those_who_may_not_decide() {
+    const MODERATORS: usize = 20;
+    let (server, target) = bare_server().await;
+    let staff: Vec<String> = (0..MODERATORS).map(|n| format!("staff{n}")).collect();
+    let names: Vec<&str> = ["owner", "alice", "admin"].into_iter().chain(staff.iter().map(String::as_str)).collect();
+    let people = accounts(&server.config, &names).await;
+    let (user, admin) = (people[1].0, people[2].0);
+    let store = confab::open_store(&server.config).await.unwrap();
+    let appoint = async |user, role| assert!(store.set_server_role(user, None, role, record()).await.unwrap());
+    for (moderator, _) in &people[3..] {
+        appoint(*moderator, ServerRole::Moderator).await;
+    }
+    appoint(admin, ServerRole::Admin).await;
+
+    // No moderator of the server may lift what was done to one of a room.
+    let mut owner = Raw::enter(&target, Transport::Quic, &people[0].1).await;
+    let room = owner.join("bench").await.id;
+    let mut alice = Raw::enter(&target, Transport::Quic, &people[1].1).await;
+    alice.join("bench").await;
+    let write = || Write { room, client_id: client_id(), resend: false };
+    owner.request(Command::SetRole(SetRole { write: write(), user, role: RoomRole::Moderator })).await.unwrap();
+    let (kind, duration_ms, reason) = (SanctionKind::Mute, 0, Reason::parse("").unwrap());
+    let mute = SanctionUser { write: write(), user, kind, duration_ms, reason };
+    owner.request(Command::Sanction(mute)).await.unwrap();
+    let (state, before) = (CaseFilter::Any, CaseId::NONE);
+    let list = ListCases { room: None, state, kind: None, mine: true, before, limit: 10 };
+    let Ok(Reply::Cases { cases, .. }) = alice.request(Command::ListCases(list)).await else { panic!("no cases") };
+    let case = cases[0].id;
+    alice.request(Command::Appeal(Appeal { case, text: CaseText::parse("why?").unwrap() })).await.unwrap();
+    let uphold = || {
+        let step = CaseStep::Decide(CaseDecision::Uphold, CaseText::default());
+        Command::UpdateCase(UpdateCase { case, step })
+    };
+    assert_eq!(owner.refusal(uphold()).await, RejectCode::Forbidden.number(), "the admin could");
+    appoint(admin, ServerRole::User).await;
+    assert_eq!(owner.request(uphold()).await, Ok(Reply::Ok), "nobody could any more");
 }
 
 /// Keeps a store from committing anything until it is let go. Reads go on.

@@ -24,6 +24,7 @@ super::cases![
     cases_are_found_by_what_they_are,
     what_is_due_or_waits_is_on_the_agenda,
     those_who_moderate_a_room_are_told,
+    somebody_else_could_decide_however_many_there_are,
     those_who_reported_are_told,
     records_are_found_by_what_they_name,
     a_page_of_the_audit_has_an_end,
@@ -259,6 +260,43 @@ async fn those_who_moderate_a_room_are_told(scene: Scene) {
     scene.leave(room, owner).await;
     assert_eq!(told(room, 9).await, of_server, "nobody is left who could");
     assert_eq!(told(scene.store.find_self_room(owner).await.unwrap().unwrap(), 9).await, of_server);
+}
+
+async fn somebody_else_could_decide_however_many_there_are(scene: Scene) {
+    const MANY: usize = 30;
+    const ANYBODY: u8 = u8::MAX;
+    let (room, [owner, moderator, member]) = scene.company().await;
+    let at = async |except, rank, now| scene.store.has_judge(room, except, rank, now).await.unwrap();
+    let has = async |except, rank| at(except, rank, START).await;
+    let [admins, moderators] = [RoomRole::Admin, RoomRole::Moderator].map(RoomRole::number);
+    assert!(has([owner, member], ANYBODY).await && has([moderator, member], moderators).await);
+    assert!(!has([owner, member], moderators).await, "they are no higher");
+    assert!(!has([owner, moderator], ANYBODY).await, "there is nobody");
+    let over = START.after(1_000_000);
+    scene.act(room, owner, Act::Sanction(moderator, SanctionKind::Mute, Some(over))).await;
+    assert!(!has([owner, member], ANYBODY).await && at([owner, member], ANYBODY, over).await);
+
+    // However many moderate the server: those of higher rank are among all of them.
+    let mut staff = Vec::new();
+    for n in 0..MANY {
+        let user = scene.new_user(&format!("staff{n}"), ServerRole::Moderator);
+        scene.store.create_user(user.clone()).await.unwrap();
+        staff.push(user.id);
+    }
+    assert!(has([owner, moderator], ANYBODY).await && !has([owner, moderator], moderators).await);
+    let plugin = scene.new_user("plugin.words", ServerRole::Admin);
+    scene.store.create_user(plugin).await.unwrap();
+    assert!(!has([owner, moderator], moderators).await, "nobody is behind the account of a plugin");
+    let admin = scene.new_user("admin", ServerRole::Admin);
+    scene.store.create_user(admin.clone()).await.unwrap();
+    assert!(has([owner, moderator], moderators).await);
+    assert!(!has([owner, admin.id], moderators).await && !has([owner, moderator], admins).await);
+    // The last of them owns the room, also from outside.
+    let last = *staff.last().unwrap();
+    scene.join(room, last).await;
+    scene.act(room, owner, Act::SetRole(last, RoomRole::Owner)).await;
+    scene.leave(room, last).await;
+    assert!(has([owner, moderator], admins).await && !has([owner, last], admins).await);
 }
 
 async fn those_who_reported_are_told(scene: Scene) {

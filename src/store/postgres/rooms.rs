@@ -152,6 +152,30 @@ pub(super) async fn seat(
     Ok(Some((get(&row, 0)?, Restriction::from_numbers(restriction, until.cast_unsigned()))))
 }
 
+/// Who has left the room is what they were: so they count where the server's role lets them decide.
+pub(super) async fn has_judge(
+    client: &Client,
+    room: RoomId,
+    except: [UserId; 2],
+    rank: u8,
+    now: Millis,
+) -> Result<bool> {
+    const SQL: &str = "SELECT EXISTS (
+             SELECT 1 FROM members m JOIN users u ON u.id = m.user_id JOIN rooms r ON r.id = m.room
+             WHERE m.room = $1 AND m.leave_seq IS NULL AND m.role <= 3 AND m.role < $4 AND r.kind IN (1, 4)
+                 AND u.id NOT IN ($2, $3) AND u.username NOT LIKE 'plugin.%'
+                 AND (m.restriction IN (0, 3) OR m.until_ms > 0 AND m.until_ms <= $5)
+                 AND (u.restriction IN (0, 3) OR u.until_ms > 0 AND u.until_ms <= $5))
+         OR EXISTS (
+             SELECT 1 FROM users u LEFT JOIN members m ON m.room = $1 AND m.user_id = u.id
+             WHERE u.role <= 3 AND (u.role < $4 OR m.role < $4) AND u.id NOT IN ($2, $3)
+                 AND u.username NOT LIKE 'plugin.%'
+                 AND (u.restriction IN (0, 3) OR u.until_ms > 0 AND u.until_ms <= $5))";
+    let [one, other] = except.map(Stored::sql);
+    let statement = client.prepare_cached(SQL).await?;
+    plain(&client.query_one(&statement, &[&room.sql(), &one, &other, &i16::from(rank), &now.sql()]).await?, 0)
+}
+
 pub(super) async fn counts(client: &Client, room: RoomId, user: UserId) -> Result<(u32, u32)> {
     const SQL: &str = "SELECT (SELECT count(*)::integer FROM members m JOIN rooms r ON r.id = m.room
                  WHERE m.user_id = $1 AND m.leave_seq IS NULL AND r.kind <> 2),

@@ -141,6 +141,31 @@ pub(super) fn seat(
     Ok(statement.query_row(params![Sql(room), Sql(user)], seat).optional()?)
 }
 
+/// Who has left the room is what they were: so they count where the server's role lets them decide.
+pub(super) fn has_judge(
+    connection: &Connection,
+    room: RoomId,
+    except: [UserId; 2],
+    rank: u8,
+    now: Millis,
+) -> Result<bool> {
+    let [one, other] = except;
+    let mut statement = connection.prepare_cached(
+        "SELECT EXISTS (
+             SELECT 1 FROM members m JOIN users u ON u.id = m.user JOIN rooms r ON r.id = m.room
+             WHERE m.room = ?1 AND m.leave_seq IS NULL AND m.role <= 3 AND m.role < ?4 AND r.kind IN (1, 4)
+                 AND u.id NOT IN (?2, ?3) AND u.username NOT LIKE 'plugin.%'
+                 AND (m.restriction IN (0, 3) OR m.until_ms > 0 AND m.until_ms <= ?5)
+                 AND (u.restriction IN (0, 3) OR u.until_ms > 0 AND u.until_ms <= ?5))
+         OR EXISTS (
+             SELECT 1 FROM users u LEFT JOIN members m ON m.room = ?1 AND m.user = u.id
+             WHERE u.role <= 3 AND (u.role < ?4 OR m.role < ?4) AND u.id NOT IN (?2, ?3)
+                 AND u.username NOT LIKE 'plugin.%'
+                 AND (u.restriction IN (0, 3) OR u.until_ms > 0 AND u.until_ms <= ?5))",
+    )?;
+    Ok(statement.query_row(params![Sql(room), Sql(one), Sql(other), rank, Sql(now)], |row| row.get(0))?)
+}
+
 pub(super) fn counts(connection: &Connection, room: RoomId, user: UserId) -> Result<(u32, u32)> {
     let mut statement = connection.prepare_cached(
         "SELECT count(*) FROM members m JOIN rooms r ON r.id = m.room
