@@ -40,6 +40,7 @@ pub mod search;
 pub mod standing;
 pub mod steward;
 pub mod store;
+pub mod vocabulary;
 pub mod watch;
 
 use std::sync::Arc;

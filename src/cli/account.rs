@@ -146,6 +146,7 @@ async fn act(store: &dyn Store, action: Action) -> anyhow::Result<()> {
 pub(super) fn record(clock: &SystemClock, act: &str, user: UserId, detail: &str) -> NewRecord {
     let (time, act, detail) = (clock.now(), act.to_owned(), detail.to_owned());
     let record = AuditRecord { time, act, user, detail, ..AuditRecord::default() };
+    debug_assert!(crate::core::vocabulary::has(&record), "nobody finds it: {record:?}");
     NewRecord { id: AuditId::new(time, clock.random()), record, note: None }
 }
 

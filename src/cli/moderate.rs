@@ -222,8 +222,8 @@ mod tests {
     fn records_are_asked_for_by_what_they_hold() {
         for right in [
             "--since 12h --until 2026-07-01",
-            "--act ban --act server-ban",
-            "--verdict hold --shadow",
+            "--act ban --act server-ban --act let-go",
+            "--verdict hold --verdict unavailable --shadow",
             "--all --json",
             "--enforced --limit 1",
         ] {
@@ -231,6 +231,11 @@ mod tests {
         }
         for wrong in ["--since yesterday", "--all --limit 5", "--shadow --enforced", "--limit 0"] {
             assert!(parse(&format!("--user a audit {wrong}")).is_err(), "{wrong}");
+        }
+        // Nothing is written in such a word: who looks for it is told which there are.
+        for (wrong, right) in [("--act baned", "server-ban"), ("--act server", "let-go"), ("--verdict held", "hold")] {
+            let told = parse(&format!("--user a audit {wrong}")).map(drop).unwrap_err();
+            assert!(told.contains(right), "{wrong}: {told}");
         }
     }
 

@@ -144,6 +144,7 @@ impl Core {
 
     /// With an id of its own.
     pub(super) fn numbered(&self, record: AuditRecord) -> NewRecord {
+        debug_assert!(super::vocabulary::has(&record), "nobody finds it: {record:?}");
         NewRecord { id: self.audit_id(), record, note: None }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use confab::core::vocabulary;
 use confab_protocol::codec::decode_audit;
 use confab_protocol::command::{
     About, Admit, Appeal, AuditRecord, CaseFilter, CaseStep, Command, Delete, ListAudit, ListCases, Notice, Pin,
@@ -133,6 +134,7 @@ impl Company {
         assert_ne!(Some(id), before.map(|(id, _)| id), "{name} leaves no record");
         let told = (record.act.as_str(), record.actor, record.detail.as_str());
         assert_eq!(told, (word, self.users[who], detail), "{name}");
+        assert!(vocabulary::has(&record), "{name} is not found by {word}");
         self.seen.insert(word);
         reply
     }

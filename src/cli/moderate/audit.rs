@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 
 use bytes::Bytes;
+use clap::builder::PossibleValuesParser;
 use confab_protocol::codec::decode_audit;
 use confab_protocol::command::{AuditEntry, AuditRecord, Command, Finding, ListAudit, Reply};
 use confab_protocol::limits::PAGE_ITEMS_MAX;
@@ -15,6 +16,7 @@ use super::words::{self, Moment};
 use crate::cli::backup::teller;
 use crate::cli::chat::say;
 use crate::clock::{Clock, SystemClock};
+use crate::core::vocabulary;
 
 /// A record, or the bytes of one that cannot be read.
 type Read = Result<AuditRecord, Bytes>;
@@ -25,6 +27,10 @@ type Shown = (AuditId, Read, CaseText);
 fn read(entry: AuditEntry) -> Shown {
     let record = decode_audit(&entry.record);
     (entry.id, record.map_err(|_| entry.record), entry.note)
+}
+
+fn one_of(words: &'static [&'static str]) -> PossibleValuesParser {
+    PossibleValuesParser::new(words.iter().copied())
 }
 
 // Which records, and how. A doc comment here would be taken for what the command does.
@@ -49,10 +55,10 @@ pub(super) struct Wanted {
     #[arg(long, value_name = "TIME", value_parser = words::moment)]
     until: Option<Moment>,
     /// What was done in this word, as delete, server-ban or decide. Given more than once, in any of them.
-    #[arg(long, value_name = "WORD")]
+    #[arg(long, value_name = "WORD", value_parser = one_of(vocabulary::ACTS))]
     act: Vec<String>,
     /// What plugins found that said so, as hold or reject. Given more than once, any of it.
-    #[arg(long, value_name = "WORD")]
+    #[arg(long, value_name = "WORD", value_parser = one_of(vocabulary::VERDICTS))]
     verdict: Vec<String>,
     /// What plugins found, and only said what they would do.
     #[arg(long, conflicts_with = "enforced")]
