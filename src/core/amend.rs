@@ -52,6 +52,8 @@ impl Core {
         let before = self.find_message(write.room, seq).await?;
         let EntryContent::Message(said) = before.content else { return Err(RejectCode::UnknownMessage.into()) };
         if before.author != actor.user {
+            // What they do not see is not there for them.
+            self.author_of(actor, write.room, seq).await?;
             return Err(RejectCode::Forbidden.into());
         }
         let client_id = before.client_id;
@@ -135,7 +137,7 @@ impl Core {
     }
 
     /// Whether somebody moderates a room that they are in, as of now. Two people have no ranks.
-    async fn is_moderator(&self, actor: &Actor, room: RoomId) -> Result<bool, Reject> {
+    pub(super) async fn is_moderator(&self, actor: &Actor, room: RoomId) -> Result<bool, Reject> {
         let membership = self.store.membership(room, actor.user).await.map_err(|error| self.unavailable(&error))?;
         let membership = membership.ok_or(RejectCode::NotMember)?;
         let found = self.store.room(room, actor.user).await.map_err(|error| self.unavailable(&error))?;

@@ -16,7 +16,7 @@ use super::auth::Actor;
 use super::hook::TextKind;
 use super::publish::{Admission, Admitted, Queueing, check_age, digest};
 use super::store::Membership;
-use super::{Core, access, permissions};
+use super::{Core, permissions};
 
 /// Something to append by somebody who need not be in the room.
 struct Asked {
@@ -115,7 +115,7 @@ impl Core {
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
         };
         // Who may not let anybody in is not told who knocked.
-        if !access::has_right(access::rank(membership.role, actor.role), access::Right::Moderate) {
+        if !self.is_moderator(actor, write.room).await? {
             return Err(RejectCode::Forbidden.into());
         }
         let found = self.store.find_entries(write.room, vec![seq]).await.map_err(|error| self.unavailable(&error))?;

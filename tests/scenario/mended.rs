@@ -8,12 +8,12 @@ use confab::core::store::Restrict;
 use confab_protocol::close::CloseCode;
 use confab_protocol::codec::decode_entry;
 use confab_protocol::command::{
-    Appeal, Appended, AuditRecord, CaseFilter, CaseStep, Command, Delete, ListCases, Login, Reply, RoomTarget,
-    SanctionUser, Secret, SetRole, UpdateCase, Write,
+    Admit, Appeal, Appended, AuditRecord, CaseFilter, CaseStep, Command, Delete, Edit, ListCases, Login, Reply,
+    RoomTarget, SanctionUser, Secret, SetRole, UpdateCase, UpdateRoom, Write,
 };
 use confab_protocol::model::{
-    AuditId, CaseDecision, CaseId, CaseText, Cursor, DeviceName, EntryContent, Envelope, MembershipChange, Reason,
-    RoomId, RoomRole, SanctionKind, Seq, ServerRole, UserId,
+    AuditId, Body, CaseDecision, CaseId, CaseText, Cursor, DeviceName, EntryContent, Envelope, MembershipChange,
+    Reason, RoomId, RoomRole, SanctionKind, Seq, ServerRole, UserId,
 };
 use confab_protocol::reject::RejectCode;
 
@@ -379,6 +379,10 @@ async fn who_may_not_delete_has_no_keys_read() {
     let shadow = SanctionUser { write: write(), user, kind, duration_ms, reason };
     owner.request(Command::Sanction(shadow)).await.unwrap();
     let unheard = bob.say(room, "psst").await.seq;
+    // Who edited what is hidden from them was told by the refusal that there was something.
+    let edit = |seq| Command::Edit(Edit { write: write(), seq, body: Body::parse("me").unwrap() });
+    assert_eq!(alice.refusal(edit(heard)).await, RejectCode::Forbidden.number());
+    assert_eq!(alice.refusal(edit(unheard)).await, RejectCode::UnknownMessage.number());
     // Nobody can read this key.
     let embedded = rusqlite::Connection::open(server.config.data_dir.join("confab.db")).unwrap();
     embedded.busy_timeout(PATIENCE).unwrap();
@@ -429,6 +433,35 @@ async fn nobody_is_alone_because_of_those_who_may_not_decide() {
     assert_eq!(owner.refusal(uphold()).await, RejectCode::Forbidden.number(), "the admin could");
     appoint(admin, ServerRole::User).await;
     assert_eq!(owner.request(uphold()).await, Ok(Reply::Ok), "nobody could any more");
+}
+
+/// src/core/door.rs: who was made a moderator let nobody in before they had said something: they were remembered as less.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_made_a_moderator_lets_in_at_once() {
+    let (server, target) = bare_server().await;
+    let people = accounts(&server.config, &["owner", "bob", "carol"]).await;
+    let mut owner = Raw::enter(&target, Transport::Quic, &people[0].1).await;
+    let room = owner.join("porch").await.id;
+    let mut bob = Raw::enter(&target, Transport::WebSocket, &people[1].1).await;
+    bob.join("porch").await;
+    bob.say(room, "hello").await;
+    let write = || Write { room, client_id: client_id(), resend: false };
+    let knocks = UpdateRoom {
+        write: write(),
+        name: None,
+        topic: None,
+        slow_mode_ms: None,
+        retention_ms: None,
+        visibility: None,
+        knocks: Some(true),
+        rights: None,
+    };
+    owner.request(Command::UpdateRoom(knocks)).await.unwrap();
+    let (user, role) = (people[1].0, RoomRole::Moderator);
+    owner.request(Command::SetRole(SetRole { write: write(), user, role })).await.unwrap();
+    let mut carol = Raw::enter(&target, Transport::Quic, &people[2].1).await;
+    let knock = appended(carol.request(Command::Knock(write())).await).seq;
+    appended(bob.request(Command::Admit(Admit { write: write(), seq: knock })).await);
 }
 
 /// Keeps a store from committing anything until it is let go. Reads go on.
