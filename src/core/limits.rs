@@ -46,7 +46,8 @@ const PRESENCE_BURST: u32 = 200;
 const SEARCHES_PER_SECOND: u32 = 1;
 const SEARCHES_BURST: u32 = 10;
 
-/// Reports of one user: each keeps up to eleven messages for months.
+/// Reports and appeals of one user: a report keeps up to eleven messages for months, and moderators are told of each appeal in
+/// their own logs, at once.
 const REPORTS_PER_MINUTE: u32 = 1;
 const REPORTS_BURST: u32 = 20;
 
@@ -91,7 +92,8 @@ limits! {
     NewsPerUser = "news_per_user", "that a user types: 2 per second, 20 at once";
     PresencePerUser = "presence_per_user", "how a user shows, and who is here: 10 per second, 200 at once";
     SearchesPerUser = "searches_per_user", "searches of a user: 1 per second, 10 at once";
-    ReportsPerUser = "reports_per_user", "reports of a user, each of which keeps messages: 1 per minute, 20 at once";
+    ReportsPerUser = "reports_per_user",
+        "reports and appeals of a user, which messages are kept for and moderators told of: 1 per minute, 20 at once";
     LoginsPerAccount = "logins_per_account", "passwords tried of one account from one network: `login_tries`";
     LoginsEverywhere = "logins_per_account_everywhere", "the same from all networks: 20 times `login_tries`";
     OwnPassword = "own_password_per_user", "passwords asked of somebody who is logged in: 5 per minute";
@@ -311,7 +313,7 @@ impl Limits {
         self.check(&self.bad_tokens, network(from), Limit::BadTokens)
     }
 
-    /// May this user report once more?
+    /// May this user report, or appeal, once more?
     ///
     /// # Errors
     /// [`RejectCode::RateLimited`] with the wait.

@@ -257,7 +257,7 @@ impl Core {
     /// [`RejectCode::UnknownCase`]; [`RejectCode::CaseState`] for what is not decided, was looked at again, or too long ago;
     /// what plugins refuse.
     pub async fn appeal(&self, actor: &Actor, appeal: Appeal) -> Result<Reply, Reject> {
-        self.limits.check_send(actor.user)?;
+        self.limits.check_report(actor.user)?;
         let Appeal { case, text } = appeal;
         let row = self.find_case(case).await?;
         if row.subject != actor.user || !row.is_known_to_subject() {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use confab::config::{Config, Limits};
-use confab_protocol::command::{Command, History, Pin, RoomScope, Secret, Write};
-use confab_protocol::model::{ClientId, Cursor, Incarnation, Millis, RoomId, Seq};
+use confab_protocol::command::{Appeal, Command, History, Pin, RoomScope, Secret, Write};
+use confab_protocol::model::{CaseId, CaseText, ClientId, Cursor, Incarnation, Millis, RoomId, Seq};
 use confab_protocol::reject::{Reject, RejectCode};
 
 use crate::support::raw::{Raw, Target, accounts, appended, client_id, minted, now, publish, resend};
@@ -103,6 +103,19 @@ async fn the_defaults_are_far_from_an_ordinary_client() {
         let (_, refused) = flood(&mut raw, commands).await;
         assert_eq!(refused, []);
     }
+}
+
+/// Each may tell every moderator of the server in a log of their own, and a room's owner makes what there is to appeal
+/// against as fast as they write.
+#[tokio::test(flavor = "multi_thread")]
+async fn appeals_are_bounded_as_reports_are() {
+    let (server, target) = server(|_| {}).await;
+    let people = accounts(&server.config, &["alice"]).await;
+    let mut alice = Raw::enter(&target, Transport::Quic, &people[0].1).await;
+    let appeal = |n| Command::Appeal(Appeal { case: CaseId::from_u128(n), text: CaseText::parse("why?").unwrap() });
+    let (passed, refused) = flood(&mut alice, (1..=30).map(appeal).collect()).await;
+    assert!((20..25).contains(&passed), "{passed}");
+    assert!(refused.len() >= 5 && limited(&server, "reports_per_user").await >= 5.0);
 }
 
 /// What was sent at once to a room: what was appended, and the refusals.
