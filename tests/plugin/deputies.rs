@@ -112,11 +112,8 @@ async fn what_another_component_wanted_is_dropped() {
         "plugins.dir = {dir:?}\nplugins.chain = [\"deputy\"]\nplugins.grant.deputy = [\"actions\", \"metrics\"]"
     ));
     // Five acts in one room at once, then one each second: the others wait.
-    let text = std::fs::read_to_string(place.config_file()).unwrap();
-    let text = text.replace("limits.sends_burst = 100000", "limits.sends_burst = 5");
-    let slow = text.replace("limits.sends_per_room_per_second = 100000", "limits.sends_per_room_per_second = 1");
-    assert_ne!(text, slow);
-    std::fs::write(place.config_file(), slow).unwrap();
+    place.rewrite("limits.sends_burst = 100000", "limits.sends_burst = 5");
+    place.rewrite("limits.sends_per_room_per_second = 100000", "limits.sends_per_room_per_second = 1");
     let server = place.serve();
     let alice = place.register(Transport::Quic, "alice").await;
     let den = alice.enter("den").await;
@@ -137,8 +134,7 @@ async fn what_another_component_wanted_is_dropped() {
     // An empty section of the name "x": the same plugin, another component.
     bytes.extend([0, 2, 1, b'x']);
     std::fs::write(&wasm, bytes).unwrap();
-    let hangup = std::process::Command::new("kill").args(["-HUP", &server.pid().to_string()]).status();
-    assert!(hangup.unwrap().success());
+    place.reload(&server);
     eventually("what waits is dropped", || (count("dropped") > 0.0).then_some(()));
     let done = count("done");
     assert!(done < 11.0, "all was done before: {done}");

@@ -250,11 +250,8 @@ async fn it_comes_and_goes_with_a_reload() {
     let place = Place::with(&format!("{}\nplugins.mode.observer = \"off\"", keys(folder.path())));
     let server = place.serve();
     let turn = |from: &str, to: &str| {
-        let text = std::fs::read_to_string(place.config_file()).unwrap();
-        std::fs::write(place.config_file(), text.replace(from, to)).unwrap();
-        assert!(
-            std::process::Command::new("kill").args(["-HUP", &server.pid().to_string()]).status().unwrap().success()
-        );
+        place.rewrite(from, to);
+        place.reload(&server);
     };
     let calls =
         |hook: &str| place.metric(&format!("confab_plugin_call_seconds_count{{hook=\"{hook}\",plugin=\"observer\"}}"));

@@ -94,13 +94,8 @@ async fn it_comes_and_goes_with_a_reload() {
     let place = Place::with(&format!("{}\nplugins.mode.observer = \"off\"", keys(folder.path())));
     let server = place.serve();
     let turn = |from: &str, to: &str| {
-        let text = std::fs::read_to_string(place.config_file()).unwrap();
-        std::fs::write(place.config_file(), text.replace(from, to)).unwrap();
-        let before = place.metric("confab_plugin_generation");
-        assert!(
-            std::process::Command::new("kill").args(["-HUP", &server.pid().to_string()]).status().unwrap().success()
-        );
-        eventually("it is taken up", || (place.metric("confab_plugin_generation") > before).then_some(()));
+        place.rewrite(from, to);
+        place.reload(&server);
     };
     let alice = place.register(Transport::Quic, "alice").await;
     let bob = place.register(Transport::WebSocket, "bob").await;

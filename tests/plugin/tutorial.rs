@@ -2,7 +2,6 @@
 //! for whatever it likes. What its commands print with `--json` is read afterwards, of the plugin that is there then.
 
 use std::path::Path;
-use std::process::Command;
 
 use confab_client::{Error, Room};
 use serde_json::{Value, json};
@@ -10,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::support::Transport;
 use crate::support::people::Person;
-use crate::support::process::{Place, Running, eventually};
+use crate::support::process::{Place, Running};
 
 const DOCUMENT: &str = include_str!("../../docs/PLUGINS.md");
 
@@ -106,13 +105,7 @@ impl Reader {
             }
             ["cat", file] => std::fs::read_to_string(folder.join(file)).unwrap(),
             ["reload"] => {
-                let before = self.place.metric("confab_plugin_generation");
-                let status = Command::new("kill").args(["-HUP", &self.server.pid().to_string()]).status().unwrap();
-                assert!(status.success());
-                eventually("it is taken up", || {
-                    assert!(!self.place.err().contains("nothing was reloaded"), "{}", self.place.err());
-                    (self.place.metric("confab_plugin_generation") > before).then_some(())
-                });
+                self.place.reload(&self.server);
                 String::new()
             }
             ["say", ..] => match self.author.client.say(self.room.id, &command["say ".len()..]).await {

@@ -9,13 +9,12 @@ use confab::plugin::installed::Home;
 use confab_client::{Error, Room};
 use serde_json::{Value, json};
 
-use super::reload::{hang_up, set};
+use super::reload::set;
 use crate::plugin::built;
 use crate::support::Transport;
 use crate::support::people::Person;
-use crate::support::process::{Finished, Place, Running, eventually, run};
+use crate::support::process::{Finished, Place, run};
 
-const GENERATION: &str = "confab_plugin_generation";
 const KEY: (&str, &str) = ("plugins.config.guard", "{}");
 
 /// `confab plugin --json <arguments>`.
@@ -72,16 +71,6 @@ fn version(shown: &Value) -> String {
     shown["files"].as_str().unwrap().to_owned()
 }
 
-/// Taken up by a running server.
-fn reload(place: &Place, server: &Running) {
-    let before = place.metric(GENERATION);
-    hang_up(server);
-    eventually("it is taken up", || {
-        assert!(!place.err().contains("nothing was reloaded"), "{}", place.err());
-        (place.metric(GENERATION) > before).then_some(())
-    });
-}
-
 /// Whether it may be said, which the first version decides by the text.
 async fn passes(author: &Person, room: &Room, text: &str) -> bool {
     match author.client.say(room.id, text).await {
@@ -104,7 +93,7 @@ async fn an_installed_plugin_from_its_first_day_to_its_last() {
     assert_eq!((&v1["id"], &v1["mode"], &v1["grant"]), (&json!("guard"), &json!("shadow"), &json!(["log", "kv"])));
     assert_eq!((v1["sha256"].as_str().unwrap().len(), &v1["earlier"]), (64, &json!([])));
     assert_eq!(listed(&place), v1);
-    reload(&place, &server);
+    place.reload(&server);
     assert!(!is_refused("reject").await, "in shadow mode it decides nothing");
 
     plugin(&place, &["grant", "guard", "kv"]).assert_refused(1, &["nothing was changed", "capability log"]);
@@ -113,7 +102,7 @@ async fn an_installed_plugin_from_its_first_day_to_its_last() {
     assert_eq!(granted["grant"], json!(["kv", "log", "metrics"]));
     let enforced = object(&place, &["promote", "guard"]);
     assert_eq!((&enforced["mode"], &enforced["grant"]), (&json!("enforce"), &granted["grant"]));
-    reload(&place, &server);
+    place.reload(&server);
     assert!(is_refused("reject").await);
 
     // Another version was seen by nobody yet; it is granted something else.
@@ -121,33 +110,32 @@ async fn an_installed_plugin_from_its_first_day_to_its_last() {
     assert_eq!((&v2["mode"], &v2["grant"]), (&json!("shadow"), &json!(["kv"])));
     assert_ne!(v2["sha256"], v1["sha256"]);
     assert_eq!((&v2["earlier"][0]["sha256"], &v2["earlier"][0]["mode"]), (&v1["sha256"], &json!("enforce")));
-    reload(&place, &server);
+    place.reload(&server);
     assert!(!is_refused("reject").await);
     assert_eq!(object(&place, &["promote", "guard"])["mode"], "enforce");
-    reload(&place, &server);
+    place.reload(&server);
 
     assert_eq!(object(&place, &["rollback", "guard"]), enforced, "hash, grant and mode are as they were");
     assert_eq!(listed(&place), enforced);
-    reload(&place, &server);
+    place.reload(&server);
     assert!(is_refused("reject").await);
     plugin(&place, &["rollback", "guard"]).assert_refused(1, &["no version before"]);
 
     assert_eq!(object(&place, &["shadow", "guard"])["mode"], "shadow");
     set(&place, &[KEY]);
-    reload(&place, &server);
+    place.reload(&server);
     assert!(!is_refused("bounce").await);
     assert_eq!(object(&place, &["off", "guard"])["mode"], "off");
-    reload(&place, &server);
+    place.reload(&server);
     assert!(!is_refused("bounce").await);
 
     plugin(&place, &["remove", "guard"]).assert_refused(1, &[KEY.0]);
     assert_eq!(listed(&place)["mode"], "off");
-    let text = std::fs::read_to_string(place.config_file()).unwrap();
-    std::fs::write(place.config_file(), text.replace(&format!("{} = {}\n", KEY.0, KEY.1), "")).unwrap();
+    place.rewrite(&format!("{} = {}\n", KEY.0, KEY.1), "");
     let removed = object(&place, &["remove", "guard"]);
     assert_eq!((&removed["id"], &removed["removed"]), (&json!("guard"), &json!(true)));
     assert_eq!(object(&place, &["list"])["installed"], json!([]));
-    reload(&place, &server);
+    place.reload(&server);
     assert!(!is_refused("nobody is asked").await);
 }
 

@@ -13,7 +13,7 @@ use crate::support::raw::{Raw, Target, client_id, now, publish};
 use crate::support::{TRANSPORTS, Transport};
 
 pub(super) fn hang_up(server: &Running) {
-    assert!(std::process::Command::new("kill").args(["-HUP", &server.pid().to_string()]).status().unwrap().success());
+    server.reload();
 }
 
 /// Writes the configuration anew with these keys, which may stand in it already.

@@ -1,7 +1,6 @@
 //! Certificates that change while the server runs, and early data, of which there is none.
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 
 use confab_client::{Client, Event, Options, Server};
@@ -41,8 +40,6 @@ async fn a_certificate_is_replaced_without_a_restart() {
     let keys = format!("tls.cert_file = {:?}\ntls.key_file = {:?}", file("cert.pem"), file("key.pem"));
     let place = Place::with(&keys);
     let server = place.serve();
-    let hang_up =
-        || assert!(Command::new("kill").args(["-HUP", &server.pid().to_string()]).status().unwrap().success());
     let mut before = Vec::new();
     for transport in TRANSPORTS {
         assert!(is_shown(&place, transport, &first).await, "{transport:?}");
@@ -54,17 +51,17 @@ async fn a_certificate_is_replaced_without_a_restart() {
     // What is no certificate changes nothing, and says so.
     let good = std::fs::read(file("cert.pem")).unwrap();
     std::fs::write(file("cert.pem"), "nonsense").unwrap();
-    hang_up();
+    server.reload();
     eventually("it is refused", || place.err().contains("nothing was reloaded").then_some(()));
     assert!(is_shown(&place, Transport::Quic, &first).await);
     // Nor does a certificate without its key.
     let second = write_certificate(folder.path());
     let other = std::fs::read(file("cert.pem")).unwrap();
     std::fs::write(file("cert.pem"), good).unwrap();
-    hang_up();
+    server.reload();
     eventually("it is refused", || (place.err().matches("nothing was reloaded").count() == 2).then_some(()));
     std::fs::write(file("cert.pem"), other).unwrap();
-    hang_up();
+    server.reload();
     let deadline = std::time::Instant::now() + PATIENCE;
     while !is_shown(&place, Transport::Quic, &second).await {
         assert!(std::time::Instant::now() < deadline);

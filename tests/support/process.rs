@@ -126,6 +126,11 @@ impl Running {
         assert!(status.success());
     }
 
+    /// SIGHUP.
+    pub fn reload(&self) {
+        assert!(Command::new("kill").args(["-HUP", &self.pid().to_string()]).status().unwrap().success());
+    }
+
     /// Resident memory, bytes.
     pub fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
@@ -181,6 +186,24 @@ impl Place {
 
     pub fn config_file(&self) -> PathBuf {
         self.folder.path().join("confab.toml")
+    }
+
+    /// Writes the configuration anew, with another text for one that stands in it.
+    pub fn rewrite(&self, from: &str, to: &str) {
+        let text = read(&self.config_file());
+        assert!(text.contains(from), "{from:?} is not in {text}");
+        std::fs::write(self.config_file(), text.replace(from, to)).unwrap();
+    }
+
+    /// SIGHUP, and what there is of plugins by then is taken up when this returns.
+    pub fn reload(&self, server: &Running) {
+        const GENERATION: &str = "confab_plugin_generation";
+        let before = self.metric(GENERATION);
+        server.reload();
+        eventually("it is taken up", || {
+            assert!(!self.err().contains("nothing was reloaded"), "{}", self.err());
+            (self.metric(GENERATION) > before).then_some(())
+        });
     }
 
     /// `confab --config <its file> <arguments>`.
