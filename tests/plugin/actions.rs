@@ -6,14 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use confab::Server;
-use confab::clock::{Clock, SystemClock};
 use confab::config::{Config, Mode, Plugins};
 use confab::core::audit::AuditKey;
 use confab::core::names::user_key;
 use confab::core::store::{Created, NewUser};
-use confab::metrics::Metrics;
-use confab::plugin::PluginSet;
-use confab::plugin::lab::Lab;
 use confab_client::{Client, Command, Error, Options, Reject, Reply, Room};
 use confab_protocol::codec::{decode_audit, decode_entry};
 use confab_protocol::command::{
@@ -27,7 +23,8 @@ use confab_protocol::model::{
 use confab_protocol::reject::RejectCode;
 use tokio::time::{Instant, sleep};
 
-use super::{built, post};
+use super::post;
+use crate::support::guests::{copied, lab, load};
 use crate::support::people::Person;
 use crate::support::process::{PATIENCE, Place, eventually};
 use crate::support::raw::{Raw, Target};
@@ -35,12 +32,7 @@ use crate::support::{TestServer, Transport};
 
 /// The guest that acts, in a folder.
 pub(super) fn folder() -> Arc<tempfile::TempDir> {
-    let folder = tempfile::tempdir().unwrap();
-    for path in ["test-plugins/deputy.wasm", "test-plugins/deputy.toml"] {
-        let file = built(path);
-        std::fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
-    }
-    Arc::new(folder)
+    copied(&["test-plugins/deputy"])
 }
 
 fn deputy(folder: &Path, mode: Mode) -> Plugins {
@@ -320,9 +312,8 @@ fn nor_does_it_in_the_lab() {
     let goldens = tempfile::tempdir().unwrap();
     let line = "{\"body\": \"file this\", \"expect\": \"bounce\", \"rule\": \"told-to\", \"text\": \"it is filed\"}";
     std::fs::write(goldens.path().join("all.jsonl"), line).unwrap();
-    let (wasm, toml) = (built("test-plugins/deputy.wasm"), built("test-plugins/deputy.toml"));
     // The answer tells what the call said: that it waits.
-    let lab = Lab::open("deputy", &std::fs::read(wasm).unwrap(), &std::fs::read(toml).unwrap()).unwrap();
+    let lab = lab("test-plugins/deputy");
     let mut imports = lab.imports();
     imports.sort();
     assert_eq!(imports, ["actions", "metrics"]);
@@ -406,15 +397,10 @@ async fn nobody_is_called_like_it_or_logs_in_as_it() {
 #[test]
 fn what_was_not_granted_is_refused_at_load() {
     let folder = folder();
-    let load = |plugins: &Plugins| {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let loaded = PluginSet::load(plugins, confab::assets::PLUGINS, None, &clock, &Metrics::new());
-        loaded.map(drop).map_err(|error| error.to_string())
-    };
     let granted = deputy(folder.path(), Mode::Enforce);
-    load(&granted).unwrap();
+    load(&granted).map(drop).unwrap();
     let grant = [("deputy".to_owned(), vec!["metrics".to_owned()])].into();
-    let error = load(&Plugins { grant, ..granted }).unwrap_err();
+    let error = load(&Plugins { grant, ..granted }).map(drop).unwrap_err();
     assert!(error.contains("capability actions") && error.contains("plugins.grant.deputy"), "{error}");
 }
 

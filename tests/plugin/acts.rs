@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use confab::plugin::lab::Lab;
 use confab_client::{Client, Command, Error, Options, Reject, Reply};
 use confab_plugin::golden::{Hooks, check_folder};
 use confab_plugin::{ActVerdict, Finding, Refusal};
@@ -14,7 +13,8 @@ use confab_protocol::model::{
 };
 use confab_protocol::reject::RejectCode;
 
-use super::{built, folder, plugins};
+use super::{folder, plugins};
+use crate::support::guests::lab;
 use crate::support::people::Person;
 use crate::support::raw::{Raw, Target};
 use crate::support::{TRANSPORTS, TestServer, Transport};
@@ -222,11 +222,6 @@ fn told_back(what: String) -> ActVerdict {
     ActVerdict::Reject(Refusal { reason: what, finding: Finding::of("told-to") })
 }
 
-fn lab() -> Lab {
-    let (wasm, toml) = (built("test-plugins/hostile.wasm"), built("test-plugins/hostile.toml"));
-    Lab::open("hostile", &std::fs::read(wasm).unwrap(), &std::fs::read(toml).unwrap()).unwrap()
-}
-
 /// Golden lines are for these hooks too, and say the same natively and in the sandbox.
 #[test]
 fn golden_lines_of_reports_and_appeals() {
@@ -244,7 +239,7 @@ fn golden_lines_of_reports_and_appeals() {
     ];
     let file = goldens.path().join("all.jsonl");
     std::fs::write(&file, lines.join("\n")).unwrap();
-    let lab = lab();
+    let lab = lab("test-plugins/hostile");
     let found = lab.goldens(goldens.path()).unwrap();
     assert_eq!((found.lines, found.wrong), (4, Vec::new()));
     let hooks = Hooks {
@@ -265,7 +260,7 @@ fn golden_lines_of_reports_and_appeals() {
 #[test]
 fn golden_lines_of_invitations_roles_and_logins() {
     let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plugins/hostile/goldens");
-    let lab = lab();
+    let lab = lab("test-plugins/hostile");
     let found = lab.goldens(&goldens).unwrap();
     assert_eq!((found.lines, found.wrong), (6, Vec::new()));
     let hooks = Hooks {

@@ -1,9 +1,8 @@
 //! `confab plugin automod`: what it prints is a configuration that a server starts with.
 
-use confab::plugin::lab::Lab;
 use serde_json::{Value, json};
 
-use super::built;
+use crate::support::guests::lab;
 use crate::support::process::{confab, run};
 
 const RULES: &str = r#"[
@@ -29,8 +28,7 @@ fn what_the_plugin_does_not_take_is_printed_disabled() {
     let enabled = |rule: usize| config["words"]["automod"][rule]["enabled"].as_bool();
     assert_eq!((enabled(0), enabled(1)), (Some(true), Some(false)), "{printed}");
     for id in ["words", "mentions"] {
-        let (wasm, manifest) = (built(&format!("plugins/{id}.wasm")), built(&format!("plugins/{id}.toml")));
-        let lab = Lab::open(id, &std::fs::read(wasm).unwrap(), &std::fs::read(manifest).unwrap()).unwrap();
+        let lab = lab(&format!("plugins/{id}"));
         assert_eq!(lab.subject(&json!(config[id]).to_string()).err(), None, "{id}");
     }
 }
@@ -60,8 +58,7 @@ fn what_is_too_much_together_is_printed_disabled() {
     let notes: Vec<&str> = printed["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap()).collect();
     assert!(notes.len() == 3 && notes[0].starts_with("`words` must be in plugins.chain"), "{notes:?}");
     assert!(notes[2].contains("rule \"Second\": it is disabled") && notes[2].contains("together"), "{notes:?}");
-    let (wasm, manifest) = (built("plugins/words.wasm"), built("plugins/words.toml"));
-    let words = Lab::open("words", &std::fs::read(wasm).unwrap(), &std::fs::read(manifest).unwrap()).unwrap();
+    let words = lab("plugins/words");
     assert_eq!(words.subject(&printed["words"].to_string()).err(), None, "a server starts with it");
 }
 

@@ -4,13 +4,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use confab::clock::{Clock, SystemClock};
 use confab::config::{Config, Mode, Plugins};
 use confab::core::context::Context;
 use confab::core::hook::{Act, ActEvent, MessageEvent, Moderator, TextKind, Verdict, Wants};
-use confab::metrics::Metrics;
-use confab::plugin::PluginSet;
-use confab::plugin::lab::Lab;
 use confab_client::{Command, Error, Reply, Room};
 use confab_plugin::golden::{Hooks, check_folder};
 use confab_protocol::command::{CreateRoom, Delete, Edit, RoomTarget, UpdateRoom, Write};
@@ -18,6 +14,7 @@ use confab_protocol::model::{Body, Millis, RoomId, RoomName, Seq, ServerRole, To
 use serde_json::{Value, json};
 
 use super::{built, post};
+use crate::support::guests::{copied, lab, load, message_event};
 use crate::support::people::{self, Person};
 use crate::support::process::{Place, run};
 use crate::support::{TestServer, Transport};
@@ -27,12 +24,7 @@ mod natively;
 
 /// The guest that tells what it is told, in a folder.
 fn folder() -> Arc<tempfile::TempDir> {
-    let folder = tempfile::tempdir().unwrap();
-    for path in ["test-plugins/surveyor.wasm", "test-plugins/surveyor.toml"] {
-        let file = built(path);
-        std::fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
-    }
-    Arc::new(folder)
+    copied(&["test-plugins/surveyor"])
 }
 
 fn surveyor(folder: &Path, granted: &[&str]) -> Plugins {
@@ -191,11 +183,6 @@ async fn an_act_comes_with_what_is_wanted_of_it() {
     }
 }
 
-fn load(plugins: &Plugins) -> Result<PluginSet, String> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    PluginSet::load(plugins, confab::assets::PLUGINS, None, &clock, &Metrics::new()).map_err(|error| error.to_string())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn it_takes_a_grant_and_nothing_is_read_without() {
     let folder = folder();
@@ -223,19 +210,7 @@ async fn it_takes_a_grant_and_nothing_is_read_without() {
         (&shadow, TextKind::New, None, true),
         (&off, TextKind::New, None, true),
     ] {
-        let event = MessageEvent {
-            kind,
-            room: RoomId::from_u128(1),
-            author: UserId::from_u128(2),
-            username: "author",
-            role: ServerRole::User,
-            account_created: Millis(1),
-            member: None,
-            now: Millis(1_770_000_000_000),
-            body: "hello",
-            earlier: None,
-            context,
-        };
+        let event = MessageEvent { kind, context, ..message_event("hello") };
         let verdict = load(plugins).unwrap().decide_message(event).await.verdict;
         assert_eq!(verdict == Verdict::Allow, passes, "{kind:?} {verdict:?}");
         assert!(passes || matches!(verdict, Verdict::Unavailable { .. }), "{verdict:?}");
@@ -266,8 +241,7 @@ fn golden_lines_have_a_context() {
     ];
     let file = goldens.path().join("all.jsonl");
     std::fs::write(&file, lines.join("\n")).unwrap();
-    let (wasm, toml) = (built("test-plugins/surveyor.wasm"), built("test-plugins/surveyor.toml"));
-    let lab = Lab::open("surveyor", &std::fs::read(wasm).unwrap(), &std::fs::read(toml).unwrap()).unwrap();
+    let lab = lab("test-plugins/surveyor");
     let found = lab.goldens(goldens.path()).unwrap();
     assert_eq!((found.lines, found.wrong), (lines.len(), Vec::new()));
     assert_eq!(lab.imports(), ["context"]);

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 
-use confab::core::hook::{MessageEvent, Presently, TextKind, Verdict};
-use confab::plugin::lab::{Lab, Subject};
-use confab_protocol::model::{Body, Millis, RoomId, RoomRole, ServerRole, UserId};
+use confab::core::hook::{MessageEvent, Presently, Verdict};
+use confab::plugin::lab::Subject;
+use confab_protocol::model::{Body, Millis, RoomId, RoomRole, UserId};
 use serde::Deserialize;
 
-use super::built;
+use crate::support::guests::{lab, message_event};
 
 const LANGUAGES: [&str; 16] =
     ["ar", "de", "en", "es", "fr", "hi", "it", "ja", "ko", "pl", "pt", "ru", "tr", "uk", "vi", "zh"];
@@ -187,11 +187,7 @@ fn read(language: &str) -> Vec<Line> {
 }
 
 fn subjects() -> [Subject; 6] {
-    PLUGINS.map(|id| {
-        let (wasm, toml) = (built(&format!("plugins/{id}.wasm")), built(&format!("plugins/{id}.toml")));
-        let lab = Lab::open(id, &std::fs::read(wasm).unwrap(), &std::fs::read(toml).unwrap()).unwrap();
-        lab.subject("{}").unwrap()
-    })
+    PLUGINS.map(|id| lab(&format!("plugins/{id}")).subject("{}").unwrap())
 }
 
 fn judge(subjects: &[Subject; 6], place: u64, line: &Line, outcome: &mut Outcome) {
@@ -251,17 +247,12 @@ fn send(subject: &Subject, place: u64, line: &Line, body: &str) -> (Option<Done>
             let now = MORNING + place * HOUR + (author * line.times + time) * 1_000;
             let since = |ago: u64| Millis(if line.new { now - ago } else { 1 });
             let ruling = subject.decide(&MessageEvent {
-                kind: TextKind::New,
                 room: RoomId::from_u128(place.into()),
                 author: UserId::from_u128(u128::from(place) * 1_000 + u128::from(author)),
-                username: "somebody",
-                role: ServerRole::User,
                 account_created: since(60_000),
                 member: Some(Presently { role: RoomRole::Member, joined: since(30_000) }),
                 now: Millis(now),
-                body,
-                earlier: None,
-                context: None,
+                ..message_event(body)
             });
             for mark in &ruling.marks {
                 assert!(mark.rule != "failed", "{}: {}", line.place(), mark.note);

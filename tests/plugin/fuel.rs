@@ -3,37 +3,18 @@
 
 use std::path::Path;
 
-use confab::core::hook::{MessageEvent, Presently, TextKind, Verdict};
+use confab::core::hook::{MessageEvent, Presently, Verdict};
 use confab::plugin::lab::{Blessed, Lab};
-use confab_protocol::model::{Millis, RoomId, RoomRole, ServerRole, UserId};
+use confab_protocol::model::{Millis, RoomRole};
 
 use super::built;
 use crate::support::Transport;
+use crate::support::guests::{lab, message_event, opened};
 use crate::support::process::Place;
 
-type Open = fn(&str, &[u8], &[u8]) -> Result<Lab, String>;
-
-/// `folder/id` of what was built.
-fn lab(open: Open, component: &str) -> Lab {
-    let (wasm, toml) = (built(&format!("{component}.wasm")), built(&format!("{component}.toml")));
-    let id = component.rsplit('/').next().unwrap();
-    open(id, &std::fs::read(wasm).unwrap(), &std::fs::read(toml).unwrap()).unwrap()
-}
-
 fn event(body: &str) -> MessageEvent<'_> {
-    MessageEvent {
-        kind: TextKind::New,
-        room: RoomId::from_u128(1),
-        author: UserId::from_u128(1),
-        username: "somebody",
-        role: ServerRole::User,
-        account_created: Millis(1),
-        member: Some(Presently { role: RoomRole::Member, joined: Millis(1) }),
-        now: Millis(1_770_000_000_000),
-        body,
-        earlier: None,
-        context: None,
-    }
+    let member = Some(Presently { role: RoomRole::Member, joined: Millis(1) });
+    MessageEvent { member, ..message_event(body) }
 }
 
 /// A golden line with a text that takes some instructions.
@@ -50,7 +31,7 @@ fn with_fuel(line: &str, fuel: u64) -> String {
 fn the_same_lines_take_the_same_number_each_time() {
     for id in ["flood", "words"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins").join(id).join("goldens");
-        let (one, other) = (lab(Lab::open, &format!("plugins/{id}")), lab(Lab::open, &format!("plugins/{id}")));
+        let (one, other) = (lab(&format!("plugins/{id}")), lab(&format!("plugins/{id}")));
         let first = one.goldens(&folder).unwrap().fuel;
         assert_eq!(
             (one.goldens(&folder).unwrap().fuel, other.goldens(&folder).unwrap().fuel),
@@ -62,7 +43,7 @@ fn the_same_lines_take_the_same_number_each_time() {
         let (one, other) = (one.subject("{}").unwrap(), other.subject("{}").unwrap());
         let counts = [&one, &other].map(|subject| subject.decide_counted(&event("the same text, twice")).1);
         assert!(counts[0] > 0 && counts[0] == counts[1], "{id}: {counts:?}");
-        let served = lab(Lab::open_as_served, &format!("plugins/{id}"));
+        let served = opened(Lab::open_as_served, &format!("plugins/{id}"));
         assert_eq!(served.goldens(&folder).unwrap().fuel.total, 0, "a server does not count");
     }
 }
@@ -72,7 +53,7 @@ fn a_line_that_takes_far_more_than_it_gives_is_wrong() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("long.jsonl");
     std::fs::write(&file, long_line()).unwrap();
-    let sanitize = lab(Lab::open, "plugins/sanitize");
+    let sanitize = lab("plugins/sanitize");
     let taken = sanitize.goldens(folder.path()).unwrap().fuel.total;
     assert!(taken > 20_000, "{taken}");
     for enough in [taken, taken * 2, taken - taken / 10] {
@@ -89,7 +70,7 @@ fn a_line_that_takes_far_more_than_it_gives_is_wrong() {
         assert!(wrong.len() == 1 && wrong[0].ends_with(&format!("long.jsonl:1: {why}")), "{wrong:?}");
     }
     // Before a server takes a plugin up it runs what will run, and that counts nothing.
-    let served = lab(Lab::open_as_served, "plugins/sanitize");
+    let served = opened(Lab::open_as_served, "plugins/sanitize");
     assert_eq!(served.goldens(folder.path()).unwrap().wrong, Vec::<String>::new());
 }
 
@@ -101,7 +82,7 @@ fn bless_writes_it_and_nothing_else() {
     let lines =
         [long_line(), String::new(), "{\"room\": 2,\"body\": \"a\\u202eb\", \"expect\": \"reject\"}".to_owned()];
     std::fs::write(&file, lines.join("\n")).unwrap();
-    let sanitize = lab(Lab::open, "plugins/sanitize");
+    let sanitize = lab("plugins/sanitize");
     assert_eq!(bless(&sanitize), Blessed { verdicts: 1, fuel: 2 });
     let text = std::fs::read_to_string(&file).unwrap();
     let written: Vec<&str> = text.split('\n').collect();
@@ -120,7 +101,7 @@ fn bless_writes_it_and_nothing_else() {
         let expected = with_fuel(&long_line(), if is_stale { taken } else { given });
         assert_eq!(std::fs::read_to_string(&file).unwrap(), expected);
     }
-    let served = lab(Lab::open_as_served, "plugins/sanitize");
+    let served = opened(Lab::open_as_served, "plugins/sanitize");
     std::fs::write(&file, long_line()).unwrap();
     assert_eq!(bless(&served), Blessed::default(), "what is not counted is not written");
 }
@@ -128,7 +109,7 @@ fn bless_writes_it_and_nothing_else() {
 /// By a number of instructions, which is the same each time, and under its own name.
 #[test]
 fn an_endless_loop_ends_by_fuel_in_the_lab_and_by_time_in_a_server() {
-    let subject = lab(Lab::open, "test-plugins/hostile").subject("{}").unwrap();
+    let subject = lab("test-plugins/hostile").subject("{}").unwrap();
     let mut counts = Vec::new();
     for _ in 0..2 {
         let (ruling, fuel) = subject.decide_counted(&event("loop"));
@@ -143,7 +124,7 @@ fn an_endless_loop_ends_by_fuel_in_the_lab_and_by_time_in_a_server() {
     let (ruling, fuel) = subject.decide_counted(&event("trap"));
     assert!(ruling.marks.last().unwrap().note.ends_with("failed: trap") && fuel > 0, "{ruling:?} {fuel}");
 
-    let served = lab(Lab::open_as_served, "test-plugins/hostile").subject("{}").unwrap();
+    let served = opened(Lab::open_as_served, "test-plugins/hostile").subject("{}").unwrap();
     let (ruling, fuel) = served.decide_counted(&event("loop"));
     assert_eq!((ruling.marks.last().unwrap().note.as_str(), fuel), ("plugin hostile failed: timeout", 0));
 }

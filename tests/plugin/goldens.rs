@@ -6,17 +6,14 @@
 
 use std::path::Path;
 
-use confab::plugin::lab::Lab;
-
-use super::built;
+use crate::support::guests::lab;
 
 const STOCK: [&str; 6] = ["sanitize", "words", "links", "mentions", "newcomer", "flood"];
 
 #[test]
 fn the_stock_plugins_pass_their_golden_files_in_the_sandbox() {
     for id in STOCK {
-        let (wasm, toml) = (built(&format!("plugins/{id}.wasm")), built(&format!("plugins/{id}.toml")));
-        let lab = Lab::open(id, &std::fs::read(wasm).unwrap(), &std::fs::read(toml).unwrap()).unwrap();
+        let lab = lab(&format!("plugins/{id}"));
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins").join(id).join("goldens");
         if std::env::var_os("BLESS").is_some_and(|value| value == "1") {
             eprintln!("{id}: {:?}", lab.bless(&folder).unwrap());
@@ -35,8 +32,7 @@ fn a_wrong_line_is_told_with_its_place() {
     let file = folder.path().join("wrong.jsonl");
     let lines = "{\"body\": \"plain\"}\n\n{\"body\": \"a\\u202eb\"}\n{\"body\": \"x\", \"expect\": \"reject\"}\n";
     std::fs::write(&file, lines).unwrap();
-    let (wasm, toml) = (built("plugins/sanitize.wasm"), built("plugins/sanitize.toml"));
-    let lab = Lab::open("sanitize", &std::fs::read(wasm).unwrap(), &std::fs::read(toml).unwrap()).unwrap();
+    let lab = lab("plugins/sanitize");
     let report = lab.goldens(folder.path()).unwrap();
     assert_eq!((report.stories, report.lines, report.wrong.len()), (1, 3, 2), "{:?}", report.wrong);
     assert!(report.wrong[0].contains("wrong.jsonl:3: ") && report.wrong[0].contains("found"), "{:?}", report.wrong);

@@ -4,22 +4,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use confab::clock::{Clock, SystemClock};
 use confab::config::{Config, Mode, Plugins};
 use confab::core::earlier::Earlier;
 use confab::core::hook::{MessageEvent, Moderator, TextKind, Verdict};
-use confab::metrics::Metrics;
-use confab::plugin::PluginSet;
-use confab::plugin::lab::Lab;
 use confab_client::{Command, Error, RejectCode, Reply, Room};
 use confab_plugin::golden::{Hooks, check_folder};
 use confab_protocol::command::{Delete, Edit, SanctionUser, UpdateRoom, Write};
-use confab_protocol::model::{
-    Body, DisplayName, Millis, Reason, RoomId, SanctionKind, Seq, ServerRole, UserId, Visibility,
-};
+use confab_protocol::model::{Body, DisplayName, Reason, SanctionKind, Seq, Visibility};
 use serde_json::{Value, json};
 
 use super::{built, post};
+use crate::support::guests::{copied, lab, load, message_event};
 use crate::support::people::{self, Person};
 use crate::support::process::{Place, run};
 use crate::support::{TestServer, Transport};
@@ -29,12 +24,7 @@ mod natively;
 
 /// The guest that tells what it is given, in a folder.
 fn folder() -> Arc<tempfile::TempDir> {
-    let folder = tempfile::tempdir().unwrap();
-    for path in ["test-plugins/historian.wasm", "test-plugins/historian.toml"] {
-        let file = built(path);
-        std::fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
-    }
-    Arc::new(folder)
+    copied(&["test-plugins/historian"])
 }
 
 fn historian(folder: &Path) -> Plugins {
@@ -229,11 +219,6 @@ async fn what_one_said_just_before_is_bounced() {
     assert_echo(&post(&alice, &den, "hello").await.unwrap_err());
 }
 
-fn load(plugins: &Plugins) -> Result<PluginSet, String> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    PluginSet::load(plugins, confab::assets::PLUGINS, None, &clock, &Metrics::new()).map_err(|error| error.to_string())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn it_takes_a_grant_and_nothing_is_read_without() {
     let folder = folder();
@@ -264,19 +249,7 @@ async fn it_takes_a_grant_and_nothing_is_read_without() {
         (&shadow, TextKind::New, None, true),
         (&off, TextKind::New, None, true),
     ] {
-        let event = MessageEvent {
-            kind,
-            room: RoomId::from_u128(1),
-            author: UserId::from_u128(2),
-            username: "author",
-            role: ServerRole::User,
-            account_created: Millis(1),
-            member: None,
-            now: Millis(1_770_000_000_000),
-            body: "hello",
-            earlier,
-            context: None,
-        };
+        let event = MessageEvent { kind, earlier, ..message_event("hello") };
         let verdict = load(plugins).unwrap().decide_message(event).await.verdict;
         assert_eq!(verdict == Verdict::Allow, passes, "{kind:?} {verdict:?}");
         assert!(passes || matches!(verdict, Verdict::Unavailable { .. }), "{verdict:?}");
@@ -308,8 +281,7 @@ fn golden_lines_have_a_history() {
         "{\"body\": \"c\"}".to_owned(),
     ];
     std::fs::write(goldens.path().join("all.jsonl"), lines.join("\n")).unwrap();
-    let (wasm, toml) = (built("test-plugins/historian.wasm"), built("test-plugins/historian.toml"));
-    let lab = Lab::open("historian", &std::fs::read(wasm).unwrap(), &std::fs::read(toml).unwrap()).unwrap();
+    let lab = lab("test-plugins/historian");
     let found = lab.goldens(goldens.path()).unwrap();
     assert_eq!((found.lines, found.wrong), (lines.len(), Vec::new()));
     assert_eq!(lab.imports(), ["history"]);

@@ -1,16 +1,14 @@
 //! What a plugin is held to by its own manifest.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use confab::clock::{Clock, SystemClock};
 use confab::config::{Config, Plugins};
 use confab::core::hook::{Ruling, Verdict};
 use confab::metrics::Metrics;
-use confab::plugin::PluginSet;
 
 use super::shadow::ask;
 use super::{folder, plugins};
+use crate::support::guests::{load, load_with};
 
 /// The hostile guest alone, on a server that gives much.
 fn hostile(folder: &Path) -> Plugins {
@@ -26,19 +24,14 @@ fn limited(folder: &Path, limits: &str) -> Plugins {
     hostile(folder)
 }
 
-fn load(plugins: &Plugins, metrics: &Metrics) -> Result<PluginSet, String> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    PluginSet::load(plugins, confab::assets::PLUGINS, None, &clock, metrics).map_err(|error| error.to_string())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_is_held_to_less_than_the_server_gives() {
     let unlimited = folder();
-    let set = load(&hostile(unlimited.path()), &Metrics::new()).unwrap();
+    let set = load(&hostile(unlimited.path())).unwrap();
     assert_eq!(ask(&set, 1, "feast").await, Ruling::ALLOW, "there is room for it");
     for (limits, body, why) in [("memory_mib = 16", "feast", "memory"), ("call_ms = 50", "loop", "timeout")] {
         let (folder, metrics) = (folder(), Metrics::new());
-        let set = load(&limited(folder.path(), limits), &metrics).unwrap();
+        let set = load_with(&limited(folder.path(), limits), None, &metrics).unwrap();
         let verdict = ask(&set, 1, body).await.verdict;
         assert_eq!(verdict, Verdict::Hold { note: format!("plugin hostile failed: {why}") }, "{limits}");
         let seconds = metrics.plugin_call_seconds.with_label_values(&["hostile", "message"]).get_sample_sum();
@@ -54,12 +47,12 @@ fn what_the_server_does_not_give_is_refused_by_name() {
         ("call_ms = 0", ["manifest", "nonzero"]),
     ] {
         let folder = folder();
-        let Err(error) = load(&limited(folder.path(), limits), &Metrics::new()) else { panic!("{limits}: loaded") };
+        let Err(error) = load(&limited(folder.path(), limits)) else { panic!("{limits}: loaded") };
         assert!(error.contains("plugin hostile"), "{error}");
         assert!(words.iter().all(|word| error.contains(word)), "{limits}: {error}");
     }
     let folder = folder();
-    load(&limited(folder.path(), "call_ms = 2000, memory_mib = 64"), &Metrics::new()).map(drop).unwrap();
+    load(&limited(folder.path(), "call_ms = 2000, memory_mib = 64")).map(drop).unwrap();
 }
 
 /// An instance that has little room left is made anew for each call, which costs more than any budget of calls sees.
@@ -67,7 +60,7 @@ fn what_the_server_does_not_give_is_refused_by_name() {
 fn what_would_be_made_anew_for_each_call_is_refused() {
     let config = Config::default().plugins;
     let stock = |memory_mib| Plugins { chain: vec!["words".into()], memory_mib, ..config.clone() };
-    let refused = |memory_mib| load(&stock(memory_mib), &Metrics::new()).err();
+    let refused = |memory_mib| load(&stock(memory_mib)).err();
     let errors: Vec<String> = (1..=64).map_while(refused).collect();
     eprintln!("{errors:?}");
     assert!(errors.last().is_some_and(|error| error.contains("three quarters")), "{errors:?}");

@@ -4,21 +4,14 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::sync::Arc;
 
-use confab::clock::{Clock, SystemClock};
 use confab::config::{Config, Mode, Plugins};
 use confab::core::hook::Moderator;
 use confab::metrics::Metrics;
-use confab::plugin::PluginSet;
 use confab::plugin::installed::{Entry, Home, Installed, Kept};
 
 use super::{built, folder, plugins, with_replaced};
-
-fn load(plugins: &Plugins) -> Result<PluginSet, String> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    PluginSet::load(plugins, confab::assets::PLUGINS, None, &clock, &Metrics::new()).map_err(|error| error.to_string())
-}
+use crate::support::guests::{load, load_with};
 
 fn assert_refused(plugins: &Plugins, words: &[&str]) {
     let Err(error) = load(plugins) else { panic!("it was loaded; expected {words:?}") };
@@ -183,11 +176,7 @@ fn what_was_changed_after_it_was_installed_is_refused() {
     let entry = Entry { id, mode: Mode::Enforce, sha256, files, grant, earlier: Vec::new() };
     home.write(&Installed { plugins: vec![entry.clone()] }).unwrap();
     let plugins = Plugins { chain: Vec::new(), ..Config::default().plugins };
-    let start = || {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let set = PluginSet::load(&plugins, confab::assets::PLUGINS, Some(place.path()), &clock, &Metrics::new());
-        set.map(drop).map_err(|error| error.to_string())
-    };
+    let start = || load_with(&plugins, Some(place.path()), &Metrics::new()).map(drop);
     start().unwrap();
     for (file, end) in [("hostile.wasm", "\0"), ("hostile.toml", "# more\n"), ("hostile.goldens/first.jsonl", line)] {
         let path = folder.join(file);

@@ -28,21 +28,16 @@ mod tutorial;
 mod write_paths;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use confab::config::{Config, Plugins};
 use confab_client::{Command, Error, Publish, Reject, Reply, Room};
 use confab_protocol::model::{Body, ClientId};
 
+pub(crate) use crate::support::guests::built;
+use crate::support::guests::copied;
 use crate::support::people::Person;
-
-/// A file that `cargo xtask plugins` or `cargo xtask test-plugins` built.
-pub(crate) fn built(path: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/assets").join(path);
-    assert!(path.exists(), "{} is missing: run `cargo xtask plugins` and `cargo xtask test-plugins`", path.display());
-    path
-}
 
 /// Puts another text of the same length wherever it stands in a component, so that its sections stay whole.
 pub(crate) fn with_replaced(wasm: &[u8], from: &str, to: &str) -> Vec<u8> {
@@ -61,14 +56,7 @@ pub(crate) fn with_replaced(wasm: &[u8], from: &str, to: &str) -> Vec<u8> {
 
 /// A folder with the stock filter and the hostile guest.
 pub(crate) fn folder() -> Arc<tempfile::TempDir> {
-    let folder = tempfile::tempdir().unwrap();
-    for path in
-        ["plugins/sanitize.wasm", "plugins/sanitize.toml", "test-plugins/hostile.wasm", "test-plugins/hostile.toml"]
-    {
-        let file = built(path);
-        std::fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
-    }
-    Arc::new(folder)
+    copied(&["plugins/sanitize", "test-plugins/hostile"])
 }
 
 /// What the hostile guest is granted.

@@ -10,7 +10,8 @@ use confab_protocol::command::{Edit, SanctionUser, Write};
 use confab_protocol::model::{Body, Reason, SanctionKind};
 use tokio::time::{Instant, sleep};
 
-use super::{built, post};
+use super::post;
+use crate::support::guests::copied;
 use crate::support::people::Person;
 use crate::support::postgres::Cluster;
 use crate::support::process::{PATIENCE, Place, eventually};
@@ -18,12 +19,7 @@ use crate::support::{TestServer, Transport};
 
 /// The observing guest, in a folder.
 pub(super) fn folder() -> Arc<tempfile::TempDir> {
-    let folder = tempfile::tempdir().unwrap();
-    for path in ["test-plugins/observer.wasm", "test-plugins/observer.toml"] {
-        let file = built(path);
-        std::fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
-    }
-    Arc::new(folder)
+    copied(&["test-plugins/observer"])
 }
 
 pub(super) fn observer(folder: &Path, mode: Mode) -> Plugins {

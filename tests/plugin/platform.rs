@@ -7,16 +7,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use confab::clock::{Clock, SystemClock};
 use confab::config::{Isolation, Mode, Plugins};
-use confab::core::hook::{MessageEvent, Moderator, Presently, Ruling, TextKind, Verdict};
+use confab::core::hook::{MessageEvent, Moderator, Presently, Ruling, Verdict};
 use confab::metrics::Metrics;
 use confab::plugin::PluginSet;
 use confab_client::Reply;
-use confab_protocol::model::{Millis, RoomId, RoomRole, ServerRole, UserId};
+use confab_protocol::model::{Millis, RoomRole};
 use serde_json::json;
 
 use super::{folder, generous, granted, plugins, post};
+use crate::support::guests::{load_with, message_event};
 use crate::support::people::Person;
 use crate::support::{TestServer, Transport};
 
@@ -28,31 +28,14 @@ fn of_hostile<T>(value: T) -> BTreeMap<String, T> {
     [("hostile".to_owned(), value)].into()
 }
 
-fn load_with(plugins: &Plugins, data_dir: Option<&Path>, metrics: &Metrics) -> Result<PluginSet, String> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    PluginSet::load(plugins, confab::assets::PLUGINS, data_dir, &clock, metrics).map_err(|error| error.to_string())
-}
-
 fn load(plugins: &Plugins) -> PluginSet {
     load_with(plugins, None, &Metrics::new()).unwrap()
 }
 
 async fn ask(set: &PluginSet, body: &str) -> Ruling {
-    let now = Millis(1_770_000_000_000);
-    let event = MessageEvent {
-        kind: TextKind::New,
-        room: RoomId::from_u128(1),
-        author: UserId::from_u128(2),
-        username: "author",
-        role: ServerRole::User,
-        account_created: Millis(1),
-        member: Some(Presently { role: RoomRole::Member, joined: Millis(now.0 - 90_000) }),
-        now,
-        body,
-        earlier: None,
-        context: None,
-    };
-    set.decide_message(event).await
+    let event = message_event(body);
+    let member = Some(Presently { role: RoomRole::Member, joined: Millis(event.now.0 - 90_000) });
+    set.decide_message(MessageEvent { member, ..event }).await
 }
 
 fn replaced(text: &str) -> Verdict {

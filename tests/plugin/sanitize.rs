@@ -1,18 +1,14 @@
 //! The stock filter: the sandbox says what the same code says outside, and what people see of it.
 
-use std::sync::Arc;
-
-use confab::clock::{Clock, SystemClock};
 use confab::config::Config;
-use confab::core::hook::{MessageEvent, Moderator, TextKind, Verdict};
-use confab::metrics::Metrics;
+use confab::core::hook::{Moderator, Verdict};
 use confab::plugin::PluginSet;
 use confab_client::Reply;
 use confab_protocol::limits::BODY_BYTES_MAX;
-use confab_protocol::model::{Millis, RoomId, ServerRole, UserId};
 use confab_protocol::reject::RejectCode;
 
 use super::{post, publish};
+use crate::support::guests::{load, message_event};
 use crate::support::people::Person;
 use crate::support::{TRANSPORTS, TestServer, Transport};
 
@@ -20,27 +16,13 @@ struct Sandbox(PluginSet);
 
 impl Sandbox {
     fn new(call_budget_ms: u64) -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let chain = vec!["sanitize".to_owned()];
         let config = confab::config::Plugins { call_budget_ms, chain, ..Config::default().plugins };
-        Self(PluginSet::load(&config, confab::assets::PLUGINS, None, &clock, &Metrics::new()).unwrap())
+        Self(load(&config).unwrap())
     }
 
     async fn decide(&self, body: &str) -> Verdict {
-        let event = MessageEvent {
-            kind: TextKind::New,
-            room: RoomId::from_u128(1),
-            author: UserId::from_u128(2),
-            username: "author",
-            role: ServerRole::User,
-            account_created: Millis(1),
-            member: None,
-            now: Millis(1_000_000),
-            body,
-            earlier: None,
-            context: None,
-        };
-        self.0.decide_message(event).await.verdict
+        self.0.decide_message(message_event(body)).await.verdict
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use confab::clock::{Clock, SystemClock};
 use confab::config::{Mode, Plugins};
-use confab::core::hook::{Act, ActEvent, MessageEvent, Moderator, Ruling, TextKind, Verdict};
+use confab::core::hook::{Act, ActEvent, MessageEvent, Moderator, Ruling, Verdict};
 use confab::metrics::Metrics;
 use confab::plugin::PluginSet;
 use confab_client::{Command, Reply, Room};
@@ -21,26 +21,15 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::acts::register_owner;
-use super::{Outcome, built, folder, generous, plugins, post};
+use super::{Outcome, folder, generous, plugins, post};
+use crate::support::guests::{copy, load_with, message_event};
 use crate::support::people::Person;
 use crate::support::process::PATIENCE;
 use crate::support::{TestServer, Transport};
 
 pub(super) async fn ask(set: &PluginSet, author: u128, body: &str) -> Ruling {
-    let event = MessageEvent {
-        kind: TextKind::New,
-        room: RoomId::from_u128(1),
-        author: UserId::from_u128(author),
-        username: "author",
-        role: ServerRole::User,
-        account_created: Millis(1),
-        member: None,
-        now: SystemClock::new().now(),
-        body,
-        earlier: None,
-        context: None,
-    };
-    set.decide_message(event).await
+    let (author, now) = (UserId::from_u128(author), SystemClock::new().now());
+    set.decide_message(MessageEvent { author, now, ..message_event(body) }).await
 }
 
 /// Verdict and rule of what a plugin found, as the audit keeps it.
@@ -53,8 +42,7 @@ pub(super) async fn found_by(owner: &Person, plugin: &str) -> Vec<(String, Strin
 }
 
 fn load(plugins: &Plugins, metrics: &Metrics) -> PluginSet {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    PluginSet::load(plugins, confab::assets::PLUGINS, None, &clock, metrics).unwrap()
+    load_with(plugins, None, metrics).unwrap()
 }
 
 /// These plugins, the hostile guest in a mode.
@@ -100,10 +88,7 @@ async fn what_is_too_long_to_be_looked_at_is_held_for_those_whose_word_counts() 
 async fn what_becomes_too_long_to_be_looked_at_stays_as_it_was_made() {
     let folder = folder();
     let grant = with_second(folder.path());
-    for path in ["plugins/words.wasm", "plugins/words.toml"] {
-        let file = built(path);
-        std::fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
-    }
+    copy("plugins/words", folder.path());
     let greeting = json!(too_long());
     let words = json!({"lists": [{"name": "own", "action": "shadow", "words": ["sign"]}]});
     let (text, note) =

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod disk;
+pub mod guests;
 pub mod people;
 pub mod postgres;
 pub mod process;

@@ -2,18 +2,15 @@
 //! instruction; a component is made of it as of any other.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use confab::clock::{Clock, SystemClock};
 use confab::config::{Config, Plugins};
-use confab::metrics::Metrics;
-use confab::plugin::PluginSet;
 use confab_client::Reply;
 use wit_component::metadata::Bindgen;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
 use super::super::{folder, generous, post};
 use super::is_held;
+use crate::support::guests::load;
 use crate::support::people::Person;
 use crate::support::{TestServer, Transport};
 
@@ -130,12 +127,7 @@ async fn a_table_bomb_is_refused_and_the_server_goes_on() {
 #[test]
 fn a_table_that_is_too_large_to_begin_with_is_told_at_load() {
     let folder = folder();
-    let load = |elements| {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let plugins = plugins(folder.path(), elements);
-        PluginSet::load(&plugins, confab::assets::PLUGINS, None, &clock, &Metrics::new())
-    };
-    assert!(load(20_000).is_ok());
-    let Err(error) = load(20_001).map_err(|error| error.to_string()) else { panic!("it was loaded") };
+    assert!(load(&plugins(folder.path(), 20_000)).is_ok());
+    let Err(error) = load(&plugins(folder.path(), 20_001)) else { panic!("it was loaded") };
     assert!(error.contains("plugin table") && error.contains("cannot be instantiated"), "{error}");
 }
