@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::post;
 use crate::support::guests::copied;
 use crate::support::people::Person;
-use crate::support::postgres::Cluster;
+use crate::support::postgres::fresh_url;
 use crate::support::process::{PATIENCE, Place, eventually};
 use crate::support::{TestServer, Transport};
 
@@ -125,11 +125,7 @@ async fn a_server_that_is_killed_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nor_does_one_on_postgres() {
     let folder = folder();
-    let fresh = || {
-        let cluster = Cluster::shared();
-        cluster.url(&cluster.fresh_database())
-    };
-    let url = tokio::task::spawn_blocking(fresh).await.unwrap();
+    let url = fresh_url().await;
     kill_and_look(Place::with(&format!("store.url = {url:?}\n{}", keys(folder.path())))).await;
 }
 

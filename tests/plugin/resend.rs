@@ -12,7 +12,7 @@ use futures_util::stream::iter;
 
 use super::{folder, generous, plugins, post, publish};
 use crate::support::people::Person;
-use crate::support::postgres::Cluster;
+use crate::support::postgres::fresh_url;
 use crate::support::{TestServer, Transport};
 
 const MESSAGES: usize = 1_000;
@@ -28,12 +28,7 @@ async fn a_resend_is_what_it_was_although_a_new_plugin_would_refuse_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn so_it_is_on_postgres() {
-    let fresh = || {
-        let cluster = Cluster::shared();
-        cluster.url(&cluster.fresh_database())
-    };
-    let url = tokio::task::spawn_blocking(fresh).await.unwrap();
-    resend_past_a_new_plugin(Some(url)).await;
+    resend_past_a_new_plugin(Some(fresh_url().await)).await;
 }
 
 async fn resend_past_a_new_plugin(url: Option<String>) {

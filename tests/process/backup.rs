@@ -17,15 +17,11 @@ use tokio::time::Instant;
 
 use crate::support::Transport;
 use crate::support::people::Person;
-use crate::support::postgres::Cluster;
+use crate::support::postgres::fresh_url;
 use crate::support::process::{PATIENCE, Place, confab, run};
 
 async fn postgres() -> String {
-    let fresh = || {
-        let cluster = Cluster::shared();
-        cluster.url(&cluster.fresh_database())
-    };
-    let url = tokio::task::spawn_blocking(fresh).await.unwrap();
+    let url = fresh_url().await;
     format!("store.url = {url:?}")
 }
 

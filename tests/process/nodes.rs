@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::support::Transport;
 use crate::support::people::{Person, message};
-use crate::support::postgres::Cluster;
+use crate::support::postgres::fresh_url;
 use crate::support::process::{PATIENCE, Place, run};
 
 /// Until an entry is heard that this is true of: all that was heard of a room, in order.
@@ -48,11 +48,7 @@ fn assert_dense(heard: &[(Seq, EntryContent)]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_on_one_database_hear_each_other() {
-    let fresh = || {
-        let cluster = Cluster::shared();
-        cluster.url(&cluster.fresh_database())
-    };
-    let url = tokio::task::spawn_blocking(fresh).await.unwrap();
+    let url = fresh_url().await;
     let [one, two] = [(); 2].map(|()| Place::with(&format!("store.url = {url:?}")));
     let _one = one.serve();
     // Keys are one for all servers: the pepper and the signature of tokens.

@@ -18,7 +18,7 @@ use confab_protocol::model::{
 use confab_protocol::reject::RejectCode;
 
 use super::slow::until;
-use crate::support::postgres::Cluster;
+use crate::support::postgres::fresh_url;
 use crate::support::raw::{PATIENCE, Raw, Target, accounts, appended, client_id, now, publish, resend, spawn};
 use crate::support::{TRANSPORTS, TestServer, Transport};
 
@@ -501,9 +501,7 @@ async fn a_resend_is_answered_as_the_first_copy_that_is_on_its_way() {
     const TOO_FAST: &str = "confab_limited_total{limit=\"sends_per_user\"}";
     /// At one a second it takes longer to get them back than all that is waited for here.
     const SPENT: u32 = 4 * PATIENCE.as_secs() as u32;
-    let fresh = || Cluster::shared().url(&Cluster::shared().fresh_database());
-    let postgres = tokio::task::spawn_blocking(fresh).await.unwrap();
-    for url in [None, Some(postgres)] {
+    for url in [None, Some(fresh_url().await)] {
         let server = TestServer::start_with(|config| {
             config.plugins.chain.clear();
             config.store.url = url;

@@ -23,7 +23,7 @@ use expect_test::Expect;
 
 use self::stage::Stage;
 use crate::support::Transport;
-use crate::support::postgres::Cluster;
+use crate::support::postgres::fresh_url;
 
 /// Runs a script over both transports.
 async fn check(script: impl AsyncFn(&mut Stage), expected: Expect) {
@@ -33,8 +33,7 @@ async fn check(script: impl AsyncFn(&mut Stage), expected: Expect) {
 /// The same, with plugins.
 async fn check_with(plugins: &[&str], script: impl AsyncFn(&mut Stage), expected: Expect) {
     let mut transcripts = Vec::new();
-    let postgres = tokio::task::spawn_blocking(|| Cluster::shared().url(&Cluster::shared().fresh_database()));
-    let postgres = postgres.await.unwrap();
+    let postgres = fresh_url().await;
     for (transport, url) in
         [(Transport::Quic, None), (Transport::WebSocket, None), (Transport::WebSocket, Some(postgres))]
     {

@@ -12,15 +12,7 @@ use confab_protocol::model::{RoomRole, Seq};
 use super::audit::all_cases;
 use super::{START, Scene, seq};
 use crate::support::postgres::Cluster;
-
-/// The address of a database that nobody used before.
-pub(super) async fn fresh_url() -> String {
-    let fresh = || {
-        let cluster = Cluster::shared();
-        cluster.url(&cluster.fresh_database())
-    };
-    tokio::task::spawn_blocking(fresh).await.unwrap()
-}
+pub(super) use crate::support::postgres::fresh_url;
 
 pub(super) async fn open(url: &str) -> Result<Postgres> {
     open_with(url, Vault::default()).await

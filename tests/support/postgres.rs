@@ -275,6 +275,15 @@ fn search_path() -> OsString {
     std::env::join_paths(folders).unwrap()
 }
 
+/// The address of a database that nobody used before, in the cluster of this process.
+pub async fn fresh_url() -> String {
+    let fresh = || {
+        let cluster = Cluster::shared();
+        cluster.url(&cluster.fresh_database())
+    };
+    tokio::task::spawn_blocking(fresh).await.unwrap()
+}
+
 /// User and group for PostgreSQL when this process is root, whom it refuses.
 fn substitute(own_folder: &Path) -> Option<(u32, u32)> {
     if own_folder.metadata().unwrap().uid() != 0 {
