@@ -13,19 +13,20 @@ use confab::core::store::{Created, NewUser};
 use confab_client::{Client, Command, Error, Options, Reject, Reply, Room};
 use confab_protocol::codec::{decode_audit, decode_entry};
 use confab_protocol::command::{
-    Admit, AuditRecord, CaseFilter, CreateRoom, Finding, ListAudit, ListCases, Register, RoomTarget, Secret, SetRole,
-    UpdateRoom, Write,
+    Admit, AuditRecord, CaseFilter, CreateRoom, Finding, ListAudit, ListCases, RoomTarget, SetRole, UpdateRoom, Write,
 };
 use confab_protocol::model::{
-    AuditId, CaseId, CaseKind, Cursor, DeviceName, DisplayName, Entry, EntryContent, Incarnation, MembershipChange,
-    Millis, ReportReason, RoomId, RoomName, RoomRole, SanctionKind, Seq, ServerRole, Topic, UserId, Username,
+    AuditId, CaseId, CaseKind, Cursor, DisplayName, Entry, EntryContent, Incarnation, MembershipChange, Millis,
+    ReportReason, RoomId, RoomName, RoomRole, SanctionKind, Seq, ServerRole, Topic, UserId, Username,
 };
 use confab_protocol::reject::RejectCode;
 use tokio::time::{Instant, sleep};
 
 use super::post;
+use crate::support::commands::{register, update_room};
 use crate::support::guests::{copied, lab, load};
 use crate::support::people::Person;
+pub(super) use crate::support::people::register_owner;
 use crate::support::process::{PATIENCE, Place, eventually};
 use crate::support::raw::{Raw, Target};
 use crate::support::{TestServer, Transport};
@@ -47,26 +48,6 @@ fn deputy(folder: &Path, mode: Mode) -> Plugins {
 
 pub(super) async fn start(folder: &Path, mode: Mode) -> TestServer {
     TestServer::start_with(|config| config.plugins = deputy(folder, mode)).await
-}
-
-fn register(name: &str, owner_token: Option<&str>) -> Command {
-    Command::Register(Register {
-        username: Username::parse(name).unwrap(),
-        password: Secret::new("correct horse"),
-        display_name: None,
-        device: DeviceName::parse("phone").unwrap(),
-        owner_token: owner_token.map(Secret::new),
-        invite: None,
-    })
-}
-
-/// Who sees the audit.
-pub(super) async fn register_owner(server: &TestServer) -> Person {
-    let (client, events) = Client::connect(Options::new(server.client_address(Transport::Quic)));
-    let Ok(Reply::Session(session)) = client.request(register("owner", Some(&server.owner_token))).await else {
-        panic!()
-    };
-    Person { client, events, session }
 }
 
 pub(super) async fn say(person: &Person, room: &Room, text: &str) -> Seq {
@@ -331,16 +312,7 @@ async fn into_a_private_room_it_is_let() {
     let client_id = alice.client.new_client_id();
     let create = CreateRoom { client_id, resend: false, name, topic, private: true };
     let Ok(Reply::Room(room)) = alice.client.request(Command::CreateRoom(create)).await else { panic!() };
-    let knocks = UpdateRoom {
-        write: write(&alice, room.id),
-        name: None,
-        topic: None,
-        slow_mode_ms: None,
-        retention_ms: None,
-        visibility: None,
-        knocks: Some(true),
-        rights: None,
-    };
+    let knocks = UpdateRoom { knocks: Some(true), ..update_room(write(&alice, room.id)) };
     alice.client.request(Command::UpdateRoom(knocks)).await.unwrap();
     let invite = Command::Invite { room: room.id, uses: 1, duration_ms: 60_000 };
     let Ok(Reply::Invited { token, .. }) = alice.client.request(invite).await else { panic!() };

@@ -6,16 +6,16 @@ use confab_client::{Client, Command, Error, Options, Reject, Reply};
 use confab_plugin::golden::{Hooks, check_folder};
 use confab_plugin::{ActVerdict, Finding, Refusal};
 use confab_protocol::command::{
-    About, Appeal, CaseFilter, ListAudit, ListCases, Register, Report, RoomTarget, SanctionUser, Secret, SetRole, Write,
+    About, Appeal, CaseFilter, ListAudit, ListCases, Report, RoomTarget, SanctionUser, SetRole, Write,
 };
-use confab_protocol::model::{
-    AuditId, CaseId, CaseText, DeviceName, Reason, ReportReason, RoomId, RoomRole, SanctionKind, UserId, Username,
-};
+use confab_protocol::model::{AuditId, CaseId, CaseText, Reason, ReportReason, RoomId, RoomRole, SanctionKind, UserId};
 use confab_protocol::reject::RejectCode;
 
 use super::{folder, plugins};
+use crate::support::commands::register;
 use crate::support::guests::lab;
 use crate::support::people::Person;
+pub(super) use crate::support::people::register_owner;
 use crate::support::raw::{Raw, Target};
 use crate::support::{TRANSPORTS, TestServer, Transport};
 
@@ -33,17 +33,6 @@ async fn refusal(client: &Client, command: Command) -> Reject {
 
 fn assert_by_plugin(reject: &Reject, reason: &str) {
     assert_eq!((reject.code, reject.detail.as_str()), (RejectCode::ByPlugin.number(), reason));
-}
-
-fn register(name: &str, owner_token: Option<&str>) -> Command {
-    Command::Register(Register {
-        username: Username::parse(name).unwrap(),
-        password: Secret::new("correct horse"),
-        display_name: None,
-        device: DeviceName::parse("phone").unwrap(),
-        owner_token: owner_token.map(Secret::new),
-        invite: None,
-    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -277,13 +266,4 @@ fn golden_lines_of_invitations_roles_and_logins() {
         let wrong = lab.goldens(folder.path()).unwrap().wrong;
         assert!(wrong.len() == 1 && wrong[0].contains(why), "{wrong:?}");
     }
-}
-
-/// Who sees the audit.
-pub(super) async fn register_owner(server: &TestServer) -> Person {
-    let (client, events) = Client::connect(Options::new(server.client_address(Transport::Quic)));
-    let Ok(Reply::Session(session)) = client.request(register("owner", Some(&server.owner_token))).await else {
-        panic!()
-    };
-    Person { client, events, session }
 }

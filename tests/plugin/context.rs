@@ -14,6 +14,7 @@ use confab_protocol::model::{Body, Millis, RoomId, RoomName, Seq, ServerRole, To
 use serde_json::{Value, json};
 
 use super::{built, post};
+use crate::support::commands::update_room;
 use crate::support::guests::{copied, lab, load, message_event};
 use crate::support::people::{self, Person};
 use crate::support::process::{Place, run};
@@ -95,16 +96,7 @@ async fn it_is_told_of_both(first: Transport, second: Transport) {
     alice.client.request(Command::Delete(delete)).await.unwrap();
     assert_eq!(ask(&alice, &den).await, told(of_alice, 7, 0, 3), "what is deleted is not there");
 
-    let slow = UpdateRoom {
-        write: write(&alice, &den),
-        name: None,
-        topic: None,
-        slow_mode_ms: Some(5_000),
-        retention_ms: None,
-        visibility: None,
-        knocks: None,
-        rights: None,
-    };
+    let slow = UpdateRoom { slow_mode_ms: Some(5_000), ..update_room(write(&alice, &den)) };
     alice.client.request(Command::UpdateRoom(slow)).await.unwrap();
     let last = say(&alice, &den, "last").await;
     let edit = Edit { write: write(&alice, &den), seq: last, body: Body::parse("tell").unwrap() };

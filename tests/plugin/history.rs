@@ -14,6 +14,7 @@ use confab_protocol::model::{Body, DisplayName, Reason, SanctionKind, Seq, Visib
 use serde_json::{Value, json};
 
 use super::{built, post};
+use crate::support::commands::update_room;
 use crate::support::guests::{copied, lab, load, message_event};
 use crate::support::people::{self, Person};
 use crate::support::process::{Place, run};
@@ -159,16 +160,7 @@ async fn nothing_is_from_before_its_author_came() {
     let bob = Person::register(&server, Transport::WebSocket, "bob").await;
     let den = alice.enter("den").await;
     let one = say(&alice, &den, "one").await;
-    let since_join = UpdateRoom {
-        write: write(&alice, &den),
-        name: None,
-        topic: None,
-        slow_mode_ms: None,
-        retention_ms: None,
-        visibility: Some(Visibility::SinceJoin),
-        knocks: None,
-        rights: None,
-    };
+    let since_join = UpdateRoom { visibility: Some(Visibility::SinceJoin), ..update_room(write(&alice, &den)) };
     alice.client.request(Command::UpdateRoom(since_join)).await.unwrap();
     bob.enter("den").await;
     assert_eq!(ask(&bob, &den, "tell 0").await.1, "nothing");

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use confab_protocol::command::{
-    Admit, Command, CreateRoom, Delete, Edit, History, Notice, Pin, React, Register, Reply, RoomScope, RoomTarget,
-    SanctionUser, Secret, SetRole, UpdateRoom, Write,
+    Admit, Command, CreateRoom, Delete, Edit, History, Notice, Pin, React, Reply, RoomScope, RoomTarget, SanctionUser,
+    SetRole, UpdateRoom, Write,
 };
 use confab_protocol::model::{
-    Body, Cursor, DeviceName, DisplayName, Emoji, Incarnation, Reason, RoomId, RoomName, RoomRole, SanctionKind, Seq,
-    Topic, UserId, Username,
+    Body, Cursor, DisplayName, Emoji, Incarnation, Reason, RoomId, RoomName, RoomRole, SanctionKind, Seq, Topic, UserId,
 };
 
+use crate::support::commands::{register, update_room};
 use crate::support::raw::{Raw, Target, client_id, publish};
 use crate::support::{TestServer, Transport};
 
@@ -46,17 +46,6 @@ const fn questions(command: &Command) -> u32 {
     }
 }
 
-fn register(name: &str) -> Command {
-    Command::Register(Register {
-        username: Username::parse(name).unwrap(),
-        password: Secret::new("correct horse"),
-        display_name: None,
-        device: DeviceName::parse("phone").unwrap(),
-        owner_token: None,
-        invite: None,
-    })
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn each_asks_the_plugins_once() {
     let server = TestServer::start().await;
@@ -64,9 +53,7 @@ async fn each_asks_the_plugins_once() {
     let target = Target::from(&server);
     let (mut raw, _) = Raw::greet(&target, Transport::WebSocket, None).await;
     let mut seen = BTreeSet::new();
-    let Command::Register(alice) = register("alice") else { unreachable!() };
-    let owner_token = Some(Secret::new(server.owner_token.as_str()));
-    let (mut room, mut asked) = (RoomId::NONE, vec![Command::Register(Register { owner_token, ..alice })]);
+    let (mut room, mut asked) = (RoomId::NONE, vec![register("alice", Some(&server.owner_token))]);
     let write = |room| Write { room, client_id: client_id(), resend: false };
     let name = |text| RoomName::parse(text).unwrap();
     let topic = || Topic::parse("about").unwrap();
@@ -114,14 +101,9 @@ async fn each_asks_the_plugins_once() {
                 }),
                 Command::Edit(Edit { write: write(room), seq: Seq(2), body }),
                 Command::UpdateRoom(UpdateRoom {
-                    write: write(room),
                     name: Some(name("lair")),
-                    topic: None,
                     slow_mode_ms: Some(0),
-                    retention_ms: None,
-                    visibility: None,
-                    knocks: None,
-                    rights: None,
+                    ..update_room(write(room))
                 }),
                 publish(room, client_id(), "said"),
                 Command::JoinRoom(RoomTarget::Id(room)),
@@ -132,21 +114,12 @@ async fn each_asks_the_plugins_once() {
     assert_eq!(seen.len(), 22, "{seen:?}");
     // Somebody else to act on.
     let (mut other, _) = Raw::greet(&target, Transport::Quic, None).await;
-    let bob = match other.request(register("bob")).await.unwrap() {
+    let bob = match other.request(register("bob", None)).await.unwrap() {
         Reply::Session(session) => session.identity.user,
         reply => panic!("{reply:?}"),
     };
     raw.request(Command::JoinRoom(RoomTarget::Id(room))).await.unwrap();
-    let knocks = UpdateRoom {
-        write: write(room),
-        name: None,
-        topic: None,
-        slow_mode_ms: None,
-        retention_ms: None,
-        visibility: None,
-        knocks: Some(true),
-        rights: None,
-    };
+    let knocks = UpdateRoom { knocks: Some(true), ..update_room(write(room)) };
     raw.request(Command::UpdateRoom(knocks)).await.unwrap();
     let before = calls().await;
     let Reply::Appended(knock) = other.request(Command::Knock(write(room))).await.unwrap() else { panic!() };

@@ -10,6 +10,7 @@ use confab_protocol::model::{EntryContent, RoomId, RoomName, Seq, Topic};
 use tokio::time::{Instant, timeout_at};
 
 use crate::support::Transport;
+use crate::support::commands::update_room;
 use crate::support::people::{Person, message};
 use crate::support::postgres::fresh_url;
 use crate::support::process::{PATIENCE, Place, run};
@@ -98,16 +99,7 @@ async fn an_erasure_beside_the_server_is_heard() {
     let (name, topic) = (RoomName::parse("den").unwrap(), Topic::parse("").unwrap());
     let den = CreateRoom { client_id: reader.client.new_client_id(), resend: false, name, topic, private: true };
     let Reply::Room(den) = reader.client.request(Command::CreateRoom(den)).await.unwrap() else { panic!() };
-    let knocks = UpdateRoom {
-        write: write(den.id),
-        name: None,
-        topic: None,
-        slow_mode_ms: None,
-        retention_ms: None,
-        visibility: None,
-        knocks: Some(true),
-        rights: None,
-    };
+    let knocks = UpdateRoom { knocks: Some(true), ..update_room(write(den.id)) };
     reader.client.request(Command::UpdateRoom(knocks)).await.unwrap();
     let knock = victim.client.request(Command::Knock(write(den.id))).await.unwrap();
     let Reply::Appended(knock) = knock else { panic!("{knock:?}") };

@@ -4,9 +4,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use confab_client::Event;
-use confab_protocol::command::{Command, Login, Register, Reply, Secret, Session};
-use confab_protocol::model::{DeviceName, Username};
+use confab_protocol::command::{Command, Login, Reply, Secret, Session};
+use confab_protocol::model::DeviceName;
 
+use crate::support::commands::register;
 use crate::support::people::PASSWORD;
 use crate::support::process::{PATIENCE, Place, Running, eventually};
 use crate::support::raw::{Raw, Target, client_id, now, publish};
@@ -50,17 +51,6 @@ async fn log_in(target: &Target, transport: Transport, name: &str) -> (Raw, Sess
     (raw, session)
 }
 
-fn register(name: &str) -> Command {
-    Command::Register(Register {
-        username: Username::parse(name).unwrap(),
-        password: Secret::new(PASSWORD),
-        display_name: None,
-        device: DeviceName::parse("test").unwrap(),
-        owner_token: None,
-        invite: None,
-    })
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_taken_up_and_the_others_are_named() {
     let place = Place::with("auth.access_ttl_seconds = 900");
@@ -95,7 +85,7 @@ async fn keys_are_taken_up_and_the_others_are_named() {
     assert_eq!(status_from(&place, "https://chat.example"), "401", "a page that is allowed, and a wrong password");
     for transport in TRANSPORTS {
         let mut stranger = Raw::greet(&target, transport, None).await.0;
-        assert_eq!(stranger.refusal(register("bob")).await, 2004, "registration is closed");
+        assert_eq!(stranger.refusal(register("bob", None)).await, 2004, "registration is closed");
     }
     // A login that begins now has the other life, and there are so many devices.
     let (mut second, session) = log_in(&target, Transport::WebSocket, "alice").await;

@@ -5,14 +5,15 @@ use std::collections::BTreeSet;
 use confab::core::vocabulary;
 use confab_protocol::codec::decode_audit;
 use confab_protocol::command::{
-    About, Admit, Appeal, AuditRecord, CaseFilter, CaseStep, Command, Delete, ListAudit, ListCases, Notice, Pin,
-    Register, Reply, Report, SanctionUser, Secret, SetRole, UpdateCase, UpdateRoom, Write,
+    About, Admit, Appeal, AuditRecord, CaseFilter, CaseStep, Command, Delete, ListAudit, ListCases, Notice, Pin, Reply,
+    Report, SanctionUser, SetRole, UpdateCase, UpdateRoom, Write,
 };
 use confab_protocol::model::{
-    AuditId, Body, CaseDecision, CaseId, CaseText, DeviceName, Reason, ReportReason, RoomId, RoomRole, SanctionKind,
-    Seq, ServerRole, UserId, Username,
+    AuditId, Body, CaseDecision, CaseId, CaseText, Reason, ReportReason, RoomId, RoomRole, SanctionKind, Seq,
+    ServerRole, UserId,
 };
 
+use crate::support::commands::{register, update_room};
 use crate::support::raw::{Raw, Target, accounts, client_id, publish};
 use crate::support::{TestServer, Transport};
 
@@ -91,15 +92,8 @@ impl Company {
     async fn gather(server: &TestServer) -> Self {
         let target = Target::from(server);
         let (mut owner, _) = Raw::greet(&target, Transport::WebSocket, None).await;
-        let register = Register {
-            username: Username::parse("owner").unwrap(),
-            password: Secret::new("correct horse"),
-            display_name: None,
-            device: DeviceName::parse("phone").unwrap(),
-            owner_token: Some(Secret::new(server.owner_token.as_str())),
-            invite: None,
-        };
-        let Reply::Session(session) = owner.request(Command::Register(register)).await.unwrap() else { panic!() };
+        let register = register("owner", Some(&server.owner_token));
+        let Reply::Session(session) = owner.request(register).await.unwrap() else { panic!() };
         let people = accounts(&server.config, &["bob", "carol"]).await;
         let mut bob = Raw::enter(&target, Transport::Quic, &people[0].1).await;
         let carol = Raw::enter(&target, Transport::WebSocket, &people[1].1).await;
@@ -172,16 +166,7 @@ async fn in_the_room(company: &mut Company) {
         let write = company.write();
         company.act(OWNER, Command::Pin(Pin { write, seq: said, remove }), "").await;
     }
-    let settings = UpdateRoom {
-        write: company.write(),
-        name: None,
-        topic: None,
-        slow_mode_ms: None,
-        retention_ms: None,
-        visibility: None,
-        knocks: Some(true),
-        rights: None,
-    };
+    let settings = UpdateRoom { knocks: Some(true), ..update_room(company.write()) };
     company.act(OWNER, Command::UpdateRoom(settings), "").await;
     let knock = Command::Knock(company.write());
     let knock = seq(&company.act(CAROL, knock, "").await);

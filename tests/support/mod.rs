@@ -1,6 +1,7 @@
 //! A real server in this process, on free ports and in a folder of its own.
 
 pub mod clock;
+pub mod commands;
 pub mod disk;
 pub mod guests;
 pub mod people;

@@ -1,11 +1,11 @@
 //! People with accounts, connected over one transport or the other.
 
-use confab_client::{Client, Command, Event, Options, Reply, Room, Session};
+use confab_client::{Client, Event, Options, Reply, Room, Session};
 use confab_protocol::codec::decode_entry;
-use confab_protocol::command::{Register, Secret};
-use confab_protocol::model::{DeviceName, EntryContent, Seq, Username};
+use confab_protocol::model::{EntryContent, Seq};
 use tokio::sync::mpsc;
 
+use super::commands::register;
 use super::{TestServer, Transport};
 
 /// The password of everybody.
@@ -21,22 +21,24 @@ pub struct Person {
 impl Person {
     /// Registers an account and stays connected.
     pub async fn register(server: &TestServer, transport: Transport, name: &str) -> Self {
-        let (client, events) = Client::connect(Options::new(server.client_address(transport)));
-        let register = Register {
-            username: Username::parse(name).unwrap(),
-            password: Secret::new(PASSWORD),
-            display_name: None,
-            device: DeviceName::parse("test").unwrap(),
-            owner_token: None,
-            invite: None,
-        };
-        let Reply::Session(session) = client.request(Command::Register(register)).await.unwrap() else { panic!() };
+        Self::register_at(server.client_address(transport), name, None).await
+    }
+
+    /// The same at any address. Who has the token owns the server.
+    pub async fn register_at(address: confab_client::Server, name: &str, owner_token: Option<&str>) -> Self {
+        let (client, events) = Client::connect(Options::new(address));
+        let Reply::Session(session) = client.request(register(name, owner_token)).await.unwrap() else { panic!() };
         Self { client, events, session }
     }
 
     /// Logs in with an existing account.
     pub async fn login(server: &TestServer, transport: Transport, name: &str) -> Self {
-        let (client, events) = Client::connect(Options::new(server.client_address(transport)));
+        Self::login_at(server.client_address(transport), name).await
+    }
+
+    /// The same at any address.
+    pub async fn login_at(address: confab_client::Server, name: &str) -> Self {
+        let (client, events) = Client::connect(Options::new(address));
         let session = client.login(name, PASSWORD).await.unwrap();
         Self { client, events, session }
     }
@@ -74,6 +76,11 @@ impl Person {
             }
         }
     }
+}
+
+/// Who owns the server, and sees the audit.
+pub async fn register_owner(server: &TestServer) -> Person {
+    Person::register_at(server.client_address(Transport::Quic), "owner", Some(&server.owner_token)).await
 }
 
 /// The text of an entry that is a message.

@@ -10,13 +10,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
-use confab_client::{Client, Options, Reply};
-use confab_protocol::command::{Register, Secret};
-use confab_protocol::model::{DeviceName, Username};
 use tokio::time::Instant;
 
 use super::Transport;
-use super::people::{PASSWORD, Person};
+use super::people::Person;
 
 /// Anything that should happen has happened by then, or the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -272,24 +269,11 @@ impl Place {
     }
 
     pub async fn register_with(&self, transport: Transport, name: &str, owner_token: Option<&str>) -> Person {
-        let (client, events) = Client::connect(Options::new(self.address(transport)));
-        let register = Register {
-            username: Username::parse(name).unwrap(),
-            password: Secret::new(PASSWORD),
-            display_name: None,
-            device: DeviceName::parse("test").unwrap(),
-            owner_token: owner_token.map(Secret::new),
-            invite: None,
-        };
-        let asked = client.request(confab_client::Command::Register(register)).await;
-        let Reply::Session(session) = asked.unwrap() else { panic!() };
-        Person { client, events, session }
+        Person::register_at(self.address(transport), name, owner_token).await
     }
 
     pub async fn login(&self, transport: Transport, name: &str) -> Person {
-        let (client, events) = Client::connect(Options::new(self.address(transport)));
-        let session = client.login(name, PASSWORD).await.unwrap();
-        Person { client, events, session }
+        Person::login_at(self.address(transport), name).await
     }
 }
 

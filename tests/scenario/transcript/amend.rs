@@ -11,6 +11,7 @@ use expect_test::expect;
 
 use super::check;
 use super::stage::{Stage, cursor, named, new_room, room};
+use crate::support::commands::update_room;
 use crate::support::raw::{client_id, publish};
 
 fn write(room: RoomId) -> Write {
@@ -224,16 +225,7 @@ async fn rooms_and_people_are_moderated() {
         let update = |name: Option<&str>, topic: Option<&str>, slow_mode_ms| {
             let (name, topic) =
                 (name.map(|it| RoomName::parse(it).unwrap()), topic.map(|it| Topic::parse(it).unwrap()));
-            Command::UpdateRoom(UpdateRoom {
-                write: write(den.id),
-                name,
-                topic,
-                slow_mode_ms,
-                retention_ms: None,
-                visibility: None,
-                knocks: None,
-                rights: None,
-            })
+            Command::UpdateRoom(UpdateRoom { name, topic, slow_mode_ms, ..update_room(write(den.id)) })
         };
         let _ = stage.ask("bob", update(None, Some("mine"), None)).await;
         let _ = stage.ask("alice", update(Some("lair"), Some("of dragons"), Some(3_600_000))).await;

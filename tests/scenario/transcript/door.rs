@@ -10,6 +10,7 @@ use expect_test::expect;
 
 use super::check;
 use super::stage::{Stage, room};
+use crate::support::commands::update_room;
 use crate::support::raw::{client_id, publish};
 
 fn write(room: RoomId) -> Write {
@@ -17,17 +18,7 @@ fn write(room: RoomId) -> Write {
 }
 
 fn update(room: RoomId, visibility: Option<Visibility>, knocks: Option<bool>) -> Command {
-    let (name, topic, slow_mode_ms, retention_ms) = (None, None, None, None);
-    Command::UpdateRoom(UpdateRoom {
-        write: write(room),
-        name,
-        topic,
-        slow_mode_ms,
-        retention_ms,
-        visibility,
-        knocks,
-        rights: None,
-    })
+    Command::UpdateRoom(UpdateRoom { visibility, knocks, ..update_room(write(room)) })
 }
 
 fn admit(room: RoomId, seq: u64) -> Command {
@@ -69,16 +60,7 @@ async fn somebody_knocks_and_is_let_in() {
         let _ = stage.ask("alice", admit(den, 3)).await;
         let _ = stage.ask("bob", Command::Knock(write(den))).await;
         // The room is slow for those who posted, and not for who knocked.
-        let slow = UpdateRoom {
-            write: write(den),
-            name: None,
-            topic: None,
-            slow_mode_ms: Some(3_600_000),
-            retention_ms: None,
-            visibility: None,
-            knocks: None,
-            rights: None,
-        };
+        let slow = UpdateRoom { slow_mode_ms: Some(3_600_000), ..update_room(write(den)) };
         let _ = stage.ask("alice", Command::UpdateRoom(slow)).await;
         let _ = stage.ask("bob", publish(den, client_id(), "here I am")).await;
         let _ = stage.ask("bob", Command::LeaveRoom(RoomTarget::Id(den))).await;

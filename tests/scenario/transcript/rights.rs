@@ -7,6 +7,7 @@ use expect_test::expect;
 
 use super::check;
 use super::stage::{Stage, named, new_room, room};
+use crate::support::commands::update_room;
 use crate::support::raw::{client_id, publish};
 
 fn write(room: RoomId) -> Write {
@@ -14,9 +15,7 @@ fn write(room: RoomId) -> Write {
 }
 
 fn give(room: RoomId, rights: RoomRights) -> Command {
-    let (name, topic, slow_mode_ms, retention_ms, visibility, knocks) = (None, None, None, None, None, None);
-    let (write, rights) = (write(room), Some(rights));
-    Command::UpdateRoom(UpdateRoom { write, name, topic, slow_mode_ms, retention_ms, visibility, knocks, rights })
+    Command::UpdateRoom(UpdateRoom { rights: Some(rights), ..update_room(write(room)) })
 }
 
 fn react(room: RoomId, seq: u64) -> Command {

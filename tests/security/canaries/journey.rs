@@ -15,6 +15,7 @@ use confab_protocol::model::{
 use confab_protocol::reject::Reject;
 
 use crate::support::Transport;
+use crate::support::commands::update_room;
 use crate::support::raw::{Raw, Received, Target, client_id, crafted_publish};
 
 /// What a client says it is, which a talkative log tells.
@@ -338,17 +339,7 @@ impl Journey<'_> {
         let topic = Topic::parse(&self.canaries.sow(Kind::Name, "another topic")).unwrap();
         let update = || {
             let (topic, knocks) = (Some(topic.clone()), Some(true));
-            let (name, slow_mode_ms, retention_ms, visibility) = (None, None, None, None);
-            Command::UpdateRoom(UpdateRoom {
-                write: write(),
-                name,
-                topic,
-                slow_mode_ms,
-                retention_ms,
-                visibility,
-                knocks,
-                rights: None,
-            })
+            Command::UpdateRoom(UpdateRoom { topic, knocks, ..update_room(write()) })
         };
         self.refused(member, update()).await;
         self.good(owner, update()).await;
