@@ -2,7 +2,7 @@
 
 use confab_client::{Command, Reply, Room};
 use confab_protocol::command::{
-    Appeal, CaseFile, CaseFilter, CaseStep, Edit, ListAudit, ListCases, SanctionUser, SetRole, UpdateCase, Write,
+    Appeal, CaseFile, CaseFilter, CaseStep, Edit, ListAudit, ListCases, SanctionUser, SetRole, UpdateCase,
 };
 use confab_protocol::model::{
     AuditId, Body, CaseAct, CaseDecision, CaseId, CaseText, Reason, RoomRole, SanctionKind, Seq,
@@ -10,7 +10,7 @@ use confab_protocol::model::{
 use confab_protocol::reject::RejectCode;
 
 use super::actions::refusal;
-use super::{folder, plugins, post};
+use super::{folder, plugins, post, write};
 use crate::support::people::{Person, message};
 use crate::support::{TestServer, Transport};
 
@@ -24,10 +24,6 @@ async fn den() -> (TestServer, Person, Person, Room, Seq) {
     author.enter("den").await;
     let Ok(Reply::Appended(said)) = post(&author, &room, "hello").await else { panic!() };
     (server, owner, author, room, said.seq)
-}
-
-fn write(person: &Person, room: &Room) -> Write {
-    Write { room: room.id, client_id: person.client.new_client_id(), resend: false }
 }
 
 async fn edit(person: &Person, room: &Room, seq: Seq, text: &str) -> Reply {

@@ -9,11 +9,11 @@ use confab::core::context::Context;
 use confab::core::hook::{Act, ActEvent, MessageEvent, Moderator, TextKind, Verdict, Wants};
 use confab_client::{Command, Error, Reply, Room};
 use confab_plugin::golden::{Hooks, check_folder};
-use confab_protocol::command::{CreateRoom, Delete, Edit, RoomTarget, UpdateRoom, Write};
+use confab_protocol::command::{CreateRoom, Delete, Edit, RoomTarget, UpdateRoom};
 use confab_protocol::model::{Body, Millis, RoomId, RoomName, Seq, ServerRole, Topic, UserId};
 use serde_json::{Value, json};
 
-use super::{built, post};
+use super::{built, post, write};
 use crate::support::commands::update_room;
 use crate::support::guests::{copied, lab, load, message_event};
 use crate::support::people::{self, Person};
@@ -35,10 +35,6 @@ fn surveyor(folder: &Path, granted: &[&str]) -> Plugins {
         grant: [("surveyor".to_owned(), granted.iter().map(|&it| it.to_owned()).collect())].into(),
         ..super::generous(Config::default().plugins)
     }
-}
-
-fn write(person: &Person, room: &Room) -> Write {
-    Write { room: room.id, client_id: person.client.new_client_id(), resend: false }
 }
 
 async fn say(person: &Person, room: &Room, text: &str) -> Seq {

@@ -9,11 +9,11 @@ use confab::core::earlier::Earlier;
 use confab::core::hook::{MessageEvent, Moderator, TextKind, Verdict};
 use confab_client::{Command, Error, RejectCode, Reply, Room};
 use confab_plugin::golden::{Hooks, check_folder};
-use confab_protocol::command::{Delete, Edit, SanctionUser, UpdateRoom, Write};
+use confab_protocol::command::{Delete, Edit, SanctionUser, UpdateRoom};
 use confab_protocol::model::{Body, DisplayName, Reason, SanctionKind, Seq, Visibility};
 use serde_json::{Value, json};
 
-use super::{built, post};
+use super::{built, post, write};
 use crate::support::commands::update_room;
 use crate::support::guests::{copied, lab, load, message_event};
 use crate::support::people::{self, Person};
@@ -40,10 +40,6 @@ fn historian(folder: &Path) -> Plugins {
 async fn server() -> TestServer {
     let folder = folder();
     TestServer::start_with(|config| config.plugins = historian(folder.path())).await
-}
-
-fn write(person: &Person, room: &Room) -> Write {
-    Write { room: room.id, client_id: person.client.new_client_id(), resend: false }
 }
 
 async fn say(person: &Person, room: &Room, text: &str) -> u64 {

@@ -91,6 +91,11 @@ async fn publish(person: &Person, room: &Room, client_id: ClientId, resend: bool
     }
 }
 
+/// Their next write to a room.
+fn write(person: &Person, room: &Room) -> Write {
+    Write { room: room.id, client_id: person.client.new_client_id(), resend: false }
+}
+
 /// Publishes something new.
 async fn post(person: &Person, room: &Room, text: &str) -> Outcome {
     publish(person, room, person.client.new_client_id(), false, text).await

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use confab::config::{Config, Mode, Plugins};
 use confab_client::{Command, Reply, Room};
-use confab_protocol::command::{Edit, SanctionUser, Write};
+use confab_protocol::command::{Edit, SanctionUser};
 use confab_protocol::model::{Body, Reason, SanctionKind};
 use tokio::time::{Instant, sleep};
 
-use super::post;
+use super::{post, write};
 use crate::support::guests::copied;
 use crate::support::people::Person;
 use crate::support::postgres::fresh_url;
@@ -65,10 +65,6 @@ async fn told(person: &Person, room: &Room, expected: usize) -> Vec<String> {
         told.push(ask(person, room, &format!("told {n}")).await);
     }
     told
-}
-
-fn write(person: &Person, room: &Room) -> Write {
-    Write { room: room.id, client_id: person.client.new_client_id(), resend: false }
 }
 
 async fn sanction(by: &Person, room: &Room, of: &Person, kind: SanctionKind, duration_ms: u64) {

@@ -3,15 +3,14 @@
 use std::path::Path;
 
 use confab_client::{Client, Options};
-use confab_protocol::command::{
-    Command, Delete, Edit, History, React, Register, Reply, SanctionUser, Search, Secret, Write,
-};
+use confab_protocol::command::{Command, Delete, Edit, History, React, Register, Reply, SanctionUser, Search, Secret};
 use confab_protocol::model::{
     Body, DeviceName, DisplayName, Emoji, Reason, RoomId, SanctionKind, Seq, UserId, Username,
 };
 use tokio::time::Instant;
 
 use crate::support::Transport;
+use crate::support::commands::write;
 use crate::support::people::{PASSWORD, Person, message};
 use crate::support::postgres::Cluster;
 use crate::support::process::{PATIENCE, Place, eventually, run};
@@ -23,10 +22,6 @@ const CANARY: &str = "zebracanary7";
 const MESSAGES: usize = 250;
 /// Of one message: more than a page of earlier texts.
 const EDITS: usize = 201;
-
-fn write(room: RoomId) -> Write {
-    Write { room, client_id: client_id(), resend: false }
-}
 
 async fn register(place: &Place) -> (Client, UserId) {
     let (client, mut events) = Client::connect(Options::new(place.address(Transport::WebSocket)));

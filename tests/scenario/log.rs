@@ -12,15 +12,10 @@ use confab_protocol::model::{
     Body, ClientId, Cursor, Entry, EntryContent, Envelope, Incarnation, Millis, RoomId, Seq, UserId,
 };
 
+use super::bare_server;
 use crate::support::people::message;
 use crate::support::raw::{PATIENCE, Raw, Target, accounts, appended, client_id, now, publish, resend, spawn};
 use crate::support::{TRANSPORTS, TestServer, Transport};
-
-async fn bare_server() -> (TestServer, Target) {
-    let server = TestServer::start_with(|config| config.plugins.chain.clear()).await;
-    let target = Target::from(&server);
-    (server, target)
-}
 
 /// Consecutive from this seq on, and time never goes back.
 fn assert_run(entries: &[Envelope], first: u64) {

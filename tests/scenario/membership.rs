@@ -4,21 +4,16 @@ use confab_protocol::codec::decode_entry;
 use confab_protocol::command::{Command, History, Reply, RoomTarget};
 use confab_protocol::model::{EntryContent, Envelope, MembershipChange, RoomId, Seq, UserId};
 
-use crate::support::raw::{Raw, Target, accounts, client_id, publish, resend};
-use crate::support::{TRANSPORTS, TestServer, Transport};
+use super::bare_server;
+use crate::support::raw::{Raw, accounts, client_id, publish, resend};
+use crate::support::{TRANSPORTS, Transport};
 
-async fn bare_server() -> (TestServer, Target) {
-    let server = TestServer::start_with(|config| config.plugins.chain.clear()).await;
-    let target = Target::from(&server);
-    (server, target)
-}
-
-fn leave(room: RoomId) -> Command {
+pub(super) fn leave(room: RoomId) -> Command {
     Command::LeaveRoom(RoomTarget::Id(room))
 }
 
 /// Seqs of the entries by which this user came or went.
-fn changes(log: &[Envelope], user: UserId, wanted: MembershipChange) -> Vec<Seq> {
+pub(super) fn changes(log: &[Envelope], user: UserId, wanted: MembershipChange) -> Vec<Seq> {
     let is_it = |entry: &&Envelope| {
         let content = decode_entry(&entry.payload).unwrap().content;
         matches!(content, EntryContent::Membership { user: who, change, .. } if who == user && change == wanted)

@@ -9,7 +9,7 @@ use confab_protocol::close::CloseCode;
 use confab_protocol::codec::decode_entry;
 use confab_protocol::command::{
     Admit, Appeal, Appended, AuditRecord, CaseFilter, CaseStep, Command, Delete, Edit, ListCases, Login, Reply,
-    RoomTarget, SanctionUser, Secret, SetRole, UpdateCase, UpdateRoom, Write,
+    RoomTarget, SanctionUser, Secret, SetRole, UpdateCase, UpdateRoom,
 };
 use confab_protocol::model::{
     AuditId, Body, CaseDecision, CaseId, CaseText, Cursor, DeviceName, EntryContent, Envelope, MembershipChange,
@@ -17,28 +17,12 @@ use confab_protocol::model::{
 };
 use confab_protocol::reject::RejectCode;
 
+use super::bare_server;
+use super::membership::{changes, leave};
 use super::slow::until;
 use crate::support::postgres::fresh_url;
 use crate::support::raw::{PATIENCE, Raw, Target, accounts, appended, client_id, now, publish, resend, spawn};
 use crate::support::{TRANSPORTS, TestServer, Transport};
-
-async fn bare_server() -> (TestServer, Target) {
-    let server = TestServer::start_with(|config| config.plugins.chain.clear()).await;
-    let target = Target::from(&server);
-    (server, target)
-}
-
-fn leave(room: RoomId) -> Command {
-    Command::LeaveRoom(RoomTarget::Id(room))
-}
-
-fn changes(log: &[Envelope], user: UserId, wanted: MembershipChange) -> Vec<Seq> {
-    let is_it = |entry: &&Envelope| {
-        let content = decode_entry(&entry.payload).unwrap().content;
-        matches!(content, EntryContent::Membership { user: who, change, .. } if who == user && change == wanted)
-    };
-    log.iter().filter(is_it).map(|entry| entry.seq).collect()
-}
 
 /// src/tail.rs: a push holds a whole batch, so a leaver gets what was committed behind the leaving.
 #[tokio::test(flavor = "multi_thread")]

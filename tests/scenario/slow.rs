@@ -3,8 +3,9 @@
 use confab_protocol::command::ResumeOutcome;
 use confab_protocol::model::Seq;
 
-use crate::support::raw::{PATIENCE, Raw, Target, accounts, client_id, publish};
-use crate::support::{TRANSPORTS, TestServer, Transport};
+use super::bare_server;
+use crate::support::raw::{PATIENCE, Raw, accounts, client_id, publish};
+use crate::support::{TRANSPORTS, Transport};
 
 /// Above all buffers between server and reader, its outbox included.
 const MESSAGES: usize = 700;
@@ -15,8 +16,7 @@ async fn a_reader_that_stops_is_closed_and_comes_back() {
 }
 
 async fn stop_reading(transport: Transport) {
-    let server = TestServer::start_with(|config| config.plugins.chain.clear()).await;
-    let target = Target::from(&server);
+    let (server, target) = bare_server().await;
     let tokens = accounts(&server.config, &["writer", "stuck", "quick"]).await;
     let mut writer = Raw::enter(&target, Transport::Quic, &tokens[0].1).await;
     let room = writer.join("torrent").await;
@@ -79,8 +79,7 @@ async fn stop_reading(transport: Transport) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_lags_is_fed_from_the_store() {
     for transport in TRANSPORTS {
-        let server = TestServer::start_with(|config| config.plugins.chain.clear()).await;
-        let target = Target::from(&server);
+        let (server, target) = bare_server().await;
         let tokens = accounts(&server.config, &["writer", "pausing"]).await;
         let mut writer = Raw::enter(&target, Transport::Quic, &tokens[0].1).await;
         let room = writer.join("torrent").await;

@@ -1,9 +1,10 @@
 //! Commands as most tests give them.
 
 use confab_protocol::command::{Command, Register, Secret, UpdateRoom, Write};
-use confab_protocol::model::{DeviceName, Username};
+use confab_protocol::model::{DeviceName, RoomId, Username};
 
 use super::people::PASSWORD;
+use super::raw::client_id;
 
 /// An account of this name, with the password of everybody. Who has the token owns the server.
 pub fn register(name: &str, owner_token: Option<&str>) -> Command {
@@ -15,6 +16,11 @@ pub fn register(name: &str, owner_token: Option<&str>) -> Command {
         owner_token: owner_token.map(Secret::new),
         invite: None,
     })
+}
+
+/// The next write to a room.
+pub fn write(room: RoomId) -> Write {
+    Write { room, client_id: client_id(), resend: false }
 }
 
 /// Changes nothing of a room, for those who change something.

@@ -11,12 +11,8 @@ use expect_test::expect;
 
 use super::check;
 use super::stage::{Stage, cursor, named, new_room, room};
-use crate::support::commands::update_room;
+use crate::support::commands::{update_room, write};
 use crate::support::raw::{client_id, publish};
-
-fn write(room: RoomId) -> Write {
-    Write { room, client_id: client_id(), resend: false }
-}
 
 fn edit(room: RoomId, seq: u64, text: &str) -> Command {
     Command::Edit(Edit { write: write(room), seq: Seq(seq), body: Body::parse(text).unwrap() })

@@ -3,7 +3,7 @@
 
 use confab_protocol::command::{
     About, Appeal, CaseFilter, CaseStep, Command, Delete, History, ListAudit, ListCases, Reply, Report, RoomTarget,
-    SanctionUser, SetRole, UpdateCase, Write,
+    SanctionUser, SetRole, UpdateCase,
 };
 use confab_protocol::model::{
     AuditId, CaseDecision, CaseId, CaseText, Reason, ReportReason, RoomId, RoomRole, SanctionKind, Seq, UserId,
@@ -13,11 +13,8 @@ use expect_test::expect;
 
 use super::check;
 use super::stage::{Stage, named, new_room, room};
+pub(super) use crate::support::commands::write;
 use crate::support::raw::{client_id, publish};
-
-pub(super) fn write(room: RoomId) -> Write {
-    Write { room, client_id: client_id(), resend: false }
-}
 
 pub(super) fn words(text: &str) -> CaseText {
     CaseText::parse(text).unwrap()

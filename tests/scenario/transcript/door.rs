@@ -10,12 +10,8 @@ use expect_test::expect;
 
 use super::check;
 use super::stage::{Stage, room};
-use crate::support::commands::update_room;
+use crate::support::commands::{update_room, write};
 use crate::support::raw::{client_id, publish};
-
-fn write(room: RoomId) -> Write {
-    Write { room, client_id: client_id(), resend: false }
-}
 
 fn update(room: RoomId, visibility: Option<Visibility>, knocks: Option<bool>) -> Command {
     Command::UpdateRoom(UpdateRoom { visibility, knocks, ..update_room(write(room)) })

@@ -1,18 +1,14 @@
 //! What a room leaves to whom.
 
-use confab_protocol::command::{Command, Edit, Pin, React, Reply, RoomTarget, SetRole, UpdateRoom, Write};
+use confab_protocol::command::{Command, Edit, Pin, React, Reply, RoomTarget, SetRole, UpdateRoom};
 use confab_protocol::model::{Body, Emoji, RoomId, RoomRole, Seq};
 use confab_protocol::rights::RoomRights;
 use expect_test::expect;
 
 use super::check;
 use super::stage::{Stage, named, new_room, room};
-use crate::support::commands::update_room;
+use crate::support::commands::{update_room, write};
 use crate::support::raw::{client_id, publish};
-
-fn write(room: RoomId) -> Write {
-    Write { room, client_id: client_id(), resend: false }
-}
 
 fn give(room: RoomId, rights: RoomRights) -> Command {
     Command::UpdateRoom(UpdateRoom { rights: Some(rights), ..update_room(write(room)) })

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use confab_protocol::command::{Command, Delete, Edit, Reply, Search, Write};
+use confab_protocol::command::{Command, Delete, Edit, Reply, Search};
 use confab_protocol::model::{Body, RoomId, Seq};
 use expect_test::expect;
 
 use super::check;
 use super::stage::{Stage, named, new_room, room};
+use crate::support::commands::write;
 use crate::support::raw::{client_id, publish};
 
 fn search(room: Option<RoomId>, query: &str) -> Command {
@@ -16,10 +17,6 @@ fn search(room: Option<RoomId>, query: &str) -> Command {
 
 fn has_found(reply: &Reply) -> bool {
     matches!(reply, Reply::Found { hits, .. } if !hits.is_empty())
-}
-
-fn write(room: RoomId) -> Write {
-    Write { room, client_id: client_id(), resend: false }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! Somebody is shadowed, goes on as before, and nobody hears them.
 
 use confab_protocol::command::{
-    Command, Delete, Edit, History, MessageState, Page, React, Reply, SanctionUser, Search, Write,
+    Command, Delete, Edit, History, MessageState, Page, React, Reply, SanctionUser, Search,
 };
 use confab_protocol::model::{Body, Cursor, Emoji, Incarnation, Reason, RoomId, SanctionKind, Seq, UserId};
 use confab_protocol::reject::Reject;
@@ -9,11 +9,8 @@ use expect_test::expect;
 
 use super::check;
 use super::stage::{Stage, cursor, named, new_room, room};
+use crate::support::commands::write;
 use crate::support::raw::{client_id, publish};
-
-fn write(room: RoomId) -> Write {
-    Write { room, client_id: client_id(), resend: false }
-}
 
 fn sanction(room: RoomId, user: UserId, kind: SanctionKind) -> Command {
     let reason = Reason::parse("spam").unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use confab_protocol::command::{
     About, Admit, Appeal, CaseFilter, CaseStep, ClientFrame, Command, CreateRoom, Delete, Edit, EndSession, Hello,
     History, ListAudit, ListCases, Login, Notice, Pin, PresenceStatus, Publish, React, Register, Reply, Report,
-    RoomScope, RoomTarget, SanctionUser, Search, Secret, Session, SetRole, UpdateCase, UpdateRoom, Write,
+    RoomScope, RoomTarget, SanctionUser, Search, Secret, Session, SetRole, UpdateCase, UpdateRoom,
 };
 use confab_protocol::limits::PASSWORD_BYTES_MAX;
 use confab_protocol::model::{
@@ -15,7 +15,7 @@ use confab_protocol::model::{
 use confab_protocol::reject::Reject;
 
 use crate::support::Transport;
-use crate::support::commands::update_room;
+use crate::support::commands::{update_room, write};
 use crate::support::raw::{Raw, Received, Target, client_id, crafted_publish};
 
 /// What a client says it is, which a talkative log tells.
@@ -456,8 +456,4 @@ impl Journey<'_> {
             self.canaries.answers.push(format!("{close:?}"));
         }
     }
-}
-
-fn write(room: RoomId) -> Write {
-    Write { room, client_id: client_id(), resend: false }
 }
