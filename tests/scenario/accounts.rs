@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use crate::support::raw::{Raw, Received, Target, accounts, client_id, hello, publish, resend};
 use crate::support::{TRANSPORTS, TestServer, Transport};
 
-const PASSWORD: &str = "correct horse";
+pub(super) const PASSWORD: &str = "correct horse";
 
-async fn server_with(change: impl FnOnce(&mut confab::config::Config)) -> (TestServer, Target) {
+pub(super) async fn server_with(change: impl FnOnce(&mut confab::config::Config)) -> (TestServer, Target) {
     let server = TestServer::start_with(|config| {
         config.plugins.chain.clear();
         change(config);
@@ -23,7 +23,7 @@ async fn server_with(change: impl FnOnce(&mut confab::config::Config)) -> (TestS
     (server, target)
 }
 
-fn register(name: &str, owner_token: Option<&str>) -> Command {
+pub(super) fn register(name: &str, owner_token: Option<&str>) -> Command {
     Command::Register(Register {
         username: Username::parse(name).unwrap(),
         password: Secret::new(PASSWORD),
@@ -34,19 +34,19 @@ fn register(name: &str, owner_token: Option<&str>) -> Command {
     })
 }
 
-fn login(name: &str, password: &str, device_id: Option<DeviceId>) -> Command {
+pub(super) fn login(name: &str, password: &str, device_id: Option<DeviceId>) -> Command {
     let device = DeviceName::parse("").unwrap();
     Command::Login(Login { username: name.into(), password: Secret::new(password), device, device_id })
 }
 
-fn session(result: Result<Reply, Reject>) -> Session {
+pub(super) fn session(result: Result<Reply, Reject>) -> Session {
     match result {
         Ok(Reply::Session(session)) => session,
         other => panic!("{other:?}"),
     }
 }
 
-async fn anonymous(target: &Target, transport: Transport) -> Raw {
+pub(super) async fn anonymous(target: &Target, transport: Transport) -> Raw {
     Raw::greet(target, transport, None).await.0
 }
 

@@ -1,49 +1,18 @@
 //! What becomes of tokens when logins end, begin again, or are stolen.
 
-use confab_protocol::command::{Command, Login, Register, Reply, Secret, Session};
-use confab_protocol::model::{DeviceId, DeviceName, Username};
-use confab_protocol::reject::Reject;
+use confab_protocol::command::{Command, Reply};
+use confab_protocol::model::DeviceId;
 
+use super::accounts::{self, PASSWORD, anonymous, register, server_with, session};
 use crate::support::raw::{Raw, Target};
 use crate::support::{TRANSPORTS, TestServer, Transport};
 
-const PASSWORD: &str = "correct horse";
-
-fn register(name: &str) -> Command {
-    Command::Register(Register {
-        username: Username::parse(name).unwrap(),
-        password: Secret::new(PASSWORD),
-        display_name: None,
-        device: DeviceName::parse("").unwrap(),
-        owner_token: None,
-        invite: None,
-    })
-}
-
 fn login(name: &str, device_id: Option<DeviceId>) -> Command {
-    let device = DeviceName::parse("").unwrap();
-    Command::Login(Login { username: name.into(), password: Secret::new(PASSWORD), device, device_id })
-}
-
-fn session(result: Result<Reply, Reject>) -> Session {
-    match result {
-        Ok(Reply::Session(session)) => session,
-        other => panic!("{other:?}"),
-    }
+    accounts::login(name, PASSWORD, device_id)
 }
 
 async fn server() -> (TestServer, Target) {
-    let server = TestServer::start_with(|config| {
-        config.plugins.chain.clear();
-        config.limits.login_tries = 1_000;
-    })
-    .await;
-    let target = Target::from(&server);
-    (server, target)
-}
-
-async fn anonymous(target: &Target, transport: Transport) -> Raw {
-    Raw::greet(target, transport, None).await.0
+    server_with(|config| config.limits.login_tries = 1_000).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,7 +21,7 @@ async fn a_new_login_on_a_device_revives_no_token_of_an_ended_one() {
     for transport in TRANSPORTS {
         let name = format!("alice-{transport:?}");
         let mut first = anonymous(&target, transport).await;
-        let ended = session(first.request(register(&name)).await);
+        let ended = session(first.request(register(&name, None)).await);
         assert_eq!(first.request(Command::Logout).await, Ok(Reply::Ok));
         assert_eq!(Raw::refused(&target, transport, &ended.access_token).await.code, 4201);
 
@@ -74,7 +43,7 @@ async fn a_new_login_on_a_device_revives_no_token_of_an_ended_one() {
 async fn no_connection_outlives_a_logout_that_it_raced() {
     let (_server, target) = server().await;
     let mut first = anonymous(&target, Transport::Quic).await;
-    let mut current = session(first.request(register("alice")).await);
+    let mut current = session(first.request(register("alice", None)).await);
     for round in 0..40 {
         let transport = TRANSPORTS[round % 2];
         let mut leaver = Raw::enter(&target, transport, &current.access_token).await;
@@ -94,7 +63,7 @@ async fn no_connection_outlives_a_logout_that_it_raced() {
 async fn a_refresh_token_that_is_offered_behind_its_successor_ends_the_login() {
     let (_server, target) = server().await;
     let mut alice = anonymous(&target, Transport::WebSocket).await;
-    let first = session(alice.request(register("alice")).await);
+    let first = session(alice.request(register("alice", None)).await);
     let mut others = anonymous(&target, Transport::Quic).await;
     // The same client trying twice, at once: both get the next.
     let second = session(others.request(Command::Refresh(first.refresh_token.clone())).await);
