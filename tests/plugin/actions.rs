@@ -29,7 +29,7 @@ use crate::support::people::Person;
 pub(super) use crate::support::people::register_owner;
 use crate::support::process::{PATIENCE, Place, eventually};
 use crate::support::raw::{Raw, Target};
-use crate::support::{TestServer, Transport};
+use crate::support::{TestServer, Transport, until_so};
 
 /// The guest that acts, in a folder.
 pub(super) fn folder() -> Arc<tempfile::TempDir> {
@@ -258,12 +258,11 @@ async fn who_wants_too_much_is_held_back() {
     let bob = Person::register(&server, Transport::WebSocket, "bob").await;
     let den = bob.enter("den").await;
     say(&bob, &den, "flood").await;
-    let deadline = Instant::now() + PATIENCE;
-    while server.metric(&counted("waits")).await + server.metric(&counted("does-not")).await < 1_000.0 {
-        assert!(Instant::now() < deadline, "it was not called");
+    until_so("it was called", async || {
         say(&bob, &den, "the server is there").await;
-        sleep(Duration::from_millis(20)).await;
-    }
+        server.metric(&counted("waits")).await + server.metric(&counted("does-not")).await >= 1_000.0
+    })
+    .await;
     let waits = server.metric(&counted("waits")).await;
     // What one room has: half of what the plugin has.
     assert!((15.0..=18.0).contains(&waits), "{waits}");

@@ -14,8 +14,8 @@ use super::{post, write};
 use crate::support::guests::copied;
 use crate::support::people::Person;
 use crate::support::postgres::fresh_url;
-use crate::support::process::{PATIENCE, Place, eventually};
-use crate::support::{TestServer, Transport};
+use crate::support::process::{Place, eventually};
+use crate::support::{TestServer, Transport, until_so};
 
 /// The observing guest, in a folder.
 pub(super) fn folder() -> Arc<tempfile::TempDir> {
@@ -48,18 +48,11 @@ pub(super) async fn ask(person: &Person, room: &Room, question: &str) -> String 
 
 /// Until it was shown so many things, and not more: what they were, in order.
 async fn told(person: &Person, room: &Room, expected: usize) -> Vec<String> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let count = ask(person, room, "count").await.parse::<usize>().unwrap();
-        if count >= expected {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{count} of {expected} were shown");
-        sleep(Duration::from_millis(50)).await;
-    }
+    let count = async || ask(person, room, "count").await.parse::<usize>().unwrap();
+    until_so(&format!("{expected} are shown"), async || count().await >= expected).await;
     // What is not to be shown would have been by then.
     sleep(Duration::from_millis(500)).await;
-    let count = ask(person, room, "count").await.parse().unwrap();
+    let count = count().await;
     let mut told = Vec::new();
     for n in 1..=count {
         told.push(ask(person, room, &format!("told {n}")).await);
@@ -210,11 +203,10 @@ async fn where_it_begins_and_how_it_is_meant() {
 
     // In shadow mode it is shown everything: it decides nothing anyhow.
     let server = start(Some(observer(folder.path(), Mode::Shadow))).await;
-    let deadline = Instant::now() + PATIENCE;
-    while server.metric(&calls("observe")).await == 0.0 || server.metric(&calls("tick")).await < 2.0 {
-        assert!(Instant::now() < deadline, "it is not called");
-        sleep(Duration::from_millis(50)).await;
-    }
+    until_so("it is called", async || {
+        server.metric(&calls("observe")).await > 0.0 && server.metric(&calls("tick")).await >= 2.0
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -223,11 +215,8 @@ async fn it_ticks() {
     let server = TestServer::start_with(|config| config.plugins = observer(folder.path(), Mode::Enforce)).await;
     let alice = Person::register(&server, Transport::Quic, "alice").await;
     let den = alice.enter("den").await;
-    let (start, deadline) = (Instant::now(), Instant::now() + PATIENCE);
-    while ask(&alice, &den, "ticks").await.parse::<u64>().unwrap() < 3 {
-        assert!(Instant::now() < deadline, "it does not tick");
-        sleep(Duration::from_millis(50)).await;
-    }
+    let start = Instant::now();
+    until_so("it ticks", async || ask(&alice, &den, "ticks").await.parse::<u64>().unwrap() >= 3).await;
     assert!(start.elapsed() > Duration::from_secs(1), "once a second");
 }
 
@@ -253,11 +242,7 @@ async fn it_comes_and_goes_with_a_reload() {
     assert!(shown.len() == 1 && shown[0].ends_with("say now"), "{shown:?}");
     turn("\"enforce\"", "\"off\"");
     // Off, it answers nothing either.
-    let deadline = Instant::now() + PATIENCE;
-    while ask(&alice, &quiet, "ticks").await != "ticks" {
-        assert!(Instant::now() < deadline, "it stays");
-        sleep(Duration::from_millis(50)).await;
-    }
+    until_so("it goes", async || ask(&alice, &quiet, "ticks").await == "ticks").await;
     sleep(Duration::from_millis(500)).await;
     let before = (calls("tick"), calls("observe"));
     say(&alice, &den, "say later").await;

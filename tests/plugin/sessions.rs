@@ -4,30 +4,23 @@ use std::time::Duration;
 
 use confab::config::{Config, Mode};
 use confab_client::Room;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::built;
 use super::observe::{ask, folder, keys, observer};
 use crate::support::people::Person;
-use crate::support::process::{PATIENCE, Place, eventually};
+use crate::support::process::{Place, eventually};
 use crate::support::raw::{Raw, Target};
-use crate::support::{TRANSPORTS, TestServer, Transport};
+use crate::support::{TRANSPORTS, TestServer, Transport, until_so};
 
 const CALLS: &str = r#"confab_plugin_call_seconds_count{hook="observe-session",plugin="observer"}"#;
 const DROPPED: &str = r#"confab_plugin_sessions_dropped_total{plugin="observer"}"#;
 
 /// Until so many were shown: who came and went.
 async fn passages(person: &Person, room: &Room, expected: usize) -> Vec<String> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let count = ask(person, room, "sessions").await.parse::<usize>().unwrap();
-        if count >= expected {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{count} of {expected} were shown");
-        sleep(Duration::from_millis(50)).await;
-    }
-    let count = ask(person, room, "sessions").await.parse().unwrap();
+    let count = async || ask(person, room, "sessions").await.parse::<usize>().unwrap();
+    until_so(&format!("{expected} are shown"), async || count().await >= expected).await;
+    let count = count().await;
     let mut passages = Vec::new();
     for n in 1..=count {
         passages.push(ask(person, room, &format!("session {n}")).await);
@@ -75,11 +68,7 @@ async fn what_it_fails_on_is_counted() {
     let folder = folder();
     let server = TestServer::start_with(|config| config.plugins = observer(folder.path(), Mode::Enforce)).await;
     drop(Person::register(&server, Transport::WebSocket, "trapper").await);
-    let deadline = Instant::now() + PATIENCE;
-    while server.metric(DROPPED).await < 2.0 {
-        assert!(Instant::now() < deadline, "it does not fail");
-        sleep(Duration::from_millis(50)).await;
-    }
+    until_so("it fails", async || server.metric(DROPPED).await >= 2.0).await;
     let alice = Person::register(&server, Transport::Quic, "alice").await;
     let den = alice.enter("den").await;
     assert_eq!(passages(&alice, &den, 1).await, ["alice opened quic"]);

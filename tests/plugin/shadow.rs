@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use confab::clock::{Clock, SystemClock};
 use confab::config::{Mode, Plugins};
@@ -18,14 +17,12 @@ use confab_protocol::model::{AuditId, Millis, ReportReason, RoomId, Seq, ServerR
 use confab_protocol::reject::RejectCode;
 use futures_util::future::{join_all, select_all};
 use serde_json::json;
-use tokio::time::{Instant, sleep};
 
 use super::acts::register_owner;
 use super::{Outcome, folder, generous, plugins, post};
 use crate::support::guests::{copy, load_with, message_event};
 use crate::support::people::Person;
-use crate::support::process::PATIENCE;
-use crate::support::{TestServer, Transport};
+use crate::support::{TestServer, Transport, until_so};
 
 pub(super) async fn ask(set: &PluginSet, author: u128, body: &str) -> Ruling {
     let (author, now) = (UserId::from_u128(author), SystemClock::new().now());
@@ -204,11 +201,7 @@ async fn an_act_does_not_wait_for_a_shadow() {
     let set = load(&chain(folder.path(), &["hostile"], Mode::Shadow), &metrics);
     assert_eq!(set.decide_act(act("no-login", Act::Login)).await, Ruling::ALLOW, "it finds nothing of it in time");
     let rejected = metrics.plugin_verdicts_total.with_label_values(&["hostile", "login", "reject"]);
-    let deadline = Instant::now() + PATIENCE;
-    while rejected.get() == 0 {
-        assert!(Instant::now() < deadline, "it was never asked");
-        sleep(Duration::from_millis(10)).await;
-    }
+    until_so("it is asked", async || rejected.get() > 0).await;
 }
 
 /// What the others left nothing of is refused: it did not pass them.
@@ -290,12 +283,11 @@ async fn an_interpreted_plugin_in_shadow_mode_refuses_nobody() {
     // Whom it was not asked about is counted.
     assert!(server.metric("confab_plugin_shadow_dropped_total{plugin=\"hostile\"}").await > 0.0);
     // What it says once there is room for it is counted as well.
-    let deadline = Instant::now() + PATIENCE;
-    while verdicts(&server, "reject").await == 0.0 || verdicts(&server, "hold").await == 0.0 {
-        assert!(Instant::now() < deadline, "it was never asked");
+    until_so("it is asked", async || {
         assert!(is_posted(&post(&owner, &room, "reject").await));
-        sleep(Duration::from_millis(100)).await;
-    }
+        verdicts(&server, "reject").await > 0.0 && verdicts(&server, "hold").await > 0.0
+    })
+    .await;
     assert_eq!(verdicts(&server, "unavailable").await, 0.0);
     assert_eq!(found_by(&owner, "server").await, []);
 }

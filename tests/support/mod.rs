@@ -37,6 +37,15 @@ pub enum Transport {
 
 pub const TRANSPORTS: [Transport; 2] = [Transport::Quic, Transport::WebSocket];
 
+/// Looks again and again until it is so.
+pub async fn until_so(what: &str, is_so: impl AsyncFn() -> bool) {
+    let deadline = tokio::time::Instant::now() + process::PATIENCE;
+    while !is_so().await {
+        assert!(tokio::time::Instant::now() < deadline, "not within {:?}: {what}", process::PATIENCE);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
 /// Builds; an earlier server on the same folder may take a moment to drain, which is waited for.
 async fn build(config: &Config) -> Server {
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(15);
