@@ -182,9 +182,12 @@ async fn no_body_takes_longer_than_the_budget() {
         ("tags without a flag", fill("a", "\u{e0067}")),
         ("flags", fill("", "\u{1f3f4}\u{e0067}\u{e0062}\u{e007f}")),
     ] {
-        let verdict = sandbox.decide(&text).await;
-        let Verdict::Hold { note } = verdict else { continue };
-        assert!(note.contains("too long"), "{what}: {note}");
+        // A call that failed would be `Unavailable`, by the rule `closed`.
+        match sandbox.decide(&text).await {
+            Verdict::Allow | Verdict::Replace(_) => {}
+            Verdict::Hold { note } => assert!(note.contains("too long"), "{what}: {note}"),
+            other => panic!("{what}: {other:?}"),
+        }
     }
 }
 
