@@ -99,8 +99,15 @@ async fn everything_is_shown_in_the_order_of_each_room() {
     sanction(&alice, &den, &eve, SanctionKind::Lift, 0).await;
     sanction(&alice, &den, &eve, SanctionKind::Shadow, 0).await;
     say(&eve, &den, "say hidden").await;
-    let shown = told(&alice, &quiet, before + 3).await;
-    let expected = [format!("{} say better (edited)", first.0), "mute true true".into(), "lift false true".into()];
+    // Behind it in the same log: where this was shown, that would have been.
+    let last = say(&alice, &den, "say last").await;
+    let shown = told(&alice, &quiet, before + 4).await;
+    let expected = [
+        format!("{} say better (edited)", first.0),
+        "mute true true".into(),
+        "lift false true".into(),
+        format!("{last} say last"),
+    ];
     assert_eq!(shown[before..], expected);
 }
 
@@ -201,8 +208,16 @@ async fn where_it_begins_and_how_it_is_meant() {
     assert_eq!((server.metric(&calls("observe")).await, server.metric(&calls("tick")).await), (0.0, 0.0));
     drop(server);
 
+    let server = start(Some(observer(folder.path(), Mode::Enforce))).await;
+    let alice = Person::login(&server, Transport::Quic, "alice").await;
+    let shown = told(&alice, &den, 1).await;
+    assert!(shown.len() == 1 && shown[0].ends_with("say while it is off"), "it goes on where it was: {shown:?}");
+    drop(server);
+
     // In shadow mode it is shown everything: it decides nothing anyhow.
     let server = start(Some(observer(folder.path(), Mode::Shadow))).await;
+    let alice = Person::login(&server, Transport::Quic, "alice").await;
+    say(&alice, &den, "say in shadow mode").await;
     until_so("it is called", async || {
         server.metric(&calls("observe")).await > 0.0 && server.metric(&calls("tick")).await >= 2.0
     })
