@@ -56,7 +56,7 @@ fn a_path_is_no_plugin_id() {
     std::fs::create_dir(&inner).unwrap();
     let mut outside = hostile(&inner);
     outside.chain = vec!["../hostile".into()];
-    assert_refused(&outside, &["plugin ../hostile"]);
+    assert_refused(&outside, &["plugin ../hostile", "no id of a plugin"]);
 }
 
 #[test]

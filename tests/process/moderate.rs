@@ -71,7 +71,8 @@ fn a_report_goes_to_its_end() {
         assert!(!audit.contains(words), "{words} is in the audit: {audit}");
     }
     let lines = good("alice", &["audit", "--room", "harbour", "--json"]);
-    assert!(lines.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{lines}");
+    let is_json = |line: &str| serde_json::from_str::<serde_json::Value>(line).is_ok();
+    assert!(!lines.is_empty() && lines.lines().all(is_json), "{lines}");
     // In one session, where what is wrong stops nothing.
     let lines = format!("cases --state any\nnonsense\nshow '{case}'\nnote 7 \"x\nquit\nnever read\n");
     let session = run(&mut confab(&place, "mod", "alice", &[]), &lines);
