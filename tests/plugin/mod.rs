@@ -33,6 +33,7 @@ use std::sync::Arc;
 
 use confab::config::{Config, Plugins};
 use confab_client::{Command, Error, Publish, Reject, Reply, Room};
+use confab_protocol::command::Write;
 use confab_protocol::model::{Body, ClientId};
 
 pub(crate) use crate::support::guests::built;
