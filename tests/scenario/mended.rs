@@ -9,7 +9,7 @@ use confab_protocol::close::CloseCode;
 use confab_protocol::codec::decode_entry;
 use confab_protocol::command::{
     Admit, Appeal, Appended, AuditRecord, CaseFilter, CaseStep, Command, Delete, Edit, ListCases, Login, Reply,
-    RoomTarget, SanctionUser, Secret, SetRole, UpdateCase, UpdateRoom,
+    RoomTarget, SanctionUser, Secret, SetRole, UpdateCase, UpdateRoom, Write,
 };
 use confab_protocol::model::{
     AuditId, Body, CaseDecision, CaseId, CaseText, Cursor, DeviceName, EntryContent, Envelope, MembershipChange,
