@@ -4,6 +4,7 @@ mod author;
 mod automod;
 mod install;
 mod operate;
+mod patience;
 mod replay;
 mod scaffold;
 mod top;
@@ -14,9 +15,14 @@ use anyhow::{Context, anyhow};
 use clap::Subcommand;
 use serde_json::json;
 
+use self::patience::patiently;
 use crate::config::{Config, Mode};
 use crate::plugin::installed::read_part;
 use crate::plugin::lab::{Fuel, Lab};
+
+/// What goes on, where that takes long.
+const COMPILING: &str = "Compiling the component";
+const RUNNING_GOLDENS: &str = "Running the golden files in the sandbox";
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -179,12 +185,14 @@ fn read_pair(component: &Path) -> anyhow::Result<Pair> {
 
 /// Where instructions are counted.
 fn open_lab(pair: &Pair) -> anyhow::Result<Lab> {
-    Lab::open(&pair.id, &pair.wasm, &pair.manifest).map_err(|error| anyhow!("{}: {error}", pair.id))
+    let open = || Lab::open(&pair.id, &pair.wasm, &pair.manifest);
+    patiently(COMPILING, open).map_err(|error| anyhow!("{}: {error}", pair.id))
 }
 
 /// As a server runs it: what takes time takes as long there.
 fn open_as_served(pair: &Pair) -> anyhow::Result<Lab> {
-    Lab::open_as_served(&pair.id, &pair.wasm, &pair.manifest).map_err(|error| anyhow!("{}: {error}", pair.id))
+    let open = || Lab::open_as_served(&pair.id, &pair.wasm, &pair.manifest);
+    patiently(COMPILING, open).map_err(|error| anyhow!("{}: {error}", pair.id))
 }
 
 /// For programs.

@@ -9,11 +9,12 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use confab_protocol::model::{DisplayName, RoomId, ServerRole, UserId, Username};
 
+use super::backup::teller;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::core::audit::AuditKey;
 use crate::core::names::{self, user_key};
-use crate::core::personal::{self, Erased};
+use crate::core::personal::{self, Erased, Passed};
 use crate::core::store::{Error, NewUser, Store, User, new_incarnation};
 use crate::{files, open_store};
 
@@ -96,13 +97,14 @@ async fn export(config: &Config, name: &str, output: Option<&Path>) -> anyhow::R
         }
         None => Box::new(BufWriter::new(std::io::stdout())),
     };
-    let mut count = 0_u64;
+    let (tell, mut count) = (teller(), 0_u64);
     let failed = |error: std::io::Error| Error::Unavailable(format!("the archive cannot be written: {error}"));
-    personal::export(&*store, &user, &mut |record| {
+    let mut give = |record: serde_json::Value| {
         count += 1;
         writeln!(out, "{record}").map_err(failed)
-    })
-    .await?;
+    };
+    let mut tell = |Passed { entries, of }: Passed| tell(&format!("{entries} of {of} entries looked at"));
+    personal::export(&*store, &user, &mut give, &mut tell).await?;
     out.flush()?;
     if let (Some(partial), Some(path)) = (partial, output) {
         std::fs::rename(partial, path)?;

@@ -1,7 +1,7 @@
 //! What is held on a person: given out as an archive, or taken away. For operators, beside a running server: entries
 //! come and go through the store's own transactions, so readers are told as of any deletion.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 use confab_protocol::codec::{decode_entry, encode_entry};
@@ -94,11 +94,25 @@ async fn each_page(
     }
 }
 
-/// Gives everything that is held on somebody, one JSON object at a time.
+/// How far an export is, in entries of the rooms that somebody ever was in: all are looked through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Passed {
+    pub entries: u64,
+    /// As many as there were when it began.
+    pub of: u64,
+}
+
+/// Gives everything that is held on somebody, one JSON object at a time. `tell` is told after each page.
 ///
 /// # Errors
 /// Those of the store, and of whoever takes it.
-pub async fn export(store: &dyn Store, user: &User, give: &mut impl FnMut(Value) -> Result<()>) -> Result<()> {
+pub async fn export(
+    store: &dyn Store,
+    user: &User,
+    give: &mut impl FnMut(Value) -> Result<()>,
+    tell: &mut impl FnMut(Passed),
+) -> Result<()> {
     let User { id, username, display_name, role, created, .. } = user;
     give(json!({
         "kind": "account", "id": id.to_string(), "username": username.as_str(), "displayName": display_name.as_str(),
@@ -107,7 +121,13 @@ pub async fn export(store: &dyn Store, user: &User, give: &mut impl FnMut(Value)
     for record in store.personal_records(*id).await? {
         give(record)?;
     }
-    for room in store.rooms_ever(*id).await? {
+    let rooms = store.rooms_ever(*id).await?;
+    let heads = store.heads(rooms.clone()).await?;
+    let heads: HashMap<RoomId, u64> = heads.into_iter().map(|(room, _, head)| (room, head.0)).collect();
+    let (of, mut passed) = (heads.values().sum::<u64>(), 0);
+    for room in rooms {
+        let (before, head) = (passed, heads.get(&room).copied().unwrap_or_default());
+        passed += head;
         let Some(seen) = store.room(room, *id).await? else { continue };
         give(json!({
             "kind": "room", "id": room.to_string(),
@@ -117,6 +137,7 @@ pub async fn export(store: &dyn Store, user: &User, give: &mut impl FnMut(Value)
         }))?;
         let mut records = Vec::new();
         each_page(store, room, async |page| {
+            let at = page.last().map_or(0, |(envelope, _)| envelope.seq.0);
             for (envelope, entry) in page {
                 if entry.author != *id && trace(&entry, *id).is_none() {
                     continue;
@@ -130,7 +151,10 @@ pub async fn export(store: &dyn Store, user: &User, give: &mut impl FnMut(Value)
                     "author": entry.author.to_string(), "content": describe(&entry.content), "earlier": earlier,
                 }));
             }
-            records.drain(..).try_for_each(&mut *give)
+            records.drain(..).try_for_each(&mut *give)?;
+            // Who speaks meanwhile is none of it.
+            tell(Passed { entries: before + at.min(head), of });
+            Ok(())
         })
         .await?;
     }

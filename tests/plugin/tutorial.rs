@@ -86,15 +86,19 @@ impl Reader {
         Self { place, server, author, room }
     }
 
+    fn confab(&self, arguments: &[&str]) -> Command {
+        let mut confab = self.place.command(arguments);
+        // What the workspace is built with is here already.
+        confab.current_dir(self.place.folder.path()).env("CARGO_NET_OFFLINE", "true").env_remove("CARGO_TARGET_DIR");
+        confab
+    }
+
     async fn do_as_it_says(&self, command: &str) -> String {
         let folder = self.place.folder.path();
         let words: Vec<&str> = command.split(' ').collect();
         match words[..] {
             ["confab", ref arguments @ ..] => {
-                let mut confab = self.place.command(arguments);
-                // What the workspace is built with is here already.
-                confab.current_dir(folder).env("CARGO_NET_OFFLINE", "true").env_remove("CARGO_TARGET_DIR");
-                let output = confab.output().unwrap();
+                let output = self.confab(arguments).output().unwrap();
                 let printed = String::from_utf8_lossy(&output.stdout).into_owned();
                 assert!(output.status.success(), "{command}\n{printed}{}", String::from_utf8_lossy(&output.stderr));
                 if let ["plugin", "new", id] = arguments {
@@ -130,6 +134,7 @@ async fn the_tutorial_does_what_it_says() {
         eprintln!("{:>6.1} s  $ {command}", start.elapsed().as_secs_f64());
     }
     assert_programs_can_read_it(&reader).await;
+    assert_told_what_is_wrong(&reader);
 }
 
 /// One object on one line, whichever command it is of those for authors.
@@ -155,6 +160,19 @@ async fn assert_programs_can_read_it(reader: &Reader) {
     assert_eq!(measured["calls"], json!(100_000));
     let time = |key: &str| measured[key].as_f64().unwrap();
     assert!(time("p50_us") <= time("p99_us") && time("p99_us") <= time("worst_us"), "{measured}");
+}
+
+/// What the native test prints is told where it fails, beside the one object for programs.
+fn assert_told_what_is_wrong(reader: &Reader) {
+    let story = reader.place.folder.path().join("no-shouting/goldens/first.jsonl");
+    let good = std::fs::read_to_string(&story).unwrap();
+    std::fs::write(&story, format!("{good}{{\"body\": \"hello\", \"expect\": \"bounce\"}}\n")).unwrap();
+    let output = reader.confab(&["plugin", "--json", "test", "no-shouting"]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && told.contains("first.jsonl:6"), "{told}");
+    let tested: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&tested["native"], tested["wrong"].as_array().unwrap().len()), (&json!(false), 1), "{tested}");
+    std::fs::write(&story, good).unwrap();
 }
 
 #[test]

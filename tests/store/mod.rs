@@ -14,6 +14,7 @@ mod logs;
 mod moderation;
 mod notes;
 mod observed;
+mod personal;
 mod postgres;
 mod races;
 mod refresh;
@@ -184,6 +185,7 @@ fn all_cases() -> impl Iterator<Item = &'static Named> {
         .chain(flags::CASES)
         .chain(beside::CASES)
         .chain(context::CASES)
+        .chain(personal::CASES)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,13 +3,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use confab_plugin::golden;
 use confab_protocol::model::{Millis, RoomId, RoomRole, ServerRole, UserId};
 use serde_json::{Value, json};
 
-use super::{Pair, fuel_json, open_as_served, open_lab, read_pair};
+use super::patience::patiently;
+use super::{Pair, RUNNING_GOLDENS, fuel_json, open_as_served, open_lab, read_pair};
+use crate::cli::backup::teller;
 use crate::cli::chat::printable;
 use crate::clock::{Clock, SystemClock, thread_cpu_time};
 use crate::core::hook::{MessageEvent, Presently, TextKind};
@@ -19,6 +22,8 @@ use crate::plugin::{check_manifest, installed};
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Calls that a bench measures, about.
 const BENCH_CALLS: usize = 100_000;
+/// After so many of them it is looked whether it is time to tell how far it is: too seldom for p99 to see it.
+const LOOK_EVERY: usize = 500;
 
 /// What `build` made.
 pub(super) struct Built {
@@ -50,9 +55,18 @@ fn which(name: &str) -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
-fn ensure_target() {
-    // Where there is no rustup, cargo says what is missing.
-    let _ = Command::new("rustup").args(["target", "add", TARGET]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+fn ensure_target(folder: &Path) {
+    let rustup = |arguments: &[&str]| {
+        let mut command = Command::new("rustup");
+        command.current_dir(folder).args(arguments);
+        command
+    };
+    let known = rustup(&["target", "list", "--installed"]).stderr(Stdio::null()).output();
+    if known.is_ok_and(|known| String::from_utf8_lossy(&known.stdout).lines().any(|line| line == TARGET)) {
+        return;
+    }
+    // It is fetched, which rustup tells. Where there is no rustup, cargo says what is missing.
+    let _ = rustup(&["target", "add", TARGET]).stdout(Stdio::null()).status();
 }
 
 fn read_toml(path: &Path) -> anyhow::Result<toml::Table> {
@@ -74,7 +88,7 @@ pub(super) fn build(folder: &Path) -> anyhow::Result<Built> {
     let manifest = read_toml(&folder.join("Cargo.toml"))?;
     let package = manifest.get("package").and_then(|package| package.get("name")).and_then(toml::Value::as_str);
     let package = package.context("Cargo.toml: package.name is missing")?.replace('-', "_");
-    ensure_target();
+    ensure_target(folder);
     let target = folder.join("target");
     let status = cargo(folder, &["build", "--release", "--target", TARGET, "--target-dir", "target"])?.status()?;
     if !status.success() {
@@ -107,17 +121,18 @@ pub(super) fn test(folder: &Path, bless: bool, json: bool) -> anyhow::Result<()>
     let lab = open_lab(&pair)?;
     let goldens = folder.join("goldens");
     if bless {
-        let Blessed { verdicts, fuel } = lab.bless(&goldens).map_err(anyhow::Error::msg)?;
+        let blessed = patiently(RUNNING_GOLDENS, || lab.bless(&goldens)).map_err(anyhow::Error::msg)?;
+        let Blessed { verdicts, fuel } = blessed;
         eprintln!("{verdicts} golden lines say something else now, {fuel} another fuel: look before you commit them");
     }
-    let status = cargo(folder, &["test", "--quiet", "--target-dir", "target"])?.status()?;
-    let report = lab.goldens(&goldens).map_err(anyhow::Error::msg)?;
-    let is_good = status.success() && report.wrong.is_empty();
+    let native = test_natively(folder)?;
+    let report = patiently(RUNNING_GOLDENS, || lab.goldens(&goldens)).map_err(anyhow::Error::msg)?;
+    let is_good = native && report.wrong.is_empty();
     if json {
         let (lines, wrong, fuel) = (report.lines, &report.wrong, fuel_json(&report.fuel));
-        println!("{}", json!({ "native": status.success(), "lines": lines, "wrong": wrong, "fuel": fuel }));
+        println!("{}", json!({ "native": native, "lines": lines, "wrong": wrong, "fuel": fuel }));
     } else {
-        println!("natively: {}", if status.success() { "passed" } else { "FAILED" });
+        println!("natively: {}", if native { "passed" } else { "FAILED" });
         println!("in the sandbox: {} golden lines, {} wrong", report.lines, report.wrong.len());
         report.wrong.iter().for_each(|wrong| println!("  {wrong}"));
         let Fuel { total, max, max_at, .. } = &report.fuel;
@@ -126,6 +141,16 @@ pub(super) fn test(folder: &Path, bless: bool, json: bool) -> anyhow::Result<()>
         }
     }
     if is_good { Ok(()) } else { bail!("{} does not do what its golden files say", pair.id) }
+}
+
+/// What cargo compiles it tells by itself; what the tests print is told where they fail.
+fn test_natively(folder: &Path) -> anyhow::Result<bool> {
+    let mut command = cargo(folder, &["test", "--target-dir", "target"])?;
+    let ran = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).output()?;
+    if !ran.status.success() {
+        eprint!("{}", String::from_utf8_lossy(&ran.stdout));
+    }
+    Ok(ran.status.success())
 }
 
 pub(super) fn bench(folder: &Path, json: bool) -> anyhow::Result<()> {
@@ -139,13 +164,12 @@ pub(super) fn bench(folder: &Path, json: bool) -> anyhow::Result<()> {
     if cases.is_empty() {
         bail!("there are no golden lines of the message hook to measure with");
     }
-    let mut times = Vec::with_capacity(BENCH_CALLS);
-    for case in cases.iter().cycle().take(BENCH_CALLS) {
-        let event = event(case.body.as_str(), Millis(golden::FIRST_MS));
+    let events = cases.iter().map(|case| event(case.body.as_str(), Millis(golden::FIRST_MS)));
+    let mut times = measure(events.cycle().take(BENCH_CALLS), BENCH_CALLS, &teller(), |event| {
         let start = thread_cpu_time();
-        let _ = subject.decide(&event);
-        times.push(thread_cpu_time().saturating_sub(start));
-    }
+        let _ = subject.decide(event);
+        thread_cpu_time().saturating_sub(start)
+    });
     times.sort_unstable();
     let at = |share: f64| times.get((times.len() as f64 * share) as usize).map_or(0.0, |it| it.as_secs_f64() * 1e6);
     let (p50, p99, worst) = (at(0.5), at(0.99), times.last().map_or(0.0, |it| it.as_secs_f64() * 1e6));
@@ -160,6 +184,23 @@ pub(super) fn bench(folder: &Path, json: bool) -> anyhow::Result<()> {
         println!("  p50 {p50:.1}   p99 {p99:.1}   worst {worst:.1}   (budget 5000)");
     }
     Ok(())
+}
+
+/// What a call took for each, of so many.
+fn measure<T>(
+    all: impl Iterator<Item = T>,
+    of: usize,
+    tell: &dyn Fn(&str),
+    mut call: impl FnMut(&T) -> Duration,
+) -> Vec<Duration> {
+    let mut times = Vec::with_capacity(of);
+    for one in all {
+        if !times.is_empty() && times.len().is_multiple_of(LOOK_EVERY) {
+            tell(&format!("{} of {of} calls", times.len()));
+        }
+        times.push(call(&one));
+    }
+    times
 }
 
 /// A text as somebody says it who has been there for long.
@@ -212,4 +253,20 @@ pub(super) fn inspect(component: &Path, json: bool) -> anyhow::Result<()> {
     }
     println!("  on error       {}", said("on_error").as_str().unwrap_or("open; register and login: closed"));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn a_bench_tells_of_how_many_calls() {
+        let told = RefCell::new(Vec::new());
+        let tell = |what: &str| told.borrow_mut().push(what.to_owned());
+        let times = measure(0..1_200_u64, 1_200, &tell, |call| Duration::from_micros(*call));
+        assert_eq!((times.len(), times.last()), (1_200, Some(&Duration::from_micros(1_199))));
+        assert_eq!(told.take(), ["500 of 1200 calls", "1000 of 1200 calls"]);
+    }
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail};
 
 use super::operate::{check_grant, mode_of, name, put, shown};
-use super::{Pair, read_pair};
+use super::patience::patiently;
+use super::{COMPILING, Pair, RUNNING_GOLDENS, read_pair};
 use crate::config::{Config, Mode};
 use crate::plugin::installed::{Entry, Home, Installed, Kept};
 use crate::plugin::lab::Lab;
@@ -68,10 +69,10 @@ fn check(
         check_grant(config, &pair.id)?;
     }
     // Within the limits that it will have: what needs more than the defaults may have it.
-    let lab = Lab::open_as_served_by(&config.plugins, &pair.id, &pair.wasm, &pair.manifest)
-        .map_err(|error| anyhow!("{}: {error}", pair.id))?;
+    let open = || Lab::open_as_served_by(&config.plugins, &pair.id, &pair.wasm, &pair.manifest);
+    let lab = patiently(COMPILING, open).map_err(|error| anyhow!("{}: {error}", pair.id))?;
     if let Some(folder) = goldens {
-        let report = lab.goldens(folder).map_err(anyhow::Error::msg)?;
+        let report = patiently(RUNNING_GOLDENS, || lab.goldens(folder)).map_err(anyhow::Error::msg)?;
         if let Some(wrong) = report.wrong.first() {
             bail!("{} golden lines are not as expected: {wrong}", report.wrong.len());
         }

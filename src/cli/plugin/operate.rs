@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 use serde_json::{Value, json};
 
+use super::patience::patiently;
 use crate::assets;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Mode};
@@ -26,7 +27,8 @@ pub(super) const fn name(mode: Mode) -> &'static str {
 /// this has the lock since before the list was read.
 pub(super) fn put(config: &Config, home: &Home, installed: &Installed) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    try_installed(&config.plugins, assets::PLUGINS, &config.data_dir, installed, &clock)
+    let load = || try_installed(&config.plugins, assets::PLUGINS, &config.data_dir, installed, &clock);
+    patiently("Loading all plugins as a server would", load)
         .map_err(|error| anyhow!("nothing was changed: {error}"))?;
     write(home, installed)
 }

@@ -18,8 +18,9 @@ use serde_json::json;
 
 use self::counts::{Counts, Found, NAMED_MAX};
 use self::kept::{People, Standing, Windows};
-use self::merge::{Merge, Text};
+use self::merge::{Merge, Text, Way};
 use super::{fuel_json, open_lab, read_pair};
+use crate::cli::backup::teller;
 use crate::clock::{Clock, SystemClock, thread_cpu_time};
 use crate::config::Config;
 use crate::core::context::Context as Known;
@@ -30,8 +31,8 @@ use crate::open_existing_store;
 use crate::plugin::installed;
 use crate::plugin::lab::{Fuel, Subject};
 
-/// Progress is told after so many texts.
-const TOLD_EVERY: u64 = 100_000;
+/// After so many texts it is looked whether it is time to tell how far it is.
+const LOOK_EVERY: u64 = 100;
 /// So much of a transcript is kept as it is.
 const TRANSCRIPT_BYTES_MAX: usize = 1 << 20;
 
@@ -92,9 +93,6 @@ impl Tally {
         if self.transcript.len() > TRANSCRIPT_BYTES_MAX {
             self.transcript = installed::hash(self.transcript.as_bytes());
         }
-        if self.texts().is_multiple_of(TOLD_EVERY) {
-            eprintln!("  {} messages", self.texts());
-        }
     }
 }
 
@@ -126,7 +124,9 @@ async fn replay(store: &dyn Store, subject: &Subject, wanted: &Wanted, from: Mil
     let (mut tally, mut people, mut windows) = (Tally::default(), People::default(), Windows::default());
     let mut knowns = HashMap::new();
     let (rooms, reads_history) = (rooms(store, wanted.room.as_deref()).await?, subject.reads_history());
-    let mut merge = Merge::begin(store, rooms, from, reads_history).await?;
+    let tell = teller();
+    let tell = |texts: u64, Way { done, of }: Way| tell(&format!("{texts} messages looked at, {done} of {of} entries"));
+    let mut merge = Merge::begin(store, rooms, from, reads_history, &|way| tell(0, way)).await?;
     while let Some(text) = merge.next(store).await? {
         let standing = people.standing(store, &text).await?;
         let earlier = if reads_history { Some(windows.before(store, &text).await?) } else { None };
@@ -135,6 +135,9 @@ async fn replay(store: &dyn Store, subject: &Subject, wanted: &Wanted, from: Mil
         let decided = subject.decide_counted(&event(&text, &standing, earlier.as_ref(), known));
         tally.cpu += thread_cpu_time().saturating_sub(start);
         tally.note(&text, &standing, &decided, wanted.samples);
+        if tally.texts().is_multiple_of(LOOK_EVERY) {
+            tell(tally.texts(), merge.way());
+        }
     }
     tally.edits_skipped = merge.passed();
     Ok(tally)
