@@ -381,7 +381,8 @@ async fn open_store_as(config: &Config, opener: Opener) -> Result<Arc<dyn Store>
 pub async fn open_existing_store(config: &Config) -> Result<Arc<dyn Store>, StartError> {
     let file = config.data_dir.join(STORE_FILE);
     if config.store.url.is_none() && !file.exists() {
-        let (path, source) = (file.display().to_string(), std::io::ErrorKind::NotFound.into());
+        let what = "there is no store yet: `confab serve` makes it, or --config FILE names the server that has one";
+        let (path, source) = (file.display().to_string(), std::io::Error::new(std::io::ErrorKind::NotFound, what));
         return Err(StartError::Data { path, source });
     }
     open_store(config).await

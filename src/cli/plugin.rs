@@ -11,7 +11,7 @@ mod top;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
 use serde_json::json;
 
@@ -177,8 +177,17 @@ struct Pair {
 }
 
 fn read_pair(component: &Path) -> anyhow::Result<Pair> {
-    let read = |path: &Path| read_part(path).with_context(|| path.display().to_string());
-    let (wasm, manifest) = (read(component)?, read(&component.with_extension("toml"))?);
+    let place = component.display();
+    if component.is_dir() {
+        bail!(
+            "{place} is a folder: its component is target/<id>.wasm in it, which `confab plugin build {place}` makes"
+        );
+    }
+    let wasm = read_part(component)
+        .with_context(|| format!("{place}: `confab plugin build` makes the component of a plugin, target/<id>.wasm"))?;
+    let manifest = component.with_extension("toml");
+    let manifest = read_part(&manifest)
+        .with_context(|| format!("{} has to be there, the manifest beside the component", manifest.display()))?;
     let id = component.file_stem().and_then(|stem| stem.to_str()).context("a component is called <id>.wasm")?;
     Ok(Pair { id: id.to_owned(), wasm, manifest })
 }

@@ -15,7 +15,7 @@ use super::guests::Indices;
 use super::host::bindings::confab::plugin::{actions as acts, context, history, kv, log, metrics, types};
 use super::host::{HostState, Lasting, MemoryExceeded, Shared};
 use super::limits::INTERPRETED_MEMORY_FACTOR;
-use super::manifest::{Class, Manifest};
+use super::manifest::{API, Class, Manifest, other_contract};
 use super::pool::{Pool, Recipe};
 use super::ticker::Ticker;
 use super::translate::Speaker;
@@ -254,7 +254,14 @@ impl Engine {
     }
 
     fn check_imports(&self, component: &Component, manifest: &Manifest, granted: &[String]) -> Result<(), String> {
-        for (name, item) in component.component_type().imports(&self.engine) {
+        let kind = component.component_type();
+        let exports = kind.exports(&self.engine).map(|(name, _)| name);
+        let mut names = kind.imports(&self.engine).map(|(name, _)| name).chain(exports);
+        if let Some(version) = names.find_map(other_version) {
+            return Err(other_contract(version));
+        }
+        let mut wanted = Vec::new();
+        for (name, item) in kind.imports(&self.engine) {
             let is_callable = match &item.ty {
                 ComponentItem::ComponentInstance(instance) => instance.exports(&self.engine).any(|(_, export)| {
                     matches!(export.ty, ComponentItem::ComponentFunc(_) | ComponentItem::Resource(_))
@@ -267,24 +274,34 @@ impl Engine {
             let capability = name.strip_prefix(PACKAGE).and_then(|rest| rest.strip_suffix(VERSION));
             let Some(capability) = capability else { return Err(format!("imports {name}, which no plugin can have")) };
             if !manifest.capabilities.iter().any(|declared| declared == capability) {
-                return Err(format!("imports {capability}, which its manifest does not declare"));
+                return Err(format!("imports {capability}, which its manifest does not declare in capabilities"));
             }
-            if !granted.iter().any(|it| it == capability) {
-                return Err(format!(
-                    "wants the capability {capability}; grant it with plugins.grant.{} = [\"{capability}\"]",
-                    manifest.id
-                ));
-            }
+            wanted.push(capability);
         }
-        Ok(())
+        let Some(missing) = wanted.iter().find(|it| !granted.iter().any(|known| known == **it)) else { return Ok(()) };
+        // All of them: what is granted is that and no more.
+        let (id, all) = (&manifest.id, wanted.join(","));
+        Err(format!(
+            "wants the capability {missing}; grant it with plugins.grant.{id} = {wanted:?} in the configuration, or where \
+             it was installed with `confab plugin grant {id} {all}`"
+        ))
     }
+}
+
+/// The version of the contract that an import or an export is of, if it is not this server's.
+fn other_version(name: &str) -> Option<&str> {
+    let (_, version) = name.strip_prefix(PACKAGE)?.split_once('@')?;
+    let is_spoken = version.strip_prefix(API).is_some_and(|rest| rest.starts_with('.'));
+    (!is_spoken).then_some(version)
 }
 
 /// A compiler that panics has refused: bytes of a plugin never end the server.
 fn compile(engine: &wasmtime::Engine, wasm: &[u8]) -> Result<Component, String> {
     let compiled = std::panic::catch_unwind(AssertUnwindSafe(|| Component::from_binary(engine, wasm)));
     let compiled = compiled.map_err(|_| "the compiler does not survive it".to_owned())?;
-    compiled.map_err(|error| format!("not a component: {error:#}"))
+    compiled.map_err(|error| {
+        format!("not a component, or a damaged one; build it with `confab plugin build`, or fetch it again: {error:#}")
+    })
 }
 
 /// Cranelift only, no threads, no WASI, nothing newer than a compiled guest needs. Several memories are: without them

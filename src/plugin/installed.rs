@@ -115,7 +115,7 @@ impl Home {
         match fs::read_to_string(&path) {
             Ok(text) => toml::from_str(&text).map_err(|error| format!("{}: {}", path.display(), error.message())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Installed::default()),
-            Err(error) => Err(format!("{}: {error}", path.display())),
+            Err(error) => Err(told(&path, &error)),
         }
     }
 
@@ -126,7 +126,7 @@ impl Home {
     /// Those of the file system; somebody else has it.
     pub fn lock(&self) -> Result<File, String> {
         let path = self.0.join(LOCK);
-        let fail = |error: io::Error| format!("{}: {error}", path.display());
+        let fail = |error: io::Error| told(&path, &error);
         let open = || {
             files::create_private_dir(&self.0)?;
             files::create_private(&path)?;
@@ -150,7 +150,7 @@ impl Home {
         let text = toml::to_string(installed).map_err(|error| error.to_string())?;
         files::create_private_dir(&self.0)
             .and_then(|()| files::write_private(&self.0.join(LIST), text.as_bytes()))
-            .map_err(|error| format!("{}: {error}", self.0.display()))
+            .map_err(|error| told(&self.0, &error))
     }
 
     /// Reads the files of a plugin that count.
@@ -163,7 +163,7 @@ impl Home {
             return Err(format!("{LIST}: files = {files:?} is no SHA-256 in hex"));
         }
         let folder = self.folder(id, files);
-        let fail = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
+        let fail = |path: &Path, error: io::Error| told(path, &error);
         let read = |extension: &str| {
             let path = folder.join(format!("{id}.{extension}"));
             read_part(&path).map_err(|error| match error.kind() {
@@ -179,7 +179,7 @@ impl Home {
             return Ok(Files { wasm, manifest, goldens });
         }
         let changed = changed(&folder, &sums(id, &wasm, &manifest, &stories));
-        Err(format!("{} is not as it was installed", changed.display()))
+        Err(format!("{} is not as it was installed: install it again", changed.display()))
     }
 
     /// Keeps the files of a plugin, named as they are where they are built. They stand under a hash of all of them, so
@@ -188,7 +188,7 @@ impl Home {
     /// # Errors
     /// Those of the file system.
     pub fn keep(&self, id: &str, wasm: &[u8], manifest: &[u8], goldens: Option<&Path>) -> Result<Kept, String> {
-        let fail = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
+        let fail = |path: &Path, error: io::Error| told(path, &error);
         let read = |from: &Path| stories_in(from).map_err(|error| fail(from, error));
         let stories = goldens.map_or_else(|| Ok(Vec::new()), read)?;
         let kept = Kept { sha256: hash(wasm), files: hash_of_all(wasm, manifest, &stories) };
@@ -311,6 +311,17 @@ fn story_paths(folder: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(paths)
+}
+
+/// What went wrong with a file. Who works for the server as somebody else is told so: root, too, would leave files behind
+/// that the server cannot read.
+fn told(path: &Path, error: &io::Error) -> String {
+    let hint = if error.kind() == io::ErrorKind::PermissionDenied {
+        "; what is in the data folder belongs to the user that the server runs as: run this as that user"
+    } else {
+        ""
+    };
+    format!("{}: {error}{hint}", path.display())
 }
 
 /// The golden files of a folder, by name; none where there is no folder.
@@ -469,7 +480,7 @@ mod tests {
         for name in ["x.wasm", "x.toml"] {
             let good = fs::read(path.join(name)).unwrap();
             fs::write(path.join(name), b"other").unwrap();
-            let told = format!("{} is not as it was installed", path.join(name).display());
+            let told = format!("{} is not as it was installed: install it again", path.join(name).display());
             assert_eq!(home.open(&entry).unwrap_err(), told);
             fs::write(path.join(name), good).unwrap();
             home.open(&entry).unwrap();
@@ -479,6 +490,13 @@ mod tests {
             let entry = Entry { files: files.to_owned(), ..entry.clone() };
             assert!(home.open(&entry).unwrap_err().contains("no SHA-256"), "{files}");
         }
+    }
+
+    #[test]
+    fn who_may_not_is_told_who_may() {
+        let told_of = |kind: io::ErrorKind| told(Path::new("plugins"), &kind.into());
+        assert!(told_of(io::ErrorKind::PermissionDenied).contains("run this as that user"));
+        assert!(!told_of(io::ErrorKind::NotFound).contains("user"));
     }
 
     #[test]
@@ -512,7 +530,7 @@ mod tests {
         // Nothing is noted of files that were installed long ago.
         let version = goldens.parent().unwrap();
         fs::remove_file(version.join(SUMS)).unwrap();
-        assert_eq!(told(), format!("{} is not as it was installed", version.display()));
+        assert_eq!(told(), format!("{} is not as it was installed: install it again", version.display()));
         // Installed again, it is as it was.
         assert_eq!(keep().files, entry.files);
         home.open(&entry).unwrap();

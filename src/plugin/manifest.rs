@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::limits::Limits;
 
 /// Contract versions that this server speaks.
-const API: &str = "0.1";
+pub(super) const API: &str = "0.1";
 const ID_BYTES_MAX: usize = 64;
 /// By this name the audit knows the server itself.
 pub(super) const SERVER_ID: &str = "server";
@@ -127,6 +127,20 @@ pub(super) struct Manifest {
     pub(super) limits: Limits,
 }
 
+/// What a plugin is told that was made for another server.
+pub(super) fn other_contract(version: &str) -> String {
+    format!(
+        "made for contract {version}, this server speaks {API}: build it anew with the SDK that this server's `confab \
+         plugin new` writes, and api = \"{API}\" in its manifest"
+    )
+}
+
+/// Where something is wrong. What is missing is missing in no line.
+fn line_of(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).filter(|before| !before.is_empty());
+    before.map_or_else(String::new, |before| format!(", line {}", before.matches('\n').count() + 1))
+}
+
 /// An id is a name of files and metrics, and no path.
 pub(super) fn check_id(id: &str) -> Result<(), String> {
     let is_name = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '-');
@@ -144,12 +158,16 @@ impl Manifest {
     pub(super) fn parse(id: &str, bytes: &[u8]) -> Result<Self, String> {
         check_id(id)?;
         let text = std::str::from_utf8(bytes).map_err(|_| "the manifest is not UTF-8".to_owned())?;
-        let manifest: Self = toml::from_str(text).map_err(|error| format!("manifest: {}", error.message()))?;
+        let manifest: Self =
+            toml::from_str(text).map_err(|error| format!("manifest{}: {}", line_of(&error, text), error.message()))?;
         if manifest.id != id {
-            return Err(format!("the manifest is for {}", manifest.id));
+            return Err(format!(
+                "the manifest is for {}: the component of that is {}.wasm, beside {}.toml",
+                manifest.id, manifest.id, manifest.id
+            ));
         }
         if manifest.api != API {
-            return Err(format!("made for contract {}, this server speaks {API}", manifest.api));
+            return Err(other_contract(&manifest.api));
         }
         if manifest.hooks.is_empty() {
             let known: Vec<&str> = Hook::ALL.into_iter().map(Hook::name).collect();
@@ -202,6 +220,7 @@ mod tests {
             ("x", good.replace("message", "sleep"), "hooks"),
             ("x", good.replace("\"message\", \"role-change\"", ""), "hooks"),
             ("x", format!("{good}\nextra = 1"), "unknown field"),
+            ("x", format!("{good}\nextra"), "manifest, line 5"),
             ("x", good.replace("message", "tick"), "tick_seconds"),
             ("x", format!("{}\ntick_seconds = 0", good.replace("message", "tick")), "from 1 to 3600"),
             ("x", format!("{}\ntick_seconds = 3601", good.replace("message", "tick")), "from 1 to 3600"),

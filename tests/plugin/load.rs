@@ -86,7 +86,8 @@ fn a_bad_manifest_is_explained() {
 fn a_capability_must_be_declared_and_granted() {
     let folder = folder();
     let ungranted = Plugins { grant: BTreeMap::new(), ..hostile(folder.path()) };
-    assert_refused(&ungranted, &["plugin hostile", "capability log", "plugins.grant"]);
+    let words = ["plugin hostile", "capability log", "plugins.grant", "`confab plugin grant hostile log,kv`"];
+    assert_refused(&ungranted, &words);
     let misspelt = Plugins { grant: super::granted(&["logs"]), ..hostile(folder.path()) };
     assert_refused(&misspelt, &["log", "plugins.grant"]);
     let path = folder.path().join("hostile.toml");
@@ -108,7 +109,7 @@ fn what_is_no_component_is_refused() {
         b"(component)".to_vec(), // text is for people
     ] {
         std::fs::write(&path, wasm).unwrap();
-        assert_refused(&hostile(folder.path()), &["plugin hostile", "not a component"]);
+        assert_refused(&hostile(folder.path()), &["plugin hostile", "not a component", "confab plugin build"]);
     }
 }
 
@@ -144,8 +145,9 @@ fn another_contract_is_refused() {
     assert_refused(&hostile(folder.path()), &["plugin hostile", "hook message"]);
     let wasm = std::fs::read(built("test-plugins/hostile.wasm")).unwrap();
     for (from, to, word) in [
-        ("confab:plugin/message@0.1.0", "confab:plugin/message@0.9.0", "hook message"),
-        ("confab:plugin/log@0.1.0", "confab:plugin/log@0.9.0", "which no plugin can have"),
+        ("confab:plugin/message@0.1.0", "confab:plugin/message@0.9.0", "contract 0.9.0, this server speaks 0.1"),
+        ("confab:plugin/log@0.1.0", "confab:plugin/log@0.9.0", "`confab plugin new` writes"),
+        ("confab:plugin/types@0.1.0", "confab:plugin/types@0.9.0", "contract 0.9.0"),
         ("confab:plugin/log@0.1.0", "confab:plugin/net@0.1.0", "imports net"),
         ("confab:plugin/log@0.1.0", "wasi:clocks12/log@0.1.0", "imports wasi:clocks12/log@0.1.0"),
     ] {

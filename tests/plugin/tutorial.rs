@@ -1,6 +1,7 @@
 //! docs/PLUGINS.md, line by line: each command of a `console` block is run, and what it prints is compared. `...` stands
 //! for whatever it likes. What its commands print with `--json` is read afterwards, of the plugin that is there then.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use confab_client::{Error, Room};
@@ -137,13 +138,35 @@ async fn the_tutorial_does_what_it_says() {
     assert_told_what_is_wrong(&reader);
 }
 
-/// One object on one line, whichever command it is of those for authors.
+/// What the document says that the object of a command has.
+fn documented(command: &str) -> BTreeSet<&'static str> {
+    let table = DOCUMENT.lines().skip_while(|line| *line != "### For programs").take_while(|line| *line != "## Hooks");
+    for line in table {
+        // Words in backticks, of each cell; before the first there is nothing.
+        let words = |cell: &'static str| cell.split('`').skip(1).step_by(2).collect::<Vec<_>>();
+        let cells: Vec<Vec<&str>> = line.split('|').map(words).collect();
+        if cells.get(1).is_some_and(|commands| commands.iter().any(|it| *it == command)) {
+            return cells[2].iter().copied().collect();
+        }
+    }
+    panic!("no row for {command}");
+}
+
+/// One line, whichever command it is, of what the document names.
 async fn assert_programs_can_read_it(reader: &Reader) {
     let object = async |arguments: &str| {
         let printed = reader.do_as_it_says(&format!("confab plugin --json {arguments}")).await;
         assert_eq!(printed.lines().count(), 1, "{arguments}: {printed}");
-        serde_json::from_str::<Value>(&printed).unwrap()
+        let printed: Value = serde_json::from_str(&printed).unwrap();
+        let object = if printed.is_array() { printed[0].clone() } else { printed };
+        let names: BTreeSet<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
+        let command = arguments.split(' ').next().unwrap_or_default();
+        assert_eq!(names, documented(command), "{arguments}");
+        object
     };
+    for arguments in ["list", "promote no-shouting", "top", "replay no-shouting/target/no-shouting.wasm"] {
+        object(arguments).await;
+    }
     let built = object("build no-shouting").await;
     assert_eq!(built["component"], json!("no-shouting/target/no-shouting.wasm"));
     let component = object("inspect no-shouting/target/no-shouting.wasm").await;

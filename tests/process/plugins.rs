@@ -325,6 +325,68 @@ fn only_what_there_is_can_be_granted() {
     assert_eq!(object(&place, &["grant", "guard", ""])["grant"], json!([]));
 }
 
+/// Else who grants what is missing takes back what was there.
+#[test]
+fn what_it_wants_is_named_whole() {
+    let place = Place::with("plugins.chain = []");
+    let [first, _] = versions(&place);
+    let path = first.to_str().unwrap();
+    for (grant, words) in [
+        ("", ["wants the capability log", "--grant log,kv"]),
+        ("log", ["wants the capability kv", "--grant kv,log"]),
+        ("kv", ["wants the capability log", "--grant log,kv"]),
+    ] {
+        plugin(&place, &["install", path, "--grant", grant]).assert_refused(1, &words);
+    }
+    set(&place, &[("plugins.grant.guard", "[\"kv\"]")]);
+    let words = ["wants the capability log", "plugins.grant.guard = [\"log\", \"kv\"] in the configuration"];
+    plugin(&place, &["install", path]).assert_refused(1, &words);
+}
+
+/// What goes wrong on somebody's first day is told with what to do.
+#[test]
+fn who_begins_is_told_what_to_do() {
+    let place = Place::with("plugins.chain = [\"sanitize\"]");
+    let path = |name: &str| place.folder.path().join(name).to_str().unwrap().to_owned();
+    let refused = |arguments: &[&str], words: &[&str]| plugin(&place, arguments).assert_refused(1, words);
+    for id in ["Loud", "server"] {
+        refused(&["new", &path(id)], &["no id of a plugin"]);
+    }
+    let quiet = path("quiet");
+    for command in ["build", "test", "bench"] {
+        refused(&[command, &quiet], &["quiet is no folder of a plugin", "`confab plugin new"]);
+    }
+    object(&place, &["new", &quiet]);
+    refused(&["new", &quiet], &["is there already", "another name"]);
+    refused(&["bench", &quiet], &["quiet/target/quiet.wasm", "`confab plugin build`"]);
+    std::fs::remove_dir_all(path("quiet/goldens")).unwrap();
+    for command in ["test", "bench"] {
+        refused(&[command, &quiet], &["quiet/goldens is missing", "first.jsonl"]);
+    }
+    std::fs::remove_file(path("quiet/Cargo.toml")).unwrap();
+    refused(&["build", &quiet], &["quiet/Cargo.toml is missing", "`confab plugin inspect`"]);
+
+    let (flood, manifest) = (path("flood.wasm"), path("flood.toml"));
+    for command in ["inspect", "install", "replay"] {
+        refused(&[command, &quiet], &["quiet is a folder", "`confab plugin build "]);
+        refused(&[command, &flood], &["flood.wasm", "`confab plugin build`"]);
+    }
+    std::fs::copy(built("plugins/flood.wasm"), &flood).unwrap();
+    refused(&["inspect", &flood], &["flood.toml", "the manifest beside the component"]);
+    let good = std::fs::read_to_string(built("plugins/flood.toml")).unwrap();
+    std::fs::write(&manifest, good.replace("hooks =", "hook =")).unwrap();
+    refused(&["inspect", &flood], &["unknown field `hook`", "`hooks`"]);
+    std::fs::write(&manifest, good).unwrap();
+    let words = ["confab.db", "`confab serve` makes it", "--config"];
+    plugin(&place, &["replay", &flood]).assert_refused(69, &words);
+
+    refused(&["top"], &["no server answers", "listen.ops", "`confab serve`", "--config"]);
+    for command in ["promote", "shadow", "off", "rollback", "remove"] {
+        refused(&[command, "sanitize"], &["plugins.chain", "plugins.mode.sanitize"]);
+        refused(&[command, "nobody"], &["nobody is not installed", "`confab plugin list`"]);
+    }
+}
+
 #[test]
 fn a_new_plugin_is_told_to_programs() {
     let place = Place::new();

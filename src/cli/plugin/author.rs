@@ -77,15 +77,37 @@ fn read_toml(path: &Path) -> anyhow::Result<toml::Table> {
 /// Its id, from its manifest, which is checked as loading would.
 fn plugin_id(folder: &Path) -> anyhow::Result<String> {
     let path = folder.join("plugin.toml");
+    if !path.exists() {
+        let place = folder.display();
+        bail!("{place} is no folder of a plugin: it has no plugin.toml; `confab plugin new FOLDER` makes a new one");
+    }
     let id = read_toml(&path)?.get("id").and_then(toml::Value::as_str).map(str::to_owned);
     let id = id.with_context(|| format!("{}: id is missing", path.display()))?;
     check_manifest(&id, &fs::read(&path)?).map_err(|error| anyhow!("{}: {error}", path.display()))?;
     Ok(id)
 }
 
+/// Where its golden files are.
+fn goldens_of(folder: &Path) -> anyhow::Result<PathBuf> {
+    let goldens = folder.join("goldens");
+    if !goldens.is_dir() {
+        let place = goldens.display();
+        bail!(r#"{place} is missing: in it golden files say what is expected, as {{"body": "hello"}} in first.jsonl"#);
+    }
+    Ok(goldens)
+}
+
 pub(super) fn build(folder: &Path) -> anyhow::Result<Built> {
     let id = plugin_id(folder)?;
-    let manifest = read_toml(&folder.join("Cargo.toml"))?;
+    let manifest = folder.join("Cargo.toml");
+    if !manifest.exists() {
+        bail!(
+            "{} is missing: this builds plugins in Rust; a component that other tools made is ready for `confab plugin \
+             inspect` and `install`",
+            manifest.display()
+        );
+    }
+    let manifest = read_toml(&manifest)?;
     let package = manifest.get("package").and_then(|package| package.get("name")).and_then(toml::Value::as_str);
     let package = package.context("Cargo.toml: package.name is missing")?.replace('-', "_");
     ensure_target(folder);
@@ -94,7 +116,10 @@ pub(super) fn build(folder: &Path) -> anyhow::Result<Built> {
     if !status.success() {
         bail!("cargo did not build it");
     }
-    let module = fs::read(target.join(TARGET).join("release").join(format!("{package}.wasm")))?;
+    let module = target.join(TARGET).join("release").join(format!("{package}.wasm"));
+    let module = fs::read(&module).with_context(|| {
+        format!("{}: [lib] in Cargo.toml has to say crate-type = [\"cdylib\", \"rlib\"]", module.display())
+    })?;
     let bytes = componentize(&module).map_err(|error| anyhow!("no component: {error:#}"))?;
     let component = target.join(format!("{id}.wasm"));
     fs::write(&component, &bytes)?;
@@ -116,10 +141,11 @@ fn componentize(module: &[u8]) -> anyhow::Result<Vec<u8>> {
 }
 
 pub(super) fn test(folder: &Path, bless: bool, json: bool) -> anyhow::Result<()> {
+    plugin_id(folder)?;
+    let goldens = goldens_of(folder)?;
     let built = build(folder)?;
     let pair = read_pair(&built.component)?;
     let lab = open_lab(&pair)?;
-    let goldens = folder.join("goldens");
     if bless {
         let blessed = patiently(RUNNING_GOLDENS, || lab.bless(&goldens)).map_err(anyhow::Error::msg)?;
         let Blessed { verdicts, fuel } = blessed;
@@ -155,14 +181,15 @@ fn test_natively(folder: &Path) -> anyhow::Result<bool> {
 
 pub(super) fn bench(folder: &Path, json: bool) -> anyhow::Result<()> {
     let component = folder.join("target").join(format!("{}.wasm", plugin_id(folder)?));
+    let goldens = goldens_of(folder)?;
     let lab = open_as_served(&read_pair(&component)?)?;
-    let stories = golden::read_folder(&folder.join("goldens")).map_err(anyhow::Error::msg)?;
+    let stories = golden::read_folder(&goldens).map_err(anyhow::Error::msg)?;
     let config = stories.first().map_or("{}", |story| story.config.as_str());
     let subject = lab.subject(config).map_err(anyhow::Error::msg)?;
     let cases: Vec<&golden::Case> =
         stories.iter().flat_map(|story| &story.cases).map(|(_, case)| case).filter(|it| it.hook == "message").collect();
     if cases.is_empty() {
-        bail!("there are no golden lines of the message hook to measure with");
+        bail!("{} has no lines of the message hook to measure with", goldens.display());
     }
     let events = cases.iter().map(|case| event(case.body.as_str(), Millis(golden::FIRST_MS)));
     let mut times = measure(events.cycle().take(BENCH_CALLS), BENCH_CALLS, &teller(), |event| {

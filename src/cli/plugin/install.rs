@@ -80,10 +80,20 @@ fn check(
     let of_list = || grant.or_else(|| known.map(|entry| entry.grant.as_slice())).unwrap_or_default();
     let granted = config.plugins.grant.get(&pair.id).map_or_else(of_list, Vec::as_slice);
     let imports = lab.imports();
-    if let Some(missing) = imports.iter().find(|it| !granted.contains(it)) {
-        bail!("{} wants the capability {missing}: install it with --grant {missing}", pair.id);
+    let (had, lacking): (Vec<_>, Vec<_>) = imports.iter().map(String::as_str).partition(|it| has(granted, it));
+    if let Some(missing) = lacking.first() {
+        let (id, all) = (&pair.id, lacking.iter().chain(&had).copied().collect::<Vec<_>>());
+        if config.plugins.grant.contains_key(id) {
+            bail!("{id} wants the capability {missing}: say plugins.grant.{id} = {all:?} in the configuration");
+        }
+        // Of those that it has as well: what is granted is that and no more.
+        bail!("{id} wants the capability {missing}: install it with --grant {}", all.join(","));
     }
     Ok(imports)
+}
+
+fn has(granted: &[String], name: &str) -> bool {
+    granted.iter().any(|it| it == name)
 }
 
 /// `false`: it is there already, file for file. Another one decides nothing until somebody says so, whoever decided

@@ -76,6 +76,17 @@ pub(super) fn list(config: &Config, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Those of the chain are listed too, and are the configuration's.
+fn not_installed(config: &Config, id: &str) -> anyhow::Error {
+    if config.plugins.chain.iter().any(|it| it == id) {
+        return anyhow!(
+            "{id} was not installed: it is in plugins.chain of the configuration, where plugins.mode.{id} says \
+             \"enforce\", \"shadow\" or \"off\" and plugins.grant.{id} what it may"
+        );
+    }
+    anyhow!("{id} is not installed: see `confab plugin list`")
+}
+
 fn change(
     config: &Config,
     id: &str,
@@ -85,7 +96,7 @@ fn change(
     let home = Home::of(&config.data_dir);
     let _lock = home.lock().map_err(anyhow::Error::msg)?;
     let mut installed = home.read().map_err(anyhow::Error::msg)?;
-    let entry = installed.find(id).ok_or_else(|| anyhow!("{id} is not installed: see `confab plugin list`"))?;
+    let entry = installed.find(id).ok_or_else(|| not_installed(config, id))?;
     change(entry)?;
     if entry.mode == Mode::Off {
         // Whatever else is wrong: with one less it is not worse.
@@ -142,7 +153,7 @@ pub(super) fn grant(config: &Config, id: &str, capabilities: Vec<String>, json: 
 pub(super) fn roll_back(config: &Config, id: &str, json: bool) -> anyhow::Result<()> {
     change(config, id, json, |entry| {
         if !entry.roll_back() {
-            bail!("{id} has no version before this one");
+            bail!("{id} has no version before this one: `confab plugin off {id}` asks it nothing more");
         }
         Ok(())
     })
@@ -155,7 +166,7 @@ pub(super) fn remove(config: &Config, id: &str, json: bool) -> anyhow::Result<()
     let count = installed.plugins.len();
     installed.plugins.retain(|entry| entry.id != id);
     if installed.plugins.len() == count {
-        bail!("{id} is not installed: see `confab plugin list`");
+        return Err(not_installed(config, id));
     }
     let keys = keys_of(&config.plugins, id);
     if !keys.is_empty() && !config.plugins.chain.iter().any(|it| it == id) {

@@ -101,7 +101,8 @@ pub(super) fn run(config: &Config, wanted: &Wanted) -> anyhow::Result<()> {
     let settings = match &wanted.settings {
         Some(path) => {
             let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-            let table: toml::Table = toml::from_str(&text).map_err(|error| anyhow!("{}", error.message()))?;
+            let table: toml::Table =
+                toml::from_str(&text).map_err(|error| anyhow!("{}: {}", path.display(), error.message()))?;
             json!(table).to_string()
         }
         None => config.plugins.config.get(&pair.id).map_or_else(|| "{}".to_owned(), ToString::to_string),

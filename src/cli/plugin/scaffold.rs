@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde_json::json;
+
+use crate::plugin::check_manifest;
 
 /// The SDK as this server knows it.
 const SDK: [(&str, &str); 15] = [
@@ -24,9 +26,10 @@ const SDK: [(&str, &str); 15] = [
     ("wit/since_v0_1/plugin.wit", include_str!("../../../sdk/wit/since_v0_1/plugin.wit")),
     ("Cargo.toml", include_str!("scaffold/sdk.toml")),
 ];
+const MANIFEST: &str = include_str!("scaffold/plugin.toml.in");
 const PLUGIN: [(&str, &str); 5] = [
     ("Cargo.toml", include_str!("scaffold/Cargo.toml.in")),
-    ("plugin.toml", include_str!("scaffold/plugin.toml.in")),
+    ("plugin.toml", MANIFEST),
     ("src/lib.rs", include_str!("scaffold/lib.rs.in")),
     ("goldens/first.jsonl", include_str!("scaffold/first.jsonl")),
     (".gitignore", "/target\n"),
@@ -34,12 +37,9 @@ const PLUGIN: [(&str, &str); 5] = [
 
 pub(super) fn new(folder: &Path, json: bool) -> anyhow::Result<()> {
     let id = folder.file_name().and_then(|name| name.to_str()).context("the folder's name is the plugin's id")?;
-    let is_name = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '-');
-    if !id.starts_with(|c: char| c.is_ascii_lowercase()) || !id.chars().all(is_name) {
-        bail!("{id} is no id: it begins with a small letter and has a-z 0-9 -");
-    }
+    check_manifest(id, MANIFEST.replace("{id}", id).as_bytes()).map_err(|error| anyhow!("{id}: {error}"))?;
     if folder.exists() {
-        bail!("{} is there already", folder.display());
+        bail!("{} is there already: choose another name", folder.display());
     }
     let write = |path: &Path, text: &str| -> anyhow::Result<()> {
         fs::create_dir_all(path.parent().unwrap_or(folder))?;

@@ -65,7 +65,14 @@ impl Row {
 /// Prints a row for each hook of each plugin that was asked, and a line for each plugin.
 pub(super) fn top(config: &Config, json: bool) -> anyhow::Result<()> {
     let address = config.listen.ops;
-    let look = || read_metrics(address).with_context(|| format!("no server answers on {address}"));
+    let look = || {
+        read_metrics(address).with_context(|| {
+            format!(
+                "no server answers on {address}, which is listen.ops: start it with `confab serve`, or name the \
+                 configuration that it runs with, `confab --config FILE plugin top`"
+            )
+        })
+    };
     let before = parse(&look()?);
     std::thread::sleep(LOOK);
     let now = parse(&look()?);
@@ -74,6 +81,9 @@ pub(super) fn top(config: &Config, json: bool) -> anyhow::Result<()> {
         // A server that was started in between counts from 0.
         (calls.count - earlier).max(0.0) / LOOK.as_secs_f64()
     };
+    if now.is_empty() {
+        eprintln!("No plugin runs there. One that was installed is taken up on SIGHUP: see `confab plugin list`.");
+    }
     if json {
         println!("{}", now.iter().map(|(id, row)| as_json(id, row, &rate)).collect::<Value>());
     } else {
