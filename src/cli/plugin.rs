@@ -70,8 +70,8 @@ enum Action {
     Replay {
         /// A component; the manifest stands beside it.
         component: PathBuf,
-        /// This room alone, which need not be open.
-        #[arg(long, value_name = "NAME")]
+        /// This room alone: an open one by its name, any by its id.
+        #[arg(long, value_name = "NAME|ID")]
         room: Option<String>,
         /// Of so long ago and later, as 24h or 30d.
         #[arg(long, value_name = "TIME", value_parser = super::duration)]

@@ -24,6 +24,8 @@ const START: Millis = Millis(1_770_000_000_000);
 /// The rooms, in the order of their ids.
 const HALL: RoomId = RoomId::from_u128(1);
 const DEN: RoomId = RoomId::from_u128(2);
+/// One that is not open.
+const CELL: RoomId = RoomId::from_u128(3);
 /// Long enough not to be a word that everybody says again and again.
 const TEXT: &str = "has anybody seen my keys";
 
@@ -90,9 +92,13 @@ impl Past {
     }
 
     async fn room(&self, room: RoomId, owner: UserId, name: &str) {
+        self.room_as(false, room, owner, name).await;
+    }
+
+    async fn room_as(&self, is_private: bool, room: RoomId, owner: UserId, name: &str) {
         let (name, topic) = (RoomName::parse(name).unwrap(), Topic::parse("").unwrap());
         let content = EntryContent::RoomCreated { name: name.clone(), topic: topic.clone() };
-        let shape = RoomShape::named(name, topic, false);
+        let shape = RoomShape::named(name, topic, is_private);
         let new = NewRoom { shape, incarnation: new_incarnation(self.next()), created: START };
         self.append(0, room, owner, content, Change::CreateRoom(Box::new(new))).await;
     }
@@ -266,4 +272,27 @@ async fn an_edit_that_nobody_sees_counts_where_nobody_sees_its_message() {
     assert_eq!(counted, [3, 2, 1, 2], "{found}");
     // Counted as edits they were the same text again and again.
     assert_eq!(verdicts(&found), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_is_not_open_is_named_by_its_id() {
+    let (past, owner, _) = Past::with_rooms().await;
+    past.room_as(true, CELL, owner, "cell").await;
+    for (at, room) in [(10, HALL), (20, CELL), (30, CELL)] {
+        past.say(at, room, owner, TEXT).await;
+    }
+    past.store.close().await;
+
+    let messages = |more: &[&str]| past.replay("flood", more)["messages"].clone();
+    let [hall, cell] = [HALL, CELL].map(|room| room.to_string());
+    assert_eq!((messages(&[]), messages(&["--room", "hall"])), (json!(1), json!(1)));
+    assert_eq!((messages(&["--room", &hall]), messages(&["--room", &cell])), (json!(1), json!(2)));
+    let component = built("plugins/flood.wasm");
+    let replay = |room: &str| {
+        let arguments = ["plugin", "replay", component.to_str().unwrap(), "--room", room];
+        run(&mut past.place.command(&arguments), "")
+    };
+    replay("cell").assert_refused(1, &["no open room cell", "by its id"]);
+    let nowhere = RoomId::from_u128(99).to_string();
+    replay(&nowhere).assert_refused(1, &["there is no room", &nowhere]);
 }

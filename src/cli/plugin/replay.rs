@@ -147,9 +147,8 @@ async fn replay(store: &dyn Store, subject: &Subject, wanted: &Wanted, from: Mil
 /// With their ends.
 async fn rooms(store: &dyn Store, name: Option<&str>) -> anyhow::Result<Vec<(RoomId, Seq)>> {
     if let Some(name) = name {
-        let wanted = RoomName::parse(name).map_err(|error| anyhow!("{name}: {error}"))?;
-        let room = store.find_room(wanted).await?.with_context(|| format!("there is no room {name}"))?;
-        let heads = store.heads(vec![room]).await?;
+        let heads = store.heads(vec![find(store, name).await?]).await?;
+        anyhow::ensure!(!heads.is_empty(), "there is no room {name}");
         return Ok(heads.into_iter().map(|(room, _, head)| (room, head)).collect());
     }
     let (mut rooms, mut after) = (Vec::new(), RoomId::NONE);
@@ -159,6 +158,16 @@ async fn rooms(store: &dyn Store, name: Option<&str>) -> anyhow::Result<Vec<(Roo
         after = last.id;
         rooms.extend(page.iter().map(|room| (room.id, room.head)));
     }
+}
+
+/// By its id, or of an open one by its name.
+async fn find(store: &dyn Store, name: &str) -> anyhow::Result<RoomId> {
+    if let Ok(id) = name.parse() {
+        return Ok(id);
+    }
+    let wanted = RoomName::parse(name).map_err(|error| anyhow!("{name}: {error}"))?;
+    let missing = || format!("there is no open room {name}; one that is not open is named by its id");
+    store.find_room(wanted).await?.with_context(missing)
 }
 
 /// What is known of a room today. Of who wrote there, and how, nothing is: that was then.
