@@ -325,6 +325,25 @@ fn only_what_there_is_can_be_granted() {
     assert_eq!(object(&place, &["grant", "guard", ""])["grant"], json!([]));
 }
 
+/// Whoever reads the document knows all that can be said.
+#[test]
+fn each_option_stands_in_the_document() {
+    let (place, document) = (Place::new(), include_str!("../../docs/PLUGINS.md"));
+    let mut commands =
+        vec!["new", "build", "test", "bench", "inspect", "replay", "automod", "install", "list", "grant"];
+    commands.extend(["promote", "shadow", "off", "rollback", "remove", "top"]);
+    for command in commands {
+        let help = run(&mut place.command(&["plugin", command, "--help"]), "").assert_good();
+        for option in help.lines().filter_map(|line| line.trim_start().strip_prefix("--")) {
+            let name = option.split(' ').next().unwrap_or_default();
+            assert!(
+                document.contains(&format!("`--{name}")) || document.contains(&format!(" --{name}")),
+                "{command}: {option}"
+            );
+        }
+    }
+}
+
 /// Else who grants what is missing takes back what was there.
 #[test]
 fn what_it_wants_is_named_whole() {
