@@ -213,11 +213,7 @@ async fn a_shadow_is_asked_about_no_blank_text() {
     assert!(matches!(&blank, Verdict::Replace(text) if text.trim().is_empty()), "{blank:?}");
     assert_eq!(ask(&set, 1, "reject").await, Ruling::ALLOW);
     let rejected = metrics.plugin_verdicts_total.with_label_values(&["hostile", "message", "reject"]);
-    let deadline = Instant::now() + PATIENCE;
-    while rejected.get() == 0 {
-        assert!(Instant::now() < deadline, "it was never asked");
-        sleep(Duration::from_millis(10)).await;
-    }
+    until_so("it was asked", async || rejected.get() > 0).await;
     assert_eq!(metrics.plugin_call_seconds.with_label_values(&["hostile", "message"]).get_sample_count(), 1);
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 
 use confab_client::{Error, Room};
 use serde_json::{Value, json};
@@ -145,7 +146,7 @@ fn documented(command: &str) -> BTreeSet<&'static str> {
         // Words in backticks, of each cell; before the first there is nothing.
         let words = |cell: &'static str| cell.split('`').skip(1).step_by(2).collect::<Vec<_>>();
         let cells: Vec<Vec<&str>> = line.split('|').map(words).collect();
-        if cells.get(1).is_some_and(|commands| commands.iter().any(|it| *it == command)) {
+        if cells.get(1).is_some_and(|commands| commands.contains(&command)) {
             return cells[2].iter().copied().collect();
         }
     }

@@ -6,14 +6,13 @@ use confab::core::append::{Change, Decision, Item, Order, OrderGuard};
 use confab::core::cases::NewRecord;
 use confab::core::store::Restrict;
 use confab_protocol::close::CloseCode;
-use confab_protocol::codec::decode_entry;
 use confab_protocol::command::{
     Admit, Appeal, Appended, AuditRecord, CaseFilter, CaseStep, Command, Delete, Edit, ListCases, Login, Reply,
     RoomTarget, SanctionUser, Secret, SetRole, UpdateCase, UpdateRoom, Write,
 };
 use confab_protocol::model::{
-    AuditId, Body, CaseDecision, CaseId, CaseText, Cursor, DeviceName, EntryContent, Envelope, MembershipChange,
-    Reason, RoomId, RoomRole, SanctionKind, Seq, ServerRole, UserId,
+    AuditId, Body, CaseDecision, CaseId, CaseText, Cursor, DeviceName, MembershipChange, Reason, RoomId, RoomRole,
+    SanctionKind, Seq, ServerRole, UserId,
 };
 use confab_protocol::reject::RejectCode;
 
