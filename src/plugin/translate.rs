@@ -167,6 +167,8 @@ impl Speaker {
     pub(super) fn verdict(&self, body: &str, verdict: types::Verdict) -> (Verdict, Option<Mark>) {
         match verdict {
             types::Verdict::Allow => (Verdict::Allow, None),
+            // It changes nothing: there is nothing to note of it, and its author is not told that it is altered.
+            types::Verdict::Replace(text) if text == body => (Verdict::Allow, None),
             // One of nothing but space is nothing, which the author is told.
             types::Verdict::Replace(text) if Body::parse(&text).is_err_and(|it| it != TextError::Blank) => {
                 let note = "the plugin's replacement is too long, or no text".to_owned();
@@ -241,7 +243,17 @@ fn changed(before: &str, after: &str) -> (u32, u32) {
 mod tests {
     use confab_protocol::model::CaseText;
 
-    use super::{REASON_BYTES_MAX, changed, cut};
+    use super::{REASON_BYTES_MAX, Speaker, Verdict, changed, cut, types};
+
+    #[test]
+    fn another_text_that_is_the_same_is_none() {
+        let speaker = Speaker { plugin: "x".into(), hash: "".into(), enforced: true };
+        let said = |body: &str, text: &str| speaker.verdict(body, types::Verdict::Replace(text.to_owned()));
+        assert_eq!(said("a word", "a word"), (Verdict::Allow, None));
+        let (verdict, mark) = said("a word", "a Word");
+        assert_eq!(verdict, Verdict::Replace("a Word".to_owned()));
+        assert_eq!(mark.and_then(|it| it.span), Some(("body", 2, 3)));
+    }
 
     #[test]
     fn what_a_plugin_notes_can_be_shown_whatever_it_quotes() {
