@@ -17,6 +17,7 @@ pub mod deputy;
 pub mod door;
 mod duties;
 pub mod earlier;
+mod excess;
 pub mod heads;
 pub mod history;
 pub mod hook;

@@ -39,8 +39,8 @@ impl Core {
         let ruling = self.moderator.decide_act(event).await;
         let (room, whom) = place(act, who);
         note_marks(who, room, &ruling);
-        if !ruling.marks.is_empty() {
-            let mut found = self.findings(audit::act_word(&act), whom, room, ruling.marks);
+        let mut found = self.findings(audit::act_word(&act), whom, room, ruling.marks);
+        if !found.is_empty() {
             // What is noted may quote who does it, whomever it is about.
             found.iter_mut().filter_map(|new| new.note.as_mut()).for_each(|(author, _)| *author = who);
             if let Act::RoleChange { .. } = act {

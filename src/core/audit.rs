@@ -156,28 +156,31 @@ impl Core {
         AuditId::new(self.clock.now(), count << 64 | self.clock.random() & u128::from(u64::MAX))
     }
 
-    /// What plugins found, as records.
+    /// What plugins found, as records: of what counts for nothing no more than there is room for.
     pub(super) fn findings(&self, hook: &str, who: UserId, room: RoomId, marks: Vec<Mark>) -> Vec<NewRecord> {
-        let record = |mark: Mark| {
-            let finding = Finding {
-                plugin: mark.plugin.to_string(),
-                sha256: mark.hash.to_string(),
-                hook: hook.to_owned(),
-                verdict: mark.verdict.to_owned(),
-                enforced: mark.enforced,
-                rule: mark.rule,
-                label: mark.label,
-                score: mark.score,
-                span: mark.span.map(|(form, from, to)| (form.to_owned(), from, to)),
-                shown: mark.shown,
-            };
-            let verdict = self.record(UserId::NONE, "verdict", room, who);
-            // A note that cannot be shown is left out.
-            let note = CaseText::parse(&mark.note).ok().filter(|note| !note.as_str().is_empty());
-            let note = note.map(|note| (who, note));
-            NewRecord { note, ..self.numbered(AuditRecord { finding: Some(finding), ..verdict }) }
+        let kept = marks.into_iter().filter(|mark| self.keeps(hook, mark));
+        kept.map(|mark| self.finding(hook, (who, room), mark)).collect()
+    }
+
+    /// The record of one finding.
+    pub(super) fn finding(&self, hook: &str, (who, room): (UserId, RoomId), mark: Mark) -> NewRecord {
+        let finding = Finding {
+            plugin: mark.plugin.to_string(),
+            sha256: mark.hash.to_string(),
+            hook: hook.to_owned(),
+            verdict: mark.verdict.to_owned(),
+            enforced: mark.enforced,
+            rule: mark.rule,
+            label: mark.label,
+            score: mark.score,
+            span: mark.span.map(|(form, from, to)| (form.to_owned(), from, to)),
+            shown: mark.shown,
         };
-        marks.into_iter().map(record).collect()
+        let verdict = self.record(UserId::NONE, "verdict", room, who);
+        // A note that cannot be shown is left out.
+        let note = CaseText::parse(&mark.note).ok().filter(|note| !note.as_str().is_empty());
+        let note = note.map(|note| (who, note));
+        NewRecord { note, ..self.numbered(AuditRecord { finding: Some(finding), ..verdict }) }
     }
 
     /// As [`Self::findings`], of a text: with hashes of that.
@@ -241,15 +244,15 @@ impl Core {
         room: RoomId,
         marks: Vec<Mark>,
     ) -> Result<(), Reject> {
-        if marks.is_empty() {
+        let records = self.findings_of(kind, judged, room, marks);
+        if records.is_empty() {
             return Ok(());
         }
-        let records = self.findings_of(kind, judged, room, marks);
         self.store.audit(records).await.map_err(|error| self.unavailable(&error))
     }
 
     /// What findings leave beside a message that passed, or another text for one: records, and for what was flagged a case,
-    /// unless one about that message is open already.
+    /// unless one about that message is open already or its plugin opened many.
     pub(super) fn beside_findings(
         &self,
         edited: Option<Seq>,
@@ -261,7 +264,7 @@ impl Core {
             return None;
         }
         let is_flag = |mark: &&Mark| mark.enforced && mark.verdict == "flag" && !mark.label.is_empty();
-        let opens = marks.iter().find(is_flag).map(|mark| {
+        let opens = marks.iter().filter(is_flag).find(|mark| self.opens_case(mark)).map(|mark| {
             let now = self.clock.now();
             let id = CaseId::new(now, self.clock.random());
             let row = CaseRow::new(CaseKind::Flag, id, room, judged.author, now);
@@ -273,6 +276,9 @@ impl Core {
         let mut audit = self.findings_of(kind, judged, room, marks);
         if let Some(opens) = &opens {
             audit.iter_mut().for_each(|new| new.record.case = opens.row.id);
+        }
+        if audit.is_empty() {
+            return None;
         }
         Some(Box::new(Beside { audit, opens, releases: false }))
     }

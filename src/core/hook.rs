@@ -8,6 +8,9 @@ use confab_protocol::model::{CaseDecision, CaseKind, Millis, ReportReason, RoomI
 use super::context::Context;
 use super::earlier::Earlier;
 
+/// The rule of what is noted instead of a plugin's word while it is out of service.
+pub const OUT_OF_SERVICE: &str = "out-of-service";
+
 /// What a text is to be. Each way to write one asks the plugins once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TextKind {

@@ -14,6 +14,7 @@ use confab_protocol::reject::{Reject, RejectCode};
 use super::auth::Lane;
 use super::buckets::{Bucket, Buckets, Quota};
 use super::costs::cost;
+use super::excess::Excess;
 use super::network::{Suspects, network};
 use crate::clock::Clock;
 use crate::config;
@@ -135,6 +136,8 @@ pub struct Limits {
     bad_tokens: Buckets<IpAddr>,
     /// What moderators are told of new cases of a room.
     case_notes: Buckets<RoomId>,
+    /// What is kept of what plugins find.
+    pub(super) excess: Excess,
     suspects: Suspects,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
@@ -170,6 +173,7 @@ impl Limits {
             refreshes: unset(),
             bad_tokens: unset(),
             case_notes: buckets(CASE_NOTES_PER_MINUTE, MINUTE, CASE_NOTES_PER_MINUTE),
+            excess: Excess::default(),
             suspects: Suspects::default(),
             clock,
             metrics,

@@ -1,5 +1,5 @@
 //! That plugins go out of service and come back is kept in the audit, from here: plugins reach no store, and no call waits
-//! for one.
+//! for one. So is how much of what they found was left out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use confab_protocol::model::{AuditId, RoomId, UserId};
 
 use super::Core;
 use super::cases::NewRecord;
-use super::hook::Turned;
+use super::hook::{OUT_OF_SERVICE, Turned};
 use super::store::Result;
 use crate::lifecycle::Lifecycle;
 
@@ -24,7 +24,10 @@ pub async fn keep(core: Arc<Core>, lifecycle: Lifecycle) {
     while !lifecycle.is_draining() {
         let wait = async {
             if unkept.is_empty() {
-                core.moderator.turned().await;
+                tokio::select! {
+                    () = core.moderator.turned() => {}
+                    () = tokio::time::sleep(core.limits.excess.rest(core.clock.elapsed())) => {}
+                }
             } else {
                 tokio::time::sleep(PAUSE).await;
             }
@@ -36,6 +39,7 @@ pub async fn keep(core: Arc<Core>, lifecycle: Lifecycle) {
         core.keep_turned(&mut unkept).await;
     }
     // Behind those that were tried again there may be more.
+    core.limits.excess.end();
     core.keep_turned(&mut unkept).await;
 }
 
@@ -45,6 +49,7 @@ impl Core {
         let is_again = !unkept.is_empty();
         if !is_again {
             *unkept = self.turned_records();
+            unkept.extend(self.left_out_records());
         }
         let Some(first) = unkept.first().map(|new| new.id) else { return };
         match self.keep_once(first, unkept, is_again).await {
@@ -82,7 +87,7 @@ impl Core {
 
 fn record(turned: Turned) -> AuditRecord {
     let Turned { plugin, hash, enforced, hook, is_open, why, time } = turned;
-    let (verdict, rule) = if is_open { ("breaker-open", "out-of-service") } else { ("breaker-close", "in-service") };
+    let (verdict, rule) = if is_open { ("breaker-open", OUT_OF_SERVICE) } else { ("breaker-close", "in-service") };
     let finding = Finding {
         plugin: plugin.to_string(),
         sha256: hash.to_string(),

@@ -24,7 +24,7 @@ use crate::metrics::Metrics;
 /// Told to people while a plugin that must decide cannot.
 pub(super) const CLOSED_REASON: &str = "this cannot be checked right now: try again later";
 /// The rule by which it is told that a breaker is open.
-const OUT_OF_SERVICE: &str = "out-of-service";
+const OUT_OF_SERVICE: &str = crate::core::hook::OUT_OF_SERVICE;
 /// Why a breaker closes, in a word: a call went well, or a reload had its plugin run by something else.
 const PROBE: &str = "probe";
 const RELOAD: &str = "reload";

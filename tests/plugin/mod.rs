@@ -10,6 +10,7 @@ mod context;
 mod corpus;
 mod deputies;
 mod examples;
+mod excess;
 mod frozen;
 mod fuel;
 mod goldens;
