@@ -95,7 +95,7 @@ metrics! {
     plugin_shadow_dropped_total: IntCounterVec = "confab_plugin_shadow_dropped_total", "Messages and acts that an interpreted plugin in shadow mode was not asked about: too many were being asked about.", ["plugin"];
     plugin_findings_omitted_total: IntCounterVec = "confab_plugin_findings_omitted_total", "Findings that count for nothing, in shadow mode or while a plugin is out of service, and were too many of one rule in a minute to be kept one by one; the audit has their number.", ["plugin"];
     plugin_cases_omitted_total: IntCounterVec = "confab_plugin_cases_omitted_total", "Flags that opened no case, since their plugin opened too many in that minute; the audit has them.", ["plugin"];
-    plugin_actions_total: IntCounterVec = "confab_plugin_actions_total", "What plugins wanted done: done, known (it was done before), refused, failed (not within its tries), dropped (nobody does it any more, or another component wanted it), limited, full, malformed, or shadow (in shadow mode nothing is done).", ["plugin", "action", "outcome"];
+    plugin_actions_total: IntCounterVec = "confab_plugin_actions_total", "What plugins wanted done: done, known (it was done before), refused, failed (not within its tries), dropped (nobody does it any more, or another component wanted it), limited, full, malformed, or shadow (in shadow mode nothing is done; the audit has what it would have been).", ["plugin", "action", "outcome"];
     cases_opened_total: IntCounterVec = "confab_cases_opened_total", "Cases that were opened, by kind.", ["kind"];
     case_decisions_total: IntCounterVec = "confab_case_decisions_total", "Decisions about cases.", ["kind", "decision"];
     appeals_total: IntCounter = "confab_appeals_total", "Decisions that were appealed against.";

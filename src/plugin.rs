@@ -44,6 +44,7 @@ use self::translate::{Speaker, is_tame};
 pub(crate) use self::turns::{Turn, Turns};
 use crate::clock::Clock;
 use crate::config::{self, Mode};
+use crate::core::deputy::Deed;
 use crate::core::hook::{Act, ActEvent, MessageEvent, Moderator, Ruling, Turned, Verdict, Wants};
 use crate::metrics::Metrics;
 
@@ -225,6 +226,10 @@ impl Moderator for PluginSet {
     fn take_turned(&self) -> (Vec<Turned>, u64) {
         self.outages.take()
     }
+
+    fn take_wanted(&self) -> Vec<Deed> {
+        self.outages.take_wanted()
+    }
 }
 
 /// Tries what a server would load, were this the list of what is installed. Nothing of it stays but compiled code.
@@ -370,7 +375,7 @@ fn load_member(
         actions::check_account(id)?;
     }
     let speaker = Speaker { plugin: id.into(), hash: hash.as_str().into(), enforced: mode == Mode::Enforce };
-    let hand = Hand::of(speaker.clone(), acts, &metrics.plugin_actions_total);
+    let hand = Hand::of(speaker.clone(), acts, &metrics.plugin_actions_total, Some(outages));
     let pool = engine.open(&manifest, &loaded, &Wish { isolation, config: &given, lasting, counters, hand })?;
     tracing::info!(plugin = id, version = manifest.version, sha256 = hash, mode = ?mode, "plugin loaded");
     // What it failed on by these it would fail on again. The configuration is the last: it may read like anything.

@@ -286,6 +286,27 @@ impl Core {
         records
     }
 
+    /// What plugins in shadow mode would have done, as findings that count for nothing. Whether they could have, by rank and
+    /// place, nobody has looked at.
+    pub(super) async fn wanted_records(&self) -> Vec<NewRecord> {
+        let mut records = Vec::new();
+        for deed in self.moderator.take_wanted() {
+            let (about, seq) = match deed.what {
+                What::Delete { seq, .. } => (UserId::NONE, Some(seq)),
+                What::Sanction { user, .. } => (user, None),
+                What::Case { about, seq, .. } => (about, seq),
+                What::SlowMode { .. } => (UserId::NONE, None),
+            };
+            // Whom it is about is not shown it, also where that is whoever said it.
+            let author = match seq {
+                Some(seq) => self.find_message(deed.what.room(), seq).await.map_or(about, |entry| entry.author),
+                None => about,
+            };
+            records.extend(self.found(&deed, author, seq));
+        }
+        records
+    }
+
     async fn finish(&self, admitted: Admitted) -> Result<Performed, Reject> {
         match admitted {
             Admitted::Done(_) => Ok(Performed::Before),

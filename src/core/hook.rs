@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use confab_protocol::model::{CaseDecision, CaseKind, Millis, ReportReason, RoomId, RoomRole, Seq, ServerRole, UserId};
 
 use super::context::Context;
+use super::deputy::Deed;
 use super::earlier::Earlier;
 
 /// The rule of what is noted instead of a plugin's word while it is out of service.
@@ -224,8 +225,10 @@ pub trait Moderator: Send + Sync {
     fn wants_context(&self, act: Act<'_>) -> bool;
     /// Whether every plugin of the chain is loaded; for readiness.
     fn is_ready(&self) -> bool;
-    /// Resolves when hooks went out of service or came back since the last time.
+    /// Resolves when hooks went out of service or came back since the last time, or one in shadow mode wanted something.
     async fn turned(&self);
     /// Which, in their order, each once; and how many more there were than are remembered.
     fn take_turned(&self) -> (Vec<Turned>, u64);
+    /// What plugins in shadow mode would have done, in their order, each once.
+    fn take_wanted(&self) -> Vec<Deed>;
 }

@@ -1,5 +1,5 @@
 //! That plugins go out of service and come back is kept in the audit, from here: plugins reach no store, and no call waits
-//! for one. So is how much of what they found was left out.
+//! for one. So is what those in shadow mode would do, and how much of what was found was left out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +49,7 @@ impl Core {
         let is_again = !unkept.is_empty();
         if !is_again {
             *unkept = self.turned_records();
+            unkept.extend(self.wanted_records().await);
             unkept.extend(self.left_out_records());
         }
         let Some(first) = unkept.first().map(|new| new.id) else { return };

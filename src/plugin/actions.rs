@@ -1,5 +1,5 @@
 //! Capability `actions`: what a plugin calls for waits for its turn ([`super::turns`]) until the server does it. A call does
-//! nothing itself and waits for nothing.
+//! nothing itself and waits for nothing. In shadow mode it is told to the audit, and nothing is done.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use prometheus::IntCounterVec;
 
 use super::host::HostState;
 use super::host::bindings::confab::plugin::{actions, types};
+use super::outages::Outages;
 use super::translate::{Speaker, cut};
 use super::turns::Turns;
 use super::{Member, PluginSet};
@@ -20,18 +21,39 @@ use crate::core::names::{DEPUTY_ID_BYTES_MAX, deputy_name};
 /// The capability, by the name of the contract.
 pub(super) const NAME: &str = "actions";
 
+/// What becomes of what a plugin calls for.
+enum Way {
+    /// Nothing, in the lab and where a plugin is tried.
+    Nowhere,
+    /// In shadow mode it is told.
+    Told(Arc<Outages>),
+    /// It waits for its turn.
+    Done,
+}
+
 /// By which a plugin acts, and whether it does.
 pub(super) struct Hand {
     speaker: Speaker,
+    way: Way,
     /// Whether it calls for anything at all.
     is_used: bool,
     counters: IntCounterVec,
 }
 
 impl Hand {
-    /// Who does not count, in shadow mode or in the lab, is only counted.
-    pub(super) fn of(speaker: Speaker, is_used: bool, counters: &IntCounterVec) -> Arc<Self> {
-        Arc::new(Self { speaker, is_used, counters: counters.clone() })
+    /// Of who does not count it is told what they call for; without that, in the lab, it is only counted.
+    pub(super) fn of(
+        speaker: Speaker,
+        is_used: bool,
+        counters: &IntCounterVec,
+        told: Option<&Arc<Outages>>,
+    ) -> Arc<Self> {
+        let way = match told {
+            None => Way::Nowhere,
+            Some(_) if speaker.enforced => Way::Done,
+            Some(told) => Way::Told(Arc::clone(told)),
+        };
+        Arc::new(Self { speaker, way, is_used, counters: counters.clone() })
     }
 
     fn count(&self, word: &str, outcome: &str) {
@@ -87,23 +109,25 @@ fn report_reason(word: &str) -> ReportReason {
 }
 
 impl HostState {
-    /// Whether it waits for its turn now.
+    /// Whether it waits for its turn now. In shadow mode it costs and is bounded as if it did.
     fn want(&self, what: What, finding: types::Finding, reason: String) -> bool {
         let (hand, word) = (&self.shared.hand, what.word());
-        if !hand.speaker.enforced {
-            hand.count(word, "shadow");
-            return true;
-        }
-        let clock = &self.shared.clock;
+        let (clock, turns) = (&self.shared.clock, &self.shared.lasting.turns);
         let id = what.id(&hand.speaker.plugin, Millis(self.now_ms), clock.now());
         let deed = Deed { id, what, mark: hand.speaker.found(word, finding, cut(reason)) };
-        match self.shared.lasting.turns.push(deed, clock.elapsed()) {
-            Ok(()) => true,
-            Err(outcome) => {
-                hand.count(word, outcome);
-                false
-            }
+        let now = clock.elapsed();
+        let taken = match &hand.way {
+            Way::Nowhere => Ok(()),
+            Way::Told(told) => turns.charge(&what, now).and_then(|()| told.want(deed)),
+            Way::Done => turns.push(deed, now),
+        };
+        match taken {
+            Err(outcome) => hand.count(word, outcome),
+            // What became of it is counted when it is known.
+            Ok(()) if matches!(hand.way, Way::Done) => {}
+            Ok(()) => hand.count(word, "shadow"),
         }
+        taken.is_ok()
     }
 
     /// What is none of the contract is no act of any kind.

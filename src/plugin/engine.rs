@@ -238,7 +238,7 @@ impl Engine {
             clock: Arc::clone(&self.clock),
             lasting: Arc::default(),
             counters: metrics.plugin_custom_total.clone(),
-            hand: Hand::of(nobody, false, &metrics.plugin_actions_total),
+            hand: Hand::of(nobody, false, &metrics.plugin_actions_total, None),
         })
     }
 

@@ -189,7 +189,7 @@ fn chain_of(engine: &Engine, manifest: &Manifest, loaded: &Loaded, config: &str)
     // Nor does anything that it wants happen.
     let speaker = Speaker { plugin: manifest.id.as_str().into(), hash: "".into(), enforced: true };
     let nobody = Speaker { enforced: false, ..speaker.clone() };
-    let hand = Hand::of(nobody, false, &metrics.plugin_actions_total);
+    let hand = Hand::of(nobody, false, &metrics.plugin_actions_total, None);
     let wish = Wish { isolation: Isolation::Pooled, config, lasting: Arc::default(), counters, hand };
     let pool = engine.open(manifest, loaded, &wish)?;
     let patience = if engine.counts_fuel() { BACKSTOP.cpu } else { BUDGET };

@@ -1,5 +1,5 @@
-//! Which plugins went out of service and came back, until somebody keeps it who reaches a store. A list with an end: what
-//! comes when it is full is counted.
+//! Which plugins went out of service and came back, and what those in shadow mode would do, until somebody keeps it who
+//! reaches a store. Lists with an end: of the first what comes when it is full is counted, to the second it is refused.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,15 +9,19 @@ use super::breaker::Turn;
 use super::manifest::Hook;
 use super::translate::Speaker;
 use crate::clock::Clock;
+use crate::core::deputy::Deed;
 use crate::core::hook::Turned;
 
 /// Turns that wait to be kept. A hook turns twice in five seconds at most.
 const WAITING_MAX: usize = 256;
+/// What waits to be kept of what plugins would do, as many as one that acts may have waiting.
+const WANTED_MAX: usize = 256;
 
 #[derive(Default)]
 struct Waiting {
     turned: Vec<Turned>,
     omitted: u64,
+    wanted: Vec<Deed>,
 }
 
 /// See the head of this file.
@@ -52,8 +56,28 @@ impl Outages {
 
     /// Those that wait, and how many were not kept.
     pub(super) fn take(&self) -> (Vec<Turned>, u64) {
-        let Waiting { turned, omitted } = std::mem::take(&mut *self.lock());
-        (turned, omitted)
+        let mut waiting = self.lock();
+        (std::mem::take(&mut waiting.turned), std::mem::take(&mut waiting.omitted))
+    }
+
+    /// That a plugin in shadow mode would do this.
+    ///
+    /// # Errors
+    /// Too much waits, as metrics spell it.
+    pub(super) fn want(&self, deed: Deed) -> Result<(), &'static str> {
+        let mut waiting = self.lock();
+        if waiting.wanted.len() >= WANTED_MAX {
+            return Err("full");
+        }
+        waiting.wanted.push(deed);
+        drop(waiting);
+        self.more.notify_one();
+        Ok(())
+    }
+
+    /// What waits of that.
+    pub(super) fn take_wanted(&self) -> Vec<Deed> {
+        std::mem::take(&mut self.lock().wanted)
     }
 
     /// Resolves when there were some since the last time.
@@ -64,8 +88,27 @@ impl Outages {
 
 #[cfg(test)]
 mod tests {
+    use confab_protocol::model::{ClientId, Millis, RoomId};
+
     use super::*;
     use crate::clock::SystemClock;
+    use crate::core::deputy::What;
+
+    #[test]
+    fn what_is_wanted_waits_up_to_a_bound() {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let outages = Outages::new(&clock);
+        let speaker = Speaker { plugin: "x".into(), hash: "".into(), enforced: false };
+        let what = What::SlowMode { room: RoomId::from_u128(1), ms: 0 };
+        let mark = speaker.mark(what.word(), "", String::new(), String::new());
+        let deed = Deed { id: ClientId::new(Millis(1), 1), what, mark };
+        for _ in 0..WANTED_MAX {
+            assert_eq!(outages.want(deed.clone()), Ok(()));
+        }
+        assert_eq!(outages.want(deed.clone()), Err("full"));
+        assert_eq!((outages.take_wanted().len(), outages.take().0.len()), (WANTED_MAX, 0));
+        assert_eq!(outages.want(deed), Ok(()));
+    }
 
     #[tokio::test]
     async fn what_is_too_much_is_counted() {

@@ -113,7 +113,6 @@ impl Turns {
     /// Why it is not taken, as metrics spell it.
     pub(super) fn push(&self, deed: Deed, now: Duration) -> Result<(), &'static str> {
         let room = deed.what.room();
-        let units = if matches!(deed.what, What::Case { .. }) { CASE_UNITS } else { 1 };
         let mut lines = self.lock();
         if lines.is_closed {
             return Err("dropped");
@@ -122,6 +121,24 @@ impl Turns {
         if lines.count >= WAITING_MAX || in_room >= ROOM_WAITING_MAX {
             return Err("full");
         }
+        self.pay(&mut lines, &deed.what, now)?;
+        lines.line(room).push_back(Turn { deed, tries: 0, due: Duration::ZERO });
+        drop(lines);
+        self.more.notify_one();
+        Ok(())
+    }
+
+    /// What is wanted in shadow mode costs what it would cost, and waits for nobody.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub(super) fn charge(&self, what: &What, now: Duration) -> Result<(), &'static str> {
+        self.pay(&mut self.lock(), what, now)
+    }
+
+    fn pay(&self, lines: &mut Lines, what: &What, now: Duration) -> Result<(), &'static str> {
+        let room = what.room();
+        let units = if matches!(what, What::Case { .. }) { CASE_UNITS } else { 1 };
         // First the room's: what it has no more of costs the others nothing.
         let of_room = lines.buckets.get(&room).map(|bucket| bucket.take(&self.room_quota, units, now));
         let is_room_limited = of_room.is_some_and(|taken| taken.is_err());
@@ -137,9 +154,6 @@ impl Turns {
             let _ = bucket.take(&self.room_quota, units, now);
             lines.buckets.insert(room, bucket);
         }
-        lines.line(room).push_back(Turn { deed, tries: 0, due: Duration::ZERO });
-        drop(lines);
-        self.more.notify_one();
         Ok(())
     }
 

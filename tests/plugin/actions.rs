@@ -253,8 +253,15 @@ async fn it_files_cases() {
 /// A thousand acts in one call: those of a burst are taken, and the server serves.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_wants_too_much_is_held_back() {
+    // There is nothing to delete.
+    wants_too_much(Mode::Enforce, "refused").await;
+    // Or what is counted there would not be what it could do.
+    wants_too_much(Mode::Shadow, "shadow").await;
+}
+
+async fn wants_too_much(mode: Mode, result: &str) {
     let folder = folder();
-    let server = start(folder.path(), Mode::Enforce).await;
+    let server = start(folder.path(), mode).await;
     let bob = Person::register(&server, Transport::WebSocket, "bob").await;
     let den = bob.enter("den").await;
     say(&bob, &den, "flood").await;
@@ -267,8 +274,7 @@ async fn who_wants_too_much_is_held_back() {
     // What one room has: half of what the plugin has.
     assert!((15.0..=18.0).contains(&waits), "{waits}");
     assert_eq!(server.metric(&outcome("delete", "limited")).await, 1_000.0 - waits);
-    // There is nothing to delete.
-    until(&server, "delete", "refused", waits).await;
+    until(&server, "delete", result, waits).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -285,6 +291,43 @@ async fn in_shadow_mode_it_does_nothing() {
     assert_eq!(bob.history(&den).await.len(), 2);
     assert_eq!(member(&bob, &den, "plugin.deputy").await, None);
     assert_eq!(server.metric(&counted("waits")).await, 2.0, "it is not told");
+}
+
+/// As findings that are not enforced: what, where, of whom, and by which rule.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_shadow_mode_the_audit_has_what_it_would_do() {
+    let folder = folder();
+    let server = start(folder.path(), Mode::Shadow).await;
+    let owner = register_owner(&server).await;
+    let bob = Person::register(&server, Transport::WebSocket, "bob").await;
+    let den = bob.enter("den").await;
+    let deleted = say(&bob, &den, "delete me").await;
+    say(&bob, &den, "mute me").await;
+    let filed = say(&bob, &den, "case").await;
+    say(&bob, &den, "slow").await;
+    let deadline = Instant::now() + PATIENCE;
+    let found = loop {
+        let found = audit(&owner, Some("deputy")).await;
+        if found.len() >= 4 {
+            break found;
+        }
+        assert!(Instant::now() < deadline, "{found:?}");
+        sleep(Duration::from_millis(50)).await;
+    };
+    let user = bob.session.identity.user;
+    let about = [(user, Some(deleted)), (user, None), (user, Some(filed)), (UserId::NONE, None)];
+    for ((verdict, (user, seq)), record) in
+        ["delete", "mute", "case", "slow-mode"].into_iter().zip(about).zip(found.iter().rev())
+    {
+        assert_eq!((record.act.as_str(), record.room, record.user, record.seq), ("verdict", den.id, user, seq));
+        let Some(Finding { sha256, hook, enforced, rule, verdict: found, .. }) = &record.finding else { panic!() };
+        assert_eq!((found.as_str(), hook.as_str(), *enforced), (verdict, "actions", false));
+        assert_eq!((sha256.len(), rule.as_str()), (64, "told-to"));
+    }
+    assert_eq!(found.len(), 4, "{found:?}");
+    // Nothing of it is done.
+    assert_eq!(bob.history(&den).await.len(), 4);
+    assert!(cases(&owner, CaseKind::Report, false).await.is_empty());
 }
 
 #[test]
