@@ -72,7 +72,7 @@ hook! {
     invite "invite-hook" "export_invite" "confab_plugin::invite" { Event, Guest }
 }
 hook! {
-    /// Hook `role-change`: somebody wants to give another a role in a room.
+    /// Hook `role-change`: somebody wants to give another a role in a room or, where that is none, on the server.
     ///
     /// ```
     /// use confab_plugin::role_change::{Event, Guest};

@@ -273,6 +273,11 @@ impl Core {
         };
         // Slow mode and the like can be changed whatever anybody thinks of the name.
         let is_text_new = settings.name != base.name || settings.topic != base.topic;
+        // Nobody is asked about what is refused anyhow, nor is that kept; the transaction looks once more.
+        let rank = room.role.map_or(u8::MAX, |role| access::rank(role, actor.role));
+        if is_text_new && !access::has_right(rank, access::Right::Configure) {
+            return Err(RejectCode::Forbidden.into());
+        }
         let altered = is_text_new && self.check_room_text(actor, (write.room, Some(membership)), &mut settings).await?;
         // A name that it has may have been given under other rules.
         if settings.name != base.name {
@@ -325,10 +330,11 @@ impl Core {
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
         };
         let display_name = self.display_name(user).await?;
+        let had = self.store.membership(write.room, user).await.map_err(|error| self.unavailable(&error))?;
+        self.check_granting(actor, write.room, (user, had), role).await?;
         self.check_act(actor, hook::Act::RoleChange { room: write.room, target: user, role }).await?;
         let change = MembershipChange::RoleChanged;
         let content = EntryContent::Membership { user, change, role, display_name };
-        let had = self.store.membership(write.room, user).await.map_err(|error| self.unavailable(&error))?;
         let word = |role: RoomRole| format!("{role:?}").to_lowercase();
         let record = AuditRecord {
             detail: format!("{} -> {}", had.map_or_else(|| "nobody".to_owned(), |it| word(it.role)), word(role)),
@@ -339,6 +345,23 @@ impl Core {
         Ok(self
             .amend(actor, order, write, Amendment { digest, membership, hidden, altered, content, act, beside })
             .await)
+    }
+
+    /// Nobody is asked about a role that is refused anyhow, nor is that kept. Whether they have a higher rank on the server
+    /// is looked at by the transaction, which looks at all of it once more.
+    async fn check_granting(
+        &self,
+        actor: &Actor,
+        room: RoomId,
+        (user, had): (UserId, Option<Membership>),
+        role: RoomRole,
+    ) -> Result<(), Reject> {
+        let mine = self.store.membership(room, actor.user).await.map_err(|error| self.unavailable(&error))?;
+        let mine = mine.ok_or(RejectCode::NotMember)?;
+        let is_handed_over = role == RoomRole::Owner && mine.role == RoomRole::Owner;
+        let theirs = had.map_or(u8::MAX, |it| it.role.number());
+        let may_grant = access::may_act_on(access::rank(mine.role, actor.role), theirs, Some(role));
+        if user != actor.user && (is_handed_over || may_grant) { Ok(()) } else { Err(RejectCode::Forbidden.into()) }
     }
 
     /// Mutes, kicks or bans somebody of lower rank, or lifts that.

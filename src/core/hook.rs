@@ -85,7 +85,7 @@ pub enum Act<'a> {
     Join { room: RoomId, by_invitation: bool },
     /// Making an invitation, into a room or to the server.
     Invite { room: RoomId, uses: u32, duration_ms: u64 },
-    /// Giving somebody a role in a room.
+    /// Giving somebody a role in a room or, where that is none, the like of it on the server.
     RoleChange { room: RoomId, target: UserId, role: RoomRole },
     /// Making an account.
     Register { display_name: &'a str, invited: bool },

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use confab_protocol::command::{Reply, Secret};
-use confab_protocol::model::{RoomId, SanctionKind, ServerRole, UserId};
+use confab_protocol::model::{RoomId, RoomRole, SanctionKind, ServerRole, UserId};
 use confab_protocol::reject::{Reject, RejectCode};
 
 use super::auth::tokens::{opaque_hash, opaque_token};
@@ -100,12 +100,19 @@ impl Core {
     /// Another role on the server for somebody.
     ///
     /// # Errors
-    /// [`RejectCode::Forbidden`]: no admin of the server, or not of lower rank, or as high as one's own.
+    /// [`RejectCode::Forbidden`]: no admin of the server, or not of lower rank, or as high as one's own; what plugins refuse.
     pub async fn set_server_role(&self, actor: &Actor, user: UserId, role: ServerRole) -> Result<Reply, Reject> {
         let mine = self.steward(actor, Stewardship::Appoint).await?;
         if role.number() <= mine.number() {
             return Err(RejectCode::Forbidden.into());
         }
+        // Nobody is asked about what is refused anyhow; the transaction looks once more.
+        let other = self.store.find_user(user).await.map_err(|error| self.unavailable(&error))?;
+        if other.is_none_or(|it| it.role.number() <= mine.number()) {
+            return Err(RejectCode::Forbidden.into());
+        }
+        let role_there = as_in_a_room(role);
+        self.check_act(actor, Act::RoleChange { room: RoomId::NONE, target: user, role: role_there }).await?;
         let record = self.numbered(self.record(actor.user, "server-role", RoomId::NONE, user));
         let done = self.store.set_server_role(user, Some(mine), role, record).await;
         self.told(done).await
@@ -168,6 +175,17 @@ impl Core {
         let found = self.store.find_identity(actor.user, actor.device).await;
         let Standing { user, .. } = found.map_err(|error| self.unavailable(&error))?.ok_or(RejectCode::TokenInvalid)?;
         if may(user.role, what) { Ok(user.role) } else { Err(RejectCode::Forbidden.into()) }
+    }
+}
+
+/// As plugins are told of it: the contract has words for roles in a room.
+const fn as_in_a_room(role: ServerRole) -> RoomRole {
+    match role {
+        ServerRole::Owner => RoomRole::Owner,
+        ServerRole::Admin => RoomRole::Admin,
+        ServerRole::Moderator => RoomRole::Moderator,
+        ServerRole::User => RoomRole::Member,
+        ServerRole::Bot => RoomRole::Guest,
     }
 }
 

@@ -6,9 +6,11 @@ use confab_client::{Client, Command, Error, Options, Reject, Reply};
 use confab_plugin::golden::{Hooks, check_folder};
 use confab_plugin::{ActVerdict, Finding, Refusal};
 use confab_protocol::command::{
-    About, Appeal, CaseFilter, ListAudit, ListCases, Report, RoomTarget, SanctionUser, SetRole, Write,
+    About, Appeal, CaseFilter, ListAudit, ListCases, Report, RoomTarget, SanctionUser, SetRole, UpdateRoom, Write,
 };
-use confab_protocol::model::{AuditId, CaseId, CaseText, Reason, ReportReason, RoomId, RoomRole, SanctionKind, UserId};
+use confab_protocol::model::{
+    AuditId, CaseId, CaseText, Reason, ReportReason, RoomId, RoomName, RoomRole, SanctionKind, ServerRole, UserId,
+};
 use confab_protocol::reject::RejectCode;
 
 use super::{folder, plugins};
@@ -113,6 +115,70 @@ async fn joins_invitations_and_roles() {
     assert_eq!(found("join"), Some((UserId::NONE, user)));
     assert_eq!(found("role-change"), Some((owner.session.identity.user, user)));
     assert_eq!(records.iter().filter(|it| it.act == "invite").count(), 1);
+}
+
+/// There is no room then, and roles are called as in one.
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_on_the_whole_server() {
+    let server = server().await;
+    let owner = register_owner(&server).await;
+    let bob = Person::register(&server, Transport::WebSocket, "bob").await;
+    let carol = Person::register(&server, Transport::WebSocket, "carol").await;
+    let asked =
+        async || server.metric(r#"confab_plugin_call_seconds_count{hook="role-change",plugin="hostile"}"#).await;
+    let (me, user) = (owner.session.identity.user, bob.session.identity.user);
+    let give = |user, role| Command::SetServerRole { user, role };
+    // What cannot be is no question.
+    let nobody = UserId::from_u128(7);
+    for (by, whom, role) in [
+        (&carol, user, ServerRole::Bot),
+        (&owner, me, ServerRole::Bot),
+        (&owner, user, ServerRole::Owner),
+        (&owner, nobody, ServerRole::Bot),
+    ] {
+        assert!(refusal(&by.client, give(whom, role)).await.is(RejectCode::Forbidden), "{role:?}");
+    }
+    assert_eq!(asked().await, 0.0);
+    assert_by_plugin(&refusal(&owner.client, give(user, ServerRole::Bot)).await, "not this role");
+    assert!(matches!(owner.client.request(give(user, ServerRole::Moderator)).await, Ok(Reply::Ok)));
+    assert_eq!(asked().await, 2.0);
+    let plugin = Some("hostile".to_owned());
+    let list = ListAudit { room: None, user: None, case: None, plugin, before: AuditId::NONE, limit: 0 };
+    let Ok(Reply::Audit { records, .. }) = owner.client.request(Command::ListAudit(list)).await else { panic!() };
+    let records = records.iter().map(|entry| confab_protocol::codec::decode_audit(&entry.record).unwrap());
+    let found: Vec<_> = records.map(|it| (it.actor, it.user, it.room, it.finding.map(|it| it.hook))).collect();
+    assert_eq!(found, [(me, user, RoomId::NONE, Some("role-change".to_owned()))]);
+}
+
+/// Or who may do nothing could fill the audit with what is found of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_is_no_question() {
+    let server = server().await;
+    let owner = register_owner(&server).await;
+    let den = owner.enter("den").await;
+    let bob = Person::register(&server, Transport::WebSocket, "bob").await;
+    let carol = Person::register(&server, Transport::WebSocket, "carol").await;
+    bob.enter("den").await;
+    carol.enter("den").await;
+    let write = || Write { room: den.id, client_id: bob.client.new_client_id(), resend: false };
+    // The guest refuses both, of whom it is asked about.
+    let role = SetRole { write: write(), user: carol.session.identity.user, role: RoomRole::Guest };
+    let name = UpdateRoom {
+        write: write(),
+        name: Some(RoomName::parse("reject").unwrap()),
+        topic: None,
+        slow_mode_ms: None,
+        retention_ms: None,
+        visibility: None,
+        knocks: None,
+        rights: None,
+    };
+    for command in [Command::SetRole(role), Command::UpdateRoom(name)] {
+        let label = command.name();
+        let refused = refusal(&bob.client, command).await;
+        assert!(refused.is(RejectCode::Forbidden), "{label}: {refused}");
+    }
+    assert!(findings(&owner).await.is_empty());
 }
 
 fn report(room: RoomId, about: About, text: &str) -> Command {
