@@ -149,8 +149,8 @@ tables! {
     case_events(2) {
         case_id: Id, n: Int, time_ms: Long, actor: Id | null, act: Small, decision: Small, text: Text,
     }
-    evidence(2) {
-        case_id: Id, seq: Long, room: Id, rev: Int, time_ms: Long, author: Id, payload: Bytes, kept_ms: Long,
+    evidence(3) {
+        case_id: Id, seq: Long, rev: Int, room: Id, time_ms: Long, author: Id, payload: Bytes, kept_ms: Long,
     }
     audit(1) {
         id: Id, time_ms: Long, actor: Id | null, place: Id | null, whom: Id | null, case_id: Id | null,

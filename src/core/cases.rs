@@ -1,7 +1,8 @@
 //! Cases as stores keep them, and the one function by which they go on: a driver locks the row, asks it, and writes what
 //! it made of it, with an event and a record of the audit in the same transaction.
 
-use confab_protocol::codec::decode_entry;
+mod evidence;
+
 use confab_protocol::command::{AuditRecord, CaseEvent};
 use confab_protocol::limits::CASE_EVENTS_BYTES_MAX;
 use confab_protocol::model::{
@@ -9,6 +10,8 @@ use confab_protocol::model::{
     RoomId, Seq, UserId,
 };
 use confab_protocol::reject::RejectCode;
+
+pub use self::evidence::{REVISIONS_MAX, nearest};
 
 /// How long a decision can be appealed, milliseconds.
 pub const APPEAL_MS: u64 = 30 * 24 * 3600 * 1000;
@@ -407,7 +410,7 @@ pub struct Reported {
     pub row: CaseRow,
     /// Whether it was opened by this.
     pub is_new: bool,
-    /// Whether who reports had reported it before: nothing was changed or kept.
+    /// Whether who reports had reported it before: nothing was changed, or kept but for another text of the message.
     pub is_known: bool,
 }
 
@@ -448,7 +451,7 @@ pub struct CaseRecord {
     pub row: CaseRow,
     /// Ascending.
     pub events: Vec<CaseEvent>,
-    /// What was said, ascending by seq; what is held has seq 0.
+    /// What was said, ascending by seq and revision; what is held has seq 0.
     pub evidence: Vec<Envelope>,
 }
 
@@ -496,34 +499,6 @@ pub fn newest(events: Vec<CaseEvent>, bytes_max: usize) -> Vec<CaseEvent> {
     let mut kept: Vec<CaseEvent> = events.into_iter().take_while(fits).collect();
     kept.reverse();
     kept
-}
-
-/// The seq of what is held, which stands nowhere yet.
-const HELD: Seq = Seq(0);
-
-/// Of messages, ascending, what is held and those nearest to what it is about, as many as fit: ascending.
-#[must_use]
-pub fn nearest(messages: Vec<Envelope>, about: Option<Seq>, bytes_max: usize) -> Vec<Envelope> {
-    // A message that is held would stand at the end; a sanction came after all of it.
-    let about = about.or_else(|| edited(&messages)).unwrap_or(Seq(u64::MAX)).0;
-    let mut by_distance = messages;
-    by_distance.sort_by_key(|message| (message.seq != HELD, message.seq.0.abs_diff(about)));
-    let mut bytes = 0;
-    let fits = |message: &Envelope| {
-        bytes += message.payload_bytes() + EVENT_BYTES;
-        bytes <= bytes_max
-    };
-    let mut kept: Vec<Envelope> = by_distance.into_iter().take_while(fits).collect();
-    kept.sort_by_key(|message| message.seq);
-    kept
-}
-
-/// The message that what is held is another text for: it has the client id of that one.
-fn edited(messages: &[Envelope]) -> Option<Seq> {
-    let id = |message: &Envelope| decode_entry(&message.payload).ok().map(|entry| entry.client_id);
-    let (held, others) = messages.split_first().filter(|(first, _)| first.seq == HELD)?;
-    let of = id(held)?;
-    others.iter().find(|other| id(other) == Some(of)).map(|other| other.seq)
 }
 
 #[cfg(test)]

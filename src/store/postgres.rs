@@ -7,6 +7,7 @@ mod backup;
 mod columns;
 mod context;
 mod effects;
+mod evidence;
 mod logs;
 mod moderation;
 mod observed;

@@ -6,6 +6,7 @@ mod append;
 mod backup;
 mod context;
 mod effects;
+mod evidence;
 mod logs;
 mod moderation;
 mod observed;

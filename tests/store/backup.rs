@@ -119,6 +119,9 @@ async fn live(scene: &Scene) -> (RoomId, UserId) {
     scene.append_one(scene.item(direct_id, alice, Change::CreateRoom(Box::new(direct)))).await;
     let case = scene.report(room, bob, 3, alice).await.unwrap().row.id;
     scene.report(room, bob, 4, alice).await.unwrap();
+    // Kept once more as it reads by then.
+    scene.append_one(act(bob, Act::Edit(Seq(4), Bytes::from_static(b"worse words"), Vec::new()))).await;
+    scene.report(room, bob, 4, UserId::from_u128(7)).await.unwrap();
     for step in [Step::Take, decide(CaseDecision::Remove, "seen")] {
         scene.step(case, alice, step).await.unwrap();
     }

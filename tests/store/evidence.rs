@@ -1,10 +1,13 @@
-//! What cases keep of what was said, beside those of reports and flags: of what is held, and of what was done to somebody.
+//! What cases keep of what was said: of what is held, of what was done to somebody, and of what is reported once more.
 
 use confab::core::append::{Act, Change, Item, Said};
 use confab::core::cases::{Beside, CaseRow, NewCase};
+use confab::core::store::Before;
 use confab_protocol::codec::encode_entry;
 use confab_protocol::limits::EVIDENCE_BYTES_MAX;
-use confab_protocol::model::{Body, CaseId, CaseKind, Entry, EntryContent, Message, RoomId, SanctionKind, Seq, UserId};
+use confab_protocol::model::{
+    Body, CaseId, CaseKind, Entry, EntryContent, Message, Millis, RoomId, SanctionKind, Seq, UserId,
+};
 
 use super::amends::{act, bytes};
 use super::moderation::{posts, words};
@@ -15,6 +18,7 @@ super::cases![
     another_text_that_is_held_comes_with_what_it_is_for,
     of_what_is_held_the_nearest_is_shown,
     a_sanction_comes_with_what_whom_it_hits_said_last,
+    each_report_keeps_what_the_message_says_by_then,
 ];
 
 impl Scene {
@@ -117,4 +121,51 @@ async fn a_sanction_comes_with_what_whom_it_hits_said_last(scene: Scene) {
     let gone = [9, 10, 13, 14, 16].map(|seq| (Seq(seq), bytes("gone"))).to_vec();
     assert!(seq(&scene.act(room, owner, Act::Delete(gone)).await).is_some());
     assert_eq!(scene.kept(id).await, kept);
+}
+
+/// Or a report of an innocent text, by a second account of its author, would be all that is ever kept.
+async fn each_report_keeps_what_the_message_says_by_then(scene: Scene) {
+    let (room, [owner, moderator, member]) = scene.company().await;
+    let edit = async |text: &'static str| {
+        let act = Act::Edit(Seq(7), bytes(text), Vec::new());
+        assert!(seq(&scene.act(room, member, act).await).is_some());
+    };
+    let report = async |reporter| scene.report(room, member, 7, reporter).await.unwrap();
+    let by = |n: u128| UserId::from_u128(100 + n);
+    edit("nice weather").await;
+    let first = report(owner).await.row;
+    let texts = async || {
+        let kept = scene.kept(first.id).await;
+        assert_eq!(kept.iter().map(|it| it.0).filter(|seq| *seq != 7).collect::<Vec<_>>(), [5, 6], "as at first");
+        kept.into_iter().filter(|it| it.0 == 7).map(|(_, rev, text)| (rev, text)).collect::<Vec<_>>()
+    };
+    let (nice, insult, worse) = ((1, bytes("nice weather")), (2, bytes("an insult")), (3, bytes("worse")));
+    assert_eq!(texts().await, std::slice::from_ref(&nice));
+    edit("an insult").await;
+    assert!(!report(moderator).await.is_new);
+    assert_eq!(texts().await, [nice.clone(), insult.clone()]);
+    edit("worse").await;
+    assert!(report(owner).await.is_known, "who reported it before is not counted again");
+    assert_eq!(texts().await, [nice.clone(), insult.clone(), worse.clone()]);
+    report(by(0)).await;
+    assert_eq!(texts().await, [nice, insult, worse], "each once");
+    // In bounds: the first, and the newest.
+    for n in 1..=20 {
+        edit("once more").await;
+        report(by(n)).await;
+    }
+    let revs = async || texts().await.into_iter().map(|it| it.0).collect::<Vec<_>>();
+    let newest: [u32; 9] = [15, 16, 17, 18, 19, 20, 21, 22, 23];
+    assert_eq!(revs().await, [&[1_u32][..], &newest[..]].concat());
+    assert_eq!(scene.store.count_held(member).await.unwrap().evidence, 10);
+    // What is gone adds nothing.
+    edit("the last one").await;
+    assert!(seq(&scene.act(room, member, Act::Delete(vec![(Seq(7), bytes("gone"))])).await).is_some());
+    assert!(!report(by(21)).await.is_new);
+    assert_eq!(revs().await, [&[1_u32][..], &newest[..]].concat());
+    // Each has a time of its own.
+    let before = Before { replaced: Millis(0), unappended: Millis(0), evidence: first.opened.after(1) };
+    scene.store.forget(before, 9).await.unwrap();
+    let left: Vec<_> = scene.kept(first.id).await.into_iter().map(|(seq, rev, _)| (seq, rev)).collect();
+    assert_eq!(left, newest.map(|rev| (7, rev)));
 }

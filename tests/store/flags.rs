@@ -99,7 +99,8 @@ async fn a_flag_of_an_edit_joins_a_case_that_is_open(scene: Scene) {
     assert_eq!(scene.store.find_case(id).await.unwrap(), None);
     assert_eq!(scene.cases(all_cases()).await, [reported]);
     assert_eq!(scene.told(reported).await.last().unwrap(), &(CaseAct::Note, None, "insults: 90 %".to_owned()));
-    assert_eq!((scene.kept(reported).await, scene.lasting(reported).await.len()), (before, 1));
+    let after = [before, vec![(7, 1, bytes("an insult"))]].concat();
+    assert_eq!((scene.kept(reported).await, scene.lasting(reported).await.len()), (after, 1));
     // In one batch as well, be it with the message itself.
     let (said, flag) = scene.flagged(posts(&scene, room, member), None);
     let (one, _) = scene.flagged(scene.edit(room, member, 9, "one"), Some(9));
@@ -109,7 +110,9 @@ async fn a_flag_of_an_edit_joins_a_case_that_is_open(scene: Scene) {
     assert!(decided.iter().all(|it| seq(&it.decision).is_some()), "{decided:?}");
     assert_eq!(scene.cases(all_cases()).await, [flag, reported]);
     assert_eq!((scene.told(flag).await.len(), scene.lasting(flag).await.len()), (3, 3));
-    assert_eq!(scene.kept(flag).await.last().unwrap(), &(9, 0, payload), "as it was flagged at first");
+    let kept = scene.kept(flag).await;
+    let texts = [(9, 0, payload), (9, 1, bytes("one")), (9, 2, bytes("two"))];
+    assert_eq!(kept[kept.len() - 3..], texts, "as it was flagged each time");
 }
 
 async fn flags_of_one_batch_join_each_its_case(scene: Scene) {
@@ -148,6 +151,8 @@ async fn a_case_is_not_told_of_flags_without_end(scene: Scene) {
     assert_eq!(notes, vec![(CaseAct::Note, None, "insults: 90 %".to_owned()); JOINS_MAX as usize]);
     assert!(last.1.is_none() && last.2.contains("in the audit alone"), "once: {last:?}");
     assert_eq!(scene.lasting(id).await.len(), 60);
+    let texts: Vec<_> = scene.kept(id).await.into_iter().filter(|it| it.0 == 7).map(|it| it.1).collect();
+    assert_eq!(texts, [0, 52, 53, 54, 55, 56, 57, 58, 59, 60], "as it was reported, and the newest");
     // What people say of it is another matter, and so is another case.
     scene.step(id, moderator, Step::Note(words("enough"))).await.unwrap();
     assert_eq!(scene.told(id).await.len(), told.len() + 1);

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use confab::clock::{Clock, SystemClock};
 use confab::config::Config;
+use confab::core::append::Act;
 use confab::core::audit::AuditKey;
 use confab::core::auth::Auth;
 use confab::core::cases::NewRecord;
 use confab::core::seal::Vault;
-use confab::core::store::Store;
 use confab::metrics::Metrics;
 use confab::store::sqlite::Sqlite;
 use confab_protocol::codec::decode_audit;
 use confab_protocol::command::AuditRecord;
-use confab_protocol::model::{AuditId, DisplayName, UserId, Username};
+use confab_protocol::model::{AuditId, CaseId, DisplayName, RoomId, Seq, UserId, Username};
 
+use super::amends::bytes;
 use super::backup::dump;
 use super::moderation::all_records;
 use super::{Scene, postgres};
@@ -115,36 +116,62 @@ async fn keys_of_many_are_read_at_once(scene: Scene) {
 const BEFORE: &str = "ALTER TABLE users DROP COLUMN audit_key; ALTER TABLE entry_revisions DROP COLUMN written_ms;
     DROP TABLE finding_notes; ALTER TABLE unappended ADD COLUMN note TEXT NOT NULL DEFAULT '';
     DELETE FROM refinery_schema_history WHERE version > 1";
+/// The same of what cases keep, of which each store had one text of a message.
+const SQLITE_BEFORE: &str = "CREATE TABLE evidence_before (
+        case_id BLOB NOT NULL REFERENCES cases (id), seq INTEGER NOT NULL, room BLOB NOT NULL, rev INTEGER NOT NULL,
+        time_ms INTEGER NOT NULL, author BLOB NOT NULL, payload BLOB NOT NULL, kept_ms INTEGER NOT NULL,
+        PRIMARY KEY (case_id, seq)) WITHOUT ROWID, STRICT;
+    INSERT INTO evidence_before SELECT case_id, seq, room, rev, time_ms, author, payload, kept_ms FROM evidence;
+    DROP TABLE evidence; ALTER TABLE evidence_before RENAME TO evidence;
+    CREATE INDEX evidence_author ON evidence (author); CREATE INDEX evidence_age ON evidence (kept_ms)";
+const POSTGRES_BEFORE: &str = "ALTER TABLE evidence DROP CONSTRAINT evidence_pkey;
+    ALTER TABLE evidence ADD PRIMARY KEY (case_id, seq)";
 
-/// Accounts that were there have one each.
-async fn assert_keyed(store: Arc<dyn Store>, users: [UserId; 2]) {
-    let scene = Scene { store, count: Arc::default() };
-    let [one, other] = users.map(|user| scene.key_of(user));
+/// A room with its people, and a case about what the last of them said.
+async fn live(scene: &Scene) -> (RoomId, [UserId; 3], CaseId) {
+    let (room, people) = scene.company().await;
+    let case = scene.report(room, people[2], 7, people[0]).await.unwrap().row.id;
+    (room, people, case)
+}
+
+/// Accounts that were there have a key each, and a case what it kept, with which it keeps another text by now.
+async fn assert_goes_on(scene: Scene, (room, people, case): (RoomId, [UserId; 3], CaseId)) {
+    let [one, other] = [people[0], people[1]].map(|user| scene.key_of(user));
     let (one, other) = (one.await, other.await);
     assert!(one.is_some() && other.is_some() && one != other);
+    let said = scene.store.find_entries(room, vec![Seq(7)]).await.unwrap().remove(0).payload;
+    assert_eq!(scene.kept_seqs(case).await, [5, 6, 7]);
+    scene.act(room, people[2], Act::Edit(Seq(7), bytes("worse"), Vec::new())).await;
+    scene.report(room, people[2], 7, people[1]).await.unwrap();
+    assert_eq!(scene.kept(case).await[2..], [(7, 0, said), (7, 1, bytes("worse"))]);
     scene.store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn accounts_of_before_get_keys_in_sqlite() {
+async fn a_store_of_before_goes_on_in_sqlite() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("confab.db");
     let open = || Arc::new(Sqlite::open(&path, 2, Vault::default()).unwrap());
     let scene = Scene { store: open(), count: Arc::default() };
-    let users = [scene.user("alice").await.id, scene.user("bob").await.id];
+    let lived = live(&scene).await;
     scene.store.close().await;
-    rusqlite::Connection::open(&path).unwrap().execute_batch(BEFORE).unwrap();
-    assert_keyed(open(), users).await;
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute_batch(SQLITE_BEFORE).unwrap();
+    connection.execute_batch(BEFORE).unwrap();
+    drop(connection);
+    assert_goes_on(Scene { store: open(), count: scene.count }, lived).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn accounts_of_before_get_keys_in_postgres() {
+async fn a_store_of_before_goes_on_in_postgres() {
     let url = postgres::fresh_url().await;
     let scene = Scene { store: Arc::new(postgres::open(&url).await.unwrap()), count: Arc::default() };
-    let users = [scene.user("alice").await.id, scene.user("bob").await.id];
+    let lived = live(&scene).await;
     scene.store.close().await;
+    postgres::sql(&url, POSTGRES_BEFORE);
     postgres::sql(&url, BEFORE);
-    assert_keyed(Arc::new(postgres::open(&url).await.unwrap()), users).await;
+    let scene = Scene { store: Arc::new(postgres::open(&url).await.unwrap()), count: scene.count };
+    assert_goes_on(scene, lived).await;
     // The planner keeps no samples of it, which would outlive an erasure.
     let sampled = postgres::sql(
         &url,

@@ -111,6 +111,7 @@ impl Facts {
         } else if let Some(open) = self.cases.get_mut(&target) {
             self.instead.insert(row.id, Instead::Joins(*open));
             open.joined = open.joined.saturating_add(1);
+            self.effects.push(Effect::EvidenceAgain(open.id, target, row.opened));
         } else {
             self.cases.insert(target, OpenCase { id: row.id, joined: 0 });
             self.effects.push(Effect::Evidence(row));

@@ -167,6 +167,8 @@ pub enum Effect {
     Release(ItemKey, Seq),
     /// A case keeps the message that it is about as it reads now, with what stands around it.
     Evidence(CaseRow),
+    /// A case that is open already keeps its message once more, as it reads now.
+    EvidenceAgain(CaseId, TargetKey, Millis),
 }
 
 /// What makes an append the same as another.

@@ -20,7 +20,7 @@ pub enum ResealedTo {
     Entry(RoomId, Seq),
     Revision(RoomId, Seq, u32),
     Unappended(RoomId, UserId, ClientId),
-    Evidence(CaseId, Seq),
+    Evidence(CaseId, Seq, u32),
     /// It was all.
     End,
 }
@@ -38,7 +38,7 @@ impl Resealed {
             (None, ResealedTo::Revision(..)) => {
                 ResealedTo::Unappended(RoomId::NONE, UserId::NONE, ClientId::from_u128(0))
             }
-            (None, ResealedTo::Unappended(..)) => ResealedTo::Evidence(CaseId::NONE, Seq(0)),
+            (None, ResealedTo::Unappended(..)) => ResealedTo::Evidence(CaseId::NONE, Seq(0), 0),
             (None, ResealedTo::Evidence(..) | ResealedTo::End) => ResealedTo::End,
         };
         Self { at, looked: self.looked + looked, sealed: self.sealed + sealed }

@@ -104,6 +104,7 @@ fn statements(vault: &Vault, effect: &Effect) -> Vec<(&'static str, Params)> {
             vec![(LINK, with(held(), vec![Box::new(about.sql())])), (RELEASE, held())]
         }
         Effect::Evidence(row) => super::moderation::kept(row).into_iter().collect(),
+        Effect::EvidenceAgain(case, about, now) => super::evidence::again(*case, *about, *now).into(),
         Effect::ForgetAllInvites(room) => vec![(FORGET_ALL_INVITES, vec![Box::new(room.sql())])],
         Effect::UseInvite(hash) => vec![(USE_INVITE, vec![Box::new(hash.to_vec())])],
         Effect::Mention(target, user) => vec![(MENTION, with(key(target), vec![Box::new(user.sql())]))],

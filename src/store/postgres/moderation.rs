@@ -14,6 +14,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, Row};
 use uuid::Uuid;
 
+use super::evidence::again;
 use super::logs::envelope;
 use super::rooms::bound;
 use super::rows::{Params, Stored, by_ref, get, get_optional, plain};
@@ -349,6 +350,11 @@ pub(super) async fn report(client: &mut Client, vault: &Vault, report: NewReport
         return Ok(Some(Reported { row: case, is_new: true, is_known: false }));
     };
     let mut row = case_row(&found)?;
+    if let Some(seq) = row.seq {
+        for statement in again(row.id, (row.room, seq), case.opened) {
+            run(&transaction, statement).await?;
+        }
+    }
     let is_known = has_reported(&transaction, row.id, reporter).await?;
     if !is_known {
         row.reports += 1;
@@ -491,7 +497,7 @@ pub(super) async fn list_cases(client: &Client, wanted: CasesWanted) -> Result<V
 pub(super) async fn case(client: &mut Client, vault: &Vault, id: CaseId) -> Result<Option<CaseRecord>> {
     const EVENTS: &str = "SELECT time_ms, actor, act, decision, text FROM case_events
          WHERE case_id = $1 ORDER BY n DESC LIMIT $2";
-    const EVIDENCE: &str = "SELECT seq, time_ms, rev, payload FROM evidence WHERE case_id = $1 ORDER BY seq";
+    const EVIDENCE: &str = "SELECT seq, time_ms, rev, payload FROM evidence WHERE case_id = $1 ORDER BY seq, rev";
     let moment =
         client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
     let Some(row) = find_case(&moment, id).await? else { return Ok(None) };

@@ -75,7 +75,7 @@ pub(super) async fn records(client: &mut Client, vault: &Vault, user: UserId) ->
         records.push(said_of_case(case, time.cast_unsigned(), act, plain(&row, 3)?));
     }
     const KEPT: &str = "SELECT case_id, room, seq, rev, time_ms, payload FROM evidence
-         WHERE author = $1 ORDER BY case_id, seq";
+         WHERE author = $1 ORDER BY case_id, seq, rev";
     for row in rows(KEPT).await? {
         let (case, room, seq): (CaseId, RoomId, Seq) = (get(&row, 0)?, get(&row, 1)?, get(&row, 2)?);
         let (time, payload): (i64, Vec<u8>) = (plain(&row, 4)?, plain(&row, 5)?);

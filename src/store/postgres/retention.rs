@@ -61,8 +61,8 @@ pub(super) async fn forget(client: &mut Client, before: Before, limit: usize) ->
             before.unappended,
         ),
         (
-            "DELETE FROM evidence WHERE (case_id, seq) IN
-                 (SELECT case_id, seq FROM evidence WHERE kept_ms < $1 ORDER BY kept_ms LIMIT $2)",
+            "DELETE FROM evidence WHERE (case_id, seq, rev) IN
+                 (SELECT case_id, seq, rev FROM evidence WHERE kept_ms < $1 ORDER BY kept_ms LIMIT $2)",
             before.evidence,
         ),
         (

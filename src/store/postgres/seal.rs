@@ -88,7 +88,9 @@ pub(super) async fn reseal(client: &mut Client, vault: &Vault, from: Resealed, l
         ResealedTo::Unappended(room, author, client_id) => {
             reseal_unappended(&transaction, vault, from, (room, author, client_id), limit).await?
         }
-        ResealedTo::Evidence(case, seq) => reseal_evidence(&transaction, vault, from, (case, seq), limit).await?,
+        ResealedTo::Evidence(case, seq, rev) => {
+            reseal_evidence(&transaction, vault, from, (case, seq, rev), limit).await?
+        }
         ResealedTo::End => from,
     };
     transaction.commit().await?;
@@ -207,26 +209,27 @@ async fn reseal_evidence(
     transaction: &Transaction<'_>,
     vault: &Vault,
     from: Resealed,
-    after: (CaseId, Seq),
+    after: (CaseId, Seq, u32),
     limit: usize,
 ) -> Result<Resealed> {
-    const ROWS: &str = "SELECT case_id, seq, room, rev, payload FROM evidence
-         WHERE (case_id, seq) > ($1, $2) ORDER BY case_id, seq LIMIT $3";
-    const WRITE: &str = "UPDATE evidence SET payload = $3 WHERE case_id = $1 AND seq = $2";
+    const ROWS: &str = "SELECT case_id, seq, rev, room, payload FROM evidence
+         WHERE (case_id, seq, rev) > ($1, $2, $3) ORDER BY case_id, seq, rev LIMIT $4";
+    const WRITE: &str = "UPDATE evidence SET payload = $4 WHERE case_id = $1 AND seq = $2 AND rev = $3";
     let rows = transaction.prepare_cached(ROWS).await?;
-    let rows = transaction.query(&rows, &[&after.0.sql(), &after.1.sql(), &bound(limit)]).await?;
+    let (case, seq, rev) = (after.0.sql(), after.1.sql(), after.2.sql());
+    let rows = transaction.query(&rows, &[&case, &seq, &rev, &bound(limit)]).await?;
     let (mut last, mut renewed) = (None, BTreeMap::new());
     for row in &rows {
-        let (case, seq): (CaseId, Seq) = (get(row, 0)?, get(row, 1)?);
-        let place = Place::Entry(get(row, 2)?, seq, get(row, 3)?);
-        last = Some(ResealedTo::Evidence(case, seq));
+        let (case, seq, rev): (CaseId, Seq, u32) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
+        let place = Place::Entry(get(row, 3)?, seq, rev);
+        last = Some(ResealedTo::Evidence(case, seq, rev));
         if let Some((payload, _)) = renew(vault, place, plain(row, 4)?, None)? {
-            renewed.insert((case, seq), payload);
+            renewed.insert((case, seq, rev), payload);
         }
     }
     let write = transaction.prepare_cached(WRITE).await?;
-    for ((case, seq), payload) in &renewed {
-        transaction.execute(&write, &[&case.sql(), &seq.sql(), payload]).await?;
+    for ((case, seq, rev), payload) in &renewed {
+        transaction.execute(&write, &[&case.sql(), &seq.sql(), &rev.sql(), payload]).await?;
     }
     Ok(from.then(last, rows.len() as u64, renewed.len() as u64))
 }

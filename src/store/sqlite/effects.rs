@@ -63,6 +63,9 @@ pub(super) fn write(connection: &Connection, vault: &Vault, effect: &Effect) -> 
                 super::moderation::keep_evidence(connection, row, seq)?;
             }
         }
+        Effect::EvidenceAgain(case, about, now) => {
+            return super::evidence::keep_again(connection, *case, *about, *now);
+        }
         Effect::ForgetAllInvites(room) => {
             connection.prepare_cached("DELETE FROM invites WHERE room = ?")?.execute([Sql(*room)])?;
         }

@@ -10,6 +10,7 @@ use confab_protocol::reject::RejectCode;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
+use super::evidence;
 use super::rooms::bound;
 use super::rows::{Sql, get};
 use crate::core::append::{ItemKey, Left, OpenCase, TargetKey};
@@ -259,6 +260,9 @@ pub(super) fn report(connection: &Connection, report: NewReport) -> Result<Optio
         audit(connection, records)?;
         return Ok(Some(Reported { row: case, is_new: true, is_known: false }));
     };
+    if let Some(seq) = row.seq {
+        evidence::keep_again(connection, row.id, (row.room, seq), case.opened)?;
+    }
     if has_reported(connection, row.id, reporter)? {
         return Ok(Some(Reported { row, is_new: false, is_known: true }));
     }
@@ -401,7 +405,7 @@ pub(super) fn case(connection: &Connection, vault: &Vault, id: CaseId) -> Result
         evidence.push(Envelope { seq, time, rev, payload: held.payload, rewritten: None });
     }
     let mut statement =
-        moment.prepare_cached("SELECT seq, time_ms, rev, payload FROM evidence WHERE case_id = ? ORDER BY seq")?;
+        moment.prepare_cached("SELECT seq, time_ms, rev, payload FROM evidence WHERE case_id = ? ORDER BY seq, rev")?;
     let mut rows = statement.query([Sql(id)])?;
     while let Some(stored) = rows.next()? {
         let (seq, time, rev): (Seq, Millis, u32) = (get(stored, 0)?, get(stored, 1)?, stored.get(2)?);

@@ -54,7 +54,8 @@ pub(super) fn records(connection: &Connection, vault: &Vault, user: UserId) -> R
         records.push(record?);
     }
     let mut kept = connection.prepare_cached(
-        "SELECT case_id, room, seq, rev, time_ms, payload FROM evidence WHERE author = ? ORDER BY case_id, seq",
+        "SELECT case_id, room, seq, rev, time_ms, payload FROM evidence WHERE author = ?
+         ORDER BY case_id, seq, rev",
     )?;
     let mut rows = kept.query([Sql(user)])?;
     while let Some(row) = rows.next()? {

@@ -54,8 +54,8 @@ pub(super) fn forget(connection: &Connection, before: Before, limit: usize) -> R
             before.unappended,
         ),
         (
-            "DELETE FROM evidence WHERE (case_id, seq) IN
-                 (SELECT case_id, seq FROM evidence WHERE kept_ms < ? ORDER BY kept_ms LIMIT ?)",
+            "DELETE FROM evidence WHERE (case_id, seq, rev) IN
+                 (SELECT case_id, seq, rev FROM evidence WHERE kept_ms < ? ORDER BY kept_ms LIMIT ?)",
             before.evidence,
         ),
         (

@@ -42,7 +42,7 @@ pub(super) fn reseal(connection: &Connection, vault: &Vault, from: Resealed, lim
         ResealedTo::Entry(room, seq) => reseal_entries(connection, vault, from, (room, seq), limit),
         ResealedTo::Revision(room, seq, rev) => reseal_revisions(connection, vault, from, (room, seq, rev), limit),
         ResealedTo::Unappended(..) => reseal_unappended(connection, vault, from, limit),
-        ResealedTo::Evidence(case, seq) => reseal_evidence(connection, vault, from, (case, seq), limit),
+        ResealedTo::Evidence(case, seq, rev) => reseal_evidence(connection, vault, from, (case, seq, rev), limit),
         ResealedTo::End => Ok(from),
     }
 }
@@ -161,25 +161,26 @@ fn reseal_evidence(
     connection: &Connection,
     vault: &Vault,
     from: Resealed,
-    after: (CaseId, Seq),
+    after: (CaseId, Seq, u32),
     limit: usize,
 ) -> Result<Resealed> {
     let mut statement = connection.prepare_cached(
-        "SELECT case_id, seq, room, rev, payload FROM evidence WHERE (case_id, seq) > (?, ?) ORDER BY case_id, seq LIMIT ?",
+        "SELECT case_id, seq, rev, room, payload FROM evidence WHERE (case_id, seq, rev) > (?, ?, ?)
+         ORDER BY case_id, seq, rev LIMIT ?",
     )?;
-    let mut rows = statement.query(params![Sql(after.0), Sql(after.1), bound(limit)])?;
+    let mut rows = statement.query(params![Sql(after.0), Sql(after.1), after.2, bound(limit)])?;
     let (mut last, mut looked, mut sealed) = (None, 0, 0);
     while let Some(row) = rows.next()? {
-        let (case, seq, room): (CaseId, Seq, RoomId) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
-        (last, looked) = (Some(ResealedTo::Evidence(case, seq)), looked + 1);
+        let (case, seq, rev): (CaseId, Seq, u32) = (get(row, 0)?, get(row, 1)?, row.get(2)?);
+        (last, looked) = (Some(ResealedTo::Evidence(case, seq, rev)), looked + 1);
         let stored: Vec<u8> = row.get(4)?;
         if vault.is_as_now(&stored) {
             continue;
         }
-        let payload = renew(vault, Place::Entry(room, seq, row.get(3)?), stored)?;
+        let payload = renew(vault, Place::Entry(get(row, 3)?, seq, rev), stored)?;
         connection
-            .prepare_cached("UPDATE evidence SET payload = ?3 WHERE case_id = ?1 AND seq = ?2")?
-            .execute(params![Sql(case), Sql(seq), payload])?;
+            .prepare_cached("UPDATE evidence SET payload = ?4 WHERE case_id = ?1 AND seq = ?2 AND rev = ?3")?
+            .execute(params![Sql(case), Sql(seq), rev, payload])?;
         sealed += 1;
     }
     Ok(from.then(last, looked, sealed))
