@@ -109,6 +109,10 @@ pub struct Limits {
     pub sends_burst: u32,
     /// Messages a user may send to one room, per second in the long run.
     pub sends_per_room_per_second: u32,
+    /// Texts of one user that plugins may hold, each a case, per minute in the long run.
+    pub holds_per_minute: u32,
+    /// The same, at once.
+    pub holds_burst: u32,
     /// Messages times readers of one room, per second and at once.
     pub room_deliveries_per_second: u32,
     /// What commands of one user may cost together, per second in the long run; of one connection the half.
@@ -131,11 +135,13 @@ pub struct Limits {
 
 impl Limits {
     /// Those that let nothing pass at zero, with their keys.
-    const fn rates(&self) -> [(u32, &'static str); 8] {
+    const fn rates(&self) -> [(u32, &'static str); 10] {
         [
             (self.sends_per_second, "sends_per_second"),
             (self.sends_burst, "sends_burst"),
             (self.sends_per_room_per_second, "sends_per_room_per_second"),
+            (self.holds_per_minute, "holds_per_minute"),
+            (self.holds_burst, "holds_burst"),
             (self.room_deliveries_per_second, "room_deliveries_per_second"),
             (self.commands_per_second, "commands_per_second"),
             (self.commands_burst, "commands_burst"),
@@ -286,6 +292,8 @@ impl Default for Config {
                 sends_per_second: 10,
                 sends_burst: 30,
                 sends_per_room_per_second: 5,
+                holds_per_minute: 1,
+                holds_burst: 10,
                 room_deliveries_per_second: 200_000,
                 commands_per_second: 1_000,
                 commands_burst: 20_000,

@@ -88,6 +88,8 @@ limits! {
     SendsPerUser = "sends_per_user", "what a user says and changes: `sends_per_second`, `sends_burst`";
     SendsPerRoom = "sends_per_user_and_room",
         "what a user says and changes in one room: `sends_per_room_per_second`, `sends_burst`";
+    HoldsPerUser = "holds_per_user",
+        "texts of a user that plugins hold, each a case: `holds_per_minute`, `holds_burst`";
     DeliveriesPerRoom = "deliveries_per_room",
         "what is said in a room times the connections that follow it: `room_deliveries_per_second`";
     NewsPerUser = "news_per_user", "that a user types: 2 per second, 20 at once";
@@ -120,6 +122,7 @@ pub struct Limits {
     commands: Buckets<UserId>,
     sends: Buckets<UserId>,
     room_sends: Buckets<(UserId, RoomId)>,
+    holds: Buckets<UserId>,
     deliveries: Buckets<RoomId>,
     news: Buckets<UserId>,
     presence: Buckets<UserId>,
@@ -160,6 +163,7 @@ impl Limits {
             commands: unset(),
             sends: unset(),
             room_sends: unset(),
+            holds: unset(),
             deliveries: unset(),
             news: buckets(NEWS_PER_SECOND, SECOND, NEWS_BURST),
             presence: buckets(PRESENCE_PER_SECOND, SECOND, PRESENCE_BURST),
@@ -189,6 +193,7 @@ impl Limits {
         self.connection_commands.replace(commands / CONNECTION_SHARE, SECOND, burst / CONNECTION_SHARE);
         self.sends.quota().replace(config.sends_per_second, SECOND, config.sends_burst);
         self.room_sends.quota().replace(config.sends_per_room_per_second, SECOND, config.sends_burst);
+        self.holds.quota().replace(config.holds_per_minute, MINUTE, config.holds_burst);
         let deliveries = config.room_deliveries_per_second;
         self.deliveries.quota().replace(deliveries, SECOND, deliveries);
         let tries = config.login_tries;
@@ -244,6 +249,14 @@ impl Limits {
         let deliveries = u32::try_from(followers.max(1)).unwrap_or(u32::MAX);
         let taken = self.deliveries.take(room, deliveries, self.now());
         taken.map_err(|wait| self.refuse(Limit::DeliveriesPerRoom, wait))
+    }
+
+    /// May one more text of this user be held? Each is a case, and moderators work through all of them.
+    ///
+    /// # Errors
+    /// [`RejectCode::RateLimited`] with the wait.
+    pub fn check_hold(&self, user: UserId) -> Result<(), Reject> {
+        self.check(&self.holds, user, Limit::HoldsPerUser)
     }
 
     /// May this user say once more that they type?
@@ -351,6 +364,7 @@ impl Limits {
         self.commands.evict(now);
         self.sends.evict(now);
         self.room_sends.evict(now);
+        self.holds.evict(now);
         self.deliveries.evict(now);
         self.news.evict(now);
         self.presence.evict(now);

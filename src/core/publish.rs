@@ -337,7 +337,7 @@ impl Core {
         self.store.record(decided).await.map_err(|error| self.unavailable(&error))
     }
 
-    /// Into the review queue.
+    /// Into the review queue, which nobody fills alone.
     async fn hold(
         &self,
         asked: Asked<'_>,
@@ -345,6 +345,13 @@ impl Core {
         payload: Bytes,
         note: String,
     ) -> Result<Applied, Reject> {
+        if let Err(limited) = self.limits.check_hold(asked.actor.user) {
+            // Nothing is recorded of the message, which may come again; what was found of it was found.
+            if !found.is_empty() {
+                self.store.audit(found).await.map_err(|error| self.unavailable(&error))?;
+            }
+            return Err(limited);
+        }
         let case = CaseId::new(self.clock.now(), self.clock.random());
         let held = self.unappended(asked, found, Outcome::Held(case), (payload, note));
         let opened = held.case();

@@ -1,6 +1,7 @@
 //! Cases of what is said anew, and of what was done twice: what a decision does, and what it leaves alone.
 
 use confab_client::{Command, Reply, Room};
+use confab_protocol::codec::decode_audit;
 use confab_protocol::command::{
     Appeal, CaseFile, CaseFilter, CaseStep, Edit, ListAudit, ListCases, SanctionUser, SetRole, UpdateCase,
 };
@@ -10,7 +11,7 @@ use confab_protocol::model::{
 use confab_protocol::reject::RejectCode;
 
 use super::actions::refusal;
-use super::{folder, plugins, post, write};
+use super::{folder, plugins, post, publish, write};
 use crate::support::people::{Person, message};
 use crate::support::{TestServer, Transport};
 
@@ -106,6 +107,49 @@ async fn what_a_plugin_notes_of_a_flag_is_read_by_who_decides() {
     assert_eq!(notes, ["they said spill", "n".repeat(256).as_str(), ""]);
     // Whom it is about asks in vain.
     assert_eq!(refusal(&author, Command::ListAudit(list)).await.code, RejectCode::Forbidden.number());
+}
+
+/// Nobody fills what moderators look through: a plugin in front of the one that counts would let them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_of_one_author_is_bounded() {
+    const AT_ONCE: usize = 3;
+    let folder = folder();
+    let server = TestServer::start_with(|config| {
+        config.plugins = plugins(folder.path());
+        (config.limits.holds_per_minute, config.limits.holds_burst) = (1, AT_ONCE as u32);
+    })
+    .await;
+    let owner = Person::register(&server, Transport::Quic, "owner").await;
+    let room = owner.enter("den").await;
+    let author = Person::register(&server, Transport::WebSocket, "author").await;
+    author.enter("den").await;
+    let Ok(Reply::Appended(said)) = post(&author, &room, "hello").await else { panic!() };
+    let first = author.client.new_client_id();
+    let held = publish(&author, &room, first, false, "hold").await;
+    assert!(matches!(held, Ok(Reply::Held(_))), "{held:?}");
+    for _ in 1..AT_ONCE {
+        assert!(matches!(edit(&author, &room, said.seq, "hold").await, Reply::Held(_)));
+    }
+    let later = author.client.new_client_id();
+    let refused = publish(&author, &room, later, false, "hold").await.unwrap_err();
+    assert_eq!(refused.code, RejectCode::RateLimited.number());
+    assert!((30_000..=60_000).contains(&refused.retry_after_ms), "{refused:?}");
+    let edited = Edit { write: write(&author, &room), seq: said.seq, body: Body::parse("hold").unwrap() };
+    assert_eq!(refusal(&author, Command::Edit(edited)).await.code, RejectCode::RateLimited.number());
+    assert_eq!(server.metric(r#"confab_limited_total{limit="holds_per_user"}"#).await, 2.0);
+    assert_eq!(cases(&owner, false).await.len(), AT_ONCE);
+    // What was found of it is in the audit all the same, of no case.
+    let (user, case, plugin, before) = (None, None, None, AuditId::NONE);
+    let list = ListAudit { room: Some(room.id), user, case, plugin, before, limit: 0 };
+    let Ok(Reply::Audit { records, .. }) = owner.client.request(Command::ListAudit(list)).await else { panic!() };
+    let of_none = records.iter().filter(|entry| decode_audit(&entry.record).unwrap().case.is_none()).count();
+    assert_eq!((records.len(), of_none), (AT_ONCE + 2, 2));
+    // What was held is known still, what was refused may come again, and others are others.
+    assert_eq!(publish(&author, &room, first, true, "hold").await, held);
+    assert!(matches!(publish(&author, &room, later, true, "better words").await, Ok(Reply::Appended(_))));
+    let other = Person::register(&server, Transport::Quic, "other").await;
+    other.enter("den").await;
+    assert!(matches!(post(&other, &room, "hold").await, Ok(Reply::Held(_))));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,6 +84,7 @@ impl TestServer {
         config.limits.sends_per_second = 100_000;
         config.limits.sends_burst = 100_000;
         config.limits.sends_per_room_per_second = 100_000;
+        (config.limits.holds_per_minute, config.limits.holds_burst) = (100_000, 100_000);
         config.limits.room_deliveries_per_second = 100_000_000;
         (config.limits.commands_per_second, config.limits.commands_burst) = (1_000_000, 1_000_000);
         change(&mut config);

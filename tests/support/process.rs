@@ -174,6 +174,7 @@ impl Place {
             "data_dir = {data_dir:?}\nlisten.http = \"{http}\"\nlisten.quic = \"{quic}\"\nlisten.ops = \"{ops}\"\n\
              auth.bcrypt_cost = 10\nlimits.strangers_per_minute = 100000\nlimits.sends_per_second = 100000\nlimits.sends_burst = 100000\n\
              limits.sends_per_room_per_second = 100000\nlimits.room_deliveries_per_second = 100000000\n\
+             limits.holds_per_minute = 100000\nlimits.holds_burst = 100000\n\
              limits.commands_per_second = 1000000\nlimits.commands_burst = 1000000\n\
              log.filter = \"warn\"\n{keys}\n{chain}"
         );

@@ -122,6 +122,20 @@ fn a_user_has_so_much_for_each_room() {
 }
 
 #[test]
+fn a_user_has_so_much_held() {
+    let (limits, clock) = limits(|_| {});
+    assert_eq!((0..60).filter(|_| limits.check_hold(ALICE).is_ok()).count(), 10);
+    assert_eq!(refused(limits.check_hold(ALICE)), 60_000);
+    assert!(limits.check_hold(BOB).is_ok() && limits.check_post(ALICE, ROOM, 1).is_ok());
+    clock.set(60_000);
+    assert!(limits.check_hold(ALICE).is_ok() && limits.check_hold(ALICE).is_err());
+    assert_eq!(limits.count(Limit::HoldsPerUser), 52);
+    clock.set(3_600_000);
+    limits.evict();
+    assert_eq!(limits.holds.len(), 0);
+}
+
+#[test]
 fn a_room_costs_by_its_followers() {
     let (limits, clock) = limits(|config| {
         (config.sends_per_second, config.sends_burst, config.sends_per_room_per_second) = (1_000, 1_000, 1_000);
