@@ -11,7 +11,7 @@ mod show;
 mod shown;
 mod words;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use clap::Subcommand;
 use confab_protocol::command::{
     About, Appeal, CaseFilter, CaseStep, Command, Identity, ListCases, Reply, Report, UpdateCase,
@@ -21,6 +21,7 @@ use confab_protocol::model::{CaseDecision, CaseId, CaseKind, CaseText, ReportRea
 use self::desk::{Desk, unexpected};
 use super::chat::{self, say};
 use crate::config::Config;
+use crate::core::cases::decision_name;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -81,11 +82,11 @@ enum Action {
         #[arg(value_parser = words::said)]
         text: CaseText,
     },
-    /// Say what becomes of a case.
+    /// Say what becomes of cases, of each by itself.
     Decide {
-        /// Its id.
-        #[arg(value_parser = words::case)]
-        case: CaseId,
+        /// Their ids.
+        #[arg(value_name = "CASE", required = true, num_args = 1.., value_parser = words::case)]
+        cases: Vec<CaseId>,
         /// dismiss or remove (a report, a flag), release or drop (what is held), uphold or reverse (an appeal).
         #[arg(value_parser = words::decision)]
         decision: CaseDecision,
@@ -168,10 +169,7 @@ async fn act(client: confab_client::Client, own: Identity, action: Action) -> an
             desk.order(update(case, CaseStep::Note(text))).await?;
             say(&format!("It stands with {case}."))
         }
-        Action::Decide { case, decision, because } => {
-            desk.order(update(case, CaseStep::Decide(decision, because))).await?;
-            say(&format!("{case} is decided: {}", crate::core::cases::decision_name(decision)))
-        }
+        Action::Decide { cases, decision, because } => decide(&desk, &cases, decision, &because).await,
         Action::Report { room, seq, user, reason, text } => {
             let room = desk.find_room(&room).await?;
             let about = match (seq, user) {
@@ -190,6 +188,26 @@ async fn act(client: confab_client::Client, own: Identity, action: Action) -> an
         Action::Audit(wanted) => audit::print(&mut desk, wanted).await,
         Action::Deed(deed) => deeds::act(&mut desk, deed).await,
     }
+}
+
+/// One line for each. What is not decided, because somebody else was faster, keeps none of the others waiting.
+async fn decide(desk: &Desk, cases: &[CaseId], decision: CaseDecision, because: &CaseText) -> anyhow::Result<()> {
+    let mut failed = 0_usize;
+    for case in cases {
+        let step = CaseStep::Decide(decision, because.clone());
+        match desk.order(Command::UpdateCase(UpdateCase { case: *case, step })).await {
+            Ok(()) => say(&format!("{case} is decided: {}", decision_name(decision)))?,
+            Err(error) if cases.len() == 1 => return Err(error),
+            Err(error) => {
+                failed += 1;
+                say(&shown::one_line(&format!("{case} is not decided: {error:#}")))?;
+            }
+        }
+    }
+    if failed > 0 {
+        bail!("{failed} of {} cases are not decided", cases.len());
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -250,11 +268,20 @@ mod tests {
             "report --room r --seq 0 --reason spam".to_owned(),
             "report --room r --seq 3 --reason unspecified".to_owned(),
             format!("decide {CASE} sanction"),
+            "decide drop".to_owned(),
+            format!("decide {CASE} drop {CASE}"),
             "take 17".to_owned(),
         ] {
             assert!(parse(&format!("--user a {wrong}")).is_err(), "{wrong}");
         }
-        assert!(parse(&format!("--user a decide {CASE} drop")).is_ok());
+        for several in
+            [format!("{CASE} drop"), format!("{CASE} {CASE} drop --because spam"), format!("{CASE} {CASE} drop")]
+        {
+            let Ok(Action::Decide { cases, decision, .. }) = parse(&format!("--user a decide {several}")) else {
+                panic!("{several}")
+            };
+            assert_eq!((cases.len(), decision), (several.matches(CASE).count(), CaseDecision::Drop), "{several}");
+        }
         assert!(parse(&format!("--user a let-go {CASE}")).is_ok());
     }
     #[test]

@@ -82,6 +82,19 @@ fn a_report_goes_to_its_end() {
         assert!(session.err.contains(words), "{words} is missing: {session:?}");
     }
     ask("bob", &["audit", "--room", "harbour"]).assert_refused(1, &["2006"]);
+    // Several at once, where one that is closed keeps no other waiting.
+    let report = |about: &[&str]| {
+        let told = good("bob", &[&["report", "--room", "harbour", "--reason", "other"][..], about].concat());
+        told.split_whitespace().find(|word| word.len() == 36).map(str::to_owned).unwrap()
+    };
+    let (one, other) = (report(&["--seq", "6"]), report(&["--user", "carol"]));
+    let several = ask("alice", &["decide", &one, case, &other, "dismiss"]);
+    several.assert_refused(1, &["1 of 3 cases"]);
+    let lines: Vec<&str> = several.out.lines().collect();
+    assert_eq!(lines.len(), 3, "{several:?}");
+    assert_eq!([lines[0], lines[2]], [&one, &other].map(|case| format!("{case} is decided: dismiss")));
+    assert!(lines[1].starts_with(&format!("{case} is not decided: ")) && lines[1].contains("5003"), "{several:?}");
+    assert!(!good("alice", &["cases"]).contains(&one), "nothing waits");
 }
 
 #[tokio::test(flavor = "multi_thread")]
