@@ -469,7 +469,7 @@ pub struct HeldText {
 /// What there is to do about cases.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Agenda {
-    /// Those whose decision is not done, and those that nobody moved on for long, the oldest first.
+    /// Those whose decision is not done, and of each room the oldest that nobody moved on for long; the oldest first.
     pub cases: Vec<CaseRow>,
     /// How many wait for a decision.
     pub waiting: u64,

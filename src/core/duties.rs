@@ -41,7 +41,8 @@ impl Core {
                 self.carry_out(row).await;
                 continue;
             }
-            // Who made many cases does not fill the logs of moderators by way of reminders.
+            // Who made many cases does not fill the logs of moderators by way of reminders. The agenda has it again, beside
+            // those of other rooms.
             if !self.limits.may_tell(row.room) {
                 continue;
             }

@@ -23,6 +23,7 @@ super::cases![
     cases_are_found_by_whose_they_are,
     cases_are_found_by_what_they_are,
     what_is_due_or_waits_is_on_the_agenda,
+    each_room_has_its_turn_on_the_agenda,
     those_who_moderate_a_room_are_told,
     somebody_else_could_decide_however_many_there_are,
     those_who_reported_are_told,
@@ -198,6 +199,22 @@ async fn what_is_due_or_waits_is_on_the_agenda(scene: Scene) {
     assert_eq!(agenda(Millis(appealed.reminded.0 + 1), 9).await, (vec![two, three], 2, Some(moved.changed)));
     scene.step(three, moderator, decide(CaseDecision::Uphold, "")).await.unwrap();
     assert_eq!(agenda(Millis::NEVER, 9).await.0, [two]);
+}
+
+/// Where many wait whose moderators are told of no more for now, nobody else's wait for them.
+async fn each_room_has_its_turn_on_the_agenda(scene: Scene) {
+    let (room, [owner, ..]) = scene.company().await;
+    let other = scene.room(owner, "two").await;
+    let (mut many, mut few) = (Vec::new(), Vec::new());
+    for n in 1..=60 {
+        many.push(scene.report(room, UserId::from_u128(n), 0, owner).await.unwrap().row.id);
+    }
+    for n in 1..=3 {
+        few.push(scene.report(other, UserId::from_u128(n), 0, owner).await.unwrap().row.id);
+    }
+    let found = scene.store.agenda(Millis::NEVER, 50).await.unwrap().cases;
+    let found: Vec<CaseId> = found.into_iter().map(|row| row.id).collect();
+    assert_eq!(found, [&many[..47], &few[..]].concat(), "of each the oldest");
 }
 
 async fn those_who_moderate_a_room_are_told(scene: Scene) {

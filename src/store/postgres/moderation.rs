@@ -534,14 +534,17 @@ pub(super) async fn find_held(client: &impl GenericClient, vault: &Vault, case: 
 }
 
 pub(super) async fn agenda(client: &Client, since: Millis, limit: usize) -> Result<Agenda> {
-    // Each by its index and with its own limit: many of one kind keep none of the other waiting.
+    // Each by its index and with its own limit: many of one kind keep none of the other waiting. Nor do those of one room,
+    // whose moderators may be told of no more for now.
     const DUE: &str = concat!(
         "(SELECT ",
         case_columns!(),
         " FROM cases c WHERE due ORDER BY c.id LIMIT $2)
           UNION ALL (SELECT ",
         case_columns!(),
-        " FROM cases c WHERE state IN (1, 2, 4) AND reminded_ms < $1 AND NOT due ORDER BY c.id LIMIT $2)
+        " FROM (SELECT c.*, row_number() OVER (PARTITION BY c.room ORDER BY c.id) AS nth
+                FROM cases c WHERE state IN (1, 2, 4) AND reminded_ms < $1 AND NOT due) c
+            ORDER BY c.nth, c.id LIMIT $2)
           ORDER BY 1"
     );
     const WAITING: &str = "SELECT count(*), min(changed_ms) FROM cases WHERE state IN (1, 2, 4)";

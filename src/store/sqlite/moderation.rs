@@ -431,15 +431,18 @@ pub(super) fn find_held(connection: &Connection, vault: &Vault, case: CaseId) ->
 }
 
 pub(super) fn agenda(connection: &Connection, since: Millis, limit: usize) -> Result<Agenda> {
-    // Each by its index and with its own limit: many of one kind keep none of the other waiting.
+    // Each by its index and with its own limit: many of one kind keep none of the other waiting. Nor do those of one room,
+    // whose moderators may be told of no more for now.
     let sql = concat!(
         "SELECT * FROM (SELECT ",
         case_columns!(),
         " FROM cases c WHERE due ORDER BY c.id LIMIT ?2)
           UNION ALL SELECT * FROM (SELECT ",
         case_columns!(),
-        " FROM cases c INDEXED BY cases_waiting
-              WHERE state IN (1, 2, 4) AND reminded_ms < ?1 AND NOT due ORDER BY c.id LIMIT ?2)
+        " FROM (SELECT c.*, row_number() OVER (PARTITION BY c.room ORDER BY c.id) AS nth
+                  FROM cases c INDEXED BY cases_waiting
+                  WHERE state IN (1, 2, 4) AND reminded_ms < ?1 AND NOT due) c
+              ORDER BY c.nth, c.id LIMIT ?2)
           ORDER BY 1"
     );
     let mut statement = connection.prepare_cached(sql)?;
