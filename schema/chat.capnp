@@ -156,7 +156,7 @@ struct Request {
     stats @38 :Void;
 
     unsubscribe @39 :RoomTarget;  # end this connection's live interest in a room -> ok
-    revisions @40 :MessageTarget; # what a message said before, as a moderator -> page, ascending by rev
+    revisions @40 :MessageTarget; # what a message said before, as a moderator -> page of the newest, ascending by rev
     direct @41 :Direct;           # the room of two people, made when it is not there -> room
     whoIsHere @42 :Id;            # who follows this room now -> here
     knock @43 :Write;             # ask to be let into a room that takes knocks -> appended
@@ -389,6 +389,7 @@ enum SanctionKind {
 struct MessageTarget {
   room @0 :Id;
   seq @1 :UInt64;
+  before @2 :UInt32;     # revisions: older than this rev; 0: the newest
 }
 
 struct Report {
@@ -753,7 +754,8 @@ struct Page {
   room @0 :Id;
   incarnation @1 :UInt64;
   entries @2 :List(Envelope);  # ascending by seq
-  next @3 :UInt64;             # history: use as `before` (or `after`); sync: as the cursor's seq. 0: that was all
+  next @3 :UInt64;             # history: use as `before` (or `after`); sync: as the cursor's seq; revisions: use as
+                               # `before`. 0: that was all
   head @4 :UInt64;
   firstSeq @6 :UInt64;         # the oldest entry still kept: what stood before it was retired
   states @5 :List(MessageState); # history: what else is known of these messages; those of which nothing is are left out

@@ -122,7 +122,7 @@ impl Router {
             Command::Direct { client_id, user } => core.direct(actor()?, client_id, user).await?,
             Command::Invite { room, uses, duration_ms } => core.invite(actor()?, room, uses, duration_ms).await?,
             Command::MarkRead { room, seq } => core.mark_read(actor()?, room, seq).await?,
-            Command::Revisions { room, seq } => core.revisions(actor()?, room, seq).await?,
+            Command::Revisions { room, seq, before } => core.revisions(actor()?, room, seq, before).await?,
             Command::Typing { room, stopped } => core.typing(actor()?, peer.session, room, stopped).await?,
             Command::SetPresence(status) => core.set_presence(actor()?, peer.session, status)?,
             Command::WhoIsHere(room) => core.who_is_here(actor()?, room).await?,

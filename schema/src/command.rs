@@ -119,7 +119,7 @@ pub enum Command {
     UpdateRoom(UpdateRoom),
     SetRole(SetRole),
     Sanction(SanctionUser),
-    Revisions { room: RoomId, seq: Seq },
+    Revisions { room: RoomId, seq: Seq, before: u32 },
     Direct { client_id: ClientId, user: UserId },
     Invite { room: RoomId, uses: u32, duration_ms: u64 },
     History(History),

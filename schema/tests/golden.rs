@@ -18,6 +18,8 @@ use confab_protocol::codec::{
 use crate::samples::{Sample, samples};
 
 const GOLDEN: &str = include_str!("golden/frames.txt");
+/// Frames as they were before fields were added to what they hold: name, then the bytes in hex.
+const OLDER: &str = include_str!("golden/older.txt");
 const GOLDEN_PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/frames.txt");
 const SCHEMA: &str = include_str!("../chat.capnp");
 
@@ -48,9 +50,13 @@ fn from_hex(text: &str) -> Bytes {
 }
 
 fn golden() -> BTreeMap<&'static str, Bytes> {
-    let lines = GOLDEN.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    frames(GOLDEN).collect()
+}
+
+fn frames(text: &'static str) -> impl Iterator<Item = (&'static str, Bytes)> {
+    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     let lines = lines.map(|line| line.split_once(' ').expect("a name and hex"));
-    lines.map(|(name, hex)| (name, from_hex(hex))).collect()
+    lines.map(|(name, hex)| (name, from_hex(hex)))
 }
 
 fn is_blessing() -> bool {
@@ -80,12 +86,29 @@ fn decoders_read_the_golden_bytes() {
     let golden = golden();
     for (name, sample) in samples() {
         let Some(kept) = golden.get(name) else { continue };
-        match sample {
-            Sample::Client(frame) => assert_eq!(decode_client_frame(kept), Ok(frame), "{name}"),
-            Sample::Server(frame) => assert_eq!(decode_server_frame(kept), Ok(frame), "{name}"),
-            Sample::Entry(entry) => assert_eq!(decode_entry(kept), Ok(entry), "{name}"),
-            Sample::Audit(record) => assert_eq!(decode_audit(kept), Ok(*record), "{name}"),
-        }
+        assert_read(name, kept, sample);
+    }
+}
+
+/// What a peer of before does not send is as if it were none.
+#[test]
+fn decoders_read_frames_of_before() {
+    let mut older = 0;
+    for (name, kept) in frames(OLDER) {
+        let sample = samples().into_iter().find(|(it, _)| *it == name).expect("a sample").1;
+        assert_ne!(encode(&sample), kept, "{name}: nothing was added to it");
+        assert_read(name, &kept, sample);
+        older += 1;
+    }
+    assert!(older > 0);
+}
+
+fn assert_read(name: &str, kept: &Bytes, sample: Sample) {
+    match sample {
+        Sample::Client(frame) => assert_eq!(decode_client_frame(kept), Ok(frame), "{name}"),
+        Sample::Server(frame) => assert_eq!(decode_server_frame(kept), Ok(frame), "{name}"),
+        Sample::Entry(entry) => assert_eq!(decode_entry(kept), Ok(entry), "{name}"),
+        Sample::Audit(record) => assert_eq!(decode_audit(kept), Ok(*record), "{name}"),
     }
 }
 

@@ -416,11 +416,11 @@ impl Core {
         Ok(queued)
     }
 
-    /// Earlier texts of a message, for moderators.
+    /// Earlier texts of a message, for moderators: the newest of those before this one; 0: of all.
     ///
     /// # Errors
     /// Not a moderator.
-    pub async fn revisions(&self, actor: &Actor, room: RoomId, seq: Seq) -> Result<Reply, Reject> {
+    pub async fn revisions(&self, actor: &Actor, room: RoomId, seq: Seq, before: u32) -> Result<Reply, Reject> {
         if !self.is_moderator(actor, room).await? {
             return Err(RejectCode::Forbidden.into());
         }
@@ -430,8 +430,18 @@ impl Core {
         if seq < page.state.first_seq {
             return Err(RejectCode::UnknownMessage.into());
         }
-        let entries = self.store.revisions(room, seq, u32::MAX).await.map_err(|error| self.unavailable(&error))?;
-        Ok(Reply::Page(super::history::page(room, page.state, entries, Seq(0))))
+        let before = if before == 0 { u32::MAX } else { before };
+        let entries = self.store.revisions(room, seq, before).await.map_err(|error| self.unavailable(&error))?;
+        let next = match entries.first().map_or(0, |oldest| oldest.rev) {
+            // Nothing was said before the first text.
+            0 => 0,
+            // Before another one there may be nothing any more: earlier texts are kept for their time.
+            oldest => {
+                let older = self.store.revisions(room, seq, oldest).await.map_err(|error| self.unavailable(&error))?;
+                if older.is_empty() { 0 } else { oldest }
+            }
+        };
+        Ok(Reply::Page(super::history::page(room, page.state, entries, Seq(next.into()))))
     }
 
     /// Notes how far somebody has read, for all their devices.

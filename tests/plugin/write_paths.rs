@@ -86,7 +86,7 @@ async fn each_asks_the_plugins_once() {
                 Command::Resume(vec![history]),
                 Command::Sync { cursor: history, limit: 0 },
                 Command::History(History::before(room, Seq(0), 0)),
-                Command::Revisions { room, seq: Seq(2) },
+                Command::Revisions { room, seq: Seq(2), before: 0 },
                 Command::Profiles(vec![UserId::from_u128(1)]),
                 Command::ListMembers { room, after: UserId::NONE, limit: 0 },
                 Command::ListRooms { scope: RoomScope::Joined, after: RoomId::NONE, limit: 0 },

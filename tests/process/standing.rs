@@ -97,7 +97,7 @@ async fn a_bot_may_what_its_key_was_given() {
         let mut raw = Raw::enter(&target(&place), transport, &writer).await;
         raw.say(room, "hello from a program").await;
         // No key becomes another by the way of a request.
-        assert_eq!(raw.refusal(Command::Revisions { room, seq: Seq(1) }).await, missing);
+        assert_eq!(raw.refusal(Command::Revisions { room, seq: Seq(1), before: 0 }).await, missing);
     }
     // A moderator's account does not make a moderator's key.
     let said = alice.client.say(room, "of alice").await.unwrap();

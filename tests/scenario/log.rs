@@ -365,9 +365,9 @@ async fn readers_that_come_while_others_write_miss_nothing() {
     }
 }
 
-/// Who moderates is told what a message said before, the newest of it, as far as a page goes.
+/// Who moderates is told what a message said before, the newest of it, as far as a page goes; and where it goes on.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_earlier_texts_is_of_the_newest() {
+async fn earlier_texts_are_told_from_the_newest_page_on() {
     let (server, target) = bare_server().await;
     let people = accounts(&server.config, &["alice"]).await;
     // She made the room, and moderates it.
@@ -379,7 +379,14 @@ async fn a_page_of_earlier_texts_is_of_the_newest() {
         let write = Write { room, client_id: client_id(), resend: false };
         appended(alice.request(Command::Edit(Edit { write, seq, body })).await);
     }
-    let Ok(Reply::Page(page)) = alice.request(Command::Revisions { room, seq }).await else { panic!() };
-    let told: Vec<_> = page.entries.iter().map(|it| (it.rev, message(&it.payload).unwrap())).collect();
-    assert_eq!(told, (1..=200).map(|n| (n, format!("text {n}"))).collect::<Vec<_>>());
+    let mut told = async |before| {
+        let page = alice.request(Command::Revisions { room, seq, before }).await;
+        let Ok(Reply::Page(page)) = page else { panic!("{page:?}") };
+        let texts: Vec<_> = page.entries.iter().map(|it| (it.rev, message(&it.payload).unwrap())).collect();
+        (texts, page.next.0)
+    };
+    let texts = |revs: std::ops::RangeInclusive<u32>| revs.map(|n| (n, format!("text {n}"))).collect::<Vec<_>>();
+    assert_eq!(told(0).await, (texts(1..=200), 1), "and there is one more");
+    assert_eq!(told(1).await, (texts(0..=0), 0), "which is the last");
+    assert_eq!(told(150).await, (texts(0..=149), 0));
 }

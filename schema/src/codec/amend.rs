@@ -52,7 +52,8 @@ pub(super) fn read(which: wire::request::WhichReader<'_>) -> Result<Command, Rej
         Which::Sanction(sanction) => Command::Sanction(read_sanction(some(sanction)?)?),
         Which::Revisions(target) => {
             let target = some(target)?;
-            Command::Revisions { room: read_id(some(target.get_room())?), seq: Seq(target.get_seq()) }
+            let (room, seq) = (read_id(some(target.get_room())?), Seq(target.get_seq()));
+            Command::Revisions { room, seq, before: target.get_before() }
         }
         Which::Direct(direct) => {
             let direct = some(direct)?;
@@ -173,10 +174,11 @@ pub(super) fn write(out: wire::request::Builder<'_>, command: &Command) {
             out.set_duration_ms(sanction.duration_ms);
             out.set_reason(sanction.reason.as_str());
         }
-        Command::Revisions { room, seq } => {
+        Command::Revisions { room, seq, before } => {
             let mut out = out.init_revisions();
             write_id(out.reborrow().init_room(), *room);
             out.set_seq(seq.0);
+            out.set_before(*before);
         }
         Command::Direct { client_id, user } => {
             let mut out = out.init_direct();

@@ -284,7 +284,7 @@ fn amendment() -> impl Strategy<Value = Command> {
                 Command::Sanction(SanctionUser { write, user, kind, duration_ms, reason })
             }
         ),
-        (room_id(), seq()).prop_map(|(room, seq)| Command::Revisions { room, seq }),
+        (room_id(), seq(), any::<u32>()).prop_map(|(room, seq, before)| Command::Revisions { room, seq, before }),
         (client_id(), user()).prop_map(|(client_id, user)| Command::Direct { client_id, user }),
         (room_id(), 1..=INVITE_USES_MAX, 1..=INVITE_MS_MAX).prop_map(|(room, uses, duration_ms)| Command::Invite {
             room,

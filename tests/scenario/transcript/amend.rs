@@ -75,8 +75,8 @@ async fn messages_are_edited_deleted_and_reacted_to() {
         let _ = stage.ask("alice", pin(den.id, 3, false)).await;
         let pins = History { pinned: true, ..History::before(den.id, Seq(0), 0) };
         let _ = stage.ask("bob", Command::History(pins)).await;
-        let _ = stage.ask("bob", Command::Revisions { room: den.id, seq: Seq(3) }).await;
-        let _ = stage.ask("alice", Command::Revisions { room: den.id, seq: Seq(3) }).await;
+        let _ = stage.ask("bob", Command::Revisions { room: den.id, seq: Seq(3), before: 0 }).await;
+        let _ = stage.ask("alice", Command::Revisions { room: den.id, seq: Seq(3), before: 0 }).await;
         for range in [HistoryRange::Before(Seq(0)), HistoryRange::After(Seq(3)), HistoryRange::Around(Seq(4))] {
             let _ = stage.ask("bob", history(den.id, range, None)).await;
         }

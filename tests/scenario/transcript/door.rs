@@ -184,7 +184,7 @@ async fn who_comes_later_sees_what_is_said_from_then_on() {
         }
         let role = SetRole { write: write(den.id), user: bob, role: RoomRole::Moderator };
         let _ = stage.ask("alice", Command::SetRole(role)).await;
-        let _ = stage.ask("bob", Command::Revisions { room: den.id, seq: Seq(2) }).await;
+        let _ = stage.ask("bob", Command::Revisions { room: den.id, seq: Seq(2), before: 0 }).await;
         let _ = stage.ask("alice", history(den.id)).await;
         let _ = stage.ask("alice", update(den.id, Some(Visibility::All), None)).await;
         let _ = stage.ask("bob", history(den.id)).await;

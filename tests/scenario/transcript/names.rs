@@ -201,7 +201,10 @@ impl Names {
             Command::Invite { room, uses, duration_ms } => {
                 format!("invite {} uses {uses} for {duration_ms}", self.room_id(*room))
             }
-            Command::Revisions { room, seq } => format!("revisions {} {}", self.room_id(*room), seq.0),
+            Command::Revisions { room, seq, before } => {
+                let before = if *before == 0 { String::new() } else { format!(" before {before}") };
+                format!("revisions {} {}{before}", self.room_id(*room), seq.0)
+            }
             Command::Search(Search { room, query, before, limit }) => {
                 let room = room.map_or("everywhere".into(), |room| self.room_id(room));
                 let before =

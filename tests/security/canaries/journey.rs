@@ -328,8 +328,8 @@ impl Journey<'_> {
         self.good(member, mine).await;
         self.refused(member, unknown).await;
         self.refused(owner, foreign).await;
-        self.good(owner, Command::Revisions { room, seq }).await;
-        self.refused(member, Command::Revisions { room, seq }).await;
+        self.good(owner, Command::Revisions { room, seq, before: 0 }).await;
+        self.refused(member, Command::Revisions { room, seq, before: 0 }).await;
         let emoji = Emoji::parse("👍").unwrap();
         self.good(member, Command::React(React { write: write(), seq, emoji, remove: false })).await;
         let pin = || Command::Pin(Pin { write: write(), seq, remove: false });
