@@ -424,6 +424,7 @@ struct ListCases {
   before @4 :Id;         # continue after this case; zero: from the start
   limit @5 :UInt16;      # at most 100; 0 means that
   any @6 :Bool;          # whatever its state is
+  about @7 :Id;          # only those about this user, never about me unless with `mine`; zero: about anybody
 }
 
 enum CaseKind {

@@ -13,10 +13,8 @@ mod words;
 
 use anyhow::{anyhow, bail};
 use clap::Subcommand;
-use confab_protocol::command::{
-    About, Appeal, CaseFilter, CaseStep, Command, Identity, ListCases, Reply, Report, UpdateCase,
-};
-use confab_protocol::model::{CaseDecision, CaseId, CaseKind, CaseText, ReportReason, Seq};
+use confab_protocol::command::{About, Appeal, CaseStep, Command, Identity, Reply, Report, UpdateCase};
+use confab_protocol::model::{CaseDecision, CaseId, CaseText, ReportReason, Seq};
 
 use self::desk::{Desk, unexpected};
 use super::chat::{self, say};
@@ -35,23 +33,7 @@ pub(super) struct Args {
 #[derive(Subcommand)]
 enum Action {
     /// What waits for a decision and what was decided, the newest first.
-    Cases {
-        /// Of this room alone, by name or id.
-        #[arg(long, value_name = "ROOM")]
-        room: Option<String>,
-        /// waiting (for a decision, the first or the second), open, taken, decided, appealed, closed or any.
-        #[arg(long, default_value = "waiting", value_parser = words::filter)]
-        state: CaseFilter,
-        /// held, report, flag or sanction.
-        #[arg(long, value_parser = words::kind)]
-        kind: Option<CaseKind>,
-        /// Instead of those that I moderate, those that I opened or that are about me.
-        #[arg(long)]
-        mine: bool,
-        /// Print JSON, for programs: a case a line.
-        #[arg(long)]
-        json: bool,
-    },
+    Cases(list::Wanted),
     /// All that is known of a case: what happened to it, and what was said. `>` marks what it is about.
     Show {
         /// Its id.
@@ -151,11 +133,7 @@ async fn act(client: confab_client::Client, own: Identity, action: Action) -> an
     let mut desk = Desk::new(client, own);
     let update = |case, step| Command::UpdateCase(UpdateCase { case, step });
     match action {
-        Action::Cases { room, state, kind, mine, json } => {
-            let room = desk.find_optional_room(room.as_deref()).await?;
-            let list = ListCases { room, state, kind, mine, before: CaseId::NONE, limit: 0 };
-            list::print(&mut desk, list, json).await
-        }
+        Action::Cases(wanted) => list::print(&mut desk, wanted).await,
         Action::Show { case, json } => show::print(&mut desk, case, json).await,
         Action::Take { case } => {
             desk.order(update(case, CaseStep::Take)).await?;
@@ -213,6 +191,7 @@ async fn decide(desk: &Desk, cases: &[CaseId], decision: CaseDecision, because: 
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory, Parser};
+    use confab_protocol::command::CaseFilter;
 
     use super::*;
 
@@ -232,7 +211,10 @@ mod tests {
         Line::command().debug_assert();
         let Ok(Action::Audit(wanted)) = parse("--user alice audit --user bob") else { panic!("no audit") };
         assert_eq!(wanted.user.as_deref(), Some("bob"));
-        assert!(matches!(parse("--user alice cases"), Ok(Action::Cases { state: CaseFilter::Waiting, .. })));
+        let Ok(Action::Cases(wanted)) = parse("--user alice cases") else { panic!("no cases") };
+        assert!(wanted.user.is_none() && wanted.state == CaseFilter::Waiting);
+        let Ok(Action::Cases(wanted)) = parse("--user alice cases --user bob") else { panic!("no cases") };
+        assert_eq!(wanted.user.as_deref(), Some("bob"));
         assert!(parse("audit --user bob").is_err(), "nobody asks");
     }
 
@@ -255,6 +237,12 @@ mod tests {
             let told = parse(&format!("--user a audit {wrong}")).map(drop).unwrap_err();
             assert!(told.contains(right), "{wrong}: {told}");
         }
+    }
+
+    #[test]
+    fn cases_are_asked_for_by_whom_and_when() {
+        assert!(parse("--user a cases --room r --user b --since 7d --until 2026-07-01 --all --json").is_ok());
+        assert!(parse("--user a cases --since yesterday").is_err());
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl Core {
     /// # Errors
     /// A room that the actor does not moderate.
     pub async fn list_cases(&self, actor: &Actor, list: ListCases) -> Result<Reply, Reject> {
-        let ListCases { room, state, kind, mine, before, limit } = list;
+        let ListCases { room, state, kind, mine, about, before, limit } = list;
         let whose = match room {
             _ if mine => Whose::Of(actor.user),
             _ if may(actor.role, Stewardship::Cases) => Whose::Everybody,
@@ -116,8 +116,8 @@ impl Core {
             }
         };
         let now = self.clock.now();
-        // What is about a moderator is for others to decide.
-        let (about, not_about) = (None, (!mine).then_some(actor.user));
+        // What is about a moderator is for others to decide, also where they ask for it.
+        let not_about = (!mine).then_some(actor.user);
         let wanted = CasesWanted { whose, room, states, kind, about, not_about, now, before, limit };
         let rows = self.store.list_cases(wanted).await.map_err(|error| self.unavailable(&error))?;
         let next = if rows.len() == limit { rows.last().map_or(CaseId::NONE, |row| row.id) } else { CaseId::NONE };

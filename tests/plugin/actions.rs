@@ -121,7 +121,7 @@ pub(super) async fn audit(owner: &Person, plugin: Option<&str>) -> Vec<AuditReco
 
 pub(super) async fn cases(person: &Person, kind: CaseKind, mine: bool) -> Vec<confab_protocol::command::Case> {
     let (room, state, kind) = (None, CaseFilter::Any, Some(kind));
-    let list = ListCases { room, state, kind, mine, before: CaseId::NONE, limit: 0 };
+    let list = ListCases { room, state, kind, mine, about: None, before: CaseId::NONE, limit: 0 };
     let Ok(Reply::Cases { cases, .. }) = person.client.request(Command::ListCases(list)).await else { panic!() };
     cases
 }

@@ -187,8 +187,8 @@ fn report(room: RoomId, about: About, text: &str) -> Command {
 }
 
 async fn count_cases(of: &Person) -> usize {
-    let list =
-        ListCases { room: None, state: CaseFilter::Any, kind: None, mine: false, before: CaseId::NONE, limit: 0 };
+    let (state, before) = (CaseFilter::Any, CaseId::NONE);
+    let list = ListCases { room: None, state, kind: None, mine: false, about: None, before, limit: 0 };
     let Ok(Reply::Cases { cases, .. }) = of.client.request(Command::ListCases(list)).await else { panic!() };
     cases.len()
 }
@@ -254,8 +254,8 @@ async fn appeals() {
         let (user, reason) = (person.session.identity.user, Reason::parse("enough").unwrap());
         let mute = SanctionUser { write, user, kind: SanctionKind::Mute, duration_ms: 3_600_000, reason };
         assert!(matches!(owner.client.request(Command::Sanction(mute)).await, Ok(Reply::Appended(_))));
-        let list =
-            ListCases { room: None, state: CaseFilter::Any, kind: None, mine: true, before: CaseId::NONE, limit: 0 };
+        let (state, before) = (CaseFilter::Any, CaseId::NONE);
+        let list = ListCases { room: None, state, kind: None, mine: true, about: None, before, limit: 0 };
         let Ok(Reply::Cases { cases, .. }) = person.client.request(Command::ListCases(list)).await else { panic!() };
         let appeal = || Command::Appeal(Appeal { case: cases[0].id, text: CaseText::parse(text).unwrap() });
         match expected {

@@ -33,7 +33,8 @@ async fn edit(person: &Person, room: &Room, seq: Seq, text: &str) -> Reply {
 }
 
 async fn cases(person: &Person, mine: bool) -> Vec<confab_protocol::command::Case> {
-    let list = ListCases { room: None, state: CaseFilter::Any, kind: None, mine, before: CaseId::NONE, limit: 0 };
+    let state = CaseFilter::Any;
+    let list = ListCases { room: None, state, kind: None, mine, about: None, before: CaseId::NONE, limit: 0 };
     let Ok(Reply::Cases { cases, .. }) = person.client.request(Command::ListCases(list)).await else { panic!() };
     cases
 }

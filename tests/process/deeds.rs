@@ -1,7 +1,9 @@
 //! What moderators do by `confab mod` besides looking into cases: in a room, on the whole server, and with the audit.
 
+use confab_protocol::model::{CaseId, Millis};
+
 use crate::support::people::PASSWORD;
-use crate::support::process::{Place, run};
+use crate::support::process::{PATIENCE, Place, run};
 
 /// `confab chat` and `confab mod`: who somebody is stands before what they do.
 fn confab(place: &Place, what: &str, user: &str, arguments: &[&str]) -> std::process::Command {
@@ -95,6 +97,50 @@ fn what_moderators_do_on_the_whole_server_is_done() {
     for act in ["server-ban", "server-lift", "server-kick", "invite-account"] {
         assert!(audit.lines().any(|line| line.split('\t').any(|cell| cell == act)), "{act} is missing: {audit}");
     }
+}
+
+#[test]
+fn cases_are_asked_for_in_parts_and_given_whole() {
+    /// More than a table has, and more than is listed where nobody asks for all.
+    const OLD: usize = 1_001;
+    const DAY_MS: u64 = 24 * 3_600_000;
+    let place = Place::with("limits.login_tries = 1000");
+    let _server = place.serve();
+    for user in ["alice", "bob", "carol"] {
+        run(&mut confab(&place, "chat", user, &["--register", "harbour"]), "good morning\n/quit\n").assert_good();
+    }
+    let moderate = |arguments: &[&str]| run(&mut confab(&place, "mod", "alice", arguments), "");
+    moderate(&["mute", "bob", "--room", "harbour"]).assert_good();
+    // The same again and again, a day ago.
+    let store = rusqlite::Connection::open(place.data_dir.join("confab.db")).unwrap();
+    store.busy_timeout(PATIENCE).unwrap();
+    let opened: i64 = store.query_row("SELECT opened_ms FROM cases", [], |row| row.get(0)).unwrap();
+    let day_ago = Millis(u64::try_from(opened).unwrap() - DAY_MS);
+    let columns = "room, kind, state, subject, seq, reason, reports, assignee, decision, decider, decided_ms, \
+                   appeal_decision, due, opened_ms, changed_ms, reminded_ms";
+    let copy = format!("INSERT INTO cases (id, {columns}) SELECT ?, {columns} FROM cases LIMIT 1");
+    store.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for n in 0..OLD as u128 {
+        assert_eq!(store.execute(&copy, [CaseId::new(day_ago, n).to_bytes().to_vec()]).unwrap(), 1);
+    }
+    store.execute_batch("COMMIT").unwrap();
+    moderate(&["mute", "carol", "--room", "harbour"]).assert_good();
+
+    let listed =
+        |arguments: &[&str]| moderate(&[&["cases", "--room", "harbour", "--state", "any"][..], arguments].concat());
+    let count = |arguments: &[&str]| listed(&[&["--json"][..], arguments].concat()).assert_good().lines().count();
+    assert_eq!(count(&["--all"]), OLD + 2);
+    assert_eq!(count(&["--all", "--user", "bob"]), OLD + 1);
+    assert_eq!((count(&["--user", "carol"]), count(&["--user", "alice"])), (1, 0));
+    // Parts that meet at a moment are the whole.
+    assert_eq!((count(&["--all", "--since", "12h"]), count(&["--all", "--until", "12h"])), (2, OLD));
+    assert_eq!(count(&["--since", "12h", "--until", "12h"]), 0);
+    // Somebody who only looks is told that there are more.
+    assert_eq!(count(&[]), 1_000);
+    let newest = listed(&[]);
+    assert!(newest.err.contains("--all"), "{newest:?}");
+    assert_eq!(newest.assert_good().lines().count(), 1_001, "under a head");
+    assert_eq!(listed(&["--all"]).assert_good().lines().count(), OLD + 2 + 2, "in two tables");
 }
 
 #[test]

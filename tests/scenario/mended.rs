@@ -405,7 +405,7 @@ async fn nobody_is_alone_because_of_those_who_may_not_decide() {
     let mute = SanctionUser { write: write(), user, kind, duration_ms, reason };
     owner.request(Command::Sanction(mute)).await.unwrap();
     let (state, before) = (CaseFilter::Any, CaseId::NONE);
-    let list = ListCases { room: None, state, kind: None, mine: true, before, limit: 10 };
+    let list = ListCases { room: None, state, kind: None, mine: true, about: None, before, limit: 10 };
     let Ok(Reply::Cases { cases, .. }) = alice.request(Command::ListCases(list)).await else { panic!("no cases") };
     let case = cases[0].id;
     alice.request(Command::Appeal(Appeal { case, text: CaseText::parse("why?").unwrap() })).await.unwrap();

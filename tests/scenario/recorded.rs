@@ -203,7 +203,7 @@ async fn what_is_done_to_others_stands_in_the_audit() {
     company.sanction(CAROL, SanctionKind::Kick, 0, "").await;
     company.sanction(BOB, SanctionKind::Ban, 48 * HOUR_MS, "for 2d").await;
     let (room, state, before) = (None, CaseFilter::Any, CaseId::NONE);
-    let mine = Command::ListCases(ListCases { room, state, kind: None, mine: true, before, limit: 1 });
+    let mine = Command::ListCases(ListCases { room, state, kind: None, mine: true, about: None, before, limit: 1 });
     let found = company.act(CAROL, mine, "").await;
     let Reply::Cases { cases, .. } = found else { panic!("{found:?}") };
     let appeal = Appeal { case: cases[0].id, text: words("why?") };

@@ -133,6 +133,9 @@ async fn cases_are_found_by_what_they_are(scene: Scene) {
     assert_eq!(scene.cases(CasesWanted { room: Some(other), ..all_cases() }).await, every(0, 3));
     assert_eq!(scene.cases(CasesWanted { kind: Some(CaseKind::Flag), ..all_cases() }).await, every(1, 3));
     assert_eq!(scene.cases(CasesWanted { kind: Some(CaseKind::Held), ..all_cases() }).await, []);
+    assert_eq!(scene.cases(CasesWanted { about: Some(member), ..all_cases() }).await, ids[..3]);
+    let both = CasesWanted { about: Some(member), not_about: Some(member), ..all_cases() };
+    assert_eq!(scene.cases(both).await, []);
     // Page by page.
     let mut page = CasesWanted { limit: 4, ..all_cases() };
     let mut found = Vec::new();

@@ -139,7 +139,7 @@ impl Chat {
 
     fn list(&mut self, mine: bool, before: CaseId) {
         let state = if mine { CaseFilter::Any } else { CaseFilter::Waiting };
-        let list = ListCases { room: None, state, kind: None, mine, before, limit: 0 };
+        let list = ListCases { room: None, state, kind: None, mine, about: None, before, limit: 0 };
         self.ask(Command::ListCases(list), crate::Asked::Cases(Asked::List { mine, before }));
     }
 

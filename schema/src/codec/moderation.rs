@@ -69,6 +69,7 @@ fn read_list(list: wire::list_cases::Reader<'_>) -> Result<ListCases, Reject> {
         state,
         kind,
         mine: list.get_mine(),
+        about: named(read_id(some(list.get_about())?)),
         before: read_id(some(list.get_before())?),
         limit: match usize::from(list.get_limit()) {
             0 => PAGE_CASES_MAX,
@@ -174,6 +175,7 @@ fn write_list(mut out: wire::list_cases::Builder<'_>, list: &ListCases) {
     out.set_mine(list.mine);
     write_id(out.reborrow().init_before(), list.before);
     out.set_limit(u16::try_from(list.limit).unwrap_or(0));
+    write_id(out.init_about(), list.about.unwrap_or_default());
 }
 
 pub(super) fn write_reply(out: wire::reply::Builder<'_>, reply: &Reply) {

@@ -37,6 +37,8 @@ pub struct ListCases {
     pub kind: Option<CaseKind>,
     /// Instead, those that the asker opened or that are about them.
     pub mine: bool,
+    /// Of those, the ones about this user; `None`: about anybody.
+    pub about: Option<UserId>,
     /// Older ones than this; none: from the newest on.
     pub before: CaseId,
     /// How many at most.

@@ -29,11 +29,13 @@ pub(crate) fn commands() -> Vec<(&'static str, Command)> {
         state: CaseFilter::In(CaseState::Appealed),
         kind: Some(CaseKind::Report),
         mine: false,
+        about: None,
         before: CASE,
         limit: 20,
     };
     let waiting = ListCases { room: None, state: CaseFilter::Waiting, kind: None, before: CaseId::NONE, ..list };
     let mine = ListCases { state: CaseFilter::Any, mine: true, limit: 100, ..waiting };
+    let about = ListCases { room: Some(ROOM), about: Some(OTHER), mine: false, ..mine };
     let update = |step| Command::UpdateCase(UpdateCase { case: CASE, step });
     let audit = ListAudit {
         room: Some(ROOM),
@@ -50,6 +52,7 @@ pub(crate) fn commands() -> Vec<(&'static str, Command)> {
         ("Request.cases", Command::ListCases(list)),
         ("Request.cases/waiting", Command::ListCases(waiting)),
         ("Request.cases/mine", Command::ListCases(mine)),
+        ("Request.cases/about", Command::ListCases(about)),
         ("Request.case", Command::Case(CASE)),
         ("Request.updateCase", update(CaseStep::Take)),
         ("Request.updateCase/letGo", update(CaseStep::LetGo)),

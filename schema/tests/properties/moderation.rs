@@ -68,11 +68,18 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
             reason,
             text
         })),
-        (option::of(room_id()), filter, option::of(kind()), any::<bool>(), before, 1..=PAGE_CASES_MAX).prop_map(
-            |(room, state, kind, mine, before, limit)| {
-                Command::ListCases(ListCases { room, state, kind, mine, before, limit })
-            }
-        ),
+        (
+            option::of(room_id()),
+            filter,
+            option::of(kind()),
+            any::<bool>(),
+            option::of(user()),
+            before,
+            1..=PAGE_CASES_MAX
+        )
+            .prop_map(|(room, state, kind, mine, about, before, limit)| {
+                Command::ListCases(ListCases { room, state, kind, mine, about, before, limit })
+            }),
         case().prop_map(Command::Case),
         (case(), step).prop_map(|(case, step)| Command::UpdateCase(UpdateCase { case, step })),
         (case(), said()).prop_map(|(case, text)| Command::Appeal(Appeal { case, text })),

@@ -202,8 +202,8 @@ async fn find_sanctioned(desk: &mut Desk, named: &str, room: RoomId) -> anyhow::
         return desk.find_person(named, Some(room)).await;
     }
     let username = named.trim_start_matches('@').to_ascii_lowercase();
-    let (state, kind) = (CaseFilter::Any, Some(CaseKind::Sanction));
-    let mut list = ListCases { room: Some(room), state, kind, mine: false, before: CaseId::NONE, limit: 0 };
+    let (state, kind, about) = (CaseFilter::Any, Some(CaseKind::Sanction), None);
+    let mut list = ListCases { room: Some(room), state, kind, mine: false, about, before: CaseId::NONE, limit: 0 };
     for _ in 0..PAGES_MAX {
         let ask = Command::ListCases(list);
         let Reply::Cases { cases, next } = desk.ask(ask).await? else { return Err(unexpected()) };

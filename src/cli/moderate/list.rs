@@ -1,51 +1,115 @@
 //! Cases as a table, or as one JSON object a line.
 
-use confab_protocol::command::{Case, Command, ListCases, Reply};
+use std::io::IsTerminal;
+
+use confab_protocol::command::{Case, CaseFilter, Command, ListCases, Reply};
 use confab_protocol::limits::PAGE_CASES_MAX;
+use confab_protocol::model::{CaseId, CaseKind, Millis};
 use serde_json::{Value, json};
 
 use super::desk::{Desk, unexpected};
 use super::shown::{NONE, Names, json_line, table, when};
+use super::words::{self, Moment};
+use crate::cli::backup::teller;
 use crate::cli::chat::say;
+use crate::clock::{Clock, SystemClock};
 use crate::core::cases::{decision_name, kind_name, reason_name, state_name};
 
-/// Rows of one table: nobody reads more.
+/// Rows of one table, whose columns are as wide as what is in them; and of all that is printed unless all is asked for.
 const ROWS_MAX: usize = 1_000;
-/// Pages may have less than they could.
-const PAGES_MAX: usize = 2 * ROWS_MAX / PAGE_CASES_MAX;
 
 const COLUMNS: usize = 10;
 const HEAD: [&str; COLUMNS] =
     ["case", "changed", "state", "kind", "decision", "reports", "message", "about", "taken by", "room"];
 
-pub(super) async fn print(desk: &mut Desk, mut list: ListCases, json: bool) -> anyhow::Result<()> {
-    let (mut cases, mut is_whole) = (Vec::new(), false);
-    for _ in 0..PAGES_MAX {
+// Which cases, and how. A doc comment here would be taken for what the command does.
+#[derive(clap::Args)]
+pub(super) struct Wanted {
+    /// Of this room alone, by name or id.
+    #[arg(long, value_name = "ROOM")]
+    room: Option<String>,
+    /// About this one alone: by id, or by the user name of a member of --room.
+    #[arg(long)]
+    pub(super) user: Option<String>,
+    /// waiting (for a decision, the first or the second), open, taken, decided, appealed, closed or any.
+    #[arg(long, default_value = "waiting", value_parser = words::filter)]
+    pub(super) state: CaseFilter,
+    /// held, report, flag or sanction.
+    #[arg(long, value_parser = words::kind)]
+    kind: Option<CaseKind>,
+    /// Instead of those that I moderate, those that I opened or that are about me.
+    #[arg(long)]
+    mine: bool,
+    /// Begun so long ago and later, as 12h or 7d; or from a time on, in UTC: 2026-07-01 or 2026-07-01T12:00:00.
+    #[arg(long, value_name = "TIME", value_parser = words::moment)]
+    since: Option<Moment>,
+    /// Begun before so long ago, or before a time; as --since.
+    #[arg(long, value_name = "TIME", value_parser = words::moment)]
+    until: Option<Moment>,
+    /// However many there are, and not the newest 1,000.
+    #[arg(long)]
+    all: bool,
+    /// Print JSON, for programs: a case a line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Page by page, so that they may be as many as they are.
+pub(super) async fn print(desk: &mut Desk, wanted: Wanted) -> anyhow::Result<()> {
+    let Wanted { room, user, state, kind, mine, since, until, all, json } = wanted;
+    let now = SystemClock::new().now();
+    let room = desk.find_optional_room(room.as_deref()).await?;
+    let about = match user {
+        Some(user) => Some(desk.find_person(&user, room).await?),
+        None => None,
+    };
+    let since = since.map_or(Millis(0), |since| since.at(now));
+    // Ids go by when a case began, and this is the smallest one of that moment.
+    let before = until.map_or(CaseId::NONE, |until| CaseId::new(until.at(now), 0));
+    let mut list = ListCases { room, state, kind, mine, about, before, limit: PAGE_CASES_MAX };
+    let (tell, is_watched) = (teller(), std::io::stdout().is_terminal());
+    let (mut found, mut count) = (Vec::new(), 0_usize);
+    loop {
         let ask = Command::ListCases(list);
-        let Reply::Cases { cases: some, next } = desk.ask(ask).await? else { return Err(unexpected()) };
-        cases.extend(some);
-        is_whole = next.is_none() && cases.len() <= ROWS_MAX;
-        if next.is_none() || cases.len() >= ROWS_MAX {
-            break;
+        let Reply::Cases { cases, next } = desk.ask(ask).await? else { return Err(unexpected()) };
+        let is_over = next.is_none() || next.created() < since;
+        found.extend(cases.into_iter().filter(|case| case.id.created() >= since));
+        let is_enough = !all && count + found.len() >= ROWS_MAX;
+        if json || is_over || found.len() >= ROWS_MAX {
+            count += found.len();
+            show(desk, &found, json).await?;
+            found.clear();
+        }
+        if is_over && count == 0 && !json {
+            eprintln!("There are no such cases.");
+        }
+        // A page that is full may have been the last one.
+        if is_enough && !is_over {
+            eprintln!("These are the newest {count}. There may be more: ask for fewer, as with --room, or for --all.");
+        }
+        if is_enough || is_over {
+            return Ok(());
+        }
+        // Who sees the cases needs no count of them.
+        if !json || !is_watched {
+            tell(&format!("{} cases were listed", count + found.len()));
         }
         list.before = next;
     }
-    cases.truncate(ROWS_MAX);
+}
+
+async fn show(desk: &mut Desk, cases: &[Case], json: bool) -> anyhow::Result<()> {
     if json {
-        cases.iter().try_for_each(|case| say(&json_line(&describe(case))))?;
-    } else if cases.is_empty() {
-        eprintln!("There are no such cases.");
-    } else {
-        desk.learn_people(cases.iter().flat_map(|case| [case.subject, case.assignee.unwrap_or_default()])).await?;
-        desk.learn_rooms(cases.iter().map(|case| case.room)).await?;
-        let mut rows = vec![HEAD.map(str::to_owned)];
-        rows.extend(cases.iter().map(|case| row(case, &desk.names)));
-        table(&rows).iter().try_for_each(|line| say(line))?;
+        return cases.iter().try_for_each(|case| say(&json_line(&describe(case))));
     }
-    if !is_whole {
-        eprintln!("These are the newest {}, and there are more: ask with --room, --state or --kind.", cases.len());
+    if cases.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    desk.learn_people(cases.iter().flat_map(|case| [case.subject, case.assignee.unwrap_or_default()])).await?;
+    desk.learn_rooms(cases.iter().map(|case| case.room)).await?;
+    let mut rows = vec![HEAD.map(str::to_owned)];
+    rows.extend(cases.iter().map(|case| row(case, &desk.names)));
+    table(&rows).iter().try_for_each(|line| say(line))
 }
 
 fn row(case: &Case, names: &Names) -> [String; COLUMNS] {

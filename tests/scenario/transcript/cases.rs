@@ -26,7 +26,12 @@ pub(super) fn report(room: RoomId, seq: u64, text: &str) -> Command {
 }
 
 pub(super) fn cases(room: Option<RoomId>, state: CaseFilter, mine: bool) -> Command {
-    Command::ListCases(ListCases { room, state, kind: None, mine, before: CaseId::NONE, limit: 0 })
+    Command::ListCases(ListCases { room, state, kind: None, mine, about: None, before: CaseId::NONE, limit: 0 })
+}
+
+fn cases_about(about: UserId, mine: bool) -> Command {
+    let (about, before) = (Some(about), CaseId::NONE);
+    Command::ListCases(ListCases { room: None, state: CaseFilter::Any, kind: None, mine, about, before, limit: 0 })
 }
 
 pub(super) fn update(case: CaseId, step: CaseStep) -> Command {
@@ -78,7 +83,7 @@ pub(super) async fn hall(stage: &mut Stage) -> (RoomId, [UserId; 4]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_goes_to_its_decision_an_appeal_and_its_end() {
     let script = async |stage: &mut Stage| {
-        let (hall, [_, _, bob, _]) = hall(stage).await;
+        let (hall, [_, _, bob, carol]) = hall(stage).await;
         let _ = stage.ask("carol", publish(hall, client_id(), "good morning")).await;
         let _ = stage.ask("bob", publish(hall, client_id(), "carol is a fool")).await;
         let case = case_of(stage.ask("carol", report(hall, 7, "he always does")).await);
@@ -91,6 +96,8 @@ async fn a_report_goes_to_its_decision_an_appeal_and_its_end() {
         let _ = stage.ask("bob", Command::Case(case)).await;
         let _ = stage.ask("bob", cases(None, CaseFilter::Any, true)).await;
         let _ = stage.ask("bob", cases(Some(hall), CaseFilter::Any, false)).await;
+        let _ = stage.ask("bob", cases_about(bob, false)).await;
+        let _ = stage.ask("bob", cases_about(bob, true)).await;
         let _ = stage.ask("bob", update(case, CaseStep::Take)).await;
         let _ = stage.ask("carol", update(case, CaseStep::Take)).await;
         let _ = stage.ask("bob", appeal(case, "I know nothing")).await;
@@ -98,6 +105,11 @@ async fn a_report_goes_to_its_decision_an_appeal_and_its_end() {
         let delete = Delete { write: write(hall), seqs: vec![Seq(6)] };
         let _ = stage.ask("carol", Command::Delete(delete)).await;
         let _ = stage.ask("mia", cases(None, CaseFilter::Waiting, false)).await;
+        // Whom it is about is asked for by who moderates, and by who reported.
+        let _ = stage.ask("mia", cases_about(bob, false)).await;
+        let _ = stage.ask("mia", cases_about(carol, false)).await;
+        let _ = stage.ask("carol", cases_about(bob, false)).await;
+        let _ = stage.ask("carol", cases_about(bob, true)).await;
         let _ = stage.ask("mia", update(case, CaseStep::Take)).await;
         let _ = stage.ask("mia", update(case, CaseStep::Note(words("third time this week")))).await;
         let _ = stage.ask("mia", Command::Case(case)).await;
@@ -169,6 +181,10 @@ async fn a_report_goes_to_its_decision_an_appeal_and_its_end() {
             bob < cases, next none
             bob > cases room-5 Any before none limit 0
             bob < reject 2006 you may not do that here
+            bob > cases everywhere Any about user-3 before none limit 0
+            bob < cases, next none
+            bob > cases everywhere Any mine about user-3 before none limit 0
+            bob < cases, next none
             bob > update_case case-1 take
             bob < reject 3011 there is no such case here
             carol > update_case case-1 take
@@ -180,6 +196,16 @@ async fn a_report_goes_to_its_decision_an_appeal_and_its_end() {
             mia > cases everywhere Waiting before none limit 0
             mia < cases, next none
                 case-1 Report Open room-5 of user-3 message 7 Harassment x2
+            mia > cases everywhere Any about user-3 before none limit 0
+            mia < cases, next none
+                case-1 Report Open room-5 of user-3 message 7 Harassment x2
+            mia > cases everywhere Any about user-4 before none limit 0
+            mia < cases, next none
+            carol > cases everywhere Any about user-3 before none limit 0
+            carol < cases, next none
+            carol > cases everywhere Any mine about user-3 before none limit 0
+            carol < cases, next none
+                case-1 Report Open room-5 of user-3 message 7
             mia > update_case case-1 take
             mia < ok
             mia > update_case case-1 note "third time this week"
@@ -282,6 +308,9 @@ async fn who_was_sanctioned_appeals_and_it_is_lifted() {
         let _ = stage.ask("bob", person(bob)).await;
         let _ = stage.ask("bob", person(UserId::from_u128(7))).await;
         let reported = case_of(stage.ask("bob", person(mia)).await);
+        // Nobody finds what is about themselves.
+        let _ = stage.ask("mia", cases_about(mia, false)).await;
+        let _ = stage.ask("alice", cases_about(mia, false)).await;
         let _ = stage.ask("mia", decide(reported, CaseDecision::Dismiss, "it is about me")).await;
         let _ = stage.ask("alice", decide(reported, CaseDecision::Remove, "")).await;
         let _ = stage.ask("alice", decide(reported, CaseDecision::Dismiss, "she may")).await;
@@ -345,6 +374,11 @@ async fn who_was_sanctioned_appeals_and_it_is_lifted() {
             bob < reject 3009 there is no such user here
             bob > report room-5 user-2 Spam ""
             bob < reported as case-2
+            mia > cases everywhere Any about user-2 before none limit 0
+            mia < cases, next none
+            alice > cases everywhere Any about user-2 before none limit 0
+            alice < cases, next none
+                case-2 Report Open room-5 of user-2 Spam x1
             mia > update_case case-2 decide Dismiss "it is about me"
             mia < reject 3011 there is no such case here
             alice > update_case case-2 decide Remove ""

@@ -74,12 +74,13 @@ impl Names {
                 };
                 format!("report {} {about} {reason:?} {:?}", self.room_id(*room), text.as_str())
             }
-            Command::ListCases(ListCases { room, state, kind, mine, before, limit }) => {
+            Command::ListCases(ListCases { room, state, kind, mine, about, before, limit }) => {
                 let room = room.map_or("everywhere".into(), |room| self.room_id(room));
                 let kind = kind.map_or(String::new(), |kind| format!(" {kind:?}"));
                 let mine = if *mine { " mine" } else { "" };
+                let about = about.map_or(String::new(), |user| format!(" about {}", self.id("user", user.as_u128())));
                 let before = self.id("case", before.as_u128());
-                format!("cases {room} {state:?}{kind}{mine} before {before} limit {limit}")
+                format!("cases {room} {state:?}{kind}{mine}{about} before {before} limit {limit}")
             }
             Command::Case(case) => format!("case {}", self.id("case", case.as_u128())),
             Command::UpdateCase(UpdateCase { case, step }) => {

@@ -358,8 +358,8 @@ impl Journey<'_> {
         let report = |text| Command::Report(Report { room, about, reason, text });
         self.refused(member, report(foreign)).await;
         let Reply::Reported(case) = self.good(owner, report(why)).await else { panic!() };
-        let state = CaseFilter::Any;
-        let list = |room| ListCases { room, state, kind: None, mine: false, before: CaseId::NONE, limit: 50 };
+        let (state, before) = (CaseFilter::Any, CaseId::NONE);
+        let list = |room| ListCases { room, state, kind: None, mine: false, about: None, before, limit: 50 };
         self.good(owner, Command::ListCases(list(Some(room)))).await;
         self.refused(member, Command::ListCases(list(Some(room)))).await;
         self.refused(member, Command::Case(case)).await;
