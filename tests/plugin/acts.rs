@@ -2,20 +2,23 @@
 
 use std::path::Path;
 
+use confab::config::Plugins;
 use confab_client::{Client, Command, Error, Options, Reject, Reply};
 use confab_plugin::golden::{Hooks, check_folder};
 use confab_plugin::{ActVerdict, Finding, Refusal};
 use confab_protocol::command::{
-    About, Appeal, CaseFilter, ListAudit, ListCases, Report, RoomTarget, SanctionUser, SetRole, UpdateRoom, Write,
+    About, Appeal, CaseFilter, ListAudit, ListCases, Register, Report, RoomTarget, SanctionUser, SetRole,
+    UpdateRoom, Write,
 };
 use confab_protocol::model::{
-    AuditId, CaseId, CaseText, Reason, ReportReason, RoomId, RoomName, RoomRole, SanctionKind, ServerRole, UserId,
+    AuditId, CaseId, CaseText, DisplayName, Reason, ReportReason, RoomId, RoomName, RoomRole, SanctionKind, ServerRole,
+    UserId,
 };
 use confab_protocol::reject::RejectCode;
 
-use super::{folder, plugins};
+use super::{folder, generous, plugins};
 use crate::support::commands::register;
-use crate::support::guests::lab;
+use crate::support::guests::{built, lab};
 use crate::support::people::Person;
 pub(super) use crate::support::people::register_owner;
 use crate::support::raw::{Raw, Target};
@@ -72,6 +75,56 @@ async fn registrations_and_logins() {
         server.metric(r#"confab_plugin_verdicts_total{hook="login",plugin="hostile",verdict="reject"}"#).await,
         1.0
     );
+}
+
+fn register_as(name: &str, shown: &str) -> Command {
+    let Command::Register(register) = register(name, None) else { unreachable!() };
+    Command::Register(Register { display_name: Some(DisplayName::parse(shown).unwrap()), ..register })
+}
+
+/// It stands in lists of members and in mentions, whatever else is shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_name_is_no_way_past_a_word_list() {
+    let folder = folder();
+    for path in ["plugins/words.wasm", "plugins/words.toml"] {
+        let file = built(path);
+        std::fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
+    }
+    let words = serde_json::json!({ "harassment": "reject" });
+    let server = TestServer::start_with(|config| {
+        config.plugins = Plugins {
+            chain: vec!["words".into(), "hostile".into()],
+            config: [("words".to_owned(), words)].into(),
+            ..generous(plugins(folder.path()))
+        };
+    })
+    .await;
+    let target = Target::from(&server);
+    // However its words are parted, and whatever is made of it.
+    let refused =
+        ["kill_yourself", "kill.yourself", "kill-yourself", "reject", "bounce", "hold", "shadow", "again", "spill"];
+    for transport in TRANSPORTS {
+        let (mut raw, _) = Raw::greet(&target, transport, None).await;
+        for name in refused {
+            let reject = raw.request(register_as(name, "Ann")).await.expect_err(name);
+            let code = if name == "bounce" { RejectCode::Bounced } else { RejectCode::ByPlugin };
+            assert!(reject.is(code) && reject.detail.starts_with("the user name: "), "{name}: {reject:?}");
+        }
+        let reject = raw.request(register_as("ann_smith", "kill_yourself")).await.unwrap_err();
+        assert!(reject.is(RejectCode::ByPlugin) && !reject.detail.contains("user name"), "{reject:?}");
+        // What is shown is replaced then, and what others call them by is not.
+        let reject = raw.request(register("again", None)).await.unwrap_err();
+        assert!(reject.detail.starts_with("the user name: "), "{reject:?}");
+        let ordinary = format!("ann_smith.{transport:?}").to_lowercase();
+        let made = raw.request(register_as(&ordinary, "Ann")).await.unwrap();
+        let Reply::Session(session) = made else { panic!("{made:?}") };
+        assert_eq!(session.identity.username.as_str(), ordinary);
+    }
+    // What is only noted, and what differs in capitals alone, keeps nobody out.
+    for name in ["flag", "upper"] {
+        let (mut raw, _) = Raw::greet(&target, Transport::Quic, None).await;
+        raw.request(register_as(name, "Ann")).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,7 +19,7 @@ use crate::support::{TestServer, Transport};
 /// `confab bot create` make are the act of who runs the server, and no plugin is asked.
 const fn questions(command: &Command) -> u32 {
     match command {
-        // A display name.
+        // A display name. A user name that is another one is a question of its own.
         Command::Register(_) => 1,
         Command::UpdateProfile(_) => 1,
         Command::Notice(_) => 1,

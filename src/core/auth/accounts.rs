@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use confab_protocol::command::{Login, Register, Reply, Secret, Session};
-use confab_protocol::limits::PASSWORD_BYTES_MIN;
+use confab_protocol::limits::{DETAIL_BYTES_MAX, PASSWORD_BYTES_MIN};
 use confab_protocol::model::{DisplayName, RoomId, SelfNote, ServerRole, UserId, Username};
 use confab_protocol::reject::{Reject, RejectCode};
 
@@ -13,7 +13,7 @@ use crate::core::Core;
 use crate::core::acts::Doer;
 use crate::core::amend::short_text;
 use crate::core::audit::{AuditKey, Judged};
-use crate::core::hook::{Act, MessageEvent, TextKind};
+use crate::core::hook::{Act, MessageEvent, TextKind, Verdict};
 use crate::core::names::{self, user_key};
 use crate::core::standing::{Level, Scopes, TicketKind};
 use crate::core::store::{Created, NewUser, User, new_incarnation};
@@ -22,7 +22,8 @@ impl Core {
     /// Creates an account and logs its first device in.
     ///
     /// # Errors
-    /// Closed registration, a wrong owner token, a name that is taken or looks like one that is, a short password.
+    /// Closed registration, a wrong owner token, a name that is taken, looks like one that is or is refused by plugins, a
+    /// short password.
     pub async fn register(&self, from: IpAddr, register: Register) -> Result<Session, Reject> {
         self.limits.check_stranger(from)?;
         names::check_user_name(&register.username)?;
@@ -44,13 +45,7 @@ impl Core {
         };
         let id = UserId::new(now, self.clock.random());
         let audit_key = AuditKey::from_u128(self.clock.random());
-        // Who makes the server theirs is nobody that a plugin could keep out.
-        let display_name = if role == ServerRole::Owner {
-            names::check_display_name(&display_name)?;
-            display_name
-        } else {
-            self.check_display_name((id, Some(audit_key)), &register.username, role, display_name).await?
-        };
+        let display_name = self.check_names((id, Some(audit_key)), &register.username, role, display_name).await?;
         if role != ServerRole::Owner {
             let doer = Doer { id, username: register.username.as_str(), role, created: now, transport: "" };
             let act = Act::Register { display_name: display_name.as_str(), invited: ticket.is_some() };
@@ -98,14 +93,70 @@ impl Core {
         Ok(Reply::Ok)
     }
 
+    /// Both names of an account that is to be; gives the one to show.
+    async fn check_names(
+        &self,
+        who: (UserId, Option<AuditKey>),
+        username: &Username,
+        role: ServerRole,
+        shown: DisplayName,
+    ) -> Result<DisplayName, Reject> {
+        // Who makes the server theirs is nobody that a plugin could keep out.
+        if role == ServerRole::Owner {
+            names::check_display_name(&shown)?;
+            return Ok(shown);
+        }
+        let shown = self.check_display_name(who, username, role, shown).await?;
+        // It stands in lists of members and in mentions, whatever is shown.
+        if shown.as_str() != username.as_str() {
+            self.check_username(who, username, role).await?;
+        }
+        Ok(shown)
+    }
+
+    /// Asks the plugins about the name that a person is called by. Nothing stands for it: one that they would replace is
+    /// refused.
+    async fn check_username(
+        &self,
+        who: (UserId, Option<AuditKey>),
+        username: &Username,
+        role: ServerRole,
+    ) -> Result<(), Reject> {
+        let verdict = self.judge_name(who, username, role, username.as_str()).await?;
+        match short_text(verdict).map_err(of_username)? {
+            // In capitals it is the same name.
+            Some(text) if !Username::parse(&text).is_ok_and(|it| it == *username) => {
+                Err(of_username(RejectCode::ByPlugin.into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Asks the plugins about the name that a person shows, which they may replace, and whether it may be shown.
     async fn check_display_name(
         &self,
-        (id, key): (UserId, Option<AuditKey>),
+        who: (UserId, Option<AuditKey>),
         username: &Username,
         role: ServerRole,
         name: DisplayName,
     ) -> Result<DisplayName, Reject> {
+        let verdict = self.judge_name(who, username, role, name.as_str()).await?;
+        let name = match short_text(verdict)? {
+            None => name,
+            Some(text) => DisplayName::parse(&text).map_err(|_| RejectCode::NameInvalid)?,
+        };
+        names::check_display_name(&name)?;
+        Ok(name)
+    }
+
+    /// What the plugins say of a name; what they found is kept.
+    async fn judge_name(
+        &self,
+        (id, key): (UserId, Option<AuditKey>),
+        username: &Username,
+        role: ServerRole,
+        name: &str,
+    ) -> Result<Verdict, Reject> {
         let (now, room) = (self.clock.now(), RoomId::NONE);
         let event = MessageEvent {
             kind: TextKind::DisplayName,
@@ -116,19 +167,14 @@ impl Core {
             account_created: id.created(),
             member: None,
             now,
-            body: name.as_str(),
+            body: name,
             earlier: None,
             context: None,
         };
         let ruling = self.moderator.decide_message(event).await;
-        let judged = Judged { author: id, key, sent: name.as_str(), made: ruling.verdict.replacement() };
+        let judged = Judged { author: id, key, sent: name, made: ruling.verdict.replacement() };
         self.keep_findings(TextKind::DisplayName, judged, room, ruling.marks).await?;
-        let name = match short_text(ruling.verdict)? {
-            None => name,
-            Some(text) => DisplayName::parse(&text).map_err(|_| RejectCode::NameInvalid)?,
-        };
-        names::check_display_name(&name)?;
-        Ok(name)
+        Ok(ruling.verdict)
     }
 
     async fn registration_role(&self, owner_token: Option<&Secret>) -> Result<ServerRole, Reject> {
@@ -222,6 +268,13 @@ impl From<NewUser> for User {
         let (token_version, restriction, audit_key) = (0, None, Some(audit_key));
         Self { id, username, display_name, role, self_room, token_version, created, restriction, audit_key }
     }
+}
+
+/// A refusal that says which of two names it is about.
+fn of_username(mut reject: Reject) -> Reject {
+    reject.detail.insert_str(0, "the user name: ");
+    reject.detail.truncate(reject.detail.floor_char_boundary(DETAIL_BYTES_MAX));
+    reject
 }
 
 /// A password to be.
