@@ -152,7 +152,7 @@ impl Member {
         now: Duration,
     ) -> Shown {
         let Some((meters, pool)) = self.meters_of(hook).zip(self.aside.as_ref()) else { return Shown::Gone };
-        let permission = meters.breaker.ask(now);
+        let permission = meters.breaker.ask(now, whom);
         if permission == Permission::Refused {
             return Shown::Paused;
         }

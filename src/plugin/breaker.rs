@@ -1,22 +1,31 @@
 //! When a plugin fails for many, it is taken out of service for a while, and its declared rule decides.
 //! Pure: time is an argument.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use confab_protocol::model::UserId;
 
-/// Failures older than this do not count.
+/// Within this an author counts once, however often they repeat what it fails on.
 const WINDOW: Duration = Duration::from_secs(60);
-/// Distinct authors whose messages failed: one author alone cannot open it.
+/// Distinct authors whose messages failed within it: one author alone cannot open it.
 const AUTHORS_MAX: usize = 5;
 /// Of the last so many calls ...
-const CALLS: u32 = 500;
-/// ... so many failures (1 %) by at least two authors open it too.
+const CALLS: u64 = 500;
+/// ... and of so long ...
+const SHARE_TIME: Duration = Duration::from_secs(600);
+/// ... so many failures (1 %) ...
 const FAILURES_MAX: usize = 5;
+/// ... by so many authors open it too: where few write, five do not fail within a minute. Two are somebody with a second
+/// account.
+const SHARE_AUTHORS_MIN: usize = 3;
+/// Fewer calls are no share.
+const CALLS_MIN: u64 = CALLS / 5;
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// So many are remembered whose probes failed.
+const PROBERS_MAX: usize = 16;
 
 /// Whether a call may be made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,6 +57,7 @@ enum State {
     #[default]
     Closed,
     Open {
+        /// Whose probe failed waits for one more pause.
         until: Duration,
         pause: Duration,
     },
@@ -56,13 +66,26 @@ enum State {
     },
 }
 
+/// A call that failed, and counts.
+#[derive(Debug)]
+struct Failed {
+    time: Duration,
+    /// Which of the calls.
+    call: u64,
+    author: UserId,
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     state: State,
-    failures: VecDeque<(Duration, UserId)>,
-    /// Of the share that is counted now: calls, and those of them that failed.
-    calls: u32,
-    failed: usize,
+    /// Since it was closed.
+    calls: u64,
+    /// The oldest first. They are few: of fewer than [`AUTHORS_MAX`] authors in each window, or it would be open.
+    failures: VecDeque<Failed>,
+    /// Whose probes failed since it opened, the last one at the end.
+    probers: VecDeque<UserId>,
+    /// Whose probe failed, and nobody else's, since the pause was this long.
+    alone: Option<UserId>,
     /// Whether nobody is told of it any more.
     is_over: bool,
 }
@@ -71,15 +94,21 @@ struct Inner {
 pub(super) struct Breaker(Mutex<Inner>);
 
 impl Breaker {
-    pub(super) fn ask(&self, now: Duration) -> Permission {
+    /// Whether something that this person said or does may be shown to it.
+    pub(super) fn ask(&self, now: Duration, who: UserId) -> Permission {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match inner.state {
             State::Closed => Permission::Granted,
-            State::Open { until, pause } if now >= until => {
+            State::Open { until, pause } => {
+                // Whose probe failed tells nothing new; but where nobody else comes, they are let through in the end.
+                let from = if inner.probers.contains(&who) { until + pause } else { until };
+                if now < from {
+                    return Permission::Refused;
+                }
                 inner.state = State::HalfOpen { pause };
                 Permission::Probe
             }
-            State::Open { .. } | State::HalfOpen { .. } => Permission::Refused,
+            State::HalfOpen { .. } => Permission::Refused,
         }
     }
 
@@ -89,14 +118,10 @@ impl Breaker {
         let was_closed = matches!(inner.state, State::Closed);
         match (permission, failed_for) {
             (Permission::Probe, None) => *inner = Inner { is_over: inner.is_over, ..Inner::default() },
-            (Permission::Probe, Some(_)) => {
-                let pause = match inner.state {
-                    State::HalfOpen { pause } => (pause * 2).min(LONGEST_PAUSE),
-                    _ => FIRST_PAUSE,
-                };
-                inner.state = State::Open { until: now + pause, pause };
-            }
-            (_, None) => inner.count_call(),
+            (Permission::Probe, Some(author)) => inner.reopen(now, author),
+            // It began before this opened, which is known by now.
+            _ if !was_closed => {}
+            (_, None) => inner.calls += 1,
             (_, Some(author)) => inner.count_failure(now, author),
         }
         let state = match inner.state {
@@ -123,32 +148,49 @@ impl Breaker {
 }
 
 impl Inner {
-    /// Every so many calls the share starts anew; authors only age.
-    fn count_call(&mut self) {
-        self.calls += 1;
-        if self.calls >= CALLS {
-            (self.calls, self.failed) = (0, 0);
+    /// A probe failed: the pause is longer only once it failed for two. Until then it may be what that one says, so that
+    /// somebody else tells at once.
+    fn reopen(&mut self, now: Duration, author: UserId) {
+        let State::HalfOpen { pause } = self.state else { return };
+        self.probers.retain(|it| *it != author);
+        self.probers.push_back(author);
+        if self.probers.len() > PROBERS_MAX {
+            self.probers.pop_front();
+        }
+        if self.alone.is_some_and(|other| other != author) {
+            let pause = (pause * 2).min(LONGEST_PAUSE);
+            self.alone = None;
+            self.state = State::Open { until: now + pause, pause };
+        } else {
+            self.alone = Some(author);
+            self.state = State::Open { until: now, pause };
         }
     }
 
     fn count_failure(&mut self, now: Duration, author: UserId) {
-        self.failures.retain(|(time, _)| now.saturating_sub(*time) <= WINDOW);
+        self.calls += 1;
+        let before = self.calls.saturating_sub(CALLS);
+        let is_recent = |it: &Failed| now.saturating_sub(it.time) <= WINDOW;
+        let is_of_share = |it: &Failed| it.call > before && now.saturating_sub(it.time) <= SHARE_TIME;
+        self.failures.retain(|it| is_recent(it) || is_of_share(it));
         // One author who repeats a trapping message fills nothing.
-        if self.failures.iter().filter(|(_, other)| *other == author).count() < FAILURES_MAX {
-            self.failures.push_back((now, author));
+        if !self.failures.iter().any(|it| it.author == author && is_recent(it)) {
+            self.failures.push_back(Failed { time: now, call: self.calls, author });
         }
-        self.count_call();
-        self.failed += 1;
-        let mut authors: Vec<UserId> = self.failures.iter().map(|(_, author)| *author).collect();
-        authors.sort_unstable();
-        authors.dedup();
-        let share = self.calls >= CALLS / 5 && self.failed >= FAILURES_MAX && authors.len() >= 2;
-        if authors.len() >= AUTHORS_MAX || share {
+        let (_, recent) = count(self.failures.iter().filter(|it| is_recent(it)));
+        let (failures, authors) = count(self.failures.iter().filter(|it| is_of_share(it)));
+        let share = self.calls >= CALLS_MIN && failures >= FAILURES_MAX && authors >= SHARE_AUTHORS_MIN;
+        if recent >= AUTHORS_MAX || share {
             self.state = State::Open { until: now + FIRST_PAUSE, pause: FIRST_PAUSE };
             self.failures.clear();
-            (self.calls, self.failed) = (0, 0);
         }
     }
+}
+
+/// How many these are, and of how many authors.
+fn count<'a>(failures: impl Iterator<Item = &'a Failed>) -> (usize, usize) {
+    let authors: Vec<UserId> = failures.map(|it| it.author).collect();
+    (authors.len(), authors.iter().collect::<HashSet<_>>().len())
 }
 
 #[cfg(test)]
@@ -156,13 +198,28 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const ALICE: u128 = 1;
+    const BOB: u128 = 9;
+
+    fn ask(breaker: &Breaker, now: Duration, who: u128) -> Permission {
+        breaker.ask(now, UserId::from_u128(who))
+    }
 
     fn note_failure(breaker: &Breaker, now: Duration, author: u128) -> Noted {
-        breaker.record(breaker.ask(now), now, Some(UserId::from_u128(author)))
+        breaker.record(ask(breaker, now, author), now, Some(UserId::from_u128(author)))
     }
 
     fn fail(breaker: &Breaker, now: Duration, author: u128) -> i64 {
         note_failure(breaker, now, author).state
+    }
+
+    /// Since the first second, by five people, of whom Alice is one.
+    fn opened() -> Breaker {
+        let breaker = Breaker::default();
+        for author in 0..5 {
+            fail(&breaker, SECOND, author);
+        }
+        breaker
     }
 
     #[test]
@@ -176,7 +233,7 @@ mod tests {
             assert_eq!(fail(&breaker, SECOND, author), 0);
         }
         assert_eq!(fail(&breaker, SECOND, 4), 2);
-        assert_eq!(breaker.ask(SECOND * 2), Permission::Refused);
+        assert_eq!(ask(&breaker, SECOND * 2, BOB), Permission::Refused);
     }
 
     #[test]
@@ -188,18 +245,113 @@ mod tests {
     }
 
     #[test]
-    fn it_probes_with_growing_pauses_and_closes_when_well() {
+    fn what_one_repeats_is_not_opened_by_a_second() {
         let breaker = Breaker::default();
-        for author in 0..5 {
-            fail(&breaker, SECOND, author);
+        for _ in 0..100 {
+            breaker.record(Permission::Granted, SECOND, None);
         }
-        assert_eq!(breaker.ask(SECOND * 6), Permission::Probe);
-        assert_eq!(breaker.ask(SECOND * 6), Permission::Refused, "one probe at a time");
-        assert_eq!(breaker.record(Permission::Probe, SECOND * 6, Some(UserId::from_u128(1))).state, 2);
-        assert_eq!(breaker.ask(SECOND * 15), Permission::Refused);
-        assert_eq!(breaker.ask(SECOND * 16), Permission::Probe);
+        for author in [ALICE, ALICE, ALICE, ALICE, BOB] {
+            assert_eq!(fail(&breaker, SECOND, author), 0);
+        }
+        // Nor do the two of them with patience.
+        for n in 0..100 {
+            let author = if n % 2 == 0 { ALICE } else { BOB };
+            assert_eq!(fail(&breaker, SECOND * 31 * n, author), 0);
+        }
+    }
+
+    #[test]
+    fn what_counts_is_bounded() {
+        let breaker = Breaker::default();
+        for n in 0..6_000_u32 {
+            assert_eq!(fail(&breaker, SECOND / 5 * n, u128::from(n % 2)), 0);
+        }
+        let remembered = breaker.0.lock().unwrap().failures.len();
+        assert!((1..=22).contains(&remembered), "{remembered}: once a minute each, for ten minutes");
+    }
+
+    /// Whether it opens where one of three people fails every so often, after so many calls that go well.
+    fn opens_for_three(every: Duration, calls: u32) -> bool {
+        let breaker = Breaker::default();
+        (0..20_u32).any(|n| {
+            for _ in 0..calls {
+                breaker.record(Permission::Granted, every * n, None);
+            }
+            fail(&breaker, every * n, u128::from(n % 3)) != 0
+        })
+    }
+
+    #[test]
+    fn a_share_of_the_calls_opens_it_where_few_write() {
+        assert!(opens_for_three(SECOND * 61, 20));
+        assert!(!opens_for_three(SECOND * 61, 3), "too few calls");
+        assert!(!opens_for_three(SECOND * 61, 130), "less than one of a hundred");
+        assert!(!opens_for_three(SECOND * 200, 20), "too long ago");
+    }
+
+    #[test]
+    fn it_probes_with_growing_pauses_and_closes_when_well() {
+        let breaker = opened();
+        assert_eq!(ask(&breaker, SECOND * 5, BOB), Permission::Refused);
+        assert_eq!(ask(&breaker, SECOND * 6, ALICE), Permission::Probe);
+        assert_eq!(ask(&breaker, SECOND * 6, BOB), Permission::Refused, "one probe at a time");
+        assert_eq!(breaker.record(Permission::Probe, SECOND * 6, Some(UserId::from_u128(ALICE))).state, 2);
+        // It fails for somebody else, too.
+        assert_eq!(ask(&breaker, SECOND * 6, BOB), Permission::Probe);
+        assert_eq!(breaker.record(Permission::Probe, SECOND * 6, Some(UserId::from_u128(BOB))).state, 2);
+        assert_eq!(ask(&breaker, SECOND * 15, 3), Permission::Refused);
+        for who in [ALICE, BOB] {
+            assert_eq!(ask(&breaker, SECOND * 16, who), Permission::Refused, "others tell more");
+        }
+        assert_eq!(ask(&breaker, SECOND * 16, 3), Permission::Probe);
         assert_eq!(breaker.record(Permission::Probe, SECOND * 16, None).state, 0);
-        assert_eq!(breaker.ask(SECOND * 16), Permission::Granted);
+        assert_eq!(ask(&breaker, SECOND * 16, ALICE), Permission::Granted);
+    }
+
+    #[test]
+    fn a_pause_does_not_grow_by_one_author() {
+        let breaker = opened();
+        for n in 1..50 {
+            let now = SECOND + FIRST_PAUSE * n;
+            assert_eq!(ask(&breaker, now - SECOND / 5, ALICE), Permission::Refused);
+            assert_eq!(ask(&breaker, now, ALICE), Permission::Probe, "nobody else comes");
+            assert_eq!(breaker.record(Permission::Probe, now, Some(UserId::from_u128(ALICE))).state, 2);
+        }
+    }
+
+    #[test]
+    fn who_goes_on_keeps_nobody_else_from_it() {
+        for (authors, seconds) in [(&[ALICE][..], 6), (&[ALICE, 2][..], 16)] {
+            let (breaker, mut refused) = (opened(), SECOND);
+            for n in 1..=400_u32 {
+                let now = SECOND + SECOND / 5 * n;
+                for author in authors {
+                    fail(&breaker, now, *author);
+                }
+                // Bob says something each second.
+                if n % 5 != 0 {
+                    continue;
+                }
+                let permission = ask(&breaker, now, BOB);
+                if permission == Permission::Refused {
+                    refused = now;
+                } else {
+                    breaker.record(permission, now, None);
+                }
+            }
+            assert!(refused < SECOND * seconds, "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn who_is_remembered_is_bounded() {
+        let (breaker, mut now) = (opened(), SECOND);
+        for author in 100..200 {
+            now += LONGEST_PAUSE;
+            assert_eq!(ask(&breaker, now, author), Permission::Probe);
+            assert_eq!(breaker.record(Permission::Probe, now, Some(UserId::from_u128(author))).state, 2);
+        }
+        assert_eq!(breaker.0.lock().unwrap().probers.len(), PROBERS_MAX);
     }
 
     #[test]
@@ -212,31 +364,24 @@ mod tests {
             let late = breaker.record(Permission::Granted, SECOND, Some(UserId::from_u128(author)));
             assert_eq!(late, Noted { state: 2, turn: None });
         }
-        assert_eq!(breaker.ask(SECOND * 60), Permission::Probe);
-        let failed = breaker.record(Permission::Probe, SECOND * 60, Some(UserId::from_u128(1)));
+        assert_eq!(ask(&breaker, SECOND * 60, ALICE), Permission::Probe);
+        let failed = breaker.record(Permission::Probe, SECOND * 60, Some(UserId::from_u128(ALICE)));
         assert_eq!(failed, Noted { state: 2, turn: None });
-        assert_eq!(breaker.ask(SECOND * 600), Permission::Probe);
+        assert_eq!(ask(&breaker, SECOND * 600, BOB), Permission::Probe);
         assert_eq!(breaker.record(Permission::Probe, SECOND * 600, None), Noted { state: 0, turn: Some(Turn::Closed) });
         assert_eq!(breaker.record(Permission::Granted, SECOND * 600, None), Noted { state: 0, turn: None });
     }
 
     #[test]
     fn what_is_over_turns_once_more_at_most() {
-        let open = || {
-            let breaker = Breaker::default();
-            for author in 0..5 {
-                note_failure(&breaker, SECOND, author);
-            }
-            breaker
-        };
-        let breaker = open();
+        let breaker = opened();
         assert_eq!([breaker.end(), breaker.end()], [Some(Turn::Closed), None]);
-        assert_eq!(breaker.ask(SECOND * 60), Permission::Probe);
+        assert_eq!(ask(&breaker, SECOND * 60, BOB), Permission::Probe);
         assert_eq!(breaker.record(Permission::Probe, SECOND * 60, None), Noted { state: 0, turn: None });
         let turns: Vec<_> = (0..5).map(|author| note_failure(&breaker, SECOND * 60, author).turn).collect();
         assert_eq!(turns, [None; 5], "it is still over");
-        let breaker = open();
-        assert_eq!(breaker.ask(SECOND * 60), Permission::Probe);
+        let breaker = opened();
+        assert_eq!(ask(&breaker, SECOND * 60, BOB), Permission::Probe);
         assert_eq!(breaker.end(), Some(Turn::Closed), "half open is not closed");
         assert_eq!(Breaker::default().end(), None);
     }

@@ -203,7 +203,7 @@ impl Member {
         let Some(meters) = self.meters_of(hook) else {
             return Called { verdict: Verdict::Allow, marks: Vec::new(), spent: Duration::ZERO };
         };
-        let permission = if self.patience.is_some() { Permission::Granted } else { meters.breaker.ask(now) };
+        let permission = if self.patience.is_some() { Permission::Granted } else { meters.breaker.ask(now, who) };
         let (verdict, mark, spent) = if permission == Permission::Refused {
             let (verdict, mark) = self.while_open(hook, &self.speaker);
             (verdict, mark, Duration::ZERO)
