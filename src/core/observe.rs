@@ -1,6 +1,7 @@
 //! What plugins are shown after it happened: apart from those who write, in the order of each room's log, at least once.
 
 pub mod follow;
+mod passed;
 pub mod sessions;
 
 use std::sync::Arc;

@@ -175,6 +175,49 @@ async fn one_that_fails_holds_nobody_up_and_goes_on() {
     }
 }
 
+/// Of what one author says again and again two are tried for two seconds each, and the others wait for these alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_author_who_goes_on_keeps_nobody_waiting() {
+    const GO_ON: u32 = 30;
+    let folder = folder();
+    let server = TestServer::start_with(|config| config.plugins = observer(folder.path(), Mode::Enforce)).await;
+    let alice = Person::register(&server, Transport::Quic, "alice").await;
+    let bob = Person::register(&server, Transport::WebSocket, "bob").await;
+    let (den, quiet) = (alice.enter("den").await, bob.enter("quiet").await);
+    bob.enter("den").await;
+    for _ in 0..GO_ON {
+        say(&alice, &den, "say trap").await;
+    }
+    say(&bob, &den, "say well").await;
+    assert_eq!(told(&bob, &quiet, 1).await.len(), 1);
+    assert_eq!(server.metric(r#"confab_plugin_passed_over_total{plugin="observer"}"#).await, f64::from(GO_ON));
+    let traps = server.metric(r#"confab_plugin_traps_total{kind="trap",plugin="observer"}"#).await;
+    assert_eq!(traps, f64::from(2 * 4 + GO_ON - 2), "four times each, and then once");
+    assert_eq!(server.metric(r#"confab_plugin_breaker_state{plugin="observer"}"#).await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_far_it_is_behind_is_seen() {
+    let folder = folder();
+    let server = TestServer::start_with(|config| config.plugins = observer(folder.path(), Mode::Enforce)).await;
+    let alice = Person::register(&server, Transport::Quic, "alice").await;
+    let den = alice.enter("den").await;
+    let until = async |what: &str, is: fn(f64) -> bool| {
+        let deadline = Instant::now() + PATIENCE;
+        while !is(server.metric(r#"confab_plugin_observed_lag_seconds{plugin="observer"}"#).await) {
+            assert!(Instant::now() < deadline, "{what}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    // The second one waits for the first, which is tried for two seconds.
+    for text in ["say trap", "say trap", "say well"] {
+        say(&alice, &den, text).await;
+    }
+    until("it is behind", |lag| lag >= 2.0).await;
+    until("it has caught up", |lag| lag == 0.0).await;
+    assert_eq!(told(&alice, &den, 1).await.len(), 1);
+}
+
 /// One that is new sees nothing of what was before; one that is off nothing at all, and goes on where it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn where_it_begins_and_how_it_is_meant() {
@@ -257,7 +300,10 @@ async fn it_comes_and_goes_with_a_reload() {
     say(&alice, &den, "say now").await;
     let shown = told(&alice, &quiet, 1).await;
     assert!(shown.len() == 1 && shown[0].ends_with("say now"), "{shown:?}");
+    let has_lag = || place.ops_get("/metrics").unwrap().1.contains("confab_plugin_observed_lag_seconds{");
+    assert!(has_lag());
     turn("\"enforce\"", "\"off\"");
+    eventually("what is off is behind nothing", || (!has_lag()).then_some(()));
     // Off, it answers nothing either.
     until_so("it goes", async || ask(&alice, &quiet, "ticks").await == "ticks").await;
     sleep(Duration::from_millis(500)).await;

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use confab_protocol::limits::PAGE_ITEMS_MAX;
-use confab_protocol::model::{RoomId, Seq};
+use confab_protocol::model::{Millis, RoomId, Seq};
+use prometheus::IntGauge;
 use tokio::time::{sleep, timeout};
 
+use super::passed::Passed;
 use super::{Happening, Observers, Shown, happening};
 use crate::clock::Clock;
 use crate::core::access::STRANGER;
@@ -41,10 +43,38 @@ pub struct Following {
     pub observers: Arc<dyn Observers>,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// What is passed over is counted.
+    /// What is passed over is counted, and how far behind a plugin is.
     pub metrics: Metrics,
     /// When to stop.
     pub lifecycle: Lifecycle,
+}
+
+/// One plugin that is shown it.
+struct Observer<'a> {
+    id: &'a str,
+    metrics: &'a Metrics,
+    /// How old what it is shown next is, in seconds.
+    lag: IntGauge,
+    passed: Passed,
+}
+
+impl<'a> Observer<'a> {
+    fn new(id: &'a str, metrics: &'a Metrics) -> Self {
+        let lag = metrics.plugin_observed_lag_seconds.with_label_values(&[id]);
+        Self { id, metrics, lag, passed: Passed::default() }
+    }
+
+    /// It is to be shown something of then.
+    fn note_lag(&self, time: Millis, now: Millis) {
+        self.lag.set(i64::try_from(now.since(time) / 1_000).unwrap_or(i64::MAX));
+    }
+}
+
+impl Drop for Observer<'_> {
+    fn drop(&mut self) {
+        // One that is not there is behind nothing.
+        let _ = self.metrics.plugin_observed_lag_seconds.remove_label_values(&[self.id]);
+    }
 }
 
 /// How far rooms were shown, and it is not written yet.
@@ -67,7 +97,8 @@ enum End {
 impl Following {
     /// Until the server drains or the plugin is not there any more.
     pub async fn follow(&self, plugin: &str, fresh: &Fresh) {
-        while let Err(error) = self.store.begin_observing(plugin.to_owned()).await {
+        let mut plugin = Observer::new(plugin, &self.metrics);
+        while let Err(error) = self.store.begin_observing(plugin.id.to_owned()).await {
             self.note(&error);
             if !self.rest(PAUSE).await {
                 return;
@@ -81,8 +112,8 @@ impl Following {
             if rooms.is_none() {
                 looked_through = Some(now);
             }
-            match self.catch_up(plugin, rooms, fresh).await {
-                Ok(End::Reached) => {}
+            match self.catch_up(&mut plugin, rooms, fresh).await {
+                Ok(End::Reached) => plugin.lag.set(0),
                 Ok(End::Stopped) => return,
                 Err(error) => {
                     self.note(&error);
@@ -106,23 +137,23 @@ impl Following {
     }
 
     /// Shows what these rooms have, or all.
-    async fn catch_up(&self, plugin: &str, rooms: Option<Vec<RoomId>>, fresh: &Fresh) -> Result<End> {
+    async fn catch_up(&self, plugin: &mut Observer<'_>, rooms: Option<Vec<RoomId>>, fresh: &Fresh) -> Result<End> {
         let mut unwritten = Unwritten::default();
         let end = self.show_rooms(plugin, rooms, fresh, &mut unwritten).await;
         // Also where that failed: what was shown was.
-        self.write(plugin, &mut unwritten).await?;
+        self.write(plugin.id, &mut unwritten).await?;
         end
     }
 
     /// A page of each room in turn, so that a long one does not keep the others waiting.
     async fn show_rooms(
         &self,
-        plugin: &str,
+        plugin: &mut Observer<'_>,
         rooms: Option<Vec<RoomId>>,
         fresh: &Fresh,
         unwritten: &mut Unwritten,
     ) -> Result<End> {
-        let mut behind: VecDeque<_> = self.store.unobserved(plugin.to_owned(), rooms).await?.into();
+        let mut behind: VecDeque<_> = self.store.unobserved(plugin.id.to_owned(), rooms).await?.into();
         while let Some((room, after)) = behind.pop_front() {
             match self.show_page(plugin, room, after, unwritten).await {
                 Ok((End::Stopped, _)) => return Ok(End::Stopped),
@@ -134,7 +165,7 @@ impl Following {
             if !behind.is_empty() && fresh.has_some() {
                 // What comes anew waits behind what waited: who writes all the time keeps nobody else back.
                 let queued: HashSet<RoomId> = behind.iter().map(|(room, _)| *room).collect();
-                for (room, seq) in self.store.unobserved(plugin.to_owned(), fresh.take()).await? {
+                for (room, seq) in self.store.unobserved(plugin.id.to_owned(), fresh.take()).await? {
                     let seq = unwritten.cursors.get(&room).copied().unwrap_or_default().max(seq);
                     if !queued.contains(&room) {
                         behind.push_back((room, seq));
@@ -148,7 +179,7 @@ impl Following {
     /// Shows a page of a room. Gives where to go on, if there is more.
     async fn show_page(
         &self,
-        plugin: &str,
+        plugin: &mut Observer<'_>,
         room: RoomId,
         after: Seq,
         unwritten: &mut Unwritten,
@@ -157,7 +188,7 @@ impl Following {
             return Ok((End::Reached, None));
         };
         if unwritten.entries + page.entries.len() > UNWRITTEN_MAX {
-            self.write(plugin, unwritten).await?;
+            self.write(plugin.id, unwritten).await?;
         }
         if unwritten.entries == 0 {
             unwritten.since = self.clock.elapsed();
@@ -183,7 +214,7 @@ impl Following {
             unwritten.cursors.insert(room, to);
         }
         if is_late {
-            self.write(plugin, unwritten).await?;
+            self.write(plugin.id, unwritten).await?;
         }
         Ok((end, (to < page.state.head).then_some(to)))
     }
@@ -197,21 +228,21 @@ impl Following {
     }
 
     /// Shows one thing, again and again when that fails; past that it is passed over, so that nothing that somebody says
-    /// can stop a plugin for ever. `false`: there is nobody to show it to, or the server drains.
-    async fn show(&self, plugin: &str, happening: Happening) -> bool {
+    /// can stop a plugin for ever, and at once where that was so with what its author said before. `false`: there is nobody to
+    /// show it to, or the server drains.
+    async fn show(&self, plugin: &mut Observer<'_>, happening: Happening) -> bool {
         let happening = Arc::new(happening);
         let (mut failures, mut backoff) = (0, FIRST_BACKOFF);
         while !self.lifecycle.is_draining() {
-            match self.observers.show(plugin, Arc::clone(&happening)).await {
+            plugin.note_lag(happening.time, self.clock.now());
+            match self.observers.show(plugin.id, Arc::clone(&happening)).await {
                 Shown::Seen => return true,
                 Shown::Gone => return false,
                 Shown::Paused => {
                     self.rest(PAUSED_FOR).await;
                 }
-                Shown::Failed if failures == RETRIES => {
-                    let (room, seq) = (happening.room, happening.seq.0);
-                    self.metrics.plugin_passed_over_total.with_label_values(&[plugin]).inc();
-                    tracing::warn!(plugin, %room, seq, "an observing plugin fails on this each time: it is passed over");
+                Shown::Failed if failures == RETRIES || self.has_enough(plugin, &happening) => {
+                    self.pass_over(plugin, &happening);
                     return true;
                 }
                 Shown::Failed => {
@@ -222,6 +253,17 @@ impl Following {
             }
         }
         false
+    }
+
+    fn has_enough(&self, plugin: &Observer<'_>, happening: &Happening) -> bool {
+        plugin.passed.is_enough(happening.author, self.clock.elapsed())
+    }
+
+    fn pass_over(&self, plugin: &mut Observer<'_>, happening: &Happening) {
+        let (id, room, seq) = (plugin.id, happening.room, happening.seq.0);
+        plugin.passed.note(happening.author, self.clock.elapsed());
+        self.metrics.plugin_passed_over_total.with_label_values(&[id]).inc();
+        tracing::warn!(plugin = id, %room, seq, "an observing plugin fails on this each time: it is passed over");
     }
 
     /// `false`: the server drains.
