@@ -1,6 +1,6 @@
 //! What the operator may say.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
 /// What is done about a link; the later the stricter.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Deserialize)]
@@ -13,6 +13,41 @@ pub(crate) enum Action {
     Hold,
     Bounce,
     Reject,
+}
+
+/// Whose links are let be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Exempt {
+    Nobody,
+    /// The moderators of the server.
+    Server,
+    /// These, and those of a room from what does not deceive.
+    Moderators,
+}
+
+impl<'de> Deserialize<'de> for Exempt {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ExemptVisitor)
+    }
+}
+
+/// A word beside `true` and `false`.
+struct ExemptVisitor;
+
+impl de::Visitor<'_> for ExemptVisitor {
+    type Value = Exempt;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("true, false or \"server\"")
+    }
+
+    fn visit_bool<E: de::Error>(self, is: bool) -> Result<Exempt, E> {
+        Ok(if is { Exempt::Moderators } else { Exempt::Nobody })
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<Exempt, E> {
+        if word == "server" { Ok(Exempt::Server) } else { Err(E::invalid_value(de::Unexpected::Str(word), &self)) }
+    }
 }
 
 /// The keys of the table; see the crate's head.
@@ -34,7 +69,7 @@ pub(crate) struct Config {
     pub(crate) newcomers_action: Action,
     pub(crate) newcomers_account_seconds: u64,
     pub(crate) newcomers_member_seconds: u64,
-    pub(crate) exempt_moderators: bool,
+    pub(crate) exempt_moderators: Exempt,
 }
 
 impl Default for Config {
@@ -55,7 +90,7 @@ impl Default for Config {
             newcomers_action: Action::Off,
             newcomers_account_seconds: 24 * 3600,
             newcomers_member_seconds: 3600,
-            exempt_moderators: true,
+            exempt_moderators: Exempt::Moderators,
         }
     }
 }
@@ -81,6 +116,8 @@ mod tests {
             (r#"{"deny": ["https://evil.example/x"]}"#, "links: deny: \"https://evil.example/x\" is no host"),
             (r#"{"allow": [""]}"#, "links: allow: \"\" is no host"),
             (r#"{"protected": ["two words.com"]}"#, "links: protected: "),
+            (r#"{"exempt_moderators": "room"}"#, "expected true, false or \"server\""),
+            (r#"{"exempt_moderators": 1}"#, "expected true, false or \"server\""),
         ] {
             let error = parse(json).and_then(|config| Judge::new(config).map(|_| ())).unwrap_err();
             assert!(error.contains(expected) && !error.contains('\n'), "{json}: {error}");

@@ -8,7 +8,7 @@ use confab_plugin::{Finding, Flagging, Form, Refusal, Role, RoomRole, Verdict};
 
 use crate::address;
 use crate::alike::Alike;
-use crate::config::{Action, Config};
+use crate::config::{Action, Config, Exempt};
 use crate::hosts::{Hosts, shown};
 use crate::known::{self, Ending};
 use crate::scan::{Link, Links, may_have_links};
@@ -24,6 +24,14 @@ struct Rule {
     score: u8,
     /// For the author.
     reason: &'static str,
+}
+
+/// Which rules are for an author.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Scope {
+    All,
+    Deceit,
+    None,
 }
 
 const DENIED: Rule =
@@ -51,6 +59,9 @@ const NEWCOMER: Rule = Rule {
 };
 const OTHER: Rule =
     Rule { name: "links.other", score: 20, reason: "only links to some sites are posted here; leave that link out" };
+
+/// About links that are not what they seem: for these no room is anybody's own.
+const DECEITS: [&str; 2] = [LOOKALIKE.name, USERINFO.name];
 
 /// All that `init` made of the configuration.
 #[derive(Clone, Debug)]
@@ -84,23 +95,24 @@ impl Judge {
     }
 
     pub(crate) fn decide(&self, event: &Event) -> Verdict {
-        if !may_have_links(&event.plain) || (self.config.exempt_moderators && is_moderator(event)) {
+        let scope = scope(self.config.exempt_moderators, event);
+        if scope == Scope::None || !may_have_links(&event.plain) {
             return Verdict::Allow;
         }
         let is_new = self.is_new(event);
         let mut worst = None;
-        self.look(Links::of(&event.plain, &event.body), Form::Plain, is_new, &mut worst);
+        self.look(Links::of(&event.plain, &event.body), Form::Plain, (scope, is_new), &mut worst);
         // What is encoded ends a host for browsers as it ends none for readers: `https://paypal.com%2f@evil.example`.
         if event.body.contains('%') {
             let body = event.body.to_ascii_lowercase();
-            self.look(Links::of(&body, &event.body), Form::Body, is_new, &mut worst);
+            self.look(Links::of(&body, &event.body), Form::Body, (scope, is_new), &mut worst);
         }
         worst.map_or(Verdict::Allow, verdict)
     }
 
-    fn look(&self, links: Links<'_>, form: Form, is_new: bool, worst: &mut Option<Hit>) {
+    fn look(&self, links: Links<'_>, form: Form, author: (Scope, bool), worst: &mut Option<Hit>) {
         for link in links {
-            let Some((action, rule)) = self.judge(&link, is_new) else { continue };
+            let Some((action, rule)) = self.judge(&link, author) else { continue };
             if worst.as_ref().is_none_or(|worst| worst.action < action) {
                 *worst = Some(Hit { action, rule, form, range: link.range });
             }
@@ -108,7 +120,7 @@ impl Judge {
     }
 
     /// The strictest rule for a link; `None`: there is nothing to do.
-    fn judge(&self, link: &Link<'_>, is_new: bool) -> Option<(Action, &'static Rule)> {
+    fn judge(&self, link: &Link<'_>, (scope, is_new): (Scope, bool)) -> Option<(Action, &'static Rule)> {
         let config = &self.config;
         let address = if link.ending == Ending::Sure { address::parse(&link.host) } else { None };
         let numbers = address.map(|it| it.to_string());
@@ -123,10 +135,12 @@ impl Judge {
         let seen = skeleton(&host);
         let denied = self.deny.find(&host).or_else(|| if host.is_ascii() { None } else { self.deny.find(&seen) });
         let allowed = self.allow.find(&host);
-        if denied.is_some() && denied >= allowed {
+        let is_all = scope == Scope::All;
+        let is_denied = denied.is_some() && denied >= allowed;
+        if is_denied && is_all {
             return acts(config.deny_action, &DENIED);
         }
-        if allowed.is_some() {
+        if allowed.is_some() && !is_denied {
             return None;
         }
         let is_home = address.is_some_and(|it| address::is_at_home(it) && address::is_usual(&link.host));
@@ -141,7 +155,9 @@ impl Judge {
             (config.others, &OTHER, is_link),
         ]
         .into_iter()
-        .filter(|(action, _, applies)| *applies && *action != Action::Off)
+        .filter(|(action, rule, applies)| {
+            *applies && *action != Action::Off && (is_all || DECEITS.contains(&rule.name))
+        })
         // Of equally strict ones the first.
         .reduce(|worst, next| if next.0 > worst.0 { next } else { worst })
         .map(|(action, rule, _)| (action, rule))
@@ -189,9 +205,16 @@ fn is_invite(host: &str, rest: &str) -> bool {
     })
 }
 
-fn is_moderator(event: &Event) -> bool {
-    matches!(event.role, Role::Owner | Role::Admin | Role::Moderator)
-        || matches!(event.room_role, RoomRole::Owner | RoomRole::Admin | RoomRole::Moderator)
+/// A role in a room counts for what is said there. Names are read elsewhere, too, and a room is named by who owns it.
+fn scope(exempt: Exempt, event: &Event) -> Scope {
+    let is_said = matches!(event.kind, Kind::New | Kind::Edit | Kind::Reaction);
+    let is_rooms = matches!(event.room_role, RoomRole::Owner | RoomRole::Admin | RoomRole::Moderator);
+    match exempt {
+        Exempt::Nobody => Scope::All,
+        _ if matches!(event.role, Role::Owner | Role::Admin | Role::Moderator) => Scope::None,
+        Exempt::Moderators if is_said && is_rooms && event.role != Role::Bot => Scope::Deceit,
+        Exempt::Moderators | Exempt::Server => Scope::All,
+    }
 }
 
 fn verdict(hit: Hit) -> Verdict {

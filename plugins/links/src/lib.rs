@@ -24,8 +24,11 @@
 //! newcomers_action = "off"           # any link that is not allowed, by those who are new
 //! newcomers_account_seconds = 86400  # an account younger than this is new
 //! newcomers_member_seconds = 3600    # and so is who came into the room less than this ago
-//! exempt_moderators = true           # of the server and of the room
+//! exempt_moderators = true           # of the server and, in their room, of the room; "server": of the server alone
 //! ```
+//!
+//! Moderators of the server are let be. Those of a room are, in what they say there, but for look-alikes and names before
+//! an @: anybody opens a room and owns it. Names are looked at whatever their author is in a room, and bots always.
 
 mod address;
 mod alike;
