@@ -150,7 +150,7 @@ impl Judge {
             (config.userinfo_action, &USERINFO, !link.userinfo.is_empty() && self.misleads(link.userinfo, &host)),
             (config.ip_action, &IP, address.is_some() && is_link),
             (config.invites_action, &INVITE, is_invite(&host, link.rest)),
-            (config.shorteners_action, &SHORTENER, self.is_short(&host, link)),
+            (config.shorteners_action, &SHORTENER, self.is_short(&host, link.rest)),
             (config.newcomers_action, &NEWCOMER, is_new && is_link),
             (config.others, &OTHER, is_link),
         ]
@@ -178,10 +178,9 @@ impl Judge {
         userinfo.split(is_part).any(is_host)
     }
 
-    fn is_short(&self, host: &str, link: &Link<'_>) -> bool {
+    fn is_short(&self, host: &str, rest: &str) -> bool {
         // The services themselves are talked about.
-        link.rest.strip_prefix('/').is_some_and(|path| path.starts_with(|c: char| c.is_alphanumeric()))
-            && self.shorteners.has(host.strip_prefix("www.").unwrap_or(host))
+        path(rest).is_some_and(|path| path.starts_with(|c: char| c.is_alphanumeric())) && self.shorteners.has(host)
     }
 
     fn is_new(&self, event: &Event) -> bool {
@@ -196,13 +195,38 @@ fn acts(action: Action, rule: &'static Rule) -> Option<(Action, &'static Rule)> 
 }
 
 fn is_invite(host: &str, rest: &str) -> bool {
-    let host = host.strip_prefix("www.").unwrap_or(host);
-    let rest = rest.strip_prefix(':').map_or(rest, |port| port.trim_start_matches(|c: char| c.is_ascii_digit()));
-    let Some(path) = rest.strip_prefix('/') else { return false };
+    let Some(path) = path(rest) else { return false };
     stock::INVITES.iter().any(|(service, begin)| {
-        let code = if host == *service { path.strip_prefix(begin) } else { None };
+        let is_there = host.strip_suffix(service).is_some_and(|below| below.is_empty() || below.ends_with('.'));
+        let code = if is_there { behind(path, begin) } else { None };
         code.is_some_and(|code| code.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '!' | '#')))
     })
+}
+
+/// The path behind a host, as browsers read it: the host may end in a dot and have a port.
+fn path(rest: &str) -> Option<&str> {
+    let rest = rest.strip_prefix('.').unwrap_or(rest);
+    let rest = rest.strip_prefix(':').map_or(rest, |port| port.trim_start_matches(|c: char| c.is_ascii_digit()));
+    past_slashes(rest)
+}
+
+/// What follows on the beginning of a path; `None`: it begins otherwise.
+fn behind<'a>(path: &'a str, begin: &str) -> Option<&'a str> {
+    begin.split_inclusive('/').try_fold(path, |path, part| match part.strip_suffix('/') {
+        Some(name) => past_slashes(path.strip_prefix(name)?),
+        None => path.strip_prefix(part),
+    })
+}
+
+/// Any number of slashes, also those that lean the other way, are one, and so is `/./`.
+fn past_slashes(path: &str) -> Option<&str> {
+    let is_slash = |c: char| matches!(c, '/' | '\\');
+    let mut rest = path.trim_start_matches(is_slash);
+    let has_slash = rest.len() < path.len();
+    while let Some(next) = rest.strip_prefix('.').filter(|next| has_slash && next.starts_with(is_slash)) {
+        rest = next.trim_start_matches(is_slash);
+    }
+    has_slash.then_some(rest)
 }
 
 /// A role in a room counts for what is said there. Names are read elsewhere, too, and a room is named by who owns it.

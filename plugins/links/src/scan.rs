@@ -13,6 +13,9 @@ const SCHEME_MAX: usize = 16;
 /// Bytes of an IPv6 address in brackets.
 const SIX_MAX: usize = 64;
 
+/// Where `tg://join?invite=code` leads: it is the same as `https://t.me/+code`.
+const TELEGRAM: &str = "t.me";
+
 /// Something that may lead somewhere.
 #[derive(Clone, Debug)]
 pub(crate) struct Link<'a> {
@@ -70,6 +73,10 @@ impl<'a> Links<'a> {
         let behind = behind.strip_prefix(']').unwrap_or(behind);
         let (userinfo, from) = self.userinfo(text.len() - behind.len());
         let (host, end) = self.host_from(from)?;
+        if scheme == "tg" && slice(text, end, end + 1) == "?" {
+            let rest = slice(text, from - 1, text.len());
+            return Some(Link { range: start..end, host: TELEGRAM.into(), userinfo: "", rest, ending: Ending::Sure });
+        }
         let is_link = host.contains(['.', '[']) || (is_web && host != "localhost");
         // Elsewhere a login is one: `ftp://bob@example.com:secret@ftp.example.com`.
         let userinfo = if is_web { userinfo } else { "" };
@@ -198,7 +205,8 @@ impl<'a> Iterator for Links<'a> {
             self.floor = self.floor.max(end);
             if end >= self.path_end && link.rest.starts_with(['/', '?', '#', ':', '\\']) {
                 let is_end = |c: char| c.is_whitespace() || matches!(c, '\u{3000}'..='\u{303f}');
-                self.path_end = end + link.rest.find(is_end).unwrap_or(link.rest.len());
+                let from = self.text.len() - link.rest.len();
+                self.path_end = from + link.rest.find(is_end).unwrap_or(link.rest.len());
             }
             return Some(link);
         }

@@ -38,7 +38,7 @@ pub(crate) const SHORTENERS: &str = "
     n9.cl dwz.cn url.cn suo.im
 ";
 
-/// Invitations of other services: a host, and how the path begins.
+/// Invitations of other services: a host, with those below it, and how the path begins.
 pub(crate) const INVITES: &[(&str, &str)] = &[
     ("discord.gg", ""),
     ("discord.com", "invite/"),
@@ -48,6 +48,7 @@ pub(crate) const INVITES: &[(&str, &str)] = &[
     ("discord.me", ""),
     ("t.me", "+"),
     ("t.me", "joinchat/"),
+    ("t.me", "join?invite="),
     ("telegram.me", "+"),
     ("telegram.me", "joinchat/"),
     ("telegram.dog", "joinchat/"),
