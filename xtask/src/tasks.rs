@@ -42,7 +42,8 @@ pub(crate) fn test(layer: Option<&str>) -> Result<()> {
     if is_wanted("protocol") {
         timed("protocol", &|| {
             let packages =
-                ["confab-protocol", "confab-plugin", "confab-client", "confab-fuzz", "xtask"].map(str::to_owned);
+                ["confab-protocol", "confab-plugin", "confab-client", "confab-hosts", "confab-fuzz", "xtask"]
+                    .map(str::to_owned);
             let plugins = assets::STOCK.map(|id| format!("confab-{id}"));
             let cargo = Cmd::cargo().args(["test", "--quiet"]);
             let all = packages.iter().chain(&plugins);

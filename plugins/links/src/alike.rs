@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use confab_hosts::known::Ending;
 use confab_plugin::normal::skeleton;
 
 use crate::hosts::{Hosts, suffixes};
-use crate::known::Ending;
 use crate::stock;
 
 /// Shorter names are compared with all that follows them, and letter by letter: there are too many like them.

@@ -3,12 +3,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use confab_hosts::address;
+use confab_hosts::scan::HOST_MAX;
 use confab_plugin::normal::plain;
 
-use crate::{address, punycode};
-
-/// Bytes of a host.
-pub(crate) const HOST_MAX: usize = 253;
+use crate::punycode;
 
 /// Hosts, as [`shown`].
 #[derive(Clone, Debug, Default)]

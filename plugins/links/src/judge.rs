@@ -2,16 +2,16 @@
 
 use std::ops::Range;
 
+use confab_hosts::address;
+use confab_hosts::known::{self, Ending};
+use confab_hosts::scan::{Link, Links, may_have_links, past_slashes, path};
 use confab_plugin::message::{Event, Kind};
 use confab_plugin::normal::skeleton;
 use confab_plugin::{Finding, Flagging, Form, Refusal, Role, RoomRole, Verdict};
 
-use crate::address;
 use crate::alike::Alike;
 use crate::config::{Action, Config, Exempt};
 use crate::hosts::{Hosts, shown};
-use crate::known::{self, Ending};
-use crate::scan::{Link, Links, may_have_links};
 use crate::stock;
 
 /// The login of GitLab's jobs, on any host.
@@ -101,11 +101,11 @@ impl Judge {
         }
         let is_new = self.is_new(event);
         let mut worst = None;
-        self.look(Links::of(&event.plain, &event.body), Form::Plain, (scope, is_new), &mut worst);
+        self.look(Links::of(&event.plain, &event.body, skeleton), Form::Plain, (scope, is_new), &mut worst);
         // What is encoded ends a host for browsers as it ends none for readers: `https://paypal.com%2f@evil.example`.
         if event.body.contains('%') {
             let body = event.body.to_ascii_lowercase();
-            self.look(Links::of(&body, &event.body), Form::Body, (scope, is_new), &mut worst);
+            self.look(Links::of(&body, &event.body, skeleton), Form::Body, (scope, is_new), &mut worst);
         }
         worst.map_or(Verdict::Allow, verdict)
     }
@@ -203,30 +203,12 @@ fn is_invite(host: &str, rest: &str) -> bool {
     })
 }
 
-/// The path behind a host, as browsers read it: the host may end in a dot and have a port.
-fn path(rest: &str) -> Option<&str> {
-    let rest = rest.strip_prefix('.').unwrap_or(rest);
-    let rest = rest.strip_prefix(':').map_or(rest, |port| port.trim_start_matches(|c: char| c.is_ascii_digit()));
-    past_slashes(rest)
-}
-
 /// What follows on the beginning of a path; `None`: it begins otherwise.
 fn behind<'a>(path: &'a str, begin: &str) -> Option<&'a str> {
     begin.split_inclusive('/').try_fold(path, |path, part| match part.strip_suffix('/') {
         Some(name) => past_slashes(path.strip_prefix(name)?),
         None => path.strip_prefix(part),
     })
-}
-
-/// Any number of slashes, also those that lean the other way, are one, and so is `/./`.
-fn past_slashes(path: &str) -> Option<&str> {
-    let is_slash = |c: char| matches!(c, '/' | '\\');
-    let mut rest = path.trim_start_matches(is_slash);
-    let has_slash = rest.len() < path.len();
-    while let Some(next) = rest.strip_prefix('.').filter(|next| has_slash && next.starts_with(is_slash)) {
-        rest = next.trim_start_matches(is_slash);
-    }
-    has_slash.then_some(rest)
 }
 
 /// A role in a room counts for what is said there. Names are read elsewhere, too, and a room is named by who owns it.

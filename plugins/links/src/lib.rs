@@ -2,7 +2,8 @@
 //!
 //! Everything that has a text is looked at: new messages, edits, reactions, names of rooms and of people. What counts as
 //! a link: `scheme://host`, `www.host`, a bare host of a known top-level domain (`example.com`, `example[.]com`,
-//! `example (dot) com`), and `hxxp`. Files, versions, abbreviations and mail addresses are none.
+//! `example (dot) com`), and `hxxp`: what the crate `confab-hosts` finds. Files, versions, abbreviations and mail
+//! addresses are none.
 //!
 //! Of all that is found in a text the strictest action is taken. All keys, with their defaults:
 //!
@@ -30,15 +31,11 @@
 //! Moderators of the server are let be. Those of a room are, in what they say there, but for look-alikes and names before
 //! an @: anybody opens a room and owns it. Names are looked at whatever their author is in a room, and bots always.
 
-mod address;
 mod alike;
 mod config;
-mod host;
 mod hosts;
 mod judge;
-mod known;
 mod punycode;
-mod scan;
 mod stock;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use confab_plugin::{Verdict, bounce};
 
 use crate::config::Config;
 use crate::memory::{Key, count};
-use crate::text;
+use crate::{links, text};
 
 pub(crate) fn is_name(kind: Kind) -> bool {
     matches!(kind, Kind::Room | Kind::DisplayName)
@@ -22,8 +22,7 @@ pub(crate) fn decide(config: &Config, event: &Event) -> Verdict {
 }
 
 fn decide_name(config: &Config, event: &Event) -> Verdict {
-    let is_link =
-        text::has_link(&event.skeleton) || (event.kind == Kind::DisplayName && text::has_bare_host(&event.skeleton));
+    let is_link = has_link(event) || (event.kind == Kind::DisplayName && links::has_bare_host(&event.skeleton));
     if config.name_links && is_link {
         return bounce("newcomer.name", "no links in names yet: take it out");
     }
@@ -54,7 +53,7 @@ fn decide_text(config: &Config, event: &Event) -> Verdict {
 }
 
 fn finding(config: &Config, event: &Event) -> Option<(&'static str, &'static str)> {
-    if config.links && text::has_link(&event.skeleton) {
+    if config.links && has_link(event) {
         return Some(("newcomer.link", "no links in your first messages here: say hello first"));
     }
     if config.mentions > 0 && text::mentions(&event.body, config.mentions) > config.mentions {
@@ -63,6 +62,10 @@ fn finding(config: &Config, event: &Event) -> Option<(&'static str, &'static str
     let most = config.long_text as usize;
     let is_long = most > 0 && event.body.len() > most && event.body.chars().nth(most).is_some();
     is_long.then_some(("newcomer.long", "too long for your first messages here: shorten it"))
+}
+
+fn has_link(event: &Event) -> bool {
+    links::has_link(&event.plain, &event.skeleton, &event.body)
 }
 
 /// Whether several began with this text; it is counted.

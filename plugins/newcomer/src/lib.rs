@@ -30,10 +30,15 @@
 //! name_links = true                # no links in names of rooms and people by young accounts
 //! ```
 //!
+//! A link is what the plugin `links` takes for one (the crate `confab-hosts`) and leads somewhere: with a scheme, `www.`, a
+//! path, or a dot that hides. The name of a host is none, but in names of people. Neither are one's own machine, names of
+//! packages (`com.example.app/Main`, `go get example.com/x`) and of files on both sides of a slash.
+//!
 //! What is held or refused here is not one of the first messages, so waiting is no way past, and neither is repeating.
 
 mod config;
 mod first;
+mod links;
 mod memory;
 #[cfg(test)]
 mod tests;

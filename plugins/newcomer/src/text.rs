@@ -1,77 +1,7 @@
-//! What stands in a text: links, mentions, and what it is remembered by.
+//! What stands in a text: mentions, and what it is remembered by.
 
 /// Different names that are told apart; as many as a message may mention.
 const NAMES_MAX: usize = 21;
-/// Ends of hosts that stand in names of people for nothing else.
-const HOSTS: [&str; 14] =
-    ["com", "org", "gg", "ru", "xyz", "top", "shop", "site", "online", "club", "biz", "tk", "ly", "info"];
-/// With a path behind them these are hosts, too. "net" is not here, for "asp.net/core", nor ends of file names.
-const HOSTS_WITH_PATH: [&str; 20] = [
-    "app", "be", "cc", "click", "co", "de", "dev", "eu", "fr", "icu", "in", "io", "link", "live", "me", "store", "to",
-    "tv", "uk", "vip",
-];
-
-/// Ends of pages: `shop.de/shop.html` is one.
-const PAGES: [&str; 6] = ["asp", "aspx", "htm", "html", "jsp", "php"];
-
-/// Whether a skeleton has a link: with a scheme, a host that begins with `www.`, or a host with a path.
-pub(crate) fn has_link(skeleton: &str) -> bool {
-    has_scheme(skeleton) || has_www(skeleton) || tokens(skeleton).any(is_host_with_path)
-}
-
-/// Whether a skeleton has a host without more: only for names of people.
-pub(crate) fn has_bare_host(skeleton: &str) -> bool {
-    tokens(skeleton).any(|token| {
-        let host = token.trim_end_matches(|c: char| !c.is_alphanumeric());
-        host_end(host).is_some_and(|end| HOSTS.contains(&end))
-    })
-}
-
-fn has_scheme(text: &str) -> bool {
-    text.match_indices("://").any(|(at, sign)| {
-        let (before, after) = (text.get(..at).unwrap_or_default(), text.get(at + sign.len()..).unwrap_or_default());
-        // A face, `:///`, is none.
-        // So is a drive, `c://`; and `file:///` leads to nobody.
-        before.bytes().rev().take(2).filter(u8::is_ascii_alphanumeric).count() == 2
-            && after.starts_with(|c: char| c.is_alphanumeric() || c == '[')
-    })
-}
-
-fn has_www(text: &str) -> bool {
-    text.match_indices("www.").any(|(at, sign)| {
-        let (before, after) = (text.get(..at).unwrap_or_default(), text.get(at + sign.len()..).unwrap_or_default());
-        !before.ends_with(char::is_alphanumeric) && after.starts_with(char::is_alphanumeric)
-    })
-}
-
-/// Words, without what encloses them.
-fn tokens(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| c.is_whitespace() || "()<>[]{}\"'`|,;".contains(c)).filter(|token| token.contains('.'))
-}
-
-fn is_host_with_path(token: &str) -> bool {
-    let token = token.trim_start_matches(|c: char| !c.is_alphanumeric() && c != '/');
-    let Some((host, path)) = token.split_once('/') else { return false };
-    path.starts_with(|c: char| c.is_alphanumeric() || "?#@_-".contains(c))
-        && !is_member_of_same(host, path)
-        && host_end(host).is_some_and(|end| HOSTS.contains(&end) || HOSTS_WITH_PATH.contains(&end))
-}
-
-/// `System.in/System.out`, `log.info/log.warn`, `messages.de/messages.fr`: two of a kind, not a page.
-fn is_member_of_same(host: &str, path: &str) -> bool {
-    let path = path.trim_end_matches(|c: char| !c.is_alphanumeric());
-    let (Some((of, _)), Some((other, member))) = (host.rsplit_once('.'), path.split_once('.')) else { return false };
-    of == other && member.chars().all(char::is_alphabetic) && !PAGES.contains(&member)
-}
-
-/// The last label of what could be a host.
-fn host_end(host: &str) -> Option<&str> {
-    let (name, end) = host.rsplit_once('.')?;
-    let is_name = !name.is_empty()
-        && name.split('.').all(|label| !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || c == '-'));
-    is_name.then_some(end)
-}
-
 /// Different names behind an `@` that begins a word, as the server reads them; no more than one above `most`.
 pub(crate) fn mentions(body: &str, most: u32) -> u32 {
     let (mut names, mut count) = ([0_u64; NAMES_MAX], 0_usize);

@@ -4,7 +4,7 @@ use confab_plugin::{ActVerdict, Finding, Refusal, join, register};
 
 use crate::config::Config;
 use crate::memory::{Key, count};
-use crate::text;
+use crate::{links, text};
 
 const DAY_SECONDS: u64 = 24 * 3_600;
 
@@ -31,7 +31,7 @@ pub(crate) fn join(config: &Config, event: &join::Event) -> ActVerdict {
 
 pub(crate) fn register(config: &Config, event: &register::Event) -> ActVerdict {
     let small = event.display_name.to_lowercase();
-    if config.name_links && (text::has_link(&small) || text::has_bare_host(&small)) {
+    if config.name_links && (links::has_link(&small, &small, &event.display_name) || links::has_bare_host(&small)) {
         let reason = "no links in names: choose another display name".to_owned();
         return ActVerdict::Reject(Refusal { reason, finding: Finding::of("newcomer.name") });
     }

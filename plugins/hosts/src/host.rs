@@ -125,7 +125,7 @@ pub(crate) struct Dot {
     pub(crate) is_disguised: bool,
 }
 
-/// A dot at `at`: `.`, the ideographic one before a Latin label, `[.]`, `(dot)` and the like, with a space around.
+/// A dot at `at`: `.`, the ideographic one before a Latin label, `[.]`, `( dot )` and the like, with a space around.
 pub(crate) fn dot(text: &str, at: usize) -> Option<Dot> {
     let rest = text.get(at..)?;
     if rest.starts_with('.') {
@@ -135,7 +135,7 @@ pub(crate) fn dot(text: &str, at: usize) -> Option<Dot> {
         let is_host = behind.starts_with(|c: char| c.is_ascii_alphanumeric());
         return is_host.then_some(Dot { end: at + '。'.len_utf8(), is_disguised: true });
     }
-    let inner = rest.strip_prefix(' ').unwrap_or(rest);
+    let inner = without_space(rest);
     let close = match inner.bytes().next()? {
         b'[' => ']',
         b'(' => ')',
@@ -143,10 +143,13 @@ pub(crate) fn dot(text: &str, at: usize) -> Option<Dot> {
         b'<' => '>',
         _ => return None,
     };
-    let inner = inner.get(1..)?;
-    let inner = inner.strip_prefix("dot").or_else(|| inner.strip_prefix('.'))?.strip_prefix(close)?;
-    let behind = inner.strip_prefix(' ').unwrap_or(inner);
-    Some(Dot { end: text.len() - behind.len(), is_disguised: true })
+    let inner = without_space(inner.get(1..)?);
+    let inner = without_space(inner.strip_prefix("dot").or_else(|| inner.strip_prefix('.'))?).strip_prefix(close)?;
+    Some(Dot { end: text.len() - without_space(inner).len(), is_disguised: true })
+}
+
+fn without_space(text: &str) -> &str {
+    text.strip_prefix(' ').unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -161,6 +164,7 @@ mod tests {
             ("example[.]com", "example.com"),
             ("www (dot) example (dot) com", "www.example.com"),
             ("example{dot}com<.>net", "example.com.net"),
+            ("example[ . ]com [ dot ] net", "example.com.net"),
             ("example。com谢谢", "example.com"),
             ("example.com에서", "example.com"),
             ("bücher.example", "bücher.example"),

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Which address a host is; `None`: a name, or nothing.
-pub(crate) fn parse(host: &str) -> Option<IpAddr> {
+pub fn parse(host: &str) -> Option<IpAddr> {
     if let Some(inner) = host.strip_prefix('[') {
         let six: Ipv6Addr = inner.trim_end_matches(']').parse().ok()?;
         return Some(six.to_ipv4_mapped().map_or(IpAddr::V6(six), IpAddr::V4));
@@ -13,7 +13,7 @@ pub(crate) fn parse(host: &str) -> Option<IpAddr> {
 }
 
 /// Whether it is one's own machine or network: nobody is led away by it.
-pub(crate) const fn is_at_home(address: IpAddr) -> bool {
+pub const fn is_at_home(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(four) => four.is_loopback() || four.is_private() || four.is_link_local() || four.is_unspecified(),
         IpAddr::V6(six) => {
@@ -23,7 +23,7 @@ pub(crate) const fn is_at_home(address: IpAddr) -> bool {
 }
 
 /// Whether it is written as people write one, which those who hide one do not.
-pub(crate) fn is_usual(host: &str) -> bool {
+pub fn is_usual(host: &str) -> bool {
     host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok()
 }
 

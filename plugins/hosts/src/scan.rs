@@ -4,10 +4,11 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::host::{self, Run, label_start, slice};
-use crate::hosts::HOST_MAX;
+use crate::host::{self, Run, is_label, label_start, slice};
 use crate::known::{self, Ending};
 
+/// Bytes of a host.
+pub const HOST_MAX: usize = 253;
 /// Bytes of a scheme that are looked at.
 const SCHEME_MAX: usize = 16;
 /// Bytes of an IPv6 address in brackets.
@@ -16,30 +17,45 @@ const SIX_MAX: usize = 64;
 /// Where `tg://join?invite=code` leads: it is the same as `https://t.me/+code`.
 const TELEGRAM: &str = "t.me";
 
+/// What a text looks like, letter by letter: letters of other scripts that look like Latin ones are these.
+pub type Skeleton = fn(&str) -> Cow<'_, str>;
+
 /// Something that may lead somewhere.
 #[derive(Clone, Debug)]
-pub(crate) struct Link<'a> {
+pub struct Link<'a> {
     /// From the scheme to the end of the host.
-    pub(crate) range: Range<usize>,
-    pub(crate) host: Cow<'a, str>,
+    pub range: Range<usize>,
+    pub host: Cow<'a, str>,
     /// What stands before an @ and the host; empty: nothing.
-    pub(crate) userinfo: &'a str,
+    pub userinfo: &'a str,
     /// All that follows the host.
-    pub(crate) rest: &'a str,
+    pub rest: &'a str,
     /// How sure it is that this is a link at all.
-    pub(crate) ending: Ending,
+    pub ending: Ending,
+    pub shape: Shape,
+}
+
+/// What it was found by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shape {
+    Scheme,
+    /// By its ending alone.
+    Bare,
+    /// By its ending, with a dot that is written otherwise: `[.]`, `(dot)`, `。`.
+    Disguised,
 }
 
 /// Whether a text may have links: a look at its bytes.
-pub(crate) fn may_have_links(text: &str) -> bool {
+pub fn may_have_links(text: &str) -> bool {
     text.bytes().any(|byte| matches!(byte, b'.' | b':' | b'[' | b'(' | b'{' | b'<' | 0xe3))
 }
 
 /// All links of a text in small letters.
-pub(crate) struct Links<'a> {
+pub struct Links<'a> {
     text: &'a str,
     /// The same, as it was written, byte for byte; else empty.
     written: &'a str,
+    skeleton: Skeleton,
     at: usize,
     /// What is before this belongs to something else.
     floor: usize,
@@ -48,9 +64,9 @@ pub(crate) struct Links<'a> {
 }
 
 impl<'a> Links<'a> {
-    pub(crate) fn of(text: &'a str, written: &'a str) -> Self {
+    pub fn of(text: &'a str, written: &'a str, skeleton: Skeleton) -> Self {
         let written = if written.len() == text.len() { written } else { "" };
-        Self { text, written, at: 0, floor: 0, path_end: 0 }
+        Self { text, written, skeleton, at: 0, floor: 0, path_end: 0 }
     }
 
     /// Behind `scheme:`, at its colon.
@@ -75,13 +91,15 @@ impl<'a> Links<'a> {
         let (host, end) = self.host_from(from)?;
         if scheme == "tg" && slice(text, end, end + 1) == "?" {
             let rest = slice(text, from - 1, text.len());
-            return Some(Link { range: start..end, host: TELEGRAM.into(), userinfo: "", rest, ending: Ending::Sure });
+            let (host, shape) = (TELEGRAM.into(), Shape::Scheme);
+            return Some(Link { range: start..end, host, userinfo: "", rest, ending: Ending::Sure, shape });
         }
         let is_link = host.contains(['.', '[']) || (is_web && host != "localhost");
         // Elsewhere a login is one: `ftp://bob@example.com:secret@ftp.example.com`.
         let userinfo = if is_web { userinfo } else { "" };
         let rest = slice(text, end, text.len());
-        is_link.then_some(Link { range: start..end, host, userinfo, rest, ending: Ending::Sure })
+        let (ending, shape) = (Ending::Sure, Shape::Scheme);
+        is_link.then_some(Link { range: start..end, host, userinfo, rest, ending, shape })
     }
 
     /// What names a user before the host, and where the host begins.
@@ -117,21 +135,24 @@ impl<'a> Links<'a> {
         let run = Run::read(text, start)?;
         self.at = run.end.max(self.at);
         self.floor = self.at;
-        if run.labels < 2 || run.end - run.start > HOST_MAX || !self.begins_word(start) {
+        let rest = slice(text, run.end, text.len());
+        if run.labels < 2 || run.end - run.start > HOST_MAX || !self.begins_word(start, rest.starts_with('/')) {
             return None;
         }
         let ending = self.ending(&run)?;
-        let rest = slice(text, run.end, text.len());
-        Some(Link { range: start..run.end, host: run.host(text), userinfo: "", rest, ending })
+        let shape = if run.is_disguised { Shape::Disguised } else { Shape::Bare };
+        Some(Link { range: start..run.end, host: run.host(text), userinfo: "", rest, ending, shape })
     }
 
     /// Not in a path, behind an `@` and so on.
-    fn begins_word(&self, start: usize) -> bool {
+    fn begins_word(&self, start: usize, has_path: bool) -> bool {
         let before = slice(self.text, 0, start);
         match before.chars().next_back() {
             None => true,
             Some('/') => before.strip_suffix("//").is_some_and(|it| !it.ends_with(|c: char| !c.is_whitespace())),
-            Some(c) => !matches!(c, '@' | '\\' | '$' | '%'),
+            // `@example.com/x` is no mail.
+            Some('@') => has_path && !before.trim_end_matches('@').ends_with(is_label),
+            Some(c) => !matches!(c, '\\' | '$' | '%'),
         }
     }
 
@@ -160,7 +181,7 @@ impl<'a> Links<'a> {
         }
         let is_www = written.starts_with("www.") && run.labels > 2;
         let is_path = next == Some('/') || (next == Some(':') && then.is_some_and(|c| c.is_ascii_digit()));
-        let found = known::ending(label).max(Self::spelled(label));
+        let found = known::ending(label).max(self.spelled(label));
         Some(match found {
             _ if is_www => Ending::Sure,
             Ending::Doubtful if is_path || run.is_disguised => Ending::Sure,
@@ -170,11 +191,11 @@ impl<'a> Links<'a> {
     }
 
     /// An ending with letters of another script among its own: nobody's word.
-    fn spelled(label: &str) -> Ending {
+    fn spelled(&self, label: &str) -> Ending {
         if label.is_ascii() || !label.bytes().any(|byte| byte.is_ascii_alphabetic()) {
             return Ending::Unknown;
         }
-        known::ending(&confab_plugin::normal::skeleton(label))
+        known::ending(&(self.skeleton)(label))
     }
 
     /// Whether the last label is rather the first word of a sentence, without a space before it: `end.De`. Of longer
@@ -212,6 +233,24 @@ impl<'a> Iterator for Links<'a> {
         }
         None
     }
+}
+
+/// The path behind a host, as browsers read it: the host may end in a dot and have a port.
+pub fn path(rest: &str) -> Option<&str> {
+    let rest = rest.strip_prefix('.').unwrap_or(rest);
+    let rest = rest.strip_prefix(':').map_or(rest, |port| port.trim_start_matches(|c: char| c.is_ascii_digit()));
+    past_slashes(rest)
+}
+
+/// Any number of slashes, also those that lean the other way, are one, and so is `/./`.
+pub fn past_slashes(path: &str) -> Option<&str> {
+    let is_slash = |c: char| matches!(c, '/' | '\\');
+    let mut rest = path.trim_start_matches(is_slash);
+    let has_slash = rest.len() < path.len();
+    while let Some(next) = rest.strip_prefix('.').filter(|next| has_slash && next.starts_with(is_slash)) {
+        rest = next.trim_start_matches(is_slash);
+    }
+    has_slash.then_some(rest)
 }
 
 /// Whether a browser opens it.

@@ -3,7 +3,7 @@
 
 /// How much an ending says; the later the more.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Ending {
+pub enum Ending {
     /// No top-level domain that people meet.
     Unknown,
     /// One that is as often the end of a file, a word or a member of an object; it counts with `www.` or a path.
@@ -15,17 +15,17 @@ pub(crate) enum Ending {
 /// Sorted; with those of two letters that are neither a usual file's nor a word of a common language.
 const SURE: &[&str] = &[
     "ad", "ae", "aero", "af", "ag", "asia", "au", "aw", "ax", "az", "ba", "bb", "bd", "bet", "bf", "bg", "bh", "bi",
-    "bid", "biz", "bj", "bm", "bn", "bo", "br", "bs", "bt", "bw", "ca", "casino", "cat", "cd", "cg", "ch", "ck", "cl",
-    "cloud", "club", "cm", "cn", "co", "com", "coop", "cr", "cv", "cw", "cx", "cy", "cz", "dating", "de", "dev", "dj",
-    "dk", "dm", "dz", "ec", "edu", "ee", "eg", "eu", "example", "fi", "fj", "fk", "fm", "fo", "fr", "gd", "ge", "gf",
-    "gg", "gh", "gi", "gl", "gm", "gov", "gp", "gq", "gr", "gt", "gu", "gw", "gy", "hk", "hn", "hr", "ht", "hu", "icu",
-    "ie", "il", "info", "io", "iq", "jm", "jo", "jobs", "jp", "ke", "kg", "kh", "kp", "kr", "kw", "ky", "kz", "lb",
-    "lc", "lk", "loan", "lr", "ls", "lt", "ltd", "lu", "lv", "ly", "mc", "mg", "mh", "mil", "mn", "mobi", "mq", "mr",
-    "museum", "mv", "mw", "mx", "mz", "nc", "net", "nf", "ng", "nl", "np", "nr", "nu", "nz", "one", "onion", "online",
-    "org", "pe", "pf", "pg", "pk", "pn", "poker", "porn", "pr", "pro", "pt", "pw", "qa", "ro", "ru", "rw", "sb", "sd",
-    "sex", "sg", "shop", "site", "sk", "sl", "sm", "sn", "sr", "ss", "su", "sx", "sy", "sz", "tech", "tel", "tg", "th",
-    "tj", "tk", "tl", "tm", "tn", "tr", "travel", "tt", "tv", "tw", "tz", "ua", "ug", "uk", "uy", "uz", "vc", "vg",
-    "vip", "vn", "webcam", "website", "wf", "wtf", "xyz", "ye", "yt", "za", "zm", "zw",
+    "bid", "biz", "bj", "bm", "bn", "bo", "br", "bs", "bt", "bw", "ca", "casino", "cat", "cd", "cfd", "cg", "ch", "ck",
+    "cl", "cloud", "club", "cm", "cn", "co", "com", "coop", "cr", "cv", "cw", "cx", "cy", "cyou", "cz", "dating", "de",
+    "dev", "dj", "dk", "dm", "dz", "ec", "edu", "ee", "eg", "eu", "example", "fi", "fj", "fk", "fm", "fo", "fr", "gd",
+    "gdn", "ge", "gf", "gg", "gh", "gi", "gl", "gm", "gov", "gp", "gq", "gr", "gt", "gu", "gw", "gy", "hk", "hn", "hr",
+    "ht", "hu", "icu", "ie", "il", "info", "io", "iq", "jm", "jo", "jobs", "jp", "ke", "kg", "kh", "kp", "kr", "kw",
+    "ky", "kz", "lb", "lc", "lk", "loan", "lr", "ls", "lt", "ltd", "lu", "lv", "ly", "mc", "mg", "mh", "mil", "mn",
+    "mobi", "mq", "mr", "museum", "mv", "mw", "mx", "mz", "nc", "net", "nf", "ng", "nl", "np", "nr", "nu", "nz", "one",
+    "onion", "online", "org", "pe", "pf", "pg", "pk", "pn", "poker", "porn", "pr", "pro", "pt", "pw", "qa", "ro", "ru",
+    "rw", "sb", "sbs", "sd", "sex", "sg", "shop", "site", "sk", "sl", "sm", "sn", "sr", "ss", "su", "sx", "sy", "sz",
+    "tech", "tel", "tg", "th", "tj", "tk", "tl", "tm", "tn", "tr", "travel", "tt", "tv", "tw", "tz", "ua", "ug", "uk",
+    "uy", "uz", "vc", "vg", "vip", "vn", "webcam", "website", "wf", "wtf", "xyz", "ye", "yt", "za", "zm", "zw",
 ];
 
 /// Sorted: files (.sh, .rs, .so, .pl, .zip), words (it, is, me, to; live, run, top), what code has behind a dot.
@@ -40,8 +40,13 @@ const DOUBTFUL: &[&str] = &[
     "ar",
     "as",
     "at",
+    "autos",
     "be",
+    "beauty",
     "blog",
+    "boats",
+    "bond",
+    "buzz",
     "by",
     "bz",
     "cam",
@@ -71,6 +76,8 @@ const DOUBTFUL: &[&str] = &[
     "gn",
     "gs",
     "guru",
+    "hair",
+    "homes",
     "id",
     "im",
     "in",
@@ -87,7 +94,9 @@ const DOUBTFUL: &[&str] = &[
     "life",
     "link",
     "live",
+    "lol",
     "ma",
+    "makeup",
     "md",
     "me",
     "media",
@@ -96,7 +105,10 @@ const DOUBTFUL: &[&str] = &[
     "ml",
     "mm",
     "mo",
+    "mom",
     "money",
+    "monster",
+    "motorcycles",
     "mov",
     "mp",
     "ms",
@@ -122,6 +134,7 @@ const DOUBTFUL: &[&str] = &[
     "ps",
     "pub",
     "py",
+    "quest",
     "re",
     "rest",
     "review",
@@ -135,6 +148,7 @@ const DOUBTFUL: &[&str] = &[
     "services",
     "sh",
     "si",
+    "skin",
     "so",
     "social",
     "software",
@@ -165,6 +179,7 @@ const DOUBTFUL: &[&str] = &[
     "work",
     "world",
     "ws",
+    "yachts",
     "zip",
     "zone",
 ];
@@ -202,7 +217,7 @@ const THINGS: &[&str] =
 /// What writes a line of a log, in code: `logger.info`.
 const WRITERS: &[&str] = &["console", "log", "logger", "logging", "self", "this"];
 
-pub(crate) fn ending(label: &str) -> Ending {
+pub fn ending(label: &str) -> Ending {
     let has = |list: &[&str]| list.binary_search(&label).is_ok();
     match label.is_ascii() {
         true if has(SURE) => Ending::Sure,
@@ -215,7 +230,7 @@ pub(crate) fn ending(label: &str) -> Ending {
 }
 
 /// Whether it is known as something else than a host.
-pub(crate) fn is_thing(host: &str) -> bool {
+pub fn is_thing(host: &str) -> bool {
     THINGS.contains(&host)
         || host
             .strip_suffix(".info")
