@@ -22,6 +22,20 @@ pub const fn is_at_home(address: IpAddr) -> bool {
     }
 }
 
+/// Resolvers that people name by their address, and that tell in a browser what they are.
+const WELL_KNOWN: [Ipv4Addr; 5] = [
+    Ipv4Addr::new(1, 0, 0, 1),
+    Ipv4Addr::new(1, 1, 1, 1),
+    Ipv4Addr::new(8, 8, 4, 4),
+    Ipv4Addr::new(8, 8, 8, 8),
+    Ipv4Addr::new(9, 9, 9, 9),
+];
+
+/// Whether everybody knows whose it is.
+pub fn is_well_known(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(four) if WELL_KNOWN.contains(&four))
+}
+
 /// Whether it is written as people write one, which those who hide one do not.
 pub fn is_usual(host: &str) -> bool {
     host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok()

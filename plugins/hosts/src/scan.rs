@@ -14,6 +14,9 @@ const SCHEME_MAX: usize = 16;
 /// Bytes of an IPv6 address in brackets.
 const SIX_MAX: usize = 64;
 
+/// Characters of a login behind `https:` without a slash: nothing ends these before the next one.
+const SHORT_MAX: usize = 256;
+
 /// Where `tg://join?invite=code` leads: it is the same as `https://t.me/+code`.
 const TELEGRAM: &str = "t.me";
 
@@ -81,14 +84,20 @@ impl<'a> Links<'a> {
         let start = before.len() - before.bytes().rev().take(SCHEME_MAX).take_while(is_scheme).count();
         let scheme = slice(text, start, before.len());
         let is_web = is_web(scheme);
-        if scheme.len() < 2 || slashes < if is_web { 1 } else { 2 } {
+        let is_short = slashes < if is_web { 1 } else { 2 };
+        // Browsers take `https:paypal.com@evil.example`, too; without the @ it is found by its ending.
+        if scheme.len() < 2 || (is_short && !(is_web && behind.starts_with(|c: char| c.is_alphanumeric()))) {
             return None;
         }
         // Browsers take any number of slashes; elsewhere a third one is the path of a file.
         let behind = behind.get(if is_web { slashes } else { 2 }..)?;
         let behind = behind.strip_prefix(']').unwrap_or(behind);
-        let (userinfo, from) = self.userinfo(text.len() - behind.len());
+        let most = if is_short { SHORT_MAX } else { usize::MAX };
+        let (userinfo, from) = self.userinfo(text.len() - behind.len(), most);
         let (host, end) = self.host_from(from)?;
+        if is_short && (userinfo.is_empty() || !host.contains('.')) {
+            return None;
+        }
         if scheme == "tg" && slice(text, end, end + 1) == "?" {
             let rest = slice(text, from - 1, text.len());
             let (host, shape) = (TELEGRAM.into(), Shape::Scheme);
@@ -102,10 +111,14 @@ impl<'a> Links<'a> {
         is_link.then_some(Link { range: start..end, host, userinfo, rest, ending, shape })
     }
 
-    /// What names a user before the host, and where the host begins.
-    fn userinfo(&self, from: usize) -> (&'a str, usize) {
+    /// What names a user before the host, among so many characters, and where the host begins.
+    fn userinfo(&self, from: usize, most: usize) -> (&'a str, usize) {
         let rest = slice(self.text, from, self.text.len());
-        let is_end = |c: char| c.is_whitespace() || matches!(c, '/' | '\\' | '?' | '#' | '"' | '<' | '>' | '`');
+        let mut count = 0;
+        let is_end = |c: char| {
+            count += 1;
+            count > most || c.is_whitespace() || matches!(c, '/' | '\\' | '?' | '#' | '"' | '<' | '>' | '`')
+        };
         let authority = rest.split(is_end).next().unwrap_or_default();
         authority.rsplit_once('@').map_or(("", from), |(userinfo, _)| (userinfo, from + userinfo.len() + 1))
     }

@@ -9,7 +9,7 @@ use confab_plugin::message::{Event, Kind};
 use confab_plugin::normal::skeleton;
 use confab_plugin::{Finding, Flagging, Form, Refusal, Role, RoomRole, Verdict};
 
-use crate::alike::Alike;
+use crate::alike::{Alike, Likeness};
 use crate::config::{Action, Config, Exempt};
 use crate::hosts::{Hosts, shown};
 use crate::stock;
@@ -41,6 +41,11 @@ const LOOKALIKE: Rule = Rule {
     score: 80,
     reason: "that host looks like another one; write the host itself, or leave the link out",
 };
+const NEAR: Rule = Rule {
+    name: "links.near",
+    score: 50,
+    reason: "that host has the name of another one; write the host itself, or leave the link out",
+};
 const USERINFO: Rule = Rule {
     name: "links.userinfo",
     score: 70,
@@ -61,7 +66,7 @@ const OTHER: Rule =
     Rule { name: "links.other", score: 20, reason: "only links to some sites are posted here; leave that link out" };
 
 /// About links that are not what they seem: for these no room is anybody's own.
-const DECEITS: [&str; 2] = [LOOKALIKE.name, USERINFO.name];
+const DECEITS: [&str; 3] = [LOOKALIKE.name, NEAR.name, USERINFO.name];
 
 /// All that `init` made of the configuration.
 #[derive(Clone, Debug)]
@@ -145,10 +150,13 @@ impl Judge {
         }
         let is_home = address.is_some_and(|it| address::is_at_home(it) && address::is_usual(&link.host));
         let is_link = link.ending == Ending::Sure && !is_home;
+        let is_numbers = address.is_some_and(|it| !(address::is_well_known(it) && address::is_usual(&link.host)));
+        let likeness = self.alike.likeness(&host, &seen, link.ending);
         [
-            (config.lookalike_action, &LOOKALIKE, self.alike.imitates(&host, &seen, link.ending)),
+            (config.lookalike_action, &LOOKALIKE, likeness == Likeness::Imitation),
+            (config.near_action, &NEAR, likeness == Likeness::Near),
             (config.userinfo_action, &USERINFO, !link.userinfo.is_empty() && self.misleads(link.userinfo, &host)),
-            (config.ip_action, &IP, address.is_some() && is_link),
+            (config.ip_action, &IP, is_numbers && is_link),
             (config.invites_action, &INVITE, is_invite(&host, link.rest)),
             (config.shorteners_action, &SHORTENER, self.is_short(&host, link.rest)),
             (config.newcomers_action, &NEWCOMER, is_new && is_link),

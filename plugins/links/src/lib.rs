@@ -14,7 +14,8 @@
 //! deny = []                          # "evil.example"; spelled with letters of other scripts, too
 //! deny_action = "reject"             # actions: "off" (or "allow"), "flag", "hold", "bounce", "reject"
 //! others = "allow"                   # hosts of neither list
-//! lookalike_action = "hold"          # paypa1.com, paypal.com.evil.example
+//! lookalike_action = "hold"          # paypa1.com, paypal.com.evil.example, steamcommunnity.com
+//! near_action = "flag"               # paypal-login.com, paypal.evil.example, instagran.com
 //! protected = []                     # own hosts that nobody may imitate, beside the stock list
 //! stock_protected = true             # whether there is a stock list: often imitated shops, banks, services
 //! userinfo_action = "hold"           # https://paypal.com@evil.example
@@ -28,8 +29,9 @@
 //! exempt_moderators = true           # of the server and, in their room, of the room; "server": of the server alone
 //! ```
 //!
-//! Moderators of the server are let be. Those of a room are, in what they say there, but for look-alikes and names before
-//! an @: anybody opens a room and owns it. Names are looked at whatever their author is in a room, and bots always.
+//! Moderators of the server are let be. Those of a room are, in what they say there, but for look-alikes, what comes
+//! near them and names before an @: anybody opens a room and owns it. Names are looked at whatever their author is in a
+//! room, and bots always.
 
 mod alike;
 mod config;

@@ -17,6 +17,91 @@ pub(crate) const PROTECTED: &str = "
     baidu.com naver.com kakao.com
 ";
 
+/// Of these, names that people log in or pay with, and that nobody else names a host after.
+pub(crate) const ALONE: &[&str] = &[
+    "alipay",
+    "americanexpress",
+    "bankofamerica",
+    "binance",
+    "citibank",
+    "coinbase",
+    "docusign",
+    "gosuslugi",
+    "icloud",
+    "klarna",
+    "mastercard",
+    "mercadolibre",
+    "mercadopago",
+    "metamask",
+    "microsoftonline",
+    "netflix",
+    "opensea",
+    "paypal",
+    "revolut",
+    "santander",
+    "sberbank",
+    "steamcommunity",
+    "steampowered",
+    "wellsfargo",
+];
+
+/// What people run on hosts of their own, which bear its name.
+pub(crate) const SELF_HOSTED: &[&str] = &["github", "gitlab"];
+
+/// What stands beside a name to lead people on.
+pub(crate) const BAITS: &[&str] = &[
+    "account",
+    "accounts",
+    "airdrop",
+    "auth",
+    "billing",
+    "bonus",
+    "claim",
+    "confirm",
+    "gift",
+    "gifts",
+    "id",
+    "kyc",
+    "login",
+    "logon",
+    "nitro",
+    "pay",
+    "payment",
+    "promo",
+    "recover",
+    "recovery",
+    "reward",
+    "rewards",
+    "secure",
+    "security",
+    "signin",
+    "support",
+    "unlock",
+    "update",
+    "validate",
+    "verification",
+    "verify",
+    "wallet",
+];
+
+/// Where pages are named after what they are about.
+pub(crate) const PLACES: &[&str] = &[
+    ".akamaihd.net",
+    ".fandom.com",
+    ".github.io",
+    ".gitlab.io",
+    ".js.org",
+    ".readthedocs.io",
+    ".slashdot.org",
+    ".stackexchange.com",
+];
+
+/// Ends below those of countries: `co.uk`.
+pub(crate) const SECOND: &[&str] = &["ac", "co", "com", "edu", "gov", "ne", "net", "or", "org"];
+
+/// A letter away from a protected name, and somebody's own.
+pub(crate) const GENUINE: &[&str] = &["mercadolivre", "wikimedia"];
+
 /// Networks whose hosts begin with those that they serve.
 pub(crate) const MIRRORS: &[&str] = &[
     ".edgekey.net",

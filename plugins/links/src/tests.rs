@@ -32,6 +32,8 @@ fn hostile_texts_are_scanned_in_a_pass() {
         "例.",
         "a(dot)",
         "http:/a@",
+        "http:a@",
+        "paypal.paypal-",
         "xn--a.",
     ] {
         let body = part.repeat(16 * 1024 / part.len());
