@@ -141,9 +141,13 @@ fn stricter(first: Option<Hit>, second: Option<Hit>) -> Option<Hit> {
     }
 }
 
+/// The role in a room counts for what is said there: its name is shown to all. It makes no moderator of a bot.
 fn is_moderator(event: &Event) -> bool {
+    let is_said = matches!(event.kind, Kind::New | Kind::Edit | Kind::Reaction);
     matches!(event.role, Role::Owner | Role::Admin | Role::Moderator)
-        || matches!(event.room_role, RoomRole::Owner | RoomRole::Admin | RoomRole::Moderator)
+        || (is_said
+            && event.role != Role::Bot
+            && matches!(event.room_role, RoomRole::Owner | RoomRole::Admin | RoomRole::Moderator))
 }
 
 fn verdict(hit: Hit) -> Verdict {

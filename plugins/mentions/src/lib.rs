@@ -15,7 +15,7 @@
 //! everyone_action = "bounce"      # who calls everyone; spelled with letters of other scripts, too
 //! per_minute = 20                 # names that an author mentions in all rooms
 //! per_minute_action = "bounce"
-//! exempt_moderators = true        # of the server and of the room
+//! exempt_moderators = true        # of the server; of the room but for names of rooms; bots of a room never are
 //! ```
 //!
 //! What was bounced, held or rejected uses up nothing of the minute, which begins with the first mention.
