@@ -17,7 +17,7 @@ fn goldens() {
 #[test]
 fn texts_of_any_size_are_decided() {
     <Mentions as lifecycle::Guest>::init("{}".into()).unwrap();
-    for part in ["@a ", "@", "@a.b(", "@а ", "x@y", "\u{200b}@a ", "@property ", "@1 "] {
+    for part in ["@a ", "@", "@a.b(", "@а ", "x@y", "\u{200b}@a ", "@property ", "@1 ", "`@all` ", "f(@a,", "@a\n"] {
         let verdict = decide(&part.repeat(16 * 1024 / part.len()), 1);
         let is_fine = matches!(verdict, Verdict::Allow);
         assert_eq!(is_fine, matches!(part, "@" | "x@y" | "@property " | "@1 "), "{part}: {verdict:?}");
