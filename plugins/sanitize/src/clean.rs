@@ -3,6 +3,8 @@
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 use unicode_properties::{GeneralCategory, UnicodeEmoji, UnicodeGeneralCategory};
 
+use crate::forms::{fills, has_form, is_direction_mark, is_selector, turns};
+
 /// Combining marks on one base; more are noise ("zalgo"). Vietnamese needs two, Hebrew with accents four.
 const MARKS_MAX: usize = 4;
 /// Rounds of cleaning; texts of people need one, made-up ones two or three.
@@ -89,6 +91,8 @@ fn remove_banned(text: &str) -> String {
             (previous, flag_tags) = (Some(c), None);
             continue;
         }
+        // Of a message; what lines in other texts are is for the caller to say.
+        let c = if is_line_end(c) { '\n' } else { c };
         let is_tag = matches!(c, '\u{e0020}'..=CANCEL_TAG);
         flag_tags = match flag_tags {
             _ if c == BLACK_FLAG => Some(0),
@@ -118,6 +122,9 @@ fn stays(c: char, previous: Option<char>, next: Option<char>) -> bool {
         '\t' | '\n' => true,
         ZWJ => joins_emoji(previous, next) || previous.is_some_and(is_joining_script),
         ZWNJ => previous.is_some_and(is_joining_script),
+        '\u{115f}' | '\u{1160}' => fills(c, previous, next),
+        _ if is_direction_mark(c) => turns(previous, next),
+        _ if is_selector(c) => previous.is_some_and(|base| has_form(base, c)),
         _ => !is_banned(c),
     }
 }
@@ -126,18 +133,24 @@ fn is_banned(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'   // bidi embeddings, overrides, isolates
-            | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{206a}'..='\u{206f}' | '\u{feff}'  // zero width
-            | '\u{00ad}' | '\u{034f}' | '\u{180e}' | '\u{3164}' | '\u{ffa0}'  // invisible
-            | '\u{fff9}'..='\u{fffb}'                             // interlinear annotation
-            | '\u{e0000}'..='\u{e001f}'                           // deprecated language tag
+            | '\u{200b}' | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{feff}'  // zero width
+            | '\u{ad}' | '\u{34f}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}' | '\u{3164}' | '\u{ffa0}'  // invisible
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' // formatting of shorthand and of music
+            | '\u{fff0}'..='\u{fffb}'                             // unassigned, and interlinear annotation
+            | '\u{e0000}'..='\u{e001f}' | '\u{e0080}'..='\u{e00ff}' | '\u{e01f0}'..='\u{e0fff}' // old tag, unassigned
             | '\u{fdd0}'..='\u{fdef}')
         || u32::from(c) & 0xfffe == 0xfffe // noncharacters
 }
 
+/// Separators of lines and of paragraphs, which draw what is one line to some as two to others.
+pub(crate) const fn is_line_end(c: char) -> bool {
+    matches!(c, '\u{2028}' | '\u{2029}')
+}
+
 fn is_mark(c: char) -> bool {
     !is_plain(c) && matches!(c.general_category(), GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark)
-        // Variation selectors choose a form and stack nothing.
-        && !matches!(c, '\u{fe00}'..='\u{fe0f}')
+        // They choose a form and stack nothing.
+        && !is_selector(c)
 }
 
 fn joins_emoji(previous: Option<char>, next: Option<char>) -> bool {
@@ -147,8 +160,9 @@ fn joins_emoji(previous: Option<char>, next: Option<char>) -> bool {
 
 /// Scripts whose shaping needs joiners: Arabic, Syriac, Mongolian and those of India and around.
 fn is_joining_script(c: char) -> bool {
-    matches!(c, '\u{0600}'..='\u{08ff}' | '\u{0900}'..='\u{0dff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{18af}'
-        | '\u{fb50}'..='\u{fdcf}' | '\u{fe70}'..='\u{fefc}')
+    !is_direction_mark(c)
+        && matches!(c, '\u{600}'..='\u{8ff}' | '\u{900}'..='\u{dff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{18af}'
+            | '\u{fb50}'..='\u{fdcf}' | '\u{fe70}'..='\u{fefc}')
 }
 
 #[cfg(test)]
@@ -173,6 +187,13 @@ mod tests {
             "\u{1f3f4}\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}",
             "\u{e01}\u{e34}\u{e48}\u{e19}",
             "\u{1e69}",
+            // Forms: hearts, keys, a slashed zero, ideographs of names, Mongolian, Myanmar, quotation marks.
+            "\u{2764}\u{fe0f} \u{2661}\u{fe0e} 1\u{fe0f}\u{20e3} \u{a9}\u{fe0f} 0\u{fe00} \u{1f3f3}\u{fe0f}\u{200d}\u{1f308}",
+            "\u{845b}\u{e0100}\u{57ce} \u{8fbb}\u{e0101} \u{4fae}\u{fe00} \u{3002}\u{fe01} \u{201c}\u{fe00}",
+            "\u{1820}\u{180b} \u{182d}\u{180c} \u{1000}\u{fe00} \u{2229}\u{fe00} \u{13091}\u{fe03}",
+            // Directions beside what has none, and a syllable of old Korean without its first letter or its vowel.
+            "\u{5d0} \u{200e}C++\u{200e} \u{200f}(1) \u{661}\u{61c}-\u{662} a\u{200e}\u{5d0}",
+            "\u{115f}\u{1161} \u{115f}\u{1161}\u{11ab} \u{1100}\u{1160}\u{11ab}",
         ] {
             assert_eq!(clean(text), None, "{text:?}");
         }
@@ -189,6 +210,17 @@ mod tests {
             ("s\u{ad}pam\u{34f}", "spam"),
             ("x\u{fffe}\u{1ffff}\u{fdd0}y", "xy"),
             ("line\r\nend", "line\nend"),
+            ("line\u{2028}end\u{2029}", "line\nend\n"),
+            ("x\u{fe0f}\u{fe0f}", "x"),
+            ("\u{2764}\u{fe0f}\u{fe0f}\u{fe01}\u{e0100} 1\u{fe01}", "\u{2764}\u{fe0f} 1"),
+            ("\u{845b}\u{e0100}\u{e0101} a\u{e0100}b\u{e01ef}", "\u{845b}\u{e0100} ab"),
+            ("a\u{180b}\u{180f} \u{1820}\u{180b}\u{180c}", "a \u{1820}\u{180b}"),
+            ("\u{200e}\u{200f}\u{61c}\u{200e}a \u{5d0}\u{200f}\u{200f}", "\u{200e}a \u{5d0}\u{200f}"),
+            ("fr\u{200f}ee ni\u{200e}\u{200b}tro \u{441}\u{61c}\u{43e}", "free nitro \u{441}\u{43e}"),
+            ("\u{627}\u{61c}\u{200c}\u{61c}\u{200d}", "\u{627}\u{61c}"),
+            ("a\u{115f}\u{1160}\u{3164}\u{ffa0}b \u{115f}\u{115f}\u{1161}", "ab \u{115f}\u{1161}"),
+            ("\u{1160}\u{1160} \u{1100}\u{1160}\u{1160}", " \u{1100}\u{1160}"),
+            ("a\u{1d173}\u{1d17a}\u{1bca0}\u{17b4}\u{17b5}\u{2065}\u{fff0}\u{e0080}\u{e0fff}b", "ab"),
             ("e\u{301}", "\u{e9}"),
             ("e\u{200b}\u{301}", "\u{e9}"),
             ("z\u{300}\u{301}\u{302}\u{303}\u{304}\u{305}\u{306}!", "z\u{300}\u{301}\u{302}\u{303}!"),
@@ -246,6 +278,55 @@ mod tests {
                 })
                 .collect();
             assert_eq!(compose(&text), text.nfc().collect::<String>(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn no_row_of_what_is_not_seen_stays() {
+        // Default_Ignorable_Code_Point of Unicode 16, but for the two joiners, and what separates lines.
+        let ranges = [
+            ('\u{ad}', '\u{ad}'),
+            ('\u{34f}', '\u{34f}'),
+            ('\u{61c}', '\u{61c}'),
+            ('\u{115f}', '\u{1160}'),
+            ('\u{17b4}', '\u{17b5}'),
+            ('\u{180b}', '\u{180f}'),
+            ('\u{200b}', '\u{200f}'),
+            ('\u{2028}', '\u{202e}'),
+            ('\u{2060}', '\u{206f}'),
+            ('\u{3164}', '\u{3164}'),
+            ('\u{fe00}', '\u{fe0f}'),
+            ('\u{feff}', '\u{feff}'),
+            ('\u{ffa0}', '\u{ffa0}'),
+            ('\u{fff0}', '\u{fff8}'),
+            ('\u{1bca0}', '\u{1bca3}'),
+            ('\u{1d173}', '\u{1d17a}'),
+            ('\u{e0000}', '\u{e0fff}'),
+        ];
+        let unseen: Vec<char> = ranges.iter().flat_map(|(first, last)| *first..=*last).collect();
+        let unseen_of = |text: &str| text.chars().filter(|c| unseen.contains(c)).count();
+        for base in [
+            "x",
+            " ",
+            "1",
+            "\u{1f600}",
+            "\u{4e00}",
+            "\u{1820}",
+            "\u{627}",
+            "\u{915}",
+            "\u{1100}",
+            "\u{1000}",
+            "\u{202f}",
+        ] {
+            for c in &unseen {
+                let text = format!("{base}{}{base}", String::from(*c).repeat(50));
+                let cleaned = clean(&text).expect("a row of them is not clean");
+                assert!(unseen_of(&cleaned) <= 1, "{base:?} U+{:04X}: {cleaned:?}", u32::from(*c));
+            }
+            let all: String = unseen.iter().collect();
+            let cleaned = clean(&format!("{base}{all}{all}{base}")).expect("it is not clean");
+            // A mark of direction may begin each line.
+            assert!(unseen_of(&cleaned) <= 1 + cleaned.matches('\n').count(), "{base:?}: {cleaned:?}");
         }
     }
 

@@ -1,13 +1,16 @@
 //! Text without characters that deceive or disturb: normalised to NFC (UAX #15), without control
 //! characters, bidi overrides (Trojan Source, CVE-2021-42574), invisible characters outside the scripts and
-//! emoji that need them, and without towers of combining marks. Markup is text and stays.
+//! emoji that need them, variation selectors but for one behind what has forms, and without towers of combining marks.
+//! Separators of lines and paragraphs are new lines; in names they are spaces. Markup is text and stays.
 //!
 //! There is nothing to configure: a table `plugins.config.sanitize` with any key in it is refused.
 
 mod clean;
+mod forms;
 
 pub use clean::clean;
-use confab_plugin::message::{Event, Guest};
+use clean::is_line_end;
+use confab_plugin::message::{Event, Guest, Kind};
 use confab_plugin::{Verdict, lifecycle};
 
 /// The plugin.
@@ -26,11 +29,21 @@ impl lifecycle::Guest for Sanitize {
 
 impl Guest for Sanitize {
     fn decide(event: Event) -> Verdict {
-        match clean(&event.body) {
-            None => Verdict::Allow,
-            Some(text) => Verdict::Replace(text),
-        }
+        let cleaned = match event.kind {
+            Kind::New | Kind::Edit => clean(&event.body),
+            Kind::Reaction | Kind::Room | Kind::DisplayName => clean_line(&event.body),
+        };
+        cleaned.map_or(Verdict::Allow, Verdict::Replace)
     }
+}
+
+/// Of a name, which is one line: what would begin another is a space. The topic of a room begins with the next line.
+fn clean_line(text: &str) -> Option<String> {
+    if !text.contains(is_line_end) {
+        return clean(text);
+    }
+    let text = text.replace(is_line_end, " ");
+    Some(clean(&text).unwrap_or(text))
 }
 
 confab_plugin::export!(Sanitize: message, lifecycle);
