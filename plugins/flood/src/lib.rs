@@ -19,7 +19,8 @@
 //! copies_action = "hold"
 //!
 //! lines = 40                       # longer messages are bounced
-//! run = 80                         # the same character again; three times as often where it draws a line ("-----")
+//! run = 80                         # the same character again; three times as often where it draws a line ("-----"), and
+//!                                  # so many of up to four letters in turn ("abab")
 //! emoji = 40
 //!
 //! caps_least = 24                  # capitals, at least ..

@@ -3,8 +3,10 @@
 
 /// Emoji are counted in quarters: the squares of puzzle results are four to one.
 const WHOLE: u32 = 4;
-/// How many times longer a run may be that draws a line.
+/// How many times longer a run may be that draws a line, or is one of a few characters in turn.
 const RULER: u32 = 3;
+/// So many.
+const TURN_MAX: usize = 4;
 /// Texts with so many letters are remembered by their words alone, without digits around them.
 const LONG_LETTERS: u32 = 32;
 /// Texts with so many letters and digits are remembered without what comes behind the last one.
@@ -53,6 +55,9 @@ const fn emoji_quarters(c: char) -> u32 {
         '\u{1f3fb}'..='\u{1f3ff}' => 0, // tones of skin
         '\u{1f1e6}'..='\u{1f1ff}' => WHOLE / 2,
         '\u{1f7e5}'..='\u{1f7eb}' | '\u{2b1b}' | '\u{2b1c}' => 1,
+        // Stones of games, cards and letters in squares that are shown as emoji.
+        '\u{1f004}' | '\u{1f0cf}' | '\u{1f170}' | '\u{1f171}' | '\u{1f17e}' | '\u{1f17f}' | '\u{1f18e}' => WHOLE,
+        '\u{1f191}'..='\u{1f19a}' | '\u{1f201}'..='\u{1f265}' => WHOLE,
         '\u{1f300}'..='\u{1f64f}'
         | '\u{1f680}'..='\u{1f6ff}'
         | '\u{1f7e0}'..='\u{1f7e4}'
@@ -71,7 +76,7 @@ pub(crate) struct Print {
     pub(crate) hash: u64,
     /// Characters, white space as one.
     pub(crate) length: u32,
-    /// Whether one character comes too often in a row.
+    /// Whether one character comes too often in a row, or a few in turn.
     pub(crate) is_run: bool,
 }
 
@@ -106,8 +111,29 @@ impl Print {
             () if wordy >= WORDY => worded,
             () => seen,
         };
-        Self { hash, length, is_run: is_run && run_max > 0 }
+        Self { hash, length, is_run: run_max > 0 && (is_run || is_chant(skeleton, run_max)) }
     }
+}
+
+/// Whether a few characters, letters among them, come in turn for too long: `abababab`.
+fn is_chant(skeleton: &str, run_max: u32) -> bool {
+    let most = run_max.saturating_mul(RULER);
+    // Most texts are too short for it.
+    if skeleton.len() <= most as usize {
+        return false;
+    }
+    let (mut last, mut runs) = (['\0'; TURN_MAX], [0_u32; TURN_MAX]);
+    for c in skeleton.chars() {
+        for (before, run) in last.iter().zip(&mut runs) {
+            *run = if *before == c { *run + 1 } else { 0 };
+        }
+        if c.is_alphabetic() && runs.iter().any(|run| *run > most) {
+            return true;
+        }
+        last.rotate_right(1);
+        last[0] = c;
+    }
+    false
 }
 
 /// What lines and tables are drawn with.

@@ -1,4 +1,4 @@
-//! Shouting: sentences in capitals. Acronyms, names of constants, code, tables and codes of letters are none.
+//! Shouting: sentences in capitals. Acronyms, names of constants, code, tables, codes of letters and licences are none.
 
 use crate::config::Config;
 use crate::look::{Look, is_upper};
@@ -10,6 +10,22 @@ const LONG_LEAST: u32 = 2;
 const LONG_LETTERS: usize = 5;
 /// A text is code when it has more than one sign of code for so many capitals.
 const LETTERS_PER_SIGN: u32 = 16;
+/// So many of what licences shout make one.
+const LEGAL_LEAST: usize = 2;
+const LEGAL: &[&str] = &[
+    "\"AS IS\"",
+    "BSD",
+    "COPYING",
+    "COPYRIGHT",
+    "DAMAGES",
+    "GPL",
+    "LIABLE",
+    "LICENCE",
+    "LICENSE",
+    "MERCHANTABILITY",
+    "SOFTWARE",
+    "WARRANT",
+];
 
 pub(crate) fn is_shouting(config: &Config, look: &Look, body: &str) -> bool {
     config.caps_least > 0
@@ -18,6 +34,7 @@ pub(crate) fn is_shouting(config: &Config, look: &Look, body: &str) -> bool {
         && config.caps_action.is_on()
         && is_sentence(body)
         && !is_code(body, look.upper)
+        && LEGAL.iter().filter(|it| body.contains(**it)).count() < LEGAL_LEAST
 }
 
 fn is_sentence(body: &str) -> bool {
