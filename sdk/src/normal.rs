@@ -4,10 +4,18 @@
 use std::borrow::Cow;
 
 use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
+use unicode_normalization::char::{compose, is_combining_mark};
 
 /// Encodings of encodings are undone so often: more is nobody's habit.
 const DECODINGS_MAX: usize = 3;
+/// Two letters of flags in a row are a flag; fewer or more spell something.
+const FLAG: usize = 2;
+
+/// Letters that UTS 39 leaves apart, as a style of its own, and those that they are read as, by their names in
+/// UnicodeData.txt: LATIN LETTER SMALL CAPITAL, KRA, which is a small capital k, and TURNED W, which UTS 39 takes for a
+/// small capital m; LATIN SMALL LETTER INSULAR. Then LISU LETTER I, which it takes for a small l: Lisu is written in
+/// capitals.
+const READ_AS: (&str, &str) = ("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘꞯʀꜱᴛᴜᴠᴡʏᴢĸʍꝺꝼᵹꞃꞅꞇꓲ", "abcdefghijklmnopqrstuvwyzkmdfgrsti");
 
 /// A body as a reader would say it: NFKC (UAX #15), small letters, percent-encoding (RFC 3986, section 2.1) undone,
 /// without characters that are not seen.
@@ -39,42 +47,102 @@ const fn is_seen_ascii(byte: u8) -> bool {
 }
 
 /// What a plain text looks like (UTS #39, section 4): each letter that imitates a Latin one, or a digit, is that, and
-/// marks on Latin letters are gone. What imitates nothing stays, and so does ASCII.
+/// marks and strokes on Latin letters are gone, and so are marks that belong to no letter. What imitates nothing stays,
+/// and so does ASCII.
 #[must_use]
 pub fn skeleton(plain: &str) -> Cow<'_, str> {
     if plain.is_ascii() {
         return Cow::Borrowed(plain);
     }
     let mut skeleton = String::with_capacity(plain.len());
-    let mut is_latin = false;
+    // What a mark would stand on; `None`: on ASCII, or on nothing.
+    let mut under = None;
+    let mut flags = 0;
     for c in plain.nfd() {
         if is_combining_mark(c) {
-            if !is_latin {
-                skeleton.push(c);
-            }
+            push_mark(&mut skeleton, c, &mut under);
             continue;
         }
-        let from = skeleton.len();
-        if c.is_ascii() {
-            skeleton.push(c);
+        if matches!(c, FLAG_A..=FLAG_Z) {
+            flags += 1;
         } else {
-            push_alike(&mut skeleton, c);
+            undo_flag(&mut skeleton, std::mem::take(&mut flags));
         }
-        is_latin = skeleton[from..].bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let from = skeleton.len();
+        push_alike(&mut skeleton, c);
+        under = Some(c).filter(|_| !skeleton[from..].is_ascii());
     }
+    undo_flag(&mut skeleton, flags);
     Cow::Owned(skeleton.nfc().collect())
 }
 
+/// Marks on ASCII are gone, and so are those on other letters that are no part of one: й has its mark, и̶ has not.
+fn push_mark(skeleton: &mut String, mark: char, under: &mut Option<char>) {
+    let Some(letter) = *under else { return };
+    let composed = compose(letter, mark);
+    if composed.is_some() || !is_of_no_script(mark) {
+        skeleton.push(mark);
+        *under = Some(composed.unwrap_or(letter));
+    }
+}
+
+/// Whether a mark belongs to no script: what strikes through, underlines, encircles or stresses letters of any.
+const fn is_of_no_script(mark: char) -> bool {
+    matches!(mark, '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'
+        | '\u{20d0}'..='\u{20ff}' | '\u{fe20}'..='\u{fe2f}')
+}
+
+const FLAG_A: char = '\u{1f1e6}';
+const FLAG_Z: char = '\u{1f1ff}';
+
+/// Makes the letters at the end a flag again, if they were just that.
+fn undo_flag(skeleton: &mut String, letters: usize) {
+    if letters != FLAG {
+        return;
+    }
+    let flag: Vec<char> = skeleton.bytes().rev().take(FLAG).filter_map(flag_of).collect();
+    skeleton.truncate(skeleton.len() - FLAG);
+    skeleton.extend(flag.into_iter().rev());
+}
+
+fn flag_of(letter: u8) -> Option<char> {
+    char::from_u32(u32::from(FLAG_A) + u32::from(letter.checked_sub(b'a')?))
+}
+
+/// Appends what a letter looks like, if that is ASCII; else the letter. Marks that are drawn into it are no part of that:
+/// ø looks like o.
 fn push_alike(skeleton: &mut String, c: char) {
+    let c = read_as(c);
+    if c.is_ascii() {
+        skeleton.push(c);
+        return;
+    }
     let from = skeleton.len();
     let mut letter = [0; 4];
-    skeleton.extend(unicode_security::skeleton(c.encode_utf8(&mut letter)));
-    if skeleton[from..].is_ascii() {
+    skeleton.extend(unicode_security::skeleton(c.encode_utf8(&mut letter)).filter(|it| !is_of_no_script(*it)));
+    if skeleton.len() > from && skeleton[from..].is_ascii() {
         skeleton[from..].make_ascii_lowercase();
     } else {
         skeleton.truncate(from);
         skeleton.push(c);
     }
+}
+
+/// A letter of a style of its own as it is read.
+fn read_as(c: char) -> char {
+    let number = match c {
+        // Letters in black circles and squares: unlike the white ones, nothing in NFKC.
+        '\u{1f150}'..='\u{1f169}' => u32::from(c) - 0x1_f150,
+        '\u{1f170}'..='\u{1f189}' => u32::from(c) - 0x1_f170,
+        FLAG_A..=FLAG_Z => u32::from(c) - u32::from(FLAG_A),
+        // Where they all stand: most letters are none of them.
+        '\u{138}' | '\u{250}'..='\u{2af}' | '\u{1d00}'..='\u{1d7f}' | '\u{a4f2}' | '\u{a730}'..='\u{a7af}' => {
+            let mut letters = READ_AS.0.chars().zip(READ_AS.1.chars());
+            return letters.find(|(odd, _)| *odd == c).map_or(c, |(_, letter)| letter);
+        }
+        _ => return c,
+    };
+    char::from_u32(u32::from('a') + number).unwrap_or(c)
 }
 
 fn undone(body: &str) -> Cow<'_, str> {
@@ -173,9 +241,31 @@ mod tests {
             ("naïve café", "naive cafe"),
             ("हिन्दी", "हिन्दी"),
             ("日本語", "日本語"),
+            // Struck through, spaces and all; and what comes before everything.
+            ("\u{336}f\u{336}r\u{336}e\u{336}e\u{336} \u{336}b\u{336}e\u{336}e\u{336}r", "free beer"),
+            ("死\u{336}ね\u{336}", "死ね"),
+            // Strokes.
+            ("frɇɇ ƀøøł", "free bool"),
+            ("ηiceɍ ꓠꓲꓚꓰꓣ", "nicer nicer"),
+            ("ꜰʀᴇᴇ ʙᴇᴇʀ", "free beer"),
+            ("🅵🆁🅴🅴 🅑🅔🅔🅡", "free beer"),
+            // Letters of flags, and flags.
+            ("🇫🇷🇪🇪 🇧🇪🇪🇷", "free beer"),
+            ("🇫 🇷🇪🇪", "f ree"),
+            ("from 🇩🇪 to 🇫🇷", "from 🇩🇪 to 🇫🇷"),
+            ("🇩🇪", "🇩🇪"),
+            // Stress, which is no part of a letter, and a breve that is.
+            ("сто\u{301}ит \u{439}", "cтoит \u{439}"),
+            ("\u{439}\u{336}", "\u{439}"),
+            ("が \u{304b}\u{3099}", "が が"),
+            ("\u{5e9}\u{5c1}\u{5dd} ความ हिन्दी", "\u{5e9}\u{5c1}\u{5dd} ความ हिन्दी"),
         ] {
             assert_eq!(skeleton(&plain(body)), expected, "{body:?}");
         }
+        for (odd, letter) in READ_AS.0.chars().zip(READ_AS.1.chars()) {
+            assert_eq!(read_as(odd), letter, "{odd}");
+        }
+        assert_eq!(READ_AS.0.chars().count(), READ_AS.1.chars().count());
         // Russian stays Russian, but for letters that are Latin to the eye; lists are brought into the same form.
         assert_eq!(skeleton("привет"), skeleton("пpивeт"));
     }
