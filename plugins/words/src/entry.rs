@@ -28,6 +28,8 @@ pub(crate) struct Entry {
     pub is_exact: bool,
     /// It has innocent meanings: flagged at most.
     pub is_vague: bool,
+    /// Odd spellings of it are looked for, few as its letters are.
+    pub is_short: bool,
     pub shape: Shape,
 }
 
@@ -95,7 +97,8 @@ fn literal(core: &str, is_open_left: bool, is_open_right: bool) -> String {
 }
 
 /// The entries of a stock list, one a line. Marks before an entry: `#` a remark, `=` only as it is written, `?` has
-/// innocent meanings, `!` innocent, `+` a sign, once for each point; `/.../` is a regular expression.
+/// innocent meanings, `!` innocent, `~` in odd spellings, too, few as its letters are, `+` a sign, once for each point;
+/// `/.../` is a regular expression.
 ///
 /// # Errors
 /// What is wrong, with the line's number.
@@ -105,7 +108,7 @@ pub(crate) fn stock(list: &str, rule: usize) -> Result<Vec<Entry>, String> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let text = line.trim_start_matches(['=', '?', '!', '+']);
+        let text = line.trim_start_matches(['=', '?', '!', '~', '+']);
         let marks = &line[..line.len() - text.len()];
         let points = marks.bytes().filter(|mark| *mark == b'+').count();
         let shape = match text.strip_prefix('/').and_then(|it| it.strip_suffix('/')) {
@@ -117,8 +120,8 @@ pub(crate) fn stock(list: &str, rule: usize) -> Result<Vec<Entry>, String> {
             (false, 0) => Kind::Hit,
             (false, points) => Kind::Cue(points as u8),
         };
-        let (is_exact, is_vague) = (marks.contains('='), marks.contains('?'));
-        entries.push(Entry { kind, rule: Some(rule), is_exact, is_vague, shape });
+        let (is_exact, is_vague, is_short) = (marks.contains('='), marks.contains('?'), marks.contains('~'));
+        entries.push(Entry { kind, rule: Some(rule), is_exact, is_vague, is_short, shape });
     }
     Ok(entries)
 }

@@ -5,6 +5,10 @@
 pub(crate) const STRETCHED: usize = 3;
 /// Single letters in a row from which on they may spell a word.
 pub(crate) const SPELLED: usize = 4;
+/// The same in scripts without spaces, where most words have two.
+pub(crate) const SPELLED_SPACELESS: usize = 2;
+/// Marks of formatting in a row inside a word at most; more stand for letters that somebody left out.
+const MARKS_MAX: usize = 4;
 
 /// Where a word stands: in the folded text, and in its source.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +51,7 @@ pub(crate) enum Class {
 
 const LETTER: u8 = 1;
 const LEET: u8 = 2;
+const SPACELESS: u8 = 4;
 
 /// Of each ASCII character.
 static ASCII: [Class; 128] = ascii();
@@ -95,7 +100,8 @@ pub(crate) fn fold(text: &str) -> Folded {
                 Class::Apostrophe => folded.elide(&bytes[at + 1..]),
                 _ => {
                     folded.close();
-                    folded.is_odd |= matches!(byte, b'@' | b'$' | b'!') && is_sign_for_letter(bytes, at);
+                    folded.is_odd |= matches!(byte, b'@' | b'$' | b'!' | b'|') && is_sign_for_letter(bytes, at);
+                    folded.is_odd |= is_mark(byte) && marks_inside(text, at) > 0;
                 }
             }
             at += 1;
@@ -109,17 +115,35 @@ pub(crate) fn fold(text: &str) -> Folded {
     folded
 }
 
-/// Whether `@`, `$` or `!` stands where a letter might: `sh!t`, `@nd`, `a$$`.
+/// Whether `@`, `$`, `!` or `|` stands where a letter might: `sh!t`, `@nd`, `a$$`, `k|ll`.
 pub(crate) fn is_sign_for_letter(bytes: &[u8], at: usize) -> bool {
     let is_letter = |byte: Option<&u8>| byte.is_some_and(|it| it.is_ascii_alphabetic() || matches!(it, b'$' | b'@'));
     let before = at.checked_sub(1).and_then(|it| bytes.get(it));
     let after = bytes.get(at + 1);
     match bytes.get(at) {
-        Some(b'!') => is_letter(before) && is_letter(after),
+        Some(b'!' | b'|') => is_letter(before) && is_letter(after),
         Some(b'$') => is_letter(before) || is_letter(after),
         Some(b'@') => is_letter(after),
         _ => false,
     }
+}
+
+const fn is_mark(byte: u8) -> bool {
+    matches!(byte, b'*' | b'_' | b'~' | b'|' | b'`')
+}
+
+/// How many bytes at a place are marks of formatting inside a word, which nobody sees when they are shown: `k**ill`.
+pub(crate) fn marks_inside(text: &str, at: usize) -> usize {
+    let rest = text.as_bytes().get(at..).unwrap_or_default();
+    let marks = rest.iter().take_while(|byte| is_mark(**byte)).take(MARKS_MAX + 1).count();
+    let is_formatting = match marks {
+        0 => false,
+        1 => rest.first() == Some(&b'`'),
+        more => more <= MARKS_MAX,
+    };
+    let is_letter = |c: Option<char>| c.is_some_and(char::is_alphabetic);
+    let is_inside = || is_letter(text[..at].chars().next_back()) && is_letter(text[at + marks..].chars().next());
+    if is_formatting && is_inside() { marks } else { 0 }
 }
 
 impl Folded {
@@ -142,7 +166,7 @@ impl Folded {
         self.run = if byte == self.last { self.run + 1 } else { 1 };
         self.last = byte;
         if byte.is_ascii_digit() {
-            self.kinds |= if matches!(byte, b'0' | b'1' | b'3'..=b'5' | b'7') { LEET } else { 0 };
+            self.kinds |= if matches!(byte, b'0' | b'1' | b'3'..=b'5' | b'7' | b'9') { LEET } else { 0 };
         } else {
             self.kinds |= LETTER;
             self.is_odd |= self.run >= STRETCHED;
@@ -165,7 +189,7 @@ impl Folded {
         let bytes = c.encode_utf8(&mut bytes).as_bytes();
         let last = bytes.last().copied().unwrap_or_default();
         self.run = if last == self.last { self.run + 1 } else { 1 };
-        (self.last, self.kinds) = (last, self.kinds | LETTER);
+        (self.last, self.kinds) = (last, self.kinds | if is_spaceless(c) { LETTER | SPACELESS } else { LETTER });
         self.is_odd |= self.run >= STRETCHED;
         self.text.extend_from_slice(bytes);
         self.length += 1;
@@ -201,7 +225,8 @@ impl Folded {
         }
         self.is_open = false;
         self.singles = if self.length == 1 { self.singles + 1 } else { 0 };
-        self.is_odd |= self.singles >= SPELLED || self.kinds == LETTER | LEET;
+        let spelled = if self.kinds & SPACELESS == 0 { SPELLED } else { SPELLED_SPACELESS };
+        self.is_odd |= self.singles >= spelled || self.kinds & (LETTER | LEET) == LETTER | LEET;
         (self.kinds, self.last, self.run, self.length) = (0, 0, 0, 0);
         self.text.push(b' ');
     }
@@ -257,12 +282,34 @@ mod tests {
             "@ss",
             "\u{443}\u{443}\u{443}",
             "f\u{1f602}u\u{1f602}c\u{1f602}k",
+            "ni99er",
+            "k|ll",
+            "k**ill",
+            "ki||ll||",
+            "`k`ill",
+            "\u{53bb} \u{6b7b}",
         ] {
             assert!(fold(text).is_odd, "{text:?}");
         }
-        for text in
-            ["hello, world!", "a b c", "2026 10000", "100$", "well!", "good! bad", "book keeper", "x 86", "is it on me"]
-        {
+        for text in [
+            "hello, world!",
+            "a b c",
+            "2026 10000",
+            "100$",
+            "well!",
+            "good! bad",
+            "book keeper",
+            "x 86",
+            "is it on me",
+            "**bold** and ||hidden||",
+            "a || b",
+            "`code`",
+            "2**8",
+            "snake_case",
+            "f*****r",
+            "\u{53bb}, let us",
+            "cat a | wc",
+        ] {
             assert!(!fold(text).is_odd, "{text:?}");
         }
     }

@@ -4,7 +4,7 @@
 //! Every text is looked at, whatever it is and whoever writes it: messages, edits, reactions, names and topics of
 //! rooms, names that people show; bots and moderators too. Words are whole words. They are found as they are written,
 //! in capitals, full width, percent encoding and with characters that are not seen among them; in letters that only
-//! look like theirs; and in odd spellings: `wooord`, `w o r d`, `w.o.r.d`, `w0rd`.
+//! look like theirs; and in odd spellings: `wooord`, `w o r d`, `w.o.r.d`, `w0rd`, `w**o**rd`.
 //!
 //! All of the configuration, with what holds when it is left out:
 //!

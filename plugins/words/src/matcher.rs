@@ -134,7 +134,7 @@ impl Matcher {
 impl Parts {
     fn push(&mut self, rule: Option<usize>, kind: Kind, word: &str, is_exact: bool) -> Result<(), String> {
         let shape = entry::shape(word)?;
-        self.entries.push(Entry { kind, rule, is_exact, is_vague: false, shape });
+        self.entries.push(Entry { kind, rule, is_exact, is_vague: false, is_short: false, shape });
         Ok(())
     }
 
@@ -142,7 +142,8 @@ impl Parts {
         // Compiled once more with all others; here for an error that names its list.
         crate::patterns::compile(pattern)?;
         let shape = Shape::Regex(pattern.to_owned());
-        self.entries.push(Entry { kind: Kind::Hit, rule: Some(rule), is_exact: false, is_vague: false, shape });
+        let (kind, rule) = (Kind::Hit, Some(rule));
+        self.entries.push(Entry { kind, rule, is_exact: false, is_vague: false, is_short: false, shape });
         Ok(())
     }
 

@@ -4,12 +4,14 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use confab_plugin::normal::skeleton;
 
 use crate::entry::{Entry, Kind, Shape};
-use crate::evade::{Squeezed, squeeze, undo};
+use crate::evade::{Odd, Squeezed, squeeze, undo};
 use crate::fold::{Folded, Word, is_spaceless, word_at};
 use crate::hits::{Hits, How, Meta};
 
 /// Letters that a word has at least for its odd spellings to be told from other things.
 const ODD_LETTERS_MIN: usize = 4;
+/// The same in scripts without spaces, for those that stand apart.
+const APART_LETTERS_MIN: usize = 2;
 
 const PLAIN: u8 = 1;
 const SKELETON: u8 = 2;
@@ -22,8 +24,8 @@ pub(crate) struct Words {
     /// For each pattern of `written`: its entry, and the forms that it is looked for in.
     written_entries: Vec<(usize, u8)>,
     odd: AhoCorasick,
-    /// For each pattern of `odd`: its entry, and how often each letter stands in it.
-    odd_entries: Vec<(usize, Vec<u8>)>,
+    /// For each pattern of `odd`: its entry, how often each letter stands in it, and how odd a spelling must be.
+    odd_entries: Vec<(usize, Vec<u8>, Odd)>,
 }
 
 impl Words {
@@ -46,10 +48,10 @@ impl Words {
             if is_exact {
                 continue;
             }
-            if has_odd_spellings(entry, words) {
+            if let Some(least) = odd_spellings(entry, words) {
                 let squeezed = squeeze(&alike);
                 odd.push(squeezed.text);
-                odd_entries.push((number, squeezed.runs));
+                odd_entries.push((number, squeezed.runs, least));
             }
             if !is_same {
                 // Many type without marks; that makes another word of some words, but of hardly any phrase.
@@ -114,9 +116,9 @@ impl Words {
 
     fn odd_in(&self, undone: &Squeezed, hits: &mut Hits) {
         for found in self.odd.find_overlapping_iter(&undone.text) {
-            let Some((entry, runs)) = self.odd_entries.get(found.pattern().as_usize()) else { continue };
+            let Some((entry, runs, least)) = self.odd_entries.get(found.pattern().as_usize()) else { continue };
             let place = place(&undone.words, &undone.text, (found.start(), found.end()));
-            let is_odd = (place.first..=place.last).any(|it| undone.odd.get(it) == Some(&true));
+            let is_odd = (place.first..=place.last).any(|it| undone.odd.get(it) >= Some(least));
             if is_odd
                 && undone.has(found.start(), runs)
                 && let Some(meta) = self.metas.get(*entry)
@@ -127,11 +129,17 @@ impl Words {
     }
 }
 
-/// Whether odd spellings of an entry are looked for. A word with marks on Latin letters is another word without them.
-fn has_odd_spellings(entry: &Entry, words: &str) -> bool {
-    entry.kind == Kind::Hit
-        && words.chars().filter(|c| c.is_alphabetic()).count() >= ODD_LETTERS_MIN
-        && (words.is_ascii() || !words.contains(|c: char| c.is_ascii_alphabetic()))
+/// Which odd spellings of an entry are looked for. A word with marks on Latin letters is another word without them. In
+/// scripts without spaces a word is short, and stands inside others: there only letters that stand apart tell something,
+/// but also of what is innocent.
+fn odd_spellings(entry: &Entry, words: &str) -> Option<Odd> {
+    let letters = words.chars().filter(|c| c.is_alphabetic()).count();
+    let is_of_one = words.is_ascii() || !words.contains(|c: char| c.is_ascii_alphabetic());
+    match entry.kind {
+        Kind::Hit if is_of_one && (entry.is_short || letters >= ODD_LETTERS_MIN) => Some(Odd::Letters),
+        Kind::Hit | Kind::Allow if letters >= APART_LETTERS_MIN && words.chars().all(is_spaceless) => Some(Odd::Apart),
+        _ => None,
+    }
 }
 
 /// Where a match stands.
