@@ -112,11 +112,17 @@ impl Rule {
         told.into_iter().next().unwrap_or_default()
     }
 
-    /// Its name as findings have it: `automod.my-rule`.
-    pub(crate) fn label(&self) -> String {
+    /// Its name as findings have it: `automod.my-rule`. They have a-z and digits alone: where no letter of the name is left,
+    /// or another rule has that name, its place in the list tells it from others.
+    pub(crate) fn label(&self, number: usize, is_taken: impl Fn(&str) -> bool) -> String {
         let kept = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
         let name: String = self.name.chars().map(kept).take(40).collect();
-        format!("automod.{}", name.trim_matches('-'))
+        let name = name.trim_matches('-');
+        let mut label = if name.is_empty() { format!("automod.{number}") } else { format!("automod.{name}") };
+        while is_taken(&label) {
+            label = format!("{label}-{number}");
+        }
+        label
     }
 
     /// An error with the rule's name.
@@ -147,7 +153,18 @@ mod tests {
         assert_eq!(rule.trigger(), Ok(Trigger::Keywords { is_for_profiles: false }));
         assert_eq!(rule.action(), Ok(Action::Reject));
         assert_eq!(rule.reason(), "Please keep it civil.");
-        assert_eq!(rule.label(), "automod.keyword-filter-1");
+        assert_eq!(rule.label(1, |_| false), "automod.keyword-filter-1");
+    }
+
+    #[test]
+    fn each_rule_has_a_name_of_its_own() {
+        let mut labels = Vec::new();
+        for (number, name) in (1..).zip(["Спам", "мат", "Réseau", "R seau", "!!!", "6", "6"]) {
+            let rule = rule(&format!(r#"{{"name": "{name}", "trigger_type": 1}}"#));
+            labels.push(rule.label(number, |it| labels.iter().any(|label| label == it)));
+        }
+        let expected = ["1", "2", "r-seau", "r-seau-4", "5", "6", "6-7"].map(|it| format!("automod.{it}"));
+        assert_eq!(labels, expected);
     }
 
     #[test]

@@ -40,7 +40,8 @@
 //! action is taken: reject, hold, bounce, shadow, flag, in this order.
 //!
 //! `automod` takes rules as Discord's API gives them; `confab plugin automod` prints them so. Keywords (trigger types 1
-//! and 6, the latter for names of people), patterns and allowances become a list `automod.<name>`; presets (4) turn on
+//! and 6, the latter for names of people), patterns and allowances become a list `automod.<name>`, or with its number among
+//! the rules where the name has no letter of a-z or another has it; presets (4) turn on
 //! `slurs` and `profanity`, or make their action stronger. To block is to reject, with Discord's message; an alert is a
 //! flag; a timeout is a hold. Spam (3) and mentions (5) are other plugins' work: the rule is named in an error until it
 //! is taken out or disabled.

@@ -57,8 +57,8 @@ impl Matcher {
         for list in &config.lists {
             parts.add_list(list).map_err(|error| format!("list {:?}: {error}", list.name))?;
         }
-        for rule in config.automod.iter().filter(|rule| rule.enabled) {
-            parts.add_automod(rule)?;
+        for (number, rule) in (1..).zip(&config.automod).filter(|it| it.1.enabled) {
+            parts.add_automod(number, rule)?;
         }
         for (number, (label, list)) in STOCK.iter().enumerate() {
             if parts.rules.get(number).is_some_and(|rule| rule.action > Action::Off) {
@@ -158,12 +158,14 @@ impl Parts {
         list.regexes.iter().try_for_each(|pattern| self.push_regex(rule, pattern))
     }
 
-    fn add_automod(&mut self, it: &automod::Rule) -> Result<(), String> {
+    /// `number`: its place in the list, from 1.
+    fn add_automod(&mut self, number: usize, it: &automod::Rule) -> Result<(), String> {
         let (trigger, action, metadata) = (it.trigger()?, it.action()?, &it.trigger_metadata);
         let scopes = match trigger {
             Trigger::Keywords { is_for_profiles } => {
                 let rule = self.rules.len();
-                let made = Rule::new(&it.label(), action, it.reason());
+                let label = it.label(number, |label| self.rules.iter().any(|rule| rule.label == label));
+                let made = Rule::new(&label, action, it.reason());
                 self.rules.push(Rule { is_for_profiles, ..made });
                 let mut words = metadata.keyword_filter.iter();
                 words
@@ -192,7 +194,10 @@ impl Parts {
         };
         if let Some(rule) = self.rules.get_mut(number) {
             rule.action = rule.action.max(action);
-            it.reason().clone_into(&mut rule.reason);
+            // Another rule's preset may have given one.
+            if !it.reason().is_empty() {
+                it.reason().clone_into(&mut rule.reason);
+            }
         }
         number
     }
