@@ -14,8 +14,17 @@ pub(crate) enum Kind {
     Hit,
     /// What it covers is innocent.
     Allow,
+    /// What begins before it or with it, and ends in it, is innocent.
+    Ending,
     /// A sign, worth so many points; it takes some together.
     Cue(u8),
+}
+
+impl Kind {
+    /// Whether it makes something else innocent.
+    pub(crate) const fn is_innocent(self) -> bool {
+        matches!(self, Self::Allow | Self::Ending)
+    }
 }
 
 /// An entry of a list.
@@ -97,7 +106,7 @@ fn literal(core: &str, is_open_left: bool, is_open_right: bool) -> String {
 }
 
 /// The entries of a stock list, one a line. Marks before an entry: `#` a remark, `=` only as it is written, `?` has
-/// innocent meanings, `!` innocent, `~` in odd spellings, too, few as its letters are, `+` a sign, once for each point;
+/// innocent meanings, `!` innocent, `>` innocent what ends in it, `~` in odd spellings, too, few as its letters are, `+` a sign, once for each point;
 /// `/.../` is a regular expression.
 ///
 /// # Errors
@@ -108,17 +117,18 @@ pub(crate) fn stock(list: &str, rule: usize) -> Result<Vec<Entry>, String> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let text = line.trim_start_matches(['=', '?', '!', '~', '+']);
+        let text = line.trim_start_matches(['=', '?', '!', '>', '~', '+']);
         let marks = &line[..line.len() - text.len()];
         let points = marks.bytes().filter(|mark| *mark == b'+').count();
         let shape = match text.strip_prefix('/').and_then(|it| it.strip_suffix('/')) {
             Some(pattern) => Shape::Regex(pattern.to_owned()),
             None => shape(text).map_err(|error| format!("line {number}: {error}"))?,
         };
-        let kind = match (marks.contains('!'), points) {
-            (true, _) => Kind::Allow,
-            (false, 0) => Kind::Hit,
-            (false, points) => Kind::Cue(points as u8),
+        let kind = match points {
+            _ if marks.contains('!') => Kind::Allow,
+            _ if marks.contains('>') => Kind::Ending,
+            0 => Kind::Hit,
+            points => Kind::Cue(points as u8),
         };
         let (is_exact, is_vague, is_short) = (marks.contains('='), marks.contains('?'), marks.contains('~'));
         entries.push(Entry { kind, rule: Some(rule), is_exact, is_vague, is_short, shape });

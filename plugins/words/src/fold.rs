@@ -208,13 +208,15 @@ impl Folded {
         }
     }
 
-    /// `don't` is `dont`; but `l'ami`, `i'm`, `he'll` and `who're` are two words, or some would be quite others.
+    /// `don't` is `dont`; but `l'ami`, `i'm`, `he'll`, `who're` and `kim's` are two words, or some would be quite others.
     fn elide(&mut self, rest: &[u8]) {
-        let is_verb = || {
-            let ends = rest.get(2).is_none_or(|byte| !byte.is_ascii_alphanumeric());
-            ends && matches!(rest.get(..2), Some(b"ll" | b"re" | b"ve"))
+        let is_end = |at: usize| rest.get(at).is_none_or(|byte| !byte.is_ascii_alphanumeric());
+        let is_apart = || match rest {
+            [b's', ..] => is_end(1),
+            [b'l', b'l', ..] | [b'r' | b'v', b'e', ..] => is_end(2),
+            _ => false,
         };
-        if self.is_open && (self.length == 1 || is_verb()) {
+        if self.is_open && (self.length == 1 || is_apart()) {
             self.close();
         }
     }
@@ -256,6 +258,7 @@ mod tests {
             ("hello", " hello "),
             ("  kill -- your.self! ", " kill your self "),
             ("don't, i'm l'ami, who're", " dont i m l ami who re "),
+            ("kim's, kims', 'st, x'sy", " kim s kims st x sy "),
             ("na\u{ef}ve \u{2014} \u{440}\u{434}", " na\u{ef}ve \u{440}\u{434} "),
             ("ha\u{1f595}\u{1f595}ha", " ha \u{1f595} \u{1f595} ha "),
         ] {

@@ -79,19 +79,22 @@ pub(crate) struct Hits {
     hits: Vec<Hit>,
     /// Rule, start, end; sorted before use, with the furthest end so far of the same rule.
     allowed: Vec<(Option<usize>, usize, usize)>,
+    /// The same of what makes innocent what ends in it.
+    endings: Vec<(Option<usize>, usize, usize)>,
     /// Rule, entry, points, start, end.
     signs: Vec<(usize, usize, u8, usize, usize)>,
 }
 
 impl Hits {
     pub(crate) const fn new(form: Form) -> Self {
-        Self { form, hits: Vec::new(), allowed: Vec::new(), signs: Vec::new() }
+        Self { form, hits: Vec::new(), allowed: Vec::new(), endings: Vec::new(), signs: Vec::new() }
     }
 
     /// Notes a match of an entry.
     pub(crate) fn add(&mut self, meta: Meta, entry: usize, how: How, from: usize, to: usize) {
         match (meta.kind, meta.rule) {
             (Kind::Allow, rule) => self.allowed.push((rule, from, to)),
+            (Kind::Ending, rule) => self.endings.push((rule, from, to)),
             (Kind::Hit, Some(rule)) => self.hits.push(Hit { rule, is_vague: meta.is_vague, how, from, to }),
             (Kind::Cue(points), Some(rule)) => self.signs.push((rule, entry, points, from, to)),
             (_, None) => {}
@@ -116,6 +119,7 @@ impl Hits {
     }
 
     fn sort_allowed(&mut self) {
+        self.endings.sort_unstable();
         self.allowed.sort_unstable();
         let mut last: Option<(Option<usize>, usize)> = None;
         for (rule, _, to) in &mut self.allowed {
@@ -128,8 +132,17 @@ impl Hits {
     fn is_allowed(&self, rule: usize, from: usize, to: usize) -> bool {
         [None, Some(rule)].into_iter().any(|scope| {
             let after = self.allowed.partition_point(|it| (it.0, it.1) <= (scope, from));
-            after.checked_sub(1).and_then(|at| self.allowed.get(at)).is_some_and(|it| it.0 == scope && it.2 >= to)
+            let covers = |it: &(Option<usize>, usize, usize)| it.0 == scope && it.2 >= to;
+            after.checked_sub(1).and_then(|at| self.allowed.get(at)).is_some_and(covers)
+                || self.is_ended(scope, from, to)
         })
+    }
+
+    /// Whether these bytes end in something that makes them innocent.
+    fn is_ended(&self, scope: Option<usize>, from: usize, to: usize) -> bool {
+        let first = self.endings.partition_point(|it| (it.0, it.1) < (scope, from));
+        let inside = self.endings.iter().skip(first).take_while(|it| (it.0, it.1) < (scope, to));
+        inside.into_iter().any(|it| it.2 >= to)
     }
 }
 
@@ -187,6 +200,24 @@ mod tests {
             hits.add(HIT, 0, How::Plainly, 4, 9);
             hits.add(Meta { kind: Kind::Allow, rule: scope, ..HIT }, 1, How::Plainly, 3, 4);
             hits.add(Meta { kind: Kind::Allow, rule: scope, ..HIT }, 1, How::Plainly, from, to);
+            assert_eq!(hits.strongest(&rules(), false).is_some(), counts, "{scope:?} {from} {to}");
+        }
+    }
+
+    #[test]
+    fn what_ends_in_something_innocent_does_not_count() {
+        for (scope, from, to, counts) in [
+            (Some(0), 6, 20, false),
+            (Some(0), 4, 9, false),
+            (None, 8, 9, false),
+            (Some(1), 6, 20, true),
+            (Some(0), 3, 20, true),
+            (Some(0), 9, 20, true),
+            (Some(0), 6, 8, true),
+        ] {
+            let mut hits = Hits::new(Form::Plain);
+            hits.add(HIT, 0, How::Plainly, 4, 9);
+            hits.add(Meta { kind: Kind::Ending, rule: scope, ..HIT }, 1, How::Plainly, from, to);
             assert_eq!(hits.strongest(&rules(), false).is_some(), counts, "{scope:?} {from} {to}");
         }
     }

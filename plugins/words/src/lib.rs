@@ -36,7 +36,7 @@
 //! evasion = true               # whether look-alike letters and odd spellings of the words are found
 //! ```
 //!
-//! All words and regexes together have 96 KiB, the stock lists' 26 among them. When several match, the strongest
+//! All words and regexes together have 96 KiB, the stock lists' 36 among them. When several match, the strongest
 //! action is taken: reject, hold, bounce, shadow, flag, in this order.
 //!
 //! `automod` takes rules as Discord's API gives them; `confab plugin automod` prints them so. Keywords (trigger types 1

@@ -70,7 +70,7 @@ impl Matcher {
         if bytes > BYTES_MAX {
             return Err(format!("all lists together have {bytes} bytes of words and regexes: at most {BYTES_MAX}"));
         }
-        let is_stock = |entry: &&Entry| entry.rule.is_some_and(|rule| rule < STOCK.len()) && entry.kind != Kind::Allow;
+        let is_stock = |entry: &&Entry| entry.rule.is_some_and(|rule| rule < STOCK.len()) && !entry.kind.is_innocent();
         let stock = Patterns::new(parts.entries.iter().filter(is_stock), true)?;
         let own = Patterns::new(parts.entries.iter().filter(|entry| !is_stock(entry)), false)?;
         let words = Words::new(&parts.entries)?;

@@ -79,7 +79,7 @@ impl Words {
             let place = place(&alike.words, &alike.text, range);
             let mut numbers = place.first..=place.last;
             // What is the same in both was decided as it is written: a cone is no cone with a tilde.
-            if meta.kind == Kind::Allow || numbers.any(|it| alike.word(it) != plain.word(it)) {
+            if meta.kind.is_innocent() || numbers.any(|it| alike.word(it) != plain.word(it)) {
                 hits.add(meta, entry, How::LookAlike, place.from, place.to);
             }
         }
@@ -88,7 +88,7 @@ impl Words {
     /// Looks only for what is allowed.
     pub(crate) fn find_allowed(&self, folded: &Folded, hits: &mut Hits) {
         for (entry, meta, range) in self.written_in(folded, PLAIN) {
-            if meta.kind == Kind::Allow {
+            if meta.kind.is_innocent() {
                 let place = place(&folded.words, &folded.text, range);
                 hits.add(meta, entry, How::Plainly, place.from, place.to);
             }
