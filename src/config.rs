@@ -157,7 +157,7 @@ impl Limits {
 pub struct Plugins {
     /// Folder with one `<id>.wasm` and `<id>.toml` each; `None` uses those built into the server.
     pub dir: Option<PathBuf>,
-    /// Ids in the order they decide.
+    /// Ids in the order they decide. What is installed may be named too; else it stands behind them.
     pub chain: Vec<String>,
     /// How each is meant; `enforce` where nothing is said.
     pub mode: BTreeMap<String, Mode>,

@@ -23,6 +23,7 @@ mod ticker;
 mod translate;
 mod turns;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -106,8 +107,8 @@ pub struct PluginSet {
 }
 
 impl PluginSet {
-    /// Loads the configured chain from its folder, or from the stock plugins inside the server, and behind it what was
-    /// installed into the data folder. Machine code is kept there as well.
+    /// Loads the configured chain from its folder, or from the stock plugins inside the server, and what was installed into
+    /// the data folder: where the chain names it, else behind it. Machine code is kept there as well.
     ///
     /// # Errors
     /// [`LoadError`]: a missing file, a bad manifest, an import that was not granted, another component than the one
@@ -265,28 +266,21 @@ fn load(
         let id = id.to_owned();
         move |reason: String| LoadError { id, reason: one_line(&reason) }
     };
-    let (mut members, told) = (Vec::with_capacity(config.chain.len()), (metrics, outages));
-    for id in &config.chain {
-        let source = configured(config, stock, id).map_err(fail(id))?;
+    let entries = match (home, candidate) {
+        (None, _) => Vec::new(),
+        (Some(_), Some(candidate)) => candidate.plugins.clone(),
+        (Some(home), None) => home.read().map_err(fail("installed"))?.plugins,
+    };
+    let (mut members, told) = (Vec::with_capacity(config.chain.len() + entries.len()), (metrics, outages));
+    for (id, entry) in order(config, stock, &entries)? {
+        let source = match entry.zip(home) {
+            Some((entry, home)) => of_home(home, entry),
+            None => configured(config, stock, id),
+        };
+        let source = source.map_err(fail(id))?;
         members.push(load_member(&engine, config, source, (stock, before), told).map_err(fail(id))?);
     }
-    let mut known = config.chain.clone();
-    if let Some(home) = home {
-        let installed = candidate.map_or_else(|| home.read().map_err(fail("installed")), |it| Ok(it.clone()))?;
-        let entries = installed.plugins;
-        known.extend(entries.iter().map(|entry| entry.id.clone()));
-        // One that is off is not loaded: it may be off because it cannot be.
-        let is_on = |entry: &Entry| config.mode.get(&entry.id).copied().unwrap_or(entry.mode) != Mode::Off;
-        for entry in entries.into_iter().filter(is_on) {
-            if members.iter().any(|member| *member.id == *entry.id) {
-                let reason =
-                    "it is in plugins.chain already: take it out there, or remove the installed one".to_owned();
-                return Err(fail(&entry.id)(reason));
-            }
-            let source = of_home(home, &entry).map_err(fail(&entry.id))?;
-            members.push(load_member(&engine, config, source, (stock, before), told).map_err(fail(&entry.id))?);
-        }
-    }
+    let known: Vec<&String> = config.chain.iter().chain(entries.iter().map(|entry| &entry.id)).collect();
     check_keys(config, &known)?;
     let [of_chain, of_call] = [config.chain_budget_ms, config.call_budget_ms].map(Duration::from_millis);
     let chain = Chain::new(members, of_chain, of_call);
@@ -295,9 +289,61 @@ fn load(
     Ok(chain)
 }
 
+/// Which plugins there are, in the order in which they are asked: those of the chain, and behind them those that are
+/// installed and not named in it; with each of these what the list says of it. One that is off is not loaded: it may be off
+/// because it cannot be.
+fn order<'a>(
+    config: &'a config::Plugins,
+    stock: Stock,
+    entries: &'a [Entry],
+) -> Result<Vec<(&'a str, Option<&'a Entry>)>, LoadError> {
+    check_once("plugins.chain", config.chain.iter().map(String::as_str))?;
+    check_once("the list of what is installed", entries.iter().map(|entry| entry.id.as_str()))?;
+    let is_on = |entry: &Entry| config.mode.get(&entry.id).copied().unwrap_or(entry.mode) != Mode::Off;
+    let mut order = Vec::with_capacity(config.chain.len() + entries.len());
+    for id in &config.chain {
+        let entry = entries.iter().find(|entry| entry.id == *id);
+        match (entry, is_configured(config, stock, id)) {
+            // Which of them stood there would depend on what somebody installs.
+            (Some(entry), true) if is_on(entry) => {
+                let reason = "it is installed, and plugins.chain has one of this id without that: take it out there, or \
+                              remove the installed one";
+                return Err(LoadError::new(id, &reason));
+            }
+            (Some(entry), false) if is_on(entry) => order.push((id.as_str(), Some(entry))),
+            (Some(_), false) => {}
+            _ => order.push((id.as_str(), None)),
+        }
+    }
+    let others = entries.iter().filter(|entry| is_on(entry) && !config.chain.contains(&entry.id));
+    order.extend(others.map(|entry| (entry.id.as_str(), Some(entry))));
+    Ok(order)
+}
+
+/// Each that is there twice would decide twice, and count twice.
+fn check_once<'a>(list: &str, ids: impl Iterator<Item = &'a str>) -> Result<(), LoadError> {
+    let mut seen = HashSet::new();
+    for id in ids {
+        if !seen.insert(id) {
+            return Err(LoadError::new(id, &format!("it stands in {list} twice")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether there is a plugin of this id inside the server, or in the operator's folder instead.
+#[must_use]
+pub fn is_configured(config: &config::Plugins, stock: Stock, id: &str) -> bool {
+    let name = format!("{id}.wasm");
+    match &config.dir {
+        Some(dir) => dir.join(name).exists(),
+        None => stock.iter().any(|(known, _)| *known == name),
+    }
+}
+
 /// A key for nobody is a slip, and a pin or a grant that is not meant for anybody would look like one that holds. One that
 /// is off has its keys for when it is on again.
-fn check_keys(config: &config::Plugins, known: &[String]) -> Result<(), LoadError> {
+fn check_keys(config: &config::Plugins, known: &[&String]) -> Result<(), LoadError> {
     for (table, ids) in tables(config) {
         if let Some(id) = ids.into_iter().find(|id| !known.contains(id)) {
             let reason = format!("plugins.{table}.{id} is for no plugin of the chain and for none that was installed");
@@ -307,11 +353,16 @@ fn check_keys(config: &config::Plugins, known: &[String]) -> Result<(), LoadErro
     Ok(())
 }
 
-/// The keys of the configuration that are for a plugin.
+/// What the configuration says of a plugin that would be for nobody if it were not installed.
 #[must_use]
-pub fn keys_of(config: &config::Plugins, id: &str) -> Vec<String> {
+pub fn keys_of(config: &config::Plugins, stock: Stock, id: &str) -> Vec<String> {
+    let is_named = config.chain.iter().any(|it| it == id);
+    if is_named && is_configured(config, stock, id) {
+        return Vec::new();
+    }
     let of_it = tables(config).into_iter().filter(|(_, ids)| ids.iter().any(|it| *it == id));
-    of_it.map(|(table, _)| format!("plugins.{table}.{id}")).collect()
+    let keys = of_it.map(|(table, _)| format!("plugins.{table}.{id}"));
+    is_named.then(|| format!("{id} in plugins.chain")).into_iter().chain(keys).collect()
 }
 
 /// What is configured by id, and for whom.

@@ -1,5 +1,6 @@
 //! The plugins in their order, over one event: sanitizers first, deciders on the final text. The first verdict that is
-//! neither "allow" nor another text ends it, but for a shadow, after which others may still refuse.
+//! neither "allow" nor another text ends it, but for a shadow, after which others may still refuse. Where one makes another
+//! text of a message once others had decided, those are asked about it too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,49 +90,41 @@ impl Chain {
         if !self.demands.asks {
             return Ruling::ALLOW;
         }
-        let (mut purse, mut marks) = (self.purse(self.call_budget), Vec::new());
-        let (mut replaced, mut is_shadowed): (Option<String>, bool) = (None, false);
-        let (mut forms, mut is_passed_over) = (Forms::of(event.body), false);
-        for member in self.members.iter().filter(|member| member.when == When::InTime) {
-            let Some(known) = &forms else {
-                // Nothing passes those unseen whose word counts; the others decide nothing here either.
-                if member.mode == Mode::Enforce {
-                    marks.push(by_server("hold", "too-long", TOO_LONG, true));
-                    return held(TOO_LONG.into(), marks, replaced, is_shadowed);
-                }
-                is_passed_over = true;
-                continue;
-            };
-            let body = replaced.as_deref().unwrap_or(event.body);
-            let called = ask_message(member, event, (body, known), purse.of(member.mode), clock);
-            purse.pay(member.mode, called.spent);
-            marks.extend(called.marks);
-            match called.verdict {
+        let mut course = Course::of(self.purse(self.call_budget));
+        // How many had decided before the last one that made another text of it.
+        let (mut forms, mut unseen) = (Forms::of(event.body), 0);
+        for (place, member) in self.asked_in_time().enumerate() {
+            match course.ask(member, event, forms.as_ref(), false, clock) {
                 Verdict::Allow => {}
                 // Nothing is left, which its author is told: no plugin is asked about no text, and none that would hold it has
                 // what was sent before people all the same.
                 Verdict::Replace(text) if text.trim().is_empty() => {
-                    replaced = Some(text);
+                    (course.replaced, unseen) = (Some(text), 0);
                     break;
                 }
                 Verdict::Replace(text) => {
+                    if text != course.body(event) {
+                        unseen = place;
+                    }
                     forms = Forms::of(&text);
-                    replaced = Some(text);
+                    course.replaced = Some(text);
                 }
-                Verdict::Shadow(_) => is_shadowed = true,
-                Verdict::Hold { note } => return held(note, marks, replaced, is_shadowed),
-                last => return Ruling { verdict: last, marks, replaced },
+                Verdict::Shadow(_) => course.is_shadowed = true,
+                last => return course.end(last),
             }
         }
-        if is_passed_over {
-            marks.push(by_server("hold", "too-long", TOO_LONG, false));
+        if unseen > 0 {
+            let members = self.asked_in_time().take(unseen);
+            if let Some(last) = course.ask_again(members, event, forms.as_ref(), clock) {
+                return course.end(last);
+            }
         }
-        let verdict = match replaced {
-            text if is_shadowed => Verdict::Shadow(text),
-            Some(text) => Verdict::Replace(text),
-            None => Verdict::Allow,
-        };
-        Ruling { verdict, marks, replaced: None }
+        course.pass()
+    }
+
+    /// Those that are asked about a message before it is let pass.
+    fn asked_in_time(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|member| member.when == When::InTime)
     }
 
     /// Those that hold nobody up: see [`Self::ask_afterwards`].
@@ -145,7 +138,8 @@ impl Chain {
             return vec![by_server("hold", "too-long", TOO_LONG, false)];
         };
         let purse = self.purse(self.call_budget);
-        let ask = |member: &Member| ask_message(member, event, (event.body, &forms), purse.of(member.mode), clock);
+        let ask =
+            |member: &Member| ask_message(member, event, (event.body, &forms), purse.of(member.mode), false, clock);
         self.asked_afterwards().flat_map(|member| ask(member).marks).collect()
     }
 
@@ -197,12 +191,115 @@ impl Chain {
     }
 }
 
-/// For review, as the plugins before made it. Whom nobody is to hear, nobody hears by way of a moderator either.
-fn held(note: String, marks: Vec<Mark>, replaced: Option<String>, is_shadowed: bool) -> Ruling {
-    if is_shadowed {
-        return Ruling { verdict: Verdict::Shadow(replaced), marks, replaced: None };
+/// What came of a message so far.
+struct Course {
+    purse: Purse,
+    marks: Vec<Mark>,
+    /// What plugins made of the text.
+    replaced: Option<String>,
+    is_shadowed: bool,
+    /// Whether one that decides nothing could not be asked.
+    is_passed_over: bool,
+}
+
+impl Course {
+    const fn of(purse: Purse) -> Self {
+        Self { purse, marks: Vec::new(), replaced: None, is_shadowed: false, is_passed_over: false }
     }
-    Ruling { verdict: Verdict::Hold { note }, marks, replaced }
+
+    /// The text as it is by now.
+    fn body<'a>(&'a self, event: &MessageEvent<'a>) -> &'a str {
+        self.replaced.as_deref().unwrap_or(event.body)
+    }
+
+    /// Asks one about that. What it found already is not noted again.
+    fn ask(
+        &mut self,
+        member: &Member,
+        event: &MessageEvent<'_>,
+        forms: Option<&Forms>,
+        is_again: bool,
+        clock: &dyn Clock,
+    ) -> Verdict {
+        let Some(forms) = forms else { return self.pass_over(member) };
+        let text = (self.body(event), forms);
+        let called = ask_message(member, event, text, self.purse.of(member.mode), is_again, clock);
+        self.purse.pay(member.mode, called.spent);
+        for mark in called.marks {
+            if !is_again || !self.marks.iter().any(|known| is_same(known, &mark)) {
+                self.marks.push(mark);
+            }
+        }
+        called.verdict
+    }
+
+    /// Nothing passes those unseen whose word counts; the others decide nothing here either.
+    fn pass_over(&mut self, member: &Member) -> Verdict {
+        if member.mode != Mode::Enforce {
+            self.is_passed_over = true;
+            return Verdict::Allow;
+        }
+        self.marks.push(by_server("hold", "too-long", TOO_LONG, true));
+        Verdict::Hold { note: TOO_LONG.into() }
+    }
+
+    /// Asks those once more who decided before one behind them made the text that it is: of that they said nothing yet.
+    /// There is no third time: what one of them would change again is for people. `None`: it passes them.
+    fn ask_again<'a>(
+        &mut self,
+        members: impl Iterator<Item = &'a Member>,
+        event: &MessageEvent<'_>,
+        forms: Option<&Forms>,
+        clock: &dyn Clock,
+    ) -> Option<Verdict> {
+        for member in members {
+            match self.ask(member, event, forms, true, clock) {
+                Verdict::Allow => {}
+                Verdict::Replace(text) if text == self.body(event) => {}
+                Verdict::Replace(text) => {
+                    let is_blank = text.trim().is_empty();
+                    self.replaced = Some(text);
+                    if is_blank {
+                        return None;
+                    }
+                    let note = format!("plugin {} would change again what one behind it made of the text", member.id);
+                    self.marks.push(by_server("hold", "unsettled", &note, true));
+                    return Some(Verdict::Hold { note });
+                }
+                Verdict::Shadow(_) => self.is_shadowed = true,
+                last => return Some(last),
+            }
+        }
+        None
+    }
+
+    /// Nobody ended it.
+    fn pass(mut self) -> Ruling {
+        if self.is_passed_over {
+            self.marks.push(by_server("hold", "too-long", TOO_LONG, false));
+        }
+        let verdict = match self.replaced {
+            text if self.is_shadowed => Verdict::Shadow(text),
+            Some(text) => Verdict::Replace(text),
+            None => Verdict::Allow,
+        };
+        Ruling { verdict, marks: self.marks, replaced: None }
+    }
+
+    /// One did. What is held is so as the plugins before made it; whom nobody is to hear, nobody hears by way of a
+    /// moderator either.
+    fn end(self, last: Verdict) -> Ruling {
+        let Self { marks, replaced, is_shadowed, .. } = self;
+        match last {
+            Verdict::Hold { .. } if is_shadowed => Ruling { verdict: Verdict::Shadow(replaced), marks, replaced: None },
+            verdict => Ruling { verdict, marks, replaced },
+        }
+    }
+}
+
+/// Whether both say the same of a message, be it of another text of it.
+fn is_same(known: &Mark, mark: &Mark) -> bool {
+    known.plugin == mark.plugin && known.verdict == mark.verdict && known.rule == mark.rule && known.label == mark.label
 }
 
 /// CPU time that a chain has for one event.
@@ -232,6 +329,7 @@ fn ask_message(
     event: &MessageEvent<'_>,
     (body, forms): (&str, &Forms),
     cpu: (Duration, Duration),
+    is_again: bool,
     clock: &dyn Clock,
 ) -> Called {
     // Those who register are one to the breaker: else one of them alone could be many.
@@ -244,6 +342,7 @@ fn ask_message(
             let message = guests.message.as_ref().ok_or_else(missing)?;
             store.data_mut().earlier = event.earlier.filter(|_| member.wants.history).cloned();
             store.data_mut().context = event.context.filter(|_| member.wants.context).unwrap_or_default();
+            store.data_mut().is_again = is_again;
             message.call_decide(store, translate::message(event, body, forms))
         },
         |speaker, verdict| speaker.verdict(body, verdict),

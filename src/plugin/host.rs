@@ -80,6 +80,8 @@ pub(super) struct HostState {
     pub(super) earlier: Option<Arc<[Earlier]>>,
     /// What else is known, for as long; else nothing.
     pub(super) context: Context,
+    /// Whether it was asked about this message before: what it remembers and counts of it then is there already.
+    pub(super) is_again: bool,
 }
 
 impl ResourceLimiter for HostState {
@@ -149,16 +151,21 @@ impl kv::Host for HostState {
     }
 
     fn set(&mut self, key: String, value: Vec<u8>, ttl_ms: u64) -> wasmtime::Result<()> {
-        self.shared.lasting.kv.set(&key, value, ttl_ms, self.now_ms);
+        if !self.is_again {
+            self.shared.lasting.kv.set(&key, value, ttl_ms, self.now_ms);
+        }
         Ok(())
     }
 
     fn add(&mut self, key: String, by: i64, ttl_ms: u64) -> wasmtime::Result<i64> {
-        Ok(self.shared.lasting.kv.add(&key, by, ttl_ms, self.now_ms))
+        let kv = &self.shared.lasting.kv;
+        Ok(if self.is_again { kv.number(&key, self.now_ms) } else { kv.add(&key, by, ttl_ms, self.now_ms) })
     }
 
     fn remove(&mut self, key: String) -> wasmtime::Result<()> {
-        self.shared.lasting.kv.remove(&key);
+        if !self.is_again {
+            self.shared.lasting.kv.remove(&key);
+        }
         Ok(())
     }
 }
@@ -191,6 +198,9 @@ impl context::Host for HostState {
 
 impl metrics::Host for HostState {
     fn count(&mut self, wanted: String, by: u64) -> wasmtime::Result<()> {
+        if self.is_again {
+            return Ok(());
+        }
         let mut named = self.shared.lasting.named.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = name(&wanted);
         if !named.contains_key(&wanted) {

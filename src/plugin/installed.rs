@@ -30,7 +30,7 @@ const HASH_DIGITS: usize = 64;
 /// Earlier versions that are kept to go back to.
 const KEPT_MAX: usize = 5;
 
-/// Installed plugins, in the order in which they are asked, behind those of the configuration.
+/// Installed plugins, in the order in which they are asked: where the chain of the configuration names them, else behind it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Installed {

@@ -19,6 +19,12 @@ struct Value {
     until_ms: u64,
 }
 
+impl Value {
+    fn number(&self) -> i64 {
+        self.bytes.first_chunk().map_or(0, |it| i64::from_le_bytes(*it))
+    }
+}
+
 #[derive(Default)]
 struct Half {
     values: HashMap<Box<str>, Value>,
@@ -105,10 +111,15 @@ impl Kv {
         }
     }
 
+    /// What was added up so far; 0 where nothing was.
+    pub(super) fn number(&self, key: &str, now_ms: u64) -> i64 {
+        self.lock().find(key, now_ms).map_or(0, |value| value.number())
+    }
+
     pub(super) fn add(&self, key: &str, by: i64, ttl_ms: u64, now_ms: u64) -> i64 {
         let mut halves = self.lock();
         if let Some(value) = halves.find(key, now_ms) {
-            let sum = value.bytes.first_chunk().map_or(0, |it| i64::from_le_bytes(*it)).saturating_add(by);
+            let sum = value.number().saturating_add(by);
             let until_ms = value.until_ms;
             halves.put(key, Value { bytes: sum.to_le_bytes().into(), until_ms });
             return sum;
@@ -148,6 +159,7 @@ mod tests {
     fn numbers_add_up_until_their_time_is_over() {
         let kv = Kv::default();
         assert_eq!([kv.add("a", 1, 1_000, 5), kv.add("a", 2, 1_000, 1_004), kv.add("a", 3, 1_000, 1_005)], [1, 3, 3]);
+        assert_eq!([kv.number("a", 1_005), kv.number("a", 1_005), kv.number("b", 1_005)], [3, 3, 0]);
         kv.set("a", b"12345678".to_vec(), 10, 2_000);
         assert_eq!((kv.find("a", 2_009), kv.find("a", 2_010)), (Some(b"12345678".to_vec()), None));
         kv.remove("a");

@@ -6,6 +6,7 @@ mod acts;
 mod automod;
 mod breaker;
 mod cases;
+mod chain;
 mod context;
 mod corpus;
 mod deputies;

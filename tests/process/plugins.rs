@@ -204,6 +204,20 @@ fn what_nobody_can_go_back_to_leaves_no_files() {
     assert_eq!(kept(&folder), BTreeSet::from([version(&before)]), "as it says");
 }
 
+/// A server would not start without it.
+#[test]
+fn what_the_chain_names_is_not_taken_out() {
+    let place = Place::with("plugins.chain = [\"guard\", \"sanitize\"]");
+    let [first, _] = versions(&place);
+    install(&place, &first, &["--grant", "log,kv"]);
+    let shown = run(&mut place.command(&["plugin", "list"]), "").assert_good();
+    let ids: Vec<&str> = shown.lines().filter_map(|line| line.split('\t').next()).collect();
+    assert_eq!(ids, ["guard", "sanitize"], "in the order in which they are asked");
+    plugin(&place, &["remove", "guard"]).assert_refused(1, &["take guard in plugins.chain out"]);
+    object(&place, &["off", "guard"]);
+    let _server = place.serve();
+}
+
 /// Golden files are tried with the memory that the plugin will have.
 #[test]
 fn golden_files_are_tried_with_the_limits_of_the_server() {

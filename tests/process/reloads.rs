@@ -26,10 +26,11 @@ const RELOADS: u32 = 100;
 const WRITERS: usize = 4;
 /// Messages that a writer waits for.
 const IN_FLIGHT: usize = 8;
-/// In the order in which they are asked; the last one signs, so nothing ends a chain before all were asked.
-const PLUGINS: [&str; 4] = ["sanitize", "words", "flood", "hostile"];
+/// In the order in which they are asked. The first one is installed, and signs: behind the others it would have them asked
+/// twice.
+const PLUGINS: [&str; 4] = ["hostile", "sanitize", "words", "flood"];
 /// What is said here as fast as may be is no flood, and a slow machine is no reason to hold anything.
-const KEYS: &str = "plugins.chain = [\"sanitize\", \"words\", \"flood\"]\n\
+const KEYS: &str = "plugins.chain = [\"hostile\", \"sanitize\", \"words\", \"flood\"]\n\
                     plugins.config.flood = { messages = 0, repeats = 0, short_repeats = 0, copies = 0 }\n\
                     plugins.call_budget_ms = 500\nplugins.chain_budget_ms = 2000";
 /// The word by which one component signs, and that of the other.

@@ -10,7 +10,7 @@ use crate::assets;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Mode};
 use crate::plugin::installed::{Entry, Home, Installed};
-use crate::plugin::{check_capability, keys_of, try_installed};
+use crate::plugin::{check_capability, is_configured, keys_of, try_installed};
 
 /// Told beside what was done.
 const NEXT: &str = "A running server takes it up on SIGHUP.";
@@ -65,14 +65,23 @@ pub(super) fn list(config: &Config, json: bool) -> anyhow::Result<()> {
         println!("{}", json!({ "chain": config.plugins.chain, "installed": entries }));
         return Ok(());
     }
+    let print = |entry: &Entry| {
+        let (mode, grant) = (name(mode_of(config, entry)), grant_of(config, entry));
+        println!("{}\t{mode}\t{}\tgranted {grant:?}", entry.id, entry.sha256);
+    };
+    // In the order in which they are asked.
+    let is_named = |entry: &Entry| {
+        config.plugins.chain.contains(&entry.id) && !is_configured(&config.plugins, assets::PLUGINS, &entry.id)
+    };
     for id in &config.plugins.chain {
+        if let Some(entry) = installed.plugins.iter().find(|entry| entry.id == *id && is_named(entry)) {
+            print(entry);
+            continue;
+        }
         let mode = config.plugins.mode.get(id).copied().unwrap_or(Mode::Enforce);
         println!("{id}\t{}\tconfigured", name(mode));
     }
-    for entry in &installed.plugins {
-        let (mode, grant) = (name(mode_of(config, entry)), grant_of(config, entry));
-        println!("{}\t{mode}\t{}\tgranted {grant:?}", entry.id, entry.sha256);
-    }
+    installed.plugins.iter().filter(|entry| !is_named(entry)).for_each(print);
     Ok(())
 }
 
@@ -168,8 +177,8 @@ pub(super) fn remove(config: &Config, id: &str, json: bool) -> anyhow::Result<()
     if installed.plugins.len() == count {
         return Err(not_installed(config, id));
     }
-    let keys = keys_of(&config.plugins, id);
-    if !keys.is_empty() && !config.plugins.chain.iter().any(|it| it == id) {
+    let keys = keys_of(&config.plugins, assets::PLUGINS, id);
+    if !keys.is_empty() {
         bail!(
             "no server starts with keys that are for nobody: take {} out of the configuration first",
             keys.join(", ")
