@@ -171,6 +171,8 @@ pub struct Plugins {
     pub config: BTreeMap<String, serde_json::Value>,
     /// CPU time of one message hook, milliseconds.
     pub call_budget_ms: u64,
+    /// CPU time of message hooks on average, milliseconds: a plugin that goes on taking more is out of service.
+    pub average_budget_ms: u64,
     /// CPU time of a whole chain, milliseconds.
     pub chain_budget_ms: u64,
     /// Linear memory of one instance, MiB.
@@ -313,6 +315,7 @@ impl Default for Config {
                 isolation: BTreeMap::new(),
                 config: BTreeMap::new(),
                 call_budget_ms: 5,
+                average_budget_ms: 1,
                 chain_budget_ms: 50,
                 memory_mib: 16,
             },
@@ -432,6 +435,9 @@ impl Config {
         if self.plugins.call_budget_ms == 0 || self.plugins.chain_budget_ms < self.plugins.call_budget_ms {
             return invalid("plugins: call_budget_ms at least 1, chain_budget_ms at least that");
         }
+        if self.plugins.average_budget_ms == 0 {
+            return invalid("plugins.average_budget_ms: at least 1; as much as call_budget_ms is no bound");
+        }
         if let Err(error) = EnvFilter::try_new(&self.log.filter) {
             return Err(ConfigError::Invalid(format!("log.filter: {}", one_line(&error.to_string()))));
         }
@@ -479,6 +485,7 @@ mod tests {
             ("[store]\nreaders = 0", "store.readers"),
             ("[auth]\nrefresh_idle_seconds = 0", "refresh_idle_seconds"),
             ("[plugins]\nchain_budget_ms = 0", "chain_budget_ms"),
+            ("[plugins]\naverage_budget_ms = 0", "average_budget_ms"),
             ("[log]\nfilter = \"confab=loud\"", "log.filter"),
             ("[listen]\nallowed_origins = [\"*\"]", "exact"),
             ("[tls]\ncert_file = \"x\"", "together"),

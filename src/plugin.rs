@@ -18,6 +18,7 @@ mod limits;
 mod manifest;
 mod member;
 mod outages;
+mod pace;
 mod pool;
 mod ticker;
 mod translate;
@@ -431,9 +432,11 @@ fn load_member(
     tracing::info!(plugin = id, version = manifest.version, sha256 = hash, mode = ?mode, "plugin loaded");
     // What it failed on by these it would fail on again. The configuration is the last: it may read like anything.
     let (memory, call, all) = (config.memory_mib, config.call_budget_ms, config.chain_budget_ms);
+    let average = config.average_budget_ms;
     let (class, own) = (manifest.class, manifest.limits);
-    let terms = format!("{hash} {mode:?} {isolation:?} {class:?} {own:?} {memory} {call} {all} {given}");
-    Ok(Member::new(manifest, pool, speaker, (mode, terms), (metrics, outages), before))
+    let terms = format!("{hash} {mode:?} {isolation:?} {class:?} {own:?} {memory} {call} {average} {all} {given}");
+    let average = Duration::from_millis(average);
+    Ok(Member::new(manifest, pool, speaker, (mode, average, terms), (metrics, outages), before))
 }
 
 fn configured<'a>(config: &config::Plugins, stock: Stock, id: &'a str) -> Result<Source<'a>, String> {

@@ -64,6 +64,11 @@ impl Failure {
         Self { kind: "memory", detail }
     }
 
+    /// It takes nearly all of its budget, call after call, which ends none of them.
+    pub(super) fn of_pace() -> Self {
+        Self { kind: "too-slow", detail: "its calls take more CPU time than they may on average".to_owned() }
+    }
+
     /// For metrics and the note to moderators.
     pub(super) const fn kind(&self) -> &'static str {
         self.kind

@@ -193,7 +193,8 @@ fn chain_of(engine: &Engine, manifest: &Manifest, loaded: &Loaded, config: &str)
     let wish = Wish { isolation: Isolation::Pooled, config, lasting: Arc::default(), counters, hand };
     let pool = engine.open(manifest, loaded, &wish)?;
     let patience = if engine.counts_fuel() { BACKSTOP.cpu } else { BUDGET };
-    let (terms, clock): (_, Arc<dyn Clock>) = ((Mode::Enforce, String::new()), Arc::new(SystemClock::new()));
+    let terms = (Mode::Enforce, Duration::MAX, String::new());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let told = (&metrics, &Outages::new(&clock));
     let member = Member::new(manifest.clone(), pool, speaker, terms, told, None).in_the_lab(patience);
     Ok(Chain::new(vec![member], patience, patience))

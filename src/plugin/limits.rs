@@ -19,6 +19,8 @@ pub(super) const INTERPRETED_MEMORY_FACTOR: u64 = 4;
 pub(super) struct Limits {
     /// CPU time of one call that decides.
     call_ms: Option<NonZeroU64>,
+    /// The same on average.
+    average_ms: Option<NonZeroU64>,
     /// Memory of one instance.
     memory_mib: Option<NonZeroU64>,
 }
@@ -32,7 +34,11 @@ impl Limits {
                 (config.call_budget_ms.max(INTERPRETED_CALL_MS), config.memory_mib * INTERPRETED_MEMORY_FACTOR)
             }
         };
-        let keys = [("call_ms", self.call_ms, call_ms), ("memory_mib", self.memory_mib, memory_mib)];
+        let keys = [
+            ("call_ms", self.call_ms, call_ms),
+            ("average_ms", self.average_ms, config.average_budget_ms),
+            ("memory_mib", self.memory_mib, memory_mib),
+        ];
         for (key, wanted, most) in keys {
             if let Some(wanted) = wanted.filter(|wanted| wanted.get() > most) {
                 return Err(format!("limits.{key} is {wanted} in its manifest: this server gives at most {most}"));
@@ -48,6 +54,13 @@ impl Limits {
             Class::Interpreted => given.max(Duration::from_millis(INTERPRETED_CALL_MS)),
         };
         self.call_ms.map_or(given, |own| given.min(Duration::from_millis(own.get())))
+    }
+
+    /// CPU time that its calls may take on average, where a message has so much on this server. `None`: an interpreter holds
+    /// nobody up, on threads of its own, and takes longer by nature.
+    pub(super) fn average(self, class: Class, given: Duration) -> Option<Duration> {
+        let own = self.average_ms.map(|own| given.min(Duration::from_millis(own.get())));
+        (class == Class::Compiled).then(|| own.unwrap_or(given))
     }
 
     /// Bytes of one instance, where a compiled one has so many on this server.
@@ -70,7 +83,12 @@ mod tests {
 
     #[test]
     fn a_plugin_is_held_to_less_and_never_to_more() {
-        let own = Limits { call_ms: NonZeroU64::new(10), memory_mib: NonZeroU64::new(20) };
+        let own =
+            Limits { call_ms: NonZeroU64::new(10), average_ms: NonZeroU64::new(1), memory_mib: NonZeroU64::new(20) };
+        let average = |limits: Limits, class| [1, 3].map(|given| limits.average(class, MS * given));
+        assert_eq!(average(own, Class::Compiled), [Some(MS), Some(MS)]);
+        assert_eq!(average(Limits::default(), Class::Compiled), [Some(MS), Some(MS * 3)]);
+        assert_eq!(average(own, Class::Interpreted), [None, None]);
         for (class, call, memory) in [(Class::Compiled, MS * 5, 16 * MIB), (Class::Interpreted, MS * 10, 20 * MIB)] {
             assert_eq!((own.call(class, MS * 5), own.memory(class, 16 * MIB)), (call, memory), "{class:?}");
         }

@@ -15,6 +15,7 @@ use super::guests::Guests;
 use super::host::HostState;
 use super::manifest::{Class, Hook, Manifest, OnError};
 use super::outages::Outages;
+use super::pace::Pace;
 use super::pool::{Pool, Returned};
 use super::translate::Speaker;
 use crate::config::Mode;
@@ -25,6 +26,8 @@ use crate::metrics::Metrics;
 pub(super) const CLOSED_REASON: &str = "this cannot be checked right now: try again later";
 /// The rule by which it is told that a breaker is open.
 const OUT_OF_SERVICE: &str = crate::core::hook::OUT_OF_SERVICE;
+/// Acts are rarer than messages: their calls may take so much more on average, as they may each.
+const ACT_SHARE: u32 = 4;
 /// Why a breaker closes, in a word: a call went well, or a reload had its plugin run by something else.
 const PROBE: &str = "probe";
 const RELOAD: &str = "reload";
@@ -39,6 +42,7 @@ pub(super) struct Meters {
     verdicts: [IntCounter; VERDICTS.len()],
     /// Failures of one hook say nothing of another.
     pub(super) breaker: Breaker,
+    pace: Pace,
     state: AtomicI64,
 }
 
@@ -103,6 +107,8 @@ pub(super) struct Member {
     /// What is to be read for it before a message.
     pub(super) wants: Wants,
     health: Arc<Health>,
+    /// CPU time that its calls for messages may take on average, if that is bounded.
+    average: Option<Duration>,
     /// In the lab there is no breaker, and calls may take this long.
     patience: Option<Duration>,
     metrics: Metrics,
@@ -125,7 +131,7 @@ impl Member {
         manifest: Manifest,
         pool: Pool,
         speaker: Speaker,
-        (mode, terms): (Mode, String),
+        (mode, average, terms): (Mode, Duration, String),
         (metrics, outages): (&Metrics, &Arc<Outages>),
         before: Option<&Self>,
     ) -> Self {
@@ -135,6 +141,7 @@ impl Member {
             call_seconds: metrics.plugin_call_seconds.with_label_values(&[id, hook.name()]),
             verdicts: VERDICTS.map(|name| metrics.plugin_verdicts_total.with_label_values(&[id, hook.name(), name])),
             breaker: Breaker::default(),
+            pace: Pace::default(),
             state: AtomicI64::new(0),
         };
         let when = When::of(mode, &manifest, Hook::Message);
@@ -144,6 +151,7 @@ impl Member {
         Self {
             id: Arc::clone(&speaker.plugin),
             speaker,
+            average: manifest.limits.average(manifest.class, average),
             patience: None,
             health: known.map_or_else(|| Arc::new(new_health()), Arc::clone),
             metrics: metrics.clone(),
@@ -208,12 +216,15 @@ impl Member {
             let (verdict, mark) = self.while_open(hook, &self.speaker);
             (verdict, mark, Duration::ZERO)
         } else {
-            let returned = self.pool.call(self.budget(cpu), now_ms, call);
+            let mut returned = self.pool.call(self.budget(cpu), now_ms, call);
             if self.patience.is_none() {
+                if self.is_too_slow(meters, returned.cpu) && returned.result.is_ok() {
+                    returned.strain.get_or_insert_with(Failure::of_pace);
+                }
                 let failure = returned.failure();
                 let noted = meters.breaker.record(permission, now, failure.is_some().then_some(who));
                 self.note_turn(meters, noted, failure);
-                // What it says holds: this time there was memory for it.
+                // What it says holds: this time there was memory and time for it.
                 if let Some(failure) = &returned.strain {
                     self.note_failure(hook, failure);
                 }
@@ -238,6 +249,12 @@ impl Member {
     fn budget(&self, (call, chain): (Duration, Duration)) -> Budget {
         let of_call = self.manifest.limits.call(self.manifest.class, call);
         Budget { cpu: self.patience.unwrap_or_else(|| of_call.min(chain)) }
+    }
+
+    /// Notes how long a call took, and tells whether it is one too many of those that take long.
+    fn is_too_slow(&self, meters: &Meters, took: Duration) -> bool {
+        let share = if meters.hook == Hook::Message { 1 } else { ACT_SHARE };
+        self.average.is_some_and(|most| meters.pace.is_too_slow(took, most.saturating_mul(share)))
     }
 
     pub(super) fn meters_of(&self, hook: Hook) -> Option<&Meters> {

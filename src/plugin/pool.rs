@@ -13,7 +13,7 @@ use super::engine::{Budget, Failure};
 use super::fuel::{self, Meter};
 use super::guests::{Guests, Indices};
 use super::host::{HostState, Lasting, Shared};
-use super::ticker::Ticker;
+use super::ticker::{TICK, Ticker};
 use crate::clock::thread_cpu_time;
 use crate::config::Isolation;
 use crate::core::context::Context;
@@ -42,11 +42,13 @@ pub(super) struct Returned<T> {
     pub(super) strain: Option<Failure>,
     /// The CPU time that it took.
     pub(super) spent: Duration,
+    /// The same without what may have been a wait for a core: what met no tick took no more of the CPU than one takes.
+    pub(super) cpu: Duration,
 }
 
 impl<T> Returned<T> {
-    const fn failed(failure: Failure, spent: Duration) -> Self {
-        Self { result: Err(failure), strain: None, spent }
+    const fn failed(failure: Failure, spent: Duration, cpu: Duration) -> Self {
+        Self { result: Err(failure), strain: None, spent, cpu }
     }
 
     /// What the breaker is told.
@@ -159,7 +161,7 @@ impl Pool {
         // To start one is not this call's doing: it has a budget of its own, and costs the chain nothing.
         let mut instance = match self.take().map_or_else(|| self.start(), Ok) {
             Ok(instance) => instance,
-            Err(failure) => return Returned::failed(failure, Duration::ZERO),
+            Err(failure) => return Returned::failed(failure, Duration::ZERO, Duration::ZERO),
         };
         let wall = shared.clock.elapsed();
         arm(&mut instance.store, wall, budget);
@@ -173,10 +175,11 @@ impl Pool {
         // The thread's clock costs a system call to read: a call that met no tick is not measured by it.
         let deadline = instance.store.data().cpu_deadline;
         let spent = deadline.map_or(took, |it| (thread_cpu_time() + budget.cpu).saturating_sub(it));
+        let cpu = if deadline.is_some() { spent } else { took.min(TICK) };
         // On an error the instance is poisoned: it is dropped here and never reused.
         let returned = match returned {
             Ok(returned) => returned,
-            Err(error) => return Returned::failed(error.into(), spent),
+            Err(error) => return Returned::failed(error.into(), spent, cpu),
         };
         instance.calls += 1;
         let mut strain = None;
@@ -187,7 +190,7 @@ impl Pool {
                 self.give_back(instance);
             }
         }
-        Returned { result: Ok(returned), strain, spent }
+        Returned { result: Ok(returned), strain, spent, cpu }
     }
 
     /// Whether an instance, after so many calls, is one too many of those that did not live long. One that did makes up

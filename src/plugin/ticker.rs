@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-const TICK: Duration = Duration::from_millis(1);
+/// How often it looks.
+pub(super) const TICK: Duration = Duration::from_millis(1);
 /// Ticks without a call after which the thread sleeps: waking it costs the next call a few microseconds.
 const IDLE_TICKS: u64 = 4;
 

@@ -232,6 +232,61 @@ async fn what_is_made_anew_for_each_call_is_taken_out_of_service() {
     assert_eq!((failures(), state(&metrics)), (11, 0));
 }
 
+/// One that stays within its budget each time and takes most of it holds the whole server up: its breaker is told, in shadow
+/// mode too.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_long_each_time_is_taken_out_of_service() {
+    for mode in [Mode::Enforce, Mode::Shadow] {
+        let (folder, metrics, clock) = (folder(), Metrics::new(), Movable::new());
+        let mode = [("hostile".to_owned(), mode)].into();
+        let config = Plugins { average_budget_ms: 1, mode, ..hostile(folder.path()) };
+        let set = load(&config, &metrics, &clock);
+        let failures = || metrics.plugin_traps_total.with_label_values(&["hostile", "too-slow"]).get();
+        let mut calls = 0;
+        while failures() == 0 {
+            assert_eq!(ask(&set, 1, "dawdle").await, Ruling::ALLOW, "it was survived");
+            calls += 1;
+            assert!(calls < 2_000, "it is never noticed");
+        }
+        eprintln!("noticed after {calls} calls");
+        assert!(calls > 1, "one slow call is nothing");
+        // Who says what is decided quickly is not to blame, and nobody alone opens it.
+        for author in 1..=9 {
+            assert_eq!(ask(&set, author, "innocent").await, Ruling::ALLOW);
+            assert_eq!(ask(&set, 1, "dawdle").await, Ruling::ALLOW);
+        }
+        assert_eq!((state(&metrics), turned(&set)), (0, Vec::new()));
+        for author in 2..=5 {
+            ask(&set, author, "dawdle").await;
+        }
+        assert_eq!((state(&metrics), turned(&set)), (2, vec![("message", true, "too-slow")]));
+        let count = failures();
+        ask(&set, 9, "dawdle").await;
+        assert_eq!(failures(), count, "it is not asked");
+        // The probe says whether it is well.
+        clock.pass(6);
+        ask(&set, 9, "dawdle").await;
+        assert_eq!((state(&metrics), failures()), (2, count + 1));
+        clock.pass(60);
+        assert_eq!(ask(&set, 9, "innocent").await, Ruling::ALLOW);
+        assert_eq!((state(&metrics), turned(&set)), (0, vec![("message", false, "probe")]));
+    }
+}
+
+/// On threads of its own it holds nobody up.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interpreted_plugin_may_take_long() {
+    let (folder, metrics, clock) = (folder(), Metrics::new(), Movable::new());
+    let path = folder.path().join("hostile.toml");
+    let manifest = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{manifest}\nclass = \"interpreted\"\n")).unwrap();
+    let set = load(&Plugins { average_budget_ms: 1, ..hostile(folder.path()) }, &metrics, &clock);
+    for author in 1..=100 {
+        assert_eq!(ask(&set, author, "dawdle").await, Ruling::ALLOW);
+    }
+    assert!(turned(&set).is_empty());
+}
+
 /// One that cannot be asked holds what is said, but not what another has left nothing of: that would wait for people, and
 /// be released, as it was sent.
 #[tokio::test(flavor = "multi_thread")]
@@ -293,6 +348,7 @@ async fn a_reload_closes_no_breaker_of_a_plugin_that_runs_by_the_same() {
         Plugins { memory_mib: config.memory_mib + 1, ..config.clone() },
         Plugins { call_budget_ms: config.call_budget_ms + 1, ..config.clone() },
         Plugins { chain_budget_ms: config.chain_budget_ms + 1, ..config.clone() },
+        Plugins { average_budget_ms: config.average_budget_ms + 1, ..config.clone() },
         config.clone(),
     ] {
         set.replace(&otherwise).unwrap();

@@ -13,7 +13,8 @@ use crate::support::guests::{load, load_with};
 /// The hostile guest alone, on a server that gives much.
 fn hostile(folder: &Path) -> Plugins {
     let chain = vec!["hostile".into()];
-    Plugins { chain, call_budget_ms: 2_000, chain_budget_ms: 2_000, memory_mib: 64, ..plugins(folder) }
+    let plugins = Plugins { chain, memory_mib: 64, ..plugins(folder) };
+    Plugins { call_budget_ms: 2_000, average_budget_ms: 2_000, chain_budget_ms: 2_000, ..plugins }
 }
 
 /// The same, with a manifest that says less.
@@ -44,6 +45,7 @@ fn what_the_server_does_not_give_is_refused_by_name() {
     for (limits, words) in [
         ("call_ms = 2001", ["limits.call_ms is 2001", "at most 2000"]),
         ("memory_mib = 65", ["limits.memory_mib is 65", "at most 64"]),
+        ("average_ms = 2001", ["limits.average_ms is 2001", "at most 2000"]),
         ("call_ms = 0", ["manifest", "nonzero"]),
     ] {
         let folder = folder();

@@ -79,7 +79,7 @@ fn plugins(folder: &Path) -> Plugins {
 
 /// Budgets that only an endless loop exhausts, however slow the machine.
 fn generous(plugins: Plugins) -> Plugins {
-    Plugins { call_budget_ms: 500, chain_budget_ms: 2_000, ..plugins }
+    Plugins { call_budget_ms: 500, average_budget_ms: 500, chain_budget_ms: 2_000, ..plugins }
 }
 
 type Outcome = Result<Reply, Reject>;

@@ -33,6 +33,7 @@ impl Guest for Hostile {
         CALLS.set(CALLS.get() + 1);
         match event.body.as_str() {
             "loop" => spin(),
+            "dawdle" => dawdle(),
             "trap" => panic!("as told"),
             "eat" => eat(),
             "feast" => feast(),
@@ -95,6 +96,15 @@ fn spin() -> ! {
     loop {
         n = std::hint::black_box(n.wrapping_add(1));
     }
+}
+
+/// Some milliseconds, whatever the machine; and nothing is wrong.
+fn dawdle() -> Verdict {
+    let mut n = 0_u64;
+    while n < 10_000_000 {
+        n = std::hint::black_box(n.wrapping_add(1));
+    }
+    Verdict::Allow
 }
 
 fn eat() -> Verdict {
