@@ -163,10 +163,12 @@ pub struct Plugins {
     pub mode: BTreeMap<String, Mode>,
     /// Capabilities granted to each; the stock plugins inside the server have what they declare.
     pub grant: BTreeMap<String, Vec<String>>,
-    /// SHA-256 of each component, in hex: another one is not loaded.
+    /// SHA-256 of each component, in hex: another one is not loaded. It says nothing of the manifest.
     pub sha256: BTreeMap<String, String>,
     /// Whether instances are used again; `pooled` where nothing is said.
     pub isolation: BTreeMap<String, Isolation>,
+    /// What holds while one is out of service, instead of what its manifest says.
+    pub on_error: BTreeMap<String, OnError>,
     /// What each is configured with, as it says itself.
     pub config: BTreeMap<String, serde_json::Value>,
     /// CPU time of one message hook, milliseconds.
@@ -200,6 +202,18 @@ pub enum Isolation {
     Pooled,
     /// For one: nothing stays in its memory, and a call takes some ten times as long.
     PerCall,
+}
+
+/// What holds while a plugin is out of service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// It passes.
+    Open,
+    /// It is refused.
+    Closed,
+    /// Messages wait for review; everything else is refused.
+    Hold,
 }
 
 /// Where everything durable is.
@@ -313,6 +327,7 @@ impl Default for Config {
                 grant: BTreeMap::new(),
                 sha256: BTreeMap::new(),
                 isolation: BTreeMap::new(),
+                on_error: BTreeMap::new(),
                 config: BTreeMap::new(),
                 call_budget_ms: 5,
                 average_budget_ms: 1,

@@ -367,13 +367,14 @@ pub fn keys_of(config: &config::Plugins, stock: Stock, id: &str) -> Vec<String> 
 }
 
 /// What is configured by id, and for whom.
-fn tables(config: &config::Plugins) -> [(&'static str, Vec<&String>); 5] {
-    let config::Plugins { mode, grant, sha256, isolation, config, .. } = config;
+fn tables(config: &config::Plugins) -> [(&'static str, Vec<&String>); 6] {
+    let config::Plugins { mode, grant, sha256, isolation, on_error, config, .. } = config;
     [
         ("mode", mode.keys().collect()),
         ("grant", grant.keys().collect()),
         ("sha256", sha256.keys().collect()),
         ("isolation", isolation.keys().collect()),
+        ("on_error", on_error.keys().collect()),
         ("config", config.keys().collect()),
     ]
 }
@@ -402,8 +403,9 @@ fn load_member(
     {
         return Err(format!("plugins.sha256.{id} is that of another component: this one has {hash}"));
     }
-    let manifest = Manifest::parse(id, &manifest)?;
+    let mut manifest = Manifest::parse(id, &manifest)?;
     manifest.limits.check(manifest.class, config)?;
+    manifest.on_error = config.on_error.get(id).copied().or(manifest.on_error);
     // What is inside the server is part of it, and has what it declares.
     let is_inside = find(stock, id, "wasm").is_ok_and(|inside| inside == wasm);
     let granted = match config.grant.get(id).cloned().or(grant) {

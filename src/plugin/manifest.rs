@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::limits::Limits;
+use crate::config::OnError;
 
 /// Contract versions that this server speaks.
 pub(super) const API: &str = "0.1";
@@ -83,18 +84,6 @@ impl Hook {
     }
 }
 
-/// What holds while a plugin's breaker is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum OnError {
-    /// It passes.
-    Open,
-    /// It is refused.
-    Closed,
-    /// Messages wait for review; everything else is refused.
-    Hold,
-}
-
 /// What a guest is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -115,7 +104,7 @@ pub(super) struct Manifest {
     pub(super) hooks: Vec<Hook>,
     #[serde(default)]
     pub(super) capabilities: Vec<String>,
-    /// Without it messages and acts pass, and nobody registers or logs in.
+    /// Without it messages and acts pass, and nobody registers or logs in. What the configuration says takes its place.
     pub(super) on_error: Option<OnError>,
     #[serde(default)]
     pub(super) class: Class,

@@ -13,12 +13,12 @@ use super::breaker::{Breaker, Noted, Permission, Turn};
 use super::engine::{Budget, Failure};
 use super::guests::Guests;
 use super::host::HostState;
-use super::manifest::{Class, Hook, Manifest, OnError};
+use super::manifest::{Class, Hook, Manifest};
 use super::outages::Outages;
 use super::pace::Pace;
 use super::pool::{Pool, Returned};
 use super::translate::Speaker;
-use crate::config::Mode;
+use crate::config::{Mode, OnError};
 use crate::core::hook::{Mark, Verdict, Wants};
 use crate::metrics::Metrics;
 

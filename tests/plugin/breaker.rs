@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use confab::clock::{Clock, SystemClock};
-use confab::config::{Isolation, Mode, Plugins};
+use confab::config::{Isolation, Mode, OnError, Plugins};
 use confab::core::hook::{Moderator, Ruling, Verdict};
 use confab::core::observe::{Happening, Observers, Shown, What};
 use confab::metrics::Metrics;
@@ -381,6 +381,27 @@ async fn a_reload_closes_no_breaker_of_a_plugin_that_runs_by_the_same() {
         let shown = |id: &str| metrics.render().contains(&format!("confab_plugin_{gauge}{{plugin=\"{id}\"}}"));
         assert_eq!((shown("hostile"), shown("sanitize")), (false, true), "{gauge}: what is not there is not seen");
     }
+}
+
+/// Who runs the server answers for what passes unseen, and not who wrote the plugin.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_operator_says_holds_over_the_manifest() {
+    let (folder, clock) = (folder(), Movable::new());
+    let rule = |id: &str, rule: OnError| Plugins { on_error: [(id.to_owned(), rule)].into(), ..hostile(folder.path()) };
+    for (on_error, verdict) in [(OnError::Open, "flag"), (OnError::Closed, "unavailable"), (OnError::Hold, "hold")] {
+        let set = load(&rule("hostile", on_error), &Metrics::new(), &clock);
+        open(&set).await;
+        assert_eq!(told(&ask(&set, 9, "innocent").await), [(verdict, "out-of-service")], "{on_error:?}");
+    }
+    // It makes no plugin well, and holds at once.
+    let metrics = Metrics::new();
+    let set = load(&hostile(folder.path()), &metrics, &clock);
+    open(&set).await;
+    set.replace(&rule("hostile", OnError::Closed)).unwrap();
+    assert_eq!(told(&ask(&set, 9, "innocent").await), [("unavailable", "out-of-service")]);
+    assert_eq!(state(&metrics), 2);
+    let error = set.replace(&rule("hostle", OnError::Open)).unwrap_err().to_string();
+    assert!(error.contains("plugins.on_error.hostle is for no plugin"), "{error}");
 }
 
 /// The fifth call that fails begins before a reload and ends after it.

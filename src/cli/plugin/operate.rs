@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::patience::patiently;
 use crate::assets;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Mode};
+use crate::config::{Config, Mode, OnError};
 use crate::plugin::installed::{Entry, Home, Installed};
 use crate::plugin::{check_capability, is_configured, keys_of, try_installed};
 
@@ -51,11 +51,23 @@ fn grant_of<'a>(config: &'a Config, entry: &'a Entry) -> &'a [String] {
     config.plugins.grant.get(&entry.id).unwrap_or(&entry.grant)
 }
 
+/// What holds while it is out of service, where that is not what its manifest says.
+fn rule_of(config: &Config, id: &str) -> &'static str {
+    match config.plugins.on_error.get(id) {
+        None => "",
+        Some(OnError::Open) => "\ton error open",
+        Some(OnError::Closed) => "\ton error closed",
+        Some(OnError::Hold) => "\ton error hold",
+    }
+}
+
 /// For programs: the same of an entry, whatever command shows it.
 pub(super) fn shown(config: &Config, entry: &Entry) -> Value {
     let (mode, grant) = (mode_of(config, entry), grant_of(config, entry));
     let Entry { id, sha256, files, earlier, .. } = entry;
-    json!({ "id": id, "mode": mode, "sha256": sha256, "files": files, "grant": grant, "earlier": earlier })
+    let on_error = config.plugins.on_error.get(id);
+    json!({ "id": id, "mode": mode, "sha256": sha256, "files": files, "grant": grant, "on_error": on_error,
+        "earlier": earlier })
 }
 
 pub(super) fn list(config: &Config, json: bool) -> anyhow::Result<()> {
@@ -67,7 +79,7 @@ pub(super) fn list(config: &Config, json: bool) -> anyhow::Result<()> {
     }
     let print = |entry: &Entry| {
         let (mode, grant) = (name(mode_of(config, entry)), grant_of(config, entry));
-        println!("{}\t{mode}\t{}\tgranted {grant:?}", entry.id, entry.sha256);
+        println!("{}\t{mode}\t{}\tgranted {grant:?}{}", entry.id, entry.sha256, rule_of(config, &entry.id));
     };
     // In the order in which they are asked.
     let is_named = |entry: &Entry| {
@@ -79,7 +91,7 @@ pub(super) fn list(config: &Config, json: bool) -> anyhow::Result<()> {
             continue;
         }
         let mode = config.plugins.mode.get(id).copied().unwrap_or(Mode::Enforce);
-        println!("{id}\t{}\tconfigured", name(mode));
+        println!("{id}\t{}\tconfigured{}", name(mode), rule_of(config, id));
     }
     installed.plugins.iter().filter(|entry| !is_named(entry)).for_each(print);
     Ok(())
