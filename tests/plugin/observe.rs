@@ -14,7 +14,7 @@ use super::{post, write};
 use crate::support::guests::copied;
 use crate::support::people::Person;
 use crate::support::postgres::fresh_url;
-use crate::support::process::{Place, eventually};
+use crate::support::process::{PATIENCE, Place, eventually};
 use crate::support::{TestServer, Transport, until_so};
 
 /// The observing guest, in a folder.

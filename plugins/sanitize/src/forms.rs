@@ -30,7 +30,8 @@ pub(crate) const fn is_direction_mark(c: char) -> bool {
 /// Whether a mark of direction turns anything: no second one does, nor one within a word that is written to the right.
 pub(crate) fn turns(previous: Option<char>, next: Option<char>) -> bool {
     let is_rightward = |c: char| c.is_alphanumeric() && !is_leftward(c);
-    !previous.is_some_and(is_direction_mark) && !(previous.is_some_and(is_rightward) && next.is_some_and(is_rightward))
+    let within_a_word = previous.is_some_and(is_rightward) && next.is_some_and(is_rightward);
+    !within_a_word && !previous.is_some_and(is_direction_mark)
 }
 
 /// Whether a filler stands for the first letter of a syllable whose vowel follows, or for the vowel behind the first.

@@ -51,8 +51,14 @@ impl role_change::Guest for Hostile {
         if who.username == ASKER {
             return told(format!("{} {} {role:?}", room.1, target.1));
         }
-        let is_guest = matches!(role, confab_plugin::RoomRole::Guest);
-        by_name(if is_guest { "no-role" } else { "" }, "role")
+        // On the whole server, which is no room, nobody is a guest.
+        let is_everywhere = (room.0, room.1) == (0, 0);
+        let is_no_role = match role {
+            confab_plugin::RoomRole::Guest => true,
+            confab_plugin::RoomRole::Admin => is_everywhere,
+            _ => false,
+        };
+        by_name(if is_no_role { "no-role" } else { "" }, "role")
     }
 }
 
