@@ -600,7 +600,7 @@ struct Case {
 struct CaseFile {
   case @0 :Case;
   events @1 :List(CaseEvent);  # ascending. To others than moderators what they did, and decisions
-  evidence @2 :List(Evidence); # to moderators: what was said, as it read when the case was opened, oldest first
+  evidence @2 :List(Evidence); # to moderators: what was said, as it read when it was reported or flagged, oldest first
 }
 
 struct CaseEvent {

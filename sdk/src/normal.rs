@@ -203,7 +203,7 @@ const fn is_seen(c: char) -> bool {
         | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
         | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
         | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e0fff}')
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -216,6 +216,7 @@ mod tests {
             ("hello, world", "hello, world"),
             ("HeLLo", "hello"),
             ("f\u{200b}r\u{ad}ee", "free"),
+            ("f\u{1bca0}r\u{1d173}e\u{fe00}e", "free"),
             ("ｆｕｌｌ　ｗｉｄｔｈ", "full width"),
             ("𝓯𝓪𝓷𝓬𝔂", "fancy"),
             ("%66%72ee %2566ree", "free free"),
