@@ -7,8 +7,8 @@ use confab_client::{Client, Command, Error, Options, Reject, Reply};
 use confab_plugin::golden::{Hooks, check_folder};
 use confab_plugin::{ActVerdict, Finding, Refusal};
 use confab_protocol::command::{
-    About, Appeal, CaseFilter, ListAudit, ListCases, Register, Report, RoomTarget, SanctionUser, SetRole,
-    UpdateRoom, Write,
+    About, Appeal, CaseFilter, ListAudit, ListCases, Register, Report, RoomTarget, SanctionUser, SetRole, UpdateRoom,
+    Write,
 };
 use confab_protocol::model::{
     AuditId, CaseId, CaseText, DisplayName, Reason, ReportReason, RoomId, RoomName, RoomRole, SanctionKind, ServerRole,
@@ -183,11 +183,9 @@ async fn roles_on_the_whole_server() {
     let give = |user, role| Command::SetServerRole { user, role };
     // What cannot be is no question.
     let nobody = UserId::from_u128(me.as_u128() ^ 1);
-    for (by, whom, role) in [
-        (&carol, user, ServerRole::Admin),
-        (&owner, me, ServerRole::Admin),
-        (&owner, nobody, ServerRole::Admin),
-    ] {
+    for (by, whom, role) in
+        [(&carol, user, ServerRole::Admin), (&owner, me, ServerRole::Admin), (&owner, nobody, ServerRole::Admin)]
+    {
         assert!(refusal(&by.client, give(whom, role)).await.is(RejectCode::Forbidden), "{role:?}");
     }
     assert_eq!(asked().await, 0.0);
