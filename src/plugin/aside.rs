@@ -157,13 +157,7 @@ impl Member {
             return Shown::Paused;
         }
         let returned = pool.call(BUDGET, now_ms, call);
-        let failure = returned.failure();
-        let noted = meters.breaker.record(permission, now, failure.is_some().then_some(whom));
-        self.note_turn(meters, noted, failure);
-        // It was shown all the same, and is not shown again.
-        if let Some(failure) = &returned.strain {
-            self.note_failure(hook, failure);
-        }
+        self.note_call(meters, (permission, whom), &returned, now);
         let Returned { result, spent, .. } = returned;
         meters.call_seconds.observe(spent.as_secs_f64());
         match result {

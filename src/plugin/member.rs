@@ -221,13 +221,7 @@ impl Member {
                 if self.is_too_slow(meters, returned.cpu) && returned.result.is_ok() {
                     returned.strain.get_or_insert_with(Failure::of_pace);
                 }
-                let failure = returned.failure();
-                let noted = meters.breaker.record(permission, now, failure.is_some().then_some(who));
-                self.note_turn(meters, noted, failure);
-                // What it says holds: this time there was memory and time for it.
-                if let Some(failure) = &returned.strain {
-                    self.note_failure(hook, failure);
-                }
+                self.note_call(meters, (permission, who), &returned, now);
             }
             let Returned { result, spent, .. } = returned;
             meters.call_seconds.observe(spent.as_secs_f64());
@@ -261,8 +255,25 @@ impl Member {
         self.health.meters.iter().find(|meters| meters.hook == hook)
     }
 
+    /// Tells its breaker and the operator what a permitted call came to.
+    pub(super) fn note_call<T>(
+        &self,
+        meters: &Meters,
+        (permission, who): (Permission, UserId),
+        returned: &Returned<T>,
+        now: Duration,
+    ) {
+        let failure = returned.failure();
+        let noted = meters.breaker.record(permission, now, failure.is_some().then_some(who));
+        self.note_turn(meters, noted, failure);
+        // What it says holds: this time there was memory and time for it.
+        if let Some(failure) = &returned.strain {
+            self.note_failure(meters.hook, failure);
+        }
+    }
+
     /// What the operator sees and reads of a call, which went well or failed so.
-    pub(super) fn note_turn(&self, meters: &Meters, noted: Noted, failure: Option<&Failure>) {
+    fn note_turn(&self, meters: &Meters, noted: Noted, failure: Option<&Failure>) {
         let Noted { state, turn } = noted;
         // A hook that is well and was so before changes nothing: that is nearly every call.
         if meters.state.swap(state, Ordering::Relaxed) != state || state != 0 {
