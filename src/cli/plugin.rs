@@ -8,6 +8,7 @@ mod patience;
 mod replay;
 mod scaffold;
 mod top;
+mod wit;
 
 use std::path::{Path, PathBuf};
 
@@ -46,19 +47,26 @@ enum Action {
         #[arg(default_value = ".")]
         folder: PathBuf,
     },
-    /// Build it, and run its golden files natively and in the sandbox.
+    /// Build it, and run its golden files natively and in the sandbox; of a component that is built already, of whatever
+    /// language, in the sandbox alone.
     Test {
-        /// Its folder.
+        /// Its folder, or a component, <id>.wasm; beside that stand the manifest, <id>.toml, and golden files, in
+        /// <id>.goldens/.
         #[arg(default_value = ".")]
-        folder: PathBuf,
+        plugin: PathBuf,
         /// Write down what the sandbox says as what is expected, and the instructions that each line takes.
         #[arg(long)]
         bless: bool,
     },
     /// What a call costs, over the bodies of its golden files.
     Bench {
-        /// Its folder, built.
+        /// Its folder, built, or a component, as `test` takes it.
         #[arg(default_value = ".")]
+        plugin: PathBuf,
+    },
+    /// Write the contract as files of WIT, for the tools of other languages than Rust.
+    Wit {
+        /// Where to. What stands there already and says something else is not touched.
         folder: PathBuf,
     },
     /// What a component is: hooks, capabilities, size and hash.
@@ -147,8 +155,9 @@ pub(super) fn run(file: Option<&Path>, args: Args) -> anyhow::Result<()> {
     match args.action {
         Action::New { folder } => scaffold::new(&folder, json),
         Action::Build { folder } => author::build(&folder).map(|built| author::print_built(&built, json)),
-        Action::Test { folder, bless } => author::test(&folder, bless, json),
-        Action::Bench { folder } => author::bench(&folder, json),
+        Action::Test { plugin, bless } => author::test(&plugin, bless, json),
+        Action::Bench { plugin } => author::bench(&plugin, json),
+        Action::Wit { folder } => wit::write(&folder, json),
         Action::Inspect { component } => author::inspect(&component, json),
         Action::Replay { component, room, since, settings, samples } => {
             replay::run(&config()?, &replay::Wanted { component, room, since, settings, samples, json })

@@ -119,6 +119,13 @@ impl Lab {
         self.manifest.hooks.iter().filter(|hook| !hook.is_live()).map(|hook| hook.name()).collect()
     }
 
+    /// CPU time that a call which decides has on a server with the defaults; an interpreter has more.
+    #[must_use]
+    pub fn call_budget(&self) -> Duration {
+        let given = Duration::from_millis(Config::default().plugins.call_budget_ms);
+        self.manifest.limits.call(self.manifest.class, given)
+    }
+
     /// What it calls of the host.
     #[must_use]
     pub fn imports(&self) -> Vec<String> {

@@ -180,6 +180,8 @@ async fn assert_programs_can_read_it(reader: &Reader) {
     assert_eq!((&tested["native"], &tested["lines"], &tested["wrong"]), (&json!(true), &json!(5), &json!([])));
     let fuel = |key: &str| tested["fuel"][key].as_f64().unwrap();
     assert!(fuel("mean") <= fuel("max") && fuel("max") < fuel("total"), "{tested}");
+    let contract = object("wit contract").await;
+    assert_eq!(contract["folder"], json!("contract"));
     let measured = object("bench no-shouting").await;
     assert_eq!(measured["calls"], json!(100_000));
     let time = |key: &str| measured[key].as_f64().unwrap();

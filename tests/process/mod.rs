@@ -1,5 +1,6 @@
 //! The real binary: as an operator starts, breaks, stops and scripts it.
 
+mod authors;
 mod backup;
 mod chat;
 mod crash;

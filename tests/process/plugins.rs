@@ -344,7 +344,7 @@ fn only_what_there_is_can_be_granted() {
 fn each_option_stands_in_the_document() {
     let (place, document) = (Place::new(), include_str!("../../docs/PLUGINS.md"));
     let mut commands =
-        vec!["new", "build", "test", "bench", "inspect", "replay", "automod", "install", "list", "grant"];
+        vec!["new", "build", "test", "bench", "wit", "inspect", "replay", "automod", "install", "list", "grant"];
     commands.extend(["promote", "shadow", "off", "rollback", "remove", "top"]);
     for command in commands {
         let help = run(&mut place.command(&["plugin", command, "--help"]), "").assert_good();

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::plugin::check_manifest;
 
 /// The SDK as this server knows it.
-const SDK: [(&str, &str); 15] = [
+pub(super) const SDK: [(&str, &str); 15] = [
     ("src/lib.rs", include_str!("../../../sdk/src/lib.rs")),
     ("src/actions.rs", include_str!("../../../sdk/src/actions.rs")),
     ("src/context.rs", include_str!("../../../sdk/src/context.rs")),

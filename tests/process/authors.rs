@@ -1,0 +1,85 @@
+//! What an author has who writes in another language than Rust: the contract as files, and a component that is tested as
+//! it is, whatever made it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::guests::copy;
+use crate::support::process::{Place, run};
+
+/// Each file of a folder, by name.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let paths = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    paths.map(|path| (name(&path), std::fs::read(&path).unwrap())).collect()
+}
+
+#[test]
+fn the_contract_is_written_byte_for_byte() {
+    let place = Place::new();
+    let folder = place.folder.path().join("no-casino/wit");
+    let path = folder.to_str().unwrap();
+    let write = || run(&mut place.command(&["plugin", "--json", "wit", path]), "");
+    let written: Value = serde_json::from_str(write().assert_good().trim()).unwrap();
+    let contract = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk/wit/since_v0_1"));
+    assert!(contract.contains_key("plugin.wit"));
+    assert_eq!(files(&folder), contract, "all of it, and nothing else");
+    let names: Vec<&String> = contract.keys().collect();
+    assert_eq!(written, json!({ "folder": path, "files": names }));
+
+    // A world of one's own stands beside it, and what is there already is no harm.
+    let own = folder.join("own.wit");
+    std::fs::write(&own, "world own { export message; export join; }\n").unwrap();
+    write().assert_good();
+    assert_eq!(files(&folder).len(), contract.len() + 1);
+
+    // What somebody else wrote stays, and nothing is written beside it.
+    let other = folder.join("plugin.wit");
+    std::fs::write(&other, "package somebody:other;\n").unwrap();
+    std::fs::remove_file(folder.join("actions.wit")).unwrap();
+    let before = files(&folder);
+    write().assert_refused(1, &["plugin.wit is there already", "another folder"]);
+    assert_eq!(files(&folder), before);
+}
+
+#[test]
+fn a_component_is_tested_with_what_stands_beside_it() {
+    let place = Place::new();
+    let folder = place.folder.path();
+    copy("plugins/mentions", folder);
+    let (component, goldens) = (folder.join("mentions.wasm"), folder.join("mentions.goldens"));
+    let path = component.to_str().unwrap();
+    let command = |arguments: &[&str]| run(place.command(&["plugin"]).args(arguments), "");
+    let object = |out: &str| -> Value { serde_json::from_str(out.trim()).unwrap() };
+    for asked in ["test", "bench"] {
+        command(&[asked, path]).assert_refused(1, &["mentions.goldens is missing", "first.jsonl"]);
+        let nowhere = folder.join("nowhere.wasm");
+        command(&[asked, nowhere.to_str().unwrap()]).assert_refused(1, &["nowhere.wasm", "`confab plugin build`"]);
+    }
+
+    std::fs::create_dir(&goldens).unwrap();
+    let story = goldens.join("first.jsonl");
+    std::fs::write(&story, "{\"body\": \"hello\"}\n{\"body\": \"hello\", \"expect\": \"bounce\"}\n").unwrap();
+    let failed = command(&["--json", "test", path]);
+    failed.assert_refused(1, &["mentions does not do what its golden files say"]);
+    let found = object(&failed.out);
+    assert_eq!((&found["native"], &found["lines"]), (&Value::Null, &json!(2)), "{found}");
+    let wrong = found["wrong"].as_array().unwrap();
+    assert!(wrong.len() == 1 && wrong[0].as_str().unwrap().contains("first.jsonl:2: "), "{found}");
+
+    let blessed = command(&["test", path, "--bless"]);
+    assert!(blessed.err.contains("1 golden lines say something else now, 2 another fuel"), "{blessed:?}");
+    let out = blessed.assert_good();
+    assert!(out.contains("natively: not run") && out.contains("2 golden lines, 0 wrong"), "{out}");
+    let text = std::fs::read_to_string(&story).unwrap();
+    assert!(text.lines().count() == 2 && text.lines().all(|line| line.contains("\"fuel\": ")), "{text}");
+    assert!(text.contains("\"allow\"") && !text.contains("bounce"), "{text}");
+    assert!(!folder.join("target").exists(), "nothing is built");
+
+    // As often as it is asked, it may take longer than a command otherwise does.
+    let output = place.command(&["plugin", "--json", "bench", path]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(object(&String::from_utf8_lossy(&output.stdout))["calls"], json!(100_000));
+}
