@@ -74,7 +74,8 @@ enum Action {
         /// A component; the manifest stands beside it.
         component: PathBuf,
     },
-    /// What it would have said of what was said already, in open rooms, in the order of time. Nothing is changed.
+    /// What it would have said of what was said already, in open rooms, in the order of time. Nothing is changed. Its hook
+    /// `message` is asked and no other.
     Replay {
         /// A component; the manifest stands beside it.
         component: PathBuf,

@@ -17,7 +17,7 @@ use confab_protocol::model::{
 };
 use serde_json::{Value, json};
 
-use super::built;
+use super::{built, with_replaced};
 use crate::support::process::{Place, run};
 
 const START: Millis = Millis(1_770_000_000_000);
@@ -223,10 +223,29 @@ async fn it_is_asked_with_roles_and_places_as_they_are() {
     let found = past.replay("newcomer", &[]);
     assert_eq!(verdicts(&found), [format!("2 hold newcomer.link: {HALL}/{} {HALL}/{}", first.0, gone.0)]);
     assert_eq!((&found["messages"], &found["places_unknown"]), (&json!(5), &json!(1)), "{found}");
+    assert_eq!(found["not_asked"], json!(["join", "register"]), "{found}");
 
     let component = built("plugins/newcomer.wasm");
     let printed = run(&mut past.place.command(&["plugin", "replay", component.to_str().unwrap()]), "").assert_good();
     assert!(printed.contains("left or came again since: 1\n"), "{printed}");
+    assert!(printed.contains("\nhooks that it has and a replay does not ask: join, register\n"), "{printed}");
+}
+
+/// It would be told that nothing was found, whatever was said.
+#[test]
+fn a_plugin_that_is_not_asked_about_messages_is_not_replayed() {
+    let place = Place::with("plugins.chain = []");
+    let component = place.folder.path().join("newcomer.wasm");
+    let wasm = std::fs::read(built("plugins/newcomer.wasm")).unwrap();
+    // What it exports by this name is no hook.
+    let other = with_replaced(&wasm, "confab:plugin/message@0.1.0", "confab:plugin/massage@0.1.0");
+    std::fs::write(&component, other).unwrap();
+    let manifest = std::fs::read_to_string(built("plugins/newcomer.toml")).unwrap();
+    let hooks = "\"message\", ";
+    assert!(manifest.contains(hooks), "{manifest}");
+    std::fs::write(component.with_extension("toml"), manifest.replace(hooks, "")).unwrap();
+    let replayed = run(&mut place.command(&["plugin", "replay", component.to_str().unwrap()]), "");
+    replayed.assert_refused(1, &["newcomer has no hook message", "golden files", "join, register"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

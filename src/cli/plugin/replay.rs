@@ -31,6 +31,8 @@ use crate::open_existing_store;
 use crate::plugin::installed;
 use crate::plugin::lab::{Fuel, Subject};
 
+/// The hook that is asked. What others are asked about, the store does not know any more.
+const ASKED: &str = "message";
 /// After so many texts it is looked whether it is time to tell how far it is.
 const LOOK_EVERY: u64 = 100;
 /// So much of a transcript is kept as it is.
@@ -107,7 +109,9 @@ pub(super) fn run(config: &Config, wanted: &Wanted) -> anyhow::Result<()> {
         }
         None => config.plugins.config.get(&pair.id).map_or_else(|| "{}".to_owned(), ToString::to_string),
     };
-    let subject = open_lab(&pair)?.subject(&settings).map_err(|error| anyhow!("{}: {error}", pair.id))?;
+    let lab = open_lab(&pair)?;
+    let silent = not_asked(&pair.id, &lab.hooks())?;
+    let subject = lab.subject(&settings).map_err(|error| anyhow!("{}: {error}", pair.id))?;
     let clock = SystemClock::new();
     let start = clock.elapsed();
     let from = wanted.since.map_or(Millis(0), |since| Millis(clock.now().0.saturating_sub(since)));
@@ -117,8 +121,19 @@ pub(super) fn run(config: &Config, wanted: &Wanted) -> anyhow::Result<()> {
         store.close().await;
         replayed
     })?;
-    print(&tally, clock.elapsed().saturating_sub(start), wanted.json);
+    print(&tally, &silent, clock.elapsed().saturating_sub(start), wanted.json);
     Ok(())
+}
+
+/// The hooks that it has and a replay does not ask. Where those are all, it could only say that nothing was found.
+fn not_asked(id: &str, hooks: &[&'static str]) -> anyhow::Result<Vec<&'static str>> {
+    let others: Vec<&'static str> = hooks.iter().copied().filter(|hook| *hook != ASKED).collect();
+    anyhow::ensure!(
+        others.len() < hooks.len(),
+        "{id} has no hook {ASKED}, and a replay asks no other: it has {}; golden files try those that decide",
+        others.join(", ")
+    );
+    Ok(others)
 }
 
 async fn replay(store: &dyn Store, subject: &Subject, wanted: &Wanted, from: Millis) -> anyhow::Result<Tally> {
@@ -207,7 +222,7 @@ fn row_json(verdict: &str, rule: &str, Found { count, samples }: &Found) -> serd
     json!({ "verdict": verdict, "rule": rule, "count": count, "samples": samples })
 }
 
-fn print(tally: &Tally, took: Duration, json: bool) {
+fn print(tally: &Tally, silent: &[&str], took: Duration, json: bool) {
     let (messages, texts, seconds) = (tally.messages, tally.texts(), took.as_secs_f64().max(1e-9));
     let each = tally.cpu.as_secs_f64() * 1e6 / (texts.max(1) as f64);
     let hash = installed::hash(tally.transcript.as_bytes());
@@ -218,7 +233,8 @@ fn print(tally: &Tally, took: Duration, json: bool) {
             tally.counts.rows().map(|(verdict, rule, found)| row_json(verdict, rule, found)).collect();
         let found = json!({ "messages": messages, "edits": edits, "edits_skipped": edits_skipped,
             "texts_replaced": texts_replaced, "places_unknown": places_unknown, "seconds": seconds, "per_second": rate,
-            "us_each": each, "fuel": fuel_json(&tally.fuel), "verdicts": verdicts, "transcript": hash });
+            "us_each": each, "fuel": fuel_json(&tally.fuel), "verdicts": verdicts, "transcript": hash,
+            "not_asked": silent });
         println!("{found}");
         return;
     }
@@ -235,6 +251,9 @@ fn print(tally: &Tally, took: Duration, json: bool) {
         "roles: as they are now; how long the author was in the room is unknown where they left or came again since: \
          {places_unknown}"
     );
+    if !silent.is_empty() {
+        println!("hooks that it has and a replay does not ask: {}", silent.join(", "));
+    }
     for (verdict, rule, Found { count, samples }) in tally.counts.rows() {
         let share = *count as f64 * 1e4 / texts.max(1) as f64;
         println!("{count:>9}  {share:>8.2} of 10,000  {verdict} {rule}  {}", samples.join(" "));
