@@ -120,26 +120,30 @@ hook! {
     register "register-hook" "export_register" "confab_plugin::register" { Event, Guest }
 }
 hook! {
-    /// Hook `login`: somebody logs in, and their password was right.
+    /// Hook `login`: somebody logs in, and their password was right. The owner is not asked about.
     ///
     /// ```
     /// use confab_plugin::login::{Event, Guest};
     /// use confab_plugin::{ActVerdict, Finding, Flagging, Role};
     ///
-    /// struct TellOfOwner;
+    /// struct TellOfAdminLogins;
     ///
-    /// impl Guest for TellOfOwner {
+    /// impl Guest for TellOfAdminLogins {
     ///     fn decide(event: Event) -> ActVerdict {
-    ///         if !matches!(event.who.role, Role::Owner) {
+    ///         if !matches!(event.who.role, Role::Admin) {
     ///             return ActVerdict::Allow;
     ///         }
-    ///         let finding = Finding::of("owner-login");
+    ///         let finding = Finding::of("admin-login");
     ///         ActVerdict::Flag(Flagging { label: "logins".into(), score: 10, finding })
     ///     }
     /// }
     ///
-    /// confab_plugin::export!(TellOfOwner: login);
-    /// # fn main() {}
+    /// confab_plugin::export!(TellOfAdminLogins: login);
+    /// # fn main() {
+    /// #     let who = |role| confab_plugin::Person { id: (0, 1), username: "root".into(), role, account_age_seconds: 1 };
+    /// #     let decide = |role| TellOfAdminLogins::decide(Event { who: who(role), time_ms: 1 });
+    /// #     assert!(matches!(decide(Role::Admin), ActVerdict::Flag(_)) && matches!(decide(Role::User), ActVerdict::Allow));
+    /// # }
     /// ```
     login "login-hook" "export_login" "confab_plugin::login" { Event, Guest }
 }
