@@ -27,6 +27,11 @@ pub(super) const SDK: [(&str, &str); 15] = [
     ("Cargo.toml", include_str!("scaffold/sdk.toml")),
 ];
 const MANIFEST: &str = include_str!("scaffold/plugin.toml.in");
+/// The lock of the SDK: versions that it was tested with, so that none that comes later is in the way of a new plugin.
+/// `plugin::tutorial` writes it anew: see there.
+const LOCK: &str = include_str!("scaffold/Cargo.lock.in");
+/// Between the packages of a lock.
+const PACKAGE: &str = "\n[[package]]\n";
 const PLUGIN: [(&str, &str); 5] = [
     ("Cargo.toml", include_str!("scaffold/Cargo.toml.in")),
     ("plugin.toml", MANIFEST),
@@ -48,6 +53,7 @@ pub(super) fn new(folder: &Path, json: bool) -> anyhow::Result<()> {
     for (path, text) in PLUGIN {
         write(&folder.join(path), &text.replace("{id}", id).replace("{crate}", &id.replace('-', "_")))?;
     }
+    write(&folder.join("Cargo.lock"), &lock_of(id))?;
     for (path, text) in SDK {
         write(&folder.join("sdk").join(path), text)?;
     }
@@ -63,8 +69,41 @@ pub(super) fn new(folder: &Path, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// With the plugin where cargo has it, in the order of names: a lock that is not as cargo writes it is written anew.
+fn lock_of(id: &str) -> String {
+    let own = format!("name = \"{id}\"\nversion = \"0.1.0\"\ndependencies = [\n \"confab-plugin\",\n]\n");
+    let mut parts: Vec<&str> = LOCK.split(PACKAGE).collect();
+    // What stands before the packages quotes no name, and stays the first.
+    let at = parts.partition_point(|part| part.split('"').nth(1).unwrap_or_default() < id);
+    parts.insert(at, &own);
+    parts.join(PACKAGE)
+}
+
 #[cfg(test)]
 mod tests {
+    /// Name, version and checksum of each package.
+    fn locked(text: &str) -> Vec<[Option<String>; 3]> {
+        let lock: toml::Table = toml::from_str(text).unwrap();
+        let said = |package: &toml::Value, key: &str| package.get(key).and_then(toml::Value::as_str).map(str::to_owned);
+        let packages = lock["package"].as_array().unwrap();
+        packages.iter().map(|package| ["name", "version", "checksum"].map(|key| said(package, key))).collect()
+    }
+
+    /// That nothing is missing is seen where cargo builds with it, in `plugin::tutorial`.
+    #[test]
+    fn a_plugin_begins_with_the_versions_that_are_tested_here() {
+        let ours = locked(include_str!("../../../Cargo.lock"));
+        for id in ["a", "no-shouting", "zz"] {
+            let (own, others): (Vec<_>, Vec<_>) =
+                locked(&super::lock_of(id)).into_iter().partition(|[name, ..]| name.as_deref() == Some(id));
+            assert_eq!((own.len(), own[0][1].as_deref()), (1, Some("0.1.0")), "{id}");
+            let other = others.iter().find(|package| !ours.contains(package));
+            assert_eq!(other, None, "not as in Cargo.lock: BLESS=1 cargo test -p confab --test main plugin::tutorial");
+        }
+        let names: Vec<_> = locked(&super::lock_of("no-shouting")).into_iter().map(|[name, ..]| name).collect();
+        assert!(names.is_sorted(), "{names:?}");
+    }
+
     /// The copy of the SDK's manifest asks for what the SDK asks for.
     #[test]
     fn the_sdk_is_whole() {
