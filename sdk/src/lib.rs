@@ -39,6 +39,8 @@ mod guest;
 pub mod history;
 #[cfg(feature = "guest")]
 mod hooks;
+#[cfg(feature = "normal")]
+pub mod kept;
 #[cfg(feature = "guest")]
 pub mod kv;
 #[cfg(all(feature = "golden", feature = "guest"))]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use confab_plugin::kept;
 use prometheus::{IntCounter, IntCounterVec};
 use wasmtime::ResourceLimiter;
 
@@ -36,7 +37,6 @@ const TABLES_MAX: usize = 4;
 const MEMORIES_MAX: usize = 4;
 /// Names of counters that one plugin may have.
 const COUNTERS_MAX: usize = 20;
-const NAME_BYTES_MAX: usize = 64;
 
 /// The plugin wanted more memory than its limit.
 #[derive(Debug, thiserror::Error)]
@@ -112,12 +112,6 @@ impl ResourceLimiter for HostState {
     }
 }
 
-/// A name as a plugin gives it, as it is kept: a-z 0-9 . _ -
-pub(super) fn name(text: &str) -> String {
-    let kept = text.chars().filter(|c| matches!(c, 'a'..='z' | '0'..='9' | '.' | '_' | '-'));
-    kept.take(NAME_BYTES_MAX).collect()
-}
-
 impl types::Host for HostState {}
 
 impl log::Host for HostState {
@@ -133,7 +127,7 @@ impl log::Host for HostState {
         }
         drop(lines);
         text.truncate(text.floor_char_boundary(LINE_BYTES_MAX));
-        text.retain(translate::is_tame);
+        text.retain(kept::is_tame);
         let plugin = &*self.shared.plugin;
         match level {
             log::Level::Debug => tracing::debug!(plugin, "{text}"),
@@ -202,7 +196,7 @@ impl metrics::Host for HostState {
             return Ok(());
         }
         let mut named = self.shared.lasting.named.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted = name(&wanted);
+        let wanted = kept::name(&wanted);
         if !named.contains_key(&wanted) {
             if named.len() >= COUNTERS_MAX {
                 return Ok(());

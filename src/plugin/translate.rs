@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use confab_plugin::kept::name;
+pub(super) use confab_plugin::kept::text as cut;
 use confab_protocol::limits::BODY_BYTES_MAX;
 use confab_protocol::model::{Body, RoomKind, RoomRole, ServerRole};
-use confab_protocol::text::{TextError, is_deceptive};
+use confab_protocol::text::TextError;
 
 use super::host::bindings::confab::plugin::{context, history, types};
 use super::host::bindings::exports::confab::plugin::message;
-use super::host::name;
 use super::manifest::SERVER_ID;
 use crate::core::context::RoomContext;
 use crate::core::earlier::Earlier;
@@ -16,8 +17,6 @@ use crate::core::hook::{ActEvent, Mark, MessageEvent, TextKind, Verdict};
 
 /// A few letters stand for whole phrases (U+FDFA for eighteen): a body of them is held, and costs nobody more.
 const PLAIN_BYTES_MAX: usize = 2 * BODY_BYTES_MAX;
-/// What a plugin says to people is cut to this, bytes.
-const REASON_BYTES_MAX: usize = 256;
 
 /// The forms of a body beside it; `None` where one is as the form before it.
 pub(super) struct Forms {
@@ -217,18 +216,6 @@ pub(super) fn by_server(verdict: &'static str, rule: &str, note: &str, enforced:
     server.mark(verdict, rule, note.to_owned(), String::new())
 }
 
-/// What deceives goes as well: a case and a reason take no such text, and whole notes would be lost.
-pub(super) fn cut(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(REASON_BYTES_MAX));
-    text.retain(is_tame);
-    text
-}
-
-/// Whether it moves nothing on a terminal, and shows no text as another one.
-pub(super) fn is_tame(c: char) -> bool {
-    !c.is_control() && !is_deceptive(c)
-}
-
 /// Where a text was replaced: its bytes between what it has in common with the new one at its beginning and at its end.
 fn changed(before: &str, after: &str) -> (u32, u32) {
     let head: usize =
@@ -241,9 +228,11 @@ fn changed(before: &str, after: &str) -> (u32, u32) {
 
 #[cfg(test)]
 mod tests {
+    use confab_plugin::kept::{TEXT_BYTES_MAX, is_tame};
     use confab_protocol::model::CaseText;
+    use confab_protocol::text::is_deceptive;
 
-    use super::{REASON_BYTES_MAX, Speaker, Verdict, changed, cut, types};
+    use super::{Speaker, Verdict, changed, cut, types};
 
     #[test]
     fn another_text_that_is_the_same_is_none() {
@@ -261,8 +250,11 @@ mod tests {
         assert_eq!(noted, "says ecin, and [31m");
         assert!(CaseText::parse(&noted).is_ok());
         // The last letter does not fit.
-        let long = cut(["x", &"\u{e9}".repeat(REASON_BYTES_MAX)].concat());
-        assert!(long.ends_with('\u{e9}') && long.len() == REASON_BYTES_MAX - 1, "{} bytes", long.len());
+        let long = cut(["x", &"\u{e9}".repeat(TEXT_BYTES_MAX)].concat());
+        assert!(long.ends_with('\u{e9}') && long.len() == TEXT_BYTES_MAX - 1, "{} bytes", long.len());
+        // The SDK knows nothing of the protocol, and says the same of each.
+        let other = ('\0'..=char::MAX).find(|c| is_tame(*c) == (c.is_control() || is_deceptive(*c)));
+        assert_eq!(other, None);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::support::process::{Place, run};
 use crate::support::{TestServer, Transport};
 
 #[path = "../plugins/surveyor/src/decide.rs"]
-mod natively;
+pub(super) mod natively;
 
 /// The guest that tells what it is told, in a folder.
 fn folder() -> Arc<tempfile::TempDir> {

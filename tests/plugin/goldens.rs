@@ -6,6 +6,10 @@
 
 use std::path::Path;
 
+use confab_plugin::golden::{Hooks, check_folder};
+use serde_json::json;
+
+use super::context::natively;
 use crate::support::guests::lab;
 
 const STOCK: [&str; 6] = ["sanitize", "words", "links", "mentions", "newcomer", "flood"];
@@ -43,4 +47,23 @@ fn a_wrong_line_is_told_with_its_place() {
         let error = lab.goldens(folder.path()).unwrap_err();
         assert!(error.contains(word), "{error}");
     }
+}
+
+/// What a server keeps of a name or a reason is what a line is compared with, natively too.
+#[test]
+fn what_a_server_cuts_is_cut_natively() {
+    let (rule, label) = ("ule".repeat(22), "abel".repeat(16));
+    // 256 bytes, of which marks of direction go afterwards.
+    let reason = format!("{}rea", "reason ".repeat(25));
+    let line = |body: &str, expect: &str| json!({ "body": body, "expect": expect });
+    let (mut bounced, mut flagged) = (line("bounce at length", "bounce"), line("flag at length", "flag"));
+    (bounced["rule"], bounced["text"]) = (json!(rule[..64]), json!(reason));
+    (flagged["rule"], flagged["label"]) = (json!(rule[..64]), json!(label));
+    let goldens = tempfile::tempdir().unwrap();
+    let lines = [bounced, flagged, line("replace by the same", "allow")].map(|line| format!("{line}\n"));
+    std::fs::write(goldens.path().join("all.jsonl"), lines.concat()).unwrap();
+    let found = lab("test-plugins/surveyor").goldens(goldens.path()).unwrap();
+    assert_eq!((found.lines, found.wrong), (lines.len(), Vec::new()));
+    let hooks = Hooks { message: Some(|event| natively::decide(&event)), ..Hooks::default() };
+    check_folder(goldens.path().to_str().unwrap(), hooks);
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::plugin::check_manifest;
 
 /// The SDK as this server knows it.
-pub(super) const SDK: [(&str, &str); 15] = [
+pub(super) const SDK: [(&str, &str); 16] = [
     ("src/lib.rs", include_str!("../../../sdk/src/lib.rs")),
     ("src/actions.rs", include_str!("../../../sdk/src/actions.rs")),
     ("src/context.rs", include_str!("../../../sdk/src/context.rs")),
@@ -18,6 +18,7 @@ pub(super) const SDK: [(&str, &str); 15] = [
     ("src/export.rs", include_str!("../../../sdk/src/export.rs")),
     ("src/golden.rs", include_str!("../../../sdk/src/golden.rs")),
     ("src/native.rs", include_str!("../../../sdk/src/native.rs")),
+    ("src/kept.rs", include_str!("../../../sdk/src/kept.rs")),
     ("src/kv.rs", include_str!("../../../sdk/src/kv.rs")),
     ("src/history.rs", include_str!("../../../sdk/src/history.rs")),
     ("src/normal.rs", include_str!("../../../sdk/src/normal.rs")),

@@ -11,6 +11,10 @@ pub(crate) fn decide(event: &Event) -> Verdict {
         "count" => bounce(&format!("members-{}.{}", room().map_or(0, |it| it.members), messages_here()), "counted"),
         "flag this" => flag("told-to", "test", 60),
         "hold this" => hold("told-to"),
+        // Of these a server keeps a part.
+        "bounce at length" => bounce(&"Rule ".repeat(40), &"\u{202e}reason ".repeat(60)),
+        "flag at length" => flag(&"A Rule ".repeat(40), &"Label ".repeat(40), 60),
+        "replace by the same" => Verdict::Replace(event.body.clone()),
         _ => Verdict::Allow,
     }
 }
