@@ -1,5 +1,6 @@
 //! The guests in other languages: the same contract, the same golden file, tested as their authors test them. `cargo xtask
-//! examples` builds those whose toolchains can be had here, and says which cannot.
+//! examples` builds those whose toolchains can be had here, and fails where one is there and does not build it; at the end
+//! of `cargo xtask test` it stands which could not be had.
 
 use std::path::Path;
 

@@ -33,7 +33,7 @@ pub(crate) fn database(deny: &str) -> Result<Option<PathBuf>> {
     }
     let known = [fetched, unpacked].into_iter().filter_map(|folder| Some((changed(&folder)?, folder)));
     let Some((changed, folder)) = known.max() else {
-        eprintln!("xtask: NO DATABASE OF ADVISORIES: known vulnerabilities are not checked for");
+        shell::leave_out("NO DATABASE OF ADVISORIES: known vulnerabilities are not checked for".to_owned());
         return Ok(None);
     };
     let whence = if is_fresh { "fetched now" } else { "a copy" };

@@ -1,4 +1,5 @@
-//! `examples`: guests in C, JavaScript and Python, each where its toolchain can be had; what cannot is said.
+//! `examples`: guests in C, JavaScript and Python, each where its toolchain can be had; what cannot is said. One whose tools
+//! are there and which they do not build is a failure.
 
 use std::fs;
 use std::path::Path;
@@ -19,12 +20,19 @@ const CLANGS: [(&str, &str); 2] = [("clang-19", "wasm-ld-19"), ("clang", "wasm-l
 /// The same for Debian, which calls its newest ones so, whichever release it is.
 const CLANG_PACKAGES: [(&str, &str); 2] = [("clang", "clang"), ("wasm-ld", "lld")];
 
+/// Gets what a language is built with: a program.
+type Tools = fn() -> Result<String>;
+/// Builds a component with it.
+type Build = fn(&str, &Path) -> Result<()>;
+const LANGUAGES: [(&str, Tools, Build); 3] =
+    [("c", clang_at_hand, c), ("javascript", componentize_qjs, javascript), ("python", componentize_py, python)];
+
 /// Builds those that can be built into target/assets/examples, with their manifests.
 pub(crate) fn run() -> Result<()> {
     let out = shell::root().join("target/assets/examples");
     fs::create_dir_all(&out)?;
     fs::create_dir_all(shell::root().join(WORK))?;
-    for (language, build) in [("c", c as fn(&Path) -> Result<()>), ("javascript", javascript), ("python", python)] {
+    for (language, tools, build) in LANGUAGES {
         let component = out.join(format!("example-{language}.wasm"));
         let source = shell::root().join("plugins/examples").join(language);
         let stamp = component.with_extension("stamp");
@@ -33,17 +41,25 @@ pub(crate) fn run() -> Result<()> {
         if component.exists() && fs::read_to_string(&stamp).is_ok_and(|it| it == seen) {
             continue;
         }
-        match build(&component) {
-            Ok(()) => fs::write(&stamp, seen)?,
-            Err(error) => {
-                let _ = fs::remove_file(&component);
-                eprintln!("xtask: the example in {language} cannot be built here and is not tested: {error:#}");
-                continue;
-            }
+        // What is there was made of another source.
+        let _ = fs::remove_file(&component);
+        let made = make(tools, |tool| build(tool, &component)).with_context(|| format!("the example in {language}"))?;
+        if let Some(why) = made {
+            shell::leave_out(format!("THE EXAMPLE IN {} IS NOT TESTED: {why:#}", language.to_uppercase()));
+            continue;
         }
+        fs::write(&stamp, seen)?;
         fs::copy(source.join("plugin.toml"), component.with_extension("toml"))?;
     }
     Ok(())
+}
+
+/// Fails where the tools are there and do not build it; gives why they cannot be had.
+fn make<T>(tools: impl FnOnce() -> Result<T>, build: impl FnOnce(&T) -> Result<()>) -> Result<Option<anyhow::Error>> {
+    match tools() {
+        Ok(tools) => build(&tools).map(|()| None),
+        Err(why) => Ok(Some(why)),
+    }
 }
 
 /// The texts that a component is made of.
@@ -67,12 +83,15 @@ fn clang(is_there: impl Fn(&str) -> bool) -> Option<&'static str> {
     CLANGS.iter().find(|(clang, linker)| is_there(clang) && is_there(linker)).map(|(clang, _)| *clang)
 }
 
-fn c(component: &Path) -> Result<()> {
+fn clang_at_hand() -> Result<String> {
     let is_there = |name: &str| shell::find_program(name).is_some();
     if clang(is_there).is_none() {
         shell::ensure_apt(&CLANG_PACKAGES)?;
     }
-    let clang = clang(is_there).context("there is no clang with its wasm-ld")?;
+    clang(is_there).map(str::to_owned).context("there is no clang with its wasm-ld")
+}
+
+fn c(clang: &str, component: &Path) -> Result<()> {
     let bindings = format!("{WORK}/c");
     fs::create_dir_all(shell::root().join(&bindings))?;
     assets::tool(&["c-bindings", WIT, WORLD, &bindings])?;
@@ -90,30 +109,39 @@ fn c(component: &Path) -> Result<()> {
     assets::tool(&["component", &core, assets::path(component)?])
 }
 
-fn javascript(component: &Path) -> Result<()> {
+fn componentize_qjs() -> Result<String> {
     let npm = program(&["npm"])?;
     let prefix = format!("{WORK}/node");
     let install = ["install", "--prefix", &prefix, "--ignore-scripts", "--no-audit", "--no-fund", "--save-exact", QJS];
     Cmd::new(&npm).args(install).dir(&shell::root()).run()?;
     let tool = shell::root().join(&prefix).join("node_modules/.bin/componentize-qjs");
-    let source = ["--js", "plugins/examples/javascript/plugin.js", "--sync", "--stub-wasi"];
-    let world = ["--wit", WIT, "--world", WORLD, "--output", assets::path(component)?];
-    Cmd::new(assets::path(&tool)?).args(source).args(world).dir(&shell::root()).run()
+    Ok(assets::path(&tool)?.to_owned())
 }
 
-fn python(component: &Path) -> Result<()> {
+fn javascript(tool: &str, component: &Path) -> Result<()> {
+    let source = ["--js", "plugins/examples/javascript/plugin.js", "--sync", "--stub-wasi"];
+    let world = ["--wit", WIT, "--world", WORLD, "--output", assets::path(component)?];
+    Cmd::new(tool).args(source).args(world).dir(&shell::root()).run()
+}
+
+fn componentize_py() -> Result<String> {
     let python = program(&["python3"])?;
-    let folder = shell::root().join(WORK);
-    let venv = folder.join("venv");
-    if !venv.join("bin/componentize-py").exists() {
+    let venv = shell::root().join(WORK).join("venv");
+    let tool = venv.join("bin/componentize-py");
+    if !tool.exists() {
         Cmd::new(&python).args(["-m", "venv", assets::path(&venv)?]).run()?;
         Cmd::new(assets::path(&venv.join("bin/pip"))?).args(["install", "--quiet", PY]).run()?;
     }
+    Ok(assets::path(&tool)?.to_owned())
+}
+
+fn python(tool: &str, component: &Path) -> Result<()> {
+    let folder = shell::root().join(WORK);
     // The tool leaves a folder beside the source.
     fs::create_dir_all(folder.join("python"))?;
     fs::copy(shell::root().join("plugins/examples/python/plugin.py"), folder.join("python/plugin.py"))?;
     let world = ["--wit-path", WIT, "--world", WORLD, "componentize", "--stub-wasi", "--python-path"];
-    let tool = Cmd::new(assets::path(&venv.join("bin/componentize-py"))?).args(world);
+    let tool = Cmd::new(tool).args(world);
     let tool = tool.args([assets::path(&folder.join("python"))?, "--output", assets::path(component)?, "plugin"]);
     tool.dir(&shell::root()).run()?;
     if component.exists() { Ok(()) } else { bail!("componentize-py wrote nothing") }
@@ -122,6 +150,17 @@ fn python(component: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Else nobody sees for years that an example is none any more.
+    #[test]
+    fn what_is_there_and_does_not_build_is_a_failure() {
+        let nothing = |what: &'static str| move || -> Result<()> { bail!(what) };
+        let missing = make(nothing("there is no npm"), |()| unreachable!("without tools nothing is built"));
+        assert_eq!(missing.unwrap().unwrap().to_string(), "there is no npm");
+        let broken = make(|| Ok(()), |()| nothing("a line is wrong")());
+        assert_eq!(broken.unwrap_err().to_string(), "a line is wrong");
+        assert!(make(|| Ok(()), |()| Ok(())).unwrap().is_none());
+    }
 
     #[test]
     fn a_compiler_is_taken_with_its_own_linker() {

@@ -4,6 +4,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
@@ -91,6 +92,20 @@ impl Cmd {
         }
         Ok(String::from_utf8(output.stdout)?)
     }
+}
+
+/// What this machine let us not do, in the order in which it was found.
+static LEFT_OUT: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Says aloud what is not done, and why. A green run says it once more at its end, where somebody reads it.
+pub(crate) fn leave_out(what: String) {
+    eprintln!("xtask: {what}");
+    LEFT_OUT.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+}
+
+/// What was said so.
+pub(crate) fn left_out() -> Vec<String> {
+    LEFT_OUT.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// Says how much room there is on the disk and in memory, as far as the machine tells.

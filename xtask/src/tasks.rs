@@ -78,8 +78,18 @@ pub(crate) fn test(layer: Option<&str>) -> Result<()> {
     for (name, seconds) in &times {
         eprintln!("xtask: {name}: {seconds} s");
     }
-    eprintln!("xtask: all passed in {} s", times.values().sum::<u64>());
+    eprintln!("{}", closing(times.values().sum(), &shell::left_out()));
     Ok(())
+}
+
+/// The last words of a green run: what it says nothing of is in them.
+fn closing(seconds: u64, left_out: &[String]) -> String {
+    let named = left_out.iter().map(|what| format!("xtask: {what}\n"));
+    let but = match left_out.len() {
+        0 => String::new(),
+        count => format!(", but for {count} that could not be had here"),
+    };
+    format!("{}xtask: all passed in {seconds} s{but}", named.collect::<String>())
 }
 
 /// Every fault of the simulation, hundreds of times. In the environment `CONFAB_SIMULATE_SECONDS`, `_ROUNDS_SQLITE` and
@@ -122,4 +132,18 @@ pub(crate) fn bench(name: Option<&str>) -> Result<()> {
 #[expect(clippy::disallowed_methods, reason = "a tool tells how long it took")]
 fn now() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::closing;
+
+    #[test]
+    fn a_green_run_ends_with_what_it_left_out() {
+        assert_eq!(closing(7, &[]), "xtask: all passed in 7 s");
+        let told = closing(7, &["NOT TESTED: the example in c: there is no clang".to_owned()]);
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!(lines[0], "xtask: NOT TESTED: the example in c: there is no clang");
+        assert_eq!(lines[1..], ["xtask: all passed in 7 s, but for 1 that could not be had here"]);
+    }
 }

@@ -19,7 +19,8 @@ const OFFLINE_SINCE: u32 = 250;
 
 pub(crate) fn check() -> Result<()> {
     if version().is_none_or(|version| version < OFFLINE_SINCE) {
-        eprintln!("xtask: THE SYSTEMD UNIT IS NOT CHECKED: no systemd-analyze of version {OFFLINE_SINCE} or later");
+        let why = format!("no systemd-analyze of version {OFFLINE_SINCE} or later");
+        shell::leave_out(format!("THE SYSTEMD UNIT IS NOT CHECKED: {why}"));
         return Ok(());
     }
     // The server need not be installed here: in its place stands a program that is everywhere.
