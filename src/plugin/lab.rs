@@ -14,7 +14,9 @@ pub use self::bless::Blessed;
 pub use self::fuel::Fuel;
 use self::fuel::excess;
 use self::line::{decide, found};
+use super::CACHE;
 use super::actions::Hand;
+use super::cache::Cache;
 use super::chain::Chain;
 use super::engine::{Engine, Loaded, Wish};
 use super::fuel::BACKSTOP;
@@ -81,16 +83,24 @@ impl Lab {
     /// # Errors
     /// As [`super::PluginSet::load`].
     pub fn open_as_served(id: &str, wasm: &[u8], manifest: &[u8]) -> Result<Self, String> {
-        Self::open_as_served_by(&Config::default().plugins, id, wasm, manifest)
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        Self::with(Engine::new(&Config::default().plugins, &clock, None)?, id, wasm, manifest)
     }
 
-    /// The same with the limits of a server of this configuration.
+    /// The same with the limits of a server of this configuration, and with what it compiled already: what is compiled here
+    /// is kept for it.
     ///
     /// # Errors
     /// As [`super::PluginSet::load`].
-    pub fn open_as_served_by(plugins: &Plugins, id: &str, wasm: &[u8], manifest: &[u8]) -> Result<Self, String> {
+    pub fn open_as_served_by(
+        plugins: &Plugins,
+        data_dir: &Path,
+        id: &str,
+        wasm: &[u8],
+        manifest: &[u8],
+    ) -> Result<Self, String> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        Self::with(Engine::new(plugins, &clock, None)?, id, wasm, manifest)
+        Self::with(Engine::new(plugins, &clock, Cache::open(&data_dir.join(CACHE)))?, id, wasm, manifest)
     }
 
     fn with(engine: Engine, id: &str, wasm: &[u8], manifest: &[u8]) -> Result<Self, String> {

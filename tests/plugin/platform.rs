@@ -2,7 +2,7 @@
 //! it can change while the server runs.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,6 +11,7 @@ use confab::config::{Isolation, Mode, Plugins};
 use confab::core::hook::{MessageEvent, Moderator, Presently, Ruling, Verdict};
 use confab::metrics::Metrics;
 use confab::plugin::PluginSet;
+use confab::plugin::lab::Lab;
 use confab_client::Reply;
 use confab_protocol::model::{Millis, RoomRole};
 use serde_json::json;
@@ -220,6 +221,26 @@ async fn compiled_code_is_kept_and_checked() {
     std::fs::write(path, b"").unwrap();
     start().await;
     assert_eq!(kept()[0].1, b"");
+}
+
+/// `confab plugin install` looks at a component first, and loads it then as a server would.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_compiled_to_be_looked_at_is_compiled_once() {
+    let folder = folder();
+    let config = hostile(folder.path());
+    let place = tempfile::tempdir().unwrap();
+    let part = |extension: &str| std::fs::read(folder.path().join(format!("hostile.{extension}"))).unwrap();
+    Lab::open_as_served_by(&config, place.path(), "hostile", &part("wasm"), &part("toml")).unwrap();
+    // A file that is written anew is another one.
+    let kept = || {
+        let files = std::fs::read_dir(place.path().join("plugin-cache")).unwrap().map(|file| file.unwrap().path());
+        files.map(|path| (std::fs::metadata(&path).unwrap().ino(), path)).collect::<Vec<_>>()
+    };
+    let first = kept();
+    assert_eq!(first.len(), 1, "{first:?}");
+    let set = load_with(&config, Some(place.path()), &Metrics::new()).unwrap();
+    assert_eq!(ask(&set, "upper").await.verdict, replaced("UPPER"));
+    assert_eq!(kept(), first);
 }
 
 /// 100 generations while messages are decided all the time: each is decided once, by one of them.

@@ -57,7 +57,8 @@ pub(super) fn run(config: &Config, wanted: &Wanted) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What would be refused is kept nowhere. Gives what it calls of the host.
+/// What would be refused is kept nowhere, but as compiled code: who is taken up is compiled once. Gives what it calls of
+/// the host.
 fn check(
     config: &Config,
     pair: &Pair,
@@ -69,7 +70,7 @@ fn check(
         check_grant(config, &pair.id)?;
     }
     // Within the limits that it will have: what needs more than the defaults may have it.
-    let open = || Lab::open_as_served_by(&config.plugins, &pair.id, &pair.wasm, &pair.manifest);
+    let open = || Lab::open_as_served_by(&config.plugins, &config.data_dir, &pair.id, &pair.wasm, &pair.manifest);
     let lab = patiently(COMPILING, open).map_err(|error| anyhow!("{}: {error}", pair.id))?;
     if let Some(folder) = goldens {
         let report = patiently(RUNNING_GOLDENS, || lab.goldens(folder)).map_err(anyhow::Error::msg)?;
