@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 /// Reads a secret file, or makes it with mode 0600, and its folder with 0700.
 ///
 /// # Errors
@@ -55,7 +57,10 @@ pub fn sync_folder_of(path: &Path) -> io::Result<()> {
 /// # Errors
 /// Those of the file system; another kind of file, or a longer one.
 pub fn check_bounded(path: &Path, bytes_max: u64) -> io::Result<()> {
-    let metadata = fs::metadata(path)?;
+    check_kind(&fs::metadata(path)?, bytes_max)
+}
+
+fn check_kind(metadata: &fs::Metadata, bytes_max: u64) -> io::Result<()> {
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "is no regular file"));
     }
@@ -67,12 +72,21 @@ pub fn check_bounded(path: &Path, bytes_max: u64) -> io::Result<()> {
 /// # Errors
 /// As [`check_bounded`].
 pub fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    // What is no such file is not even opened: to some devices that does something.
     check_bounded(path, bytes_max)?;
     let mut bytes = Vec::new();
-    fs::File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    open_bounded(path, bytes_max)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
     // It may have grown since.
     check_length(bytes.len() as u64, bytes_max)?;
     Ok(bytes)
+}
+
+/// Something else may stand there since it was looked at, and what counts is what was opened. A pipe opens at once so, also
+/// where nobody writes into it.
+fn open_bounded(path: &Path, bytes_max: u64) -> io::Result<fs::File> {
+    let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path)?;
+    check_kind(&file.metadata()?, bytes_max)?;
+    Ok(file)
 }
 
 fn check_length(bytes: u64, bytes_max: u64) -> io::Result<()> {
@@ -110,6 +124,7 @@ pub fn create_private_dir(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
 
     #[test]
     fn a_secret_is_made_once_and_is_private() {
@@ -120,5 +135,18 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    /// As if it was put there behind the first look.
+    #[test]
+    fn what_is_opened_is_looked_at_and_a_pipe_holds_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        assert!(Command::new("mkfifo").arg(path("pipe")).status().unwrap().success());
+        fs::write(path("file"), b"1234").unwrap();
+        let told = |name: &str, most: u64| open_bounded(&path(name), most).unwrap_err().to_string();
+        assert_eq!((told("pipe", 9), told("", 9)), ("is no regular file".to_owned(), "is no regular file".to_owned()));
+        assert_eq!(told("file", 3), "is too long");
+        assert_eq!(read_bounded(&path("file"), 4).unwrap(), b"1234");
     }
 }
