@@ -29,6 +29,24 @@ const MANIFEST: &[u8] =
 /// It is part of every clone.
 const COMPONENT_BYTES_MAX: usize = 16 * 1024;
 
+/// tests/plugins/imports as it was built first, with what a plugin can be granted: the one in C imports nothing. Nor is it
+/// ever built anew.
+const IMPORTER: &str = "tests/plugin/frozen/imports-v0_1.wasm";
+const IMPORTER_SHA256: &str = "TO BE FILLED";
+const IMPORTER_MANIFEST: &[u8] = b"id = \"imports\"\nversion = \"0.1.0\"\napi = \"0.1\"\nhooks = [\"message\"]\n\
+    capabilities = [\"log\", \"kv\", \"metrics\", \"history\", \"context\", \"actions\"]\n";
+/// Rust brings an allocator and more.
+const IMPORTER_BYTES_MAX: usize = 64 * 1024;
+/// One of each capability, by the rule that it is found by; the first is only there to be remembered.
+const IMPORTER_STORY: &str = r#"{"body": "hello"}
+{"body": "again", "expect": "bounce", "rule": "kv"}
+{"body": "echo", "history": [{"author": 2, "body": "echo"}], "expect": "hold", "rule": "history"}
+{"body": "where", "context": {"transport": "quic", "room": {"members": 3}, "prior_flags": 1, "messages_here": 2}, "expect": "flag", "rule": "context", "label": "here"}
+{"body": "act", "expect": "reject", "rule": "actions"}
+{"body": "echo"}
+{"body": "where"}
+"#;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -85,4 +103,22 @@ fn a_component_of_the_first_contract_still_loads_and_decides() {
     let report = lab.goldens(&root().join("plugins/examples/goldens")).unwrap();
     assert!(report.wrong.is_empty(), "{}", report.wrong.join("\n"));
     assert!(report.lines >= 7, "{} lines", report.lines);
+}
+
+#[test]
+fn a_component_that_imports_all_of_the_first_contract_still_loads_and_decides() {
+    let component = std::fs::read(root().join(IMPORTER)).unwrap();
+    assert_eq!(sha256(&component), IMPORTER_SHA256, "the component was built anew: its age is what is tested");
+    assert!(component.len() < IMPORTER_BYTES_MAX, "{} bytes", component.len());
+    let lab = Lab::open("imports", &component, IMPORTER_MANIFEST).unwrap();
+    let mut imports = lab.imports();
+    imports.sort();
+    assert_eq!(
+        (lab.hooks(), imports.join(" ")),
+        (vec!["message"], "actions context history kv log metrics".to_owned())
+    );
+    let goldens = tempfile::tempdir().unwrap();
+    std::fs::write(goldens.path().join("all.jsonl"), IMPORTER_STORY).unwrap();
+    let report = lab.goldens(goldens.path()).unwrap();
+    assert_eq!((report.lines, report.wrong), (IMPORTER_STORY.lines().count(), Vec::new()));
 }

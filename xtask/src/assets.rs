@@ -37,7 +37,7 @@ pub(crate) fn plugins() -> Result<()> {
 pub(crate) fn test_plugins() -> Result<()> {
     let out = shell::root().join("target/assets/test-plugins");
     fs::create_dir_all(&out)?;
-    for id in ["deputy", "historian", "hostile", "observer", "surveyor"] {
+    for id in ["deputy", "historian", "hostile", "imports", "observer", "surveyor"] {
         build_plugin(&format!("confab-{id}"), &Path::new("tests/plugins").join(id), &out.join(id))?;
     }
     Ok(())

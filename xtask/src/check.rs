@@ -14,8 +14,15 @@ pub(crate) fn run() -> Result<()> {
     Cmd::cargo().args(["fmt", "--all", "--check"]).run().context("run `cargo fmt --all`")?;
     tidy::run()?;
     codegen::run(true)?;
-    let wasm_only =
-        ["confab-deputy", "confab-historian", "confab-hostile", "confab-observer", "confab-surveyor", "confab-web"];
+    let wasm_only = [
+        "confab-deputy",
+        "confab-historian",
+        "confab-hostile",
+        "confab-imports",
+        "confab-observer",
+        "confab-surveyor",
+        "confab-web",
+    ];
     let excluded = wasm_only.iter().flat_map(|package| ["--exclude", *package]);
     let clippy = Cmd::cargo().args(["clippy", "--quiet", "--workspace", "--all-targets"]).args(excluded);
     clippy.args(["--", "--deny", "warnings"]).run()?;
