@@ -92,6 +92,9 @@ pub fn check_capability(name: &str) -> Result<(), String> {
 /// Plugins that are inside the server, by file name.
 pub type Stock = &'static [(&'static str, &'static [u8])];
 
+/// Another chain, which is loaded and not asked yet.
+pub struct Prepared(Chain);
+
 /// The chain, which can be exchanged while it runs.
 pub struct PluginSet {
     chain: RwLock<Arc<Chain>>,
@@ -140,20 +143,32 @@ impl PluginSet {
         })
     }
 
-    /// Loads it anew and takes it up at once: calls in flight end with the plugins that they began with. What plugins
-    /// remember stays. It compiles, and so takes its time.
+    /// Loads it anew, beside the one that is asked. It compiles, and so takes its time.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn prepare(&self, config: &config::Plugins) -> Result<Prepared, LoadError> {
+        let before = self.current();
+        let data_dir = self.data_dir.as_deref();
+        let told = (&self.clock, &self.metrics, &self.outages);
+        load(config, self.stock, data_dir, None, told, &before.members).map(Prepared)
+    }
+
+    /// Takes up what was prepared last, at once: calls in flight end with the plugins that they began with. What plugins
+    /// remember stays.
+    pub fn take_up(&self, Prepared(chain): Prepared) {
+        // Before it is asked anything: what it shows is never that of the one before, whose calls may still run.
+        chain.show(&self.current().members);
+        *self.chain.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(chain);
+        self.metrics.plugin_generation.set(self.generation.fetch_add(1, Ordering::SeqCst) + 1);
+    }
+
+    /// Both.
     ///
     /// # Errors
     /// As [`Self::load`]; the old chain stays then.
     pub fn replace(&self, config: &config::Plugins) -> Result<(), LoadError> {
-        let before = self.current();
-        let data_dir = self.data_dir.as_deref();
-        let told = (&self.clock, &self.metrics, &self.outages);
-        let chain = load(config, self.stock, data_dir, None, told, &before.members)?;
-        // Before it is asked anything: what it shows is never that of the one before, whose calls may still run.
-        chain.show(&before.members);
-        *self.chain.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(chain);
-        self.metrics.plugin_generation.set(self.generation.fetch_add(1, Ordering::SeqCst) + 1);
+        self.take_up(self.prepare(config)?);
         Ok(())
     }
 

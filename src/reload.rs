@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::core::Core;
 use crate::http::Origins;
 use crate::hub::Hub;
-use crate::plugin::PluginSet;
+use crate::plugin::{self, PluginSet};
 use crate::transport::gate::Gate;
 use crate::transport::tls::{Certificate, Current};
 
@@ -43,31 +43,67 @@ pub struct Reloader {
     pub(crate) started: Arc<Config>,
 }
 
-impl Reloader {
-    /// Takes up a configuration that was read again. Connections stay, also those that would be too many now; tokens that
-    /// were issued keep their life.
+/// A configuration that was read again, with what it names made ready. Nothing of it is taken up yet, and nothing of it can
+/// fail any more.
+pub struct Prepared {
+    config: Config,
+    certificate: Certificate,
+    plugins: plugin::Prepared,
+}
+
+/// Makes it ready, on any thread. It has nothing whose end a shutdown waits for: what is still being made ready then is left
+/// behind.
+pub struct Preparer {
+    plugins: Arc<PluginSet>,
+    is_development: bool,
+}
+
+impl Preparer {
+    /// What can fail, and what takes long: plugins are compiled.
     ///
     /// # Errors
-    /// A certificate that cannot be read or does not fit its key, a plugin that cannot be loaded; nothing is changed then.
-    pub fn reload(&self, config: &Config) -> Result<(), StartError> {
-        let certificate = Certificate::load(config)?;
+    /// A certificate that cannot be read or does not fit its key, a plugin that cannot be loaded.
+    pub fn prepare(&self, config: Config) -> Result<Prepared, StartError> {
+        let certificate = Certificate::load(&config)?;
         if certificate.is_development != self.is_development {
             let what = "tls: whether there is a certificate changes with a restart only";
             return Err(StartError::Config(what.into()));
         }
-        // What can fail comes first: all of it is taken up, or nothing.
-        self.plugins.replace(&config.plugins)?;
+        let plugins = self.plugins.prepare(&config.plugins)?;
+        Ok(Prepared { config, certificate, plugins })
+    }
+}
+
+impl Reloader {
+    /// For making ready what is taken up here, of which there must be one at a time.
+    #[must_use]
+    pub fn preparer(&self) -> Preparer {
+        Preparer { plugins: Arc::clone(&self.plugins), is_development: self.is_development }
+    }
+
+    /// Takes up all of it. Connections stay, also those that would be too many now; tokens that were issued keep their life.
+    pub fn take_up(&self, prepared: Prepared) {
+        let Prepared { config, certificate, plugins } = prepared;
+        self.plugins.take_up(plugins);
         self.aside.keep_up(&self.acting);
         self.certificate.replace(&certificate);
         let limits = &config.limits;
         self.core.limits.replace(limits);
-        self.core.auth.replace(config);
+        self.core.auth.replace(&config);
         self.hub.set_connections_per_user(limits.connections_per_user);
         self.gate.replace(limits.connections, limits.connections_per_ip);
         self.origins.replace(&config.listen.allowed_origins);
-        for key in restart_keys(&self.started, config) {
+        for key in restart_keys(&self.started, &config) {
             tracing::warn!(key, "takes a restart: it stays as it was when the server was started");
         }
+    }
+
+    /// Both.
+    ///
+    /// # Errors
+    /// As [`Preparer::prepare`]; nothing is changed then.
+    pub fn reload(&self, config: &Config) -> Result<(), StartError> {
+        self.take_up(self.preparer().prepare(config.clone())?);
         Ok(())
     }
 }

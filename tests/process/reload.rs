@@ -1,7 +1,10 @@
 //! What SIGHUP takes up of a configuration, and what it says of the rest.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::Command as Program;
 
 use confab_client::Event;
 use confab_protocol::command::{Command, Login, Reply, Secret, Session};
@@ -155,5 +158,58 @@ async fn a_wrong_key_changes_nothing() {
     eventually("it is refused", || place.err().contains("limits.commands_burst").then_some(()));
     assert!(place.err().contains("nothing was reloaded"));
     let _alice = place.register(Transport::Quic, "alice").await;
+    drop(server);
+}
+
+/// Begins a reload that does not end: it reads a pipe in place of the configuration until what is given here is closed, and
+/// takes up what was written there. The configuration itself is as it was by then, for the next one.
+fn begin_to_reload(place: &Place, server: &Running) -> File {
+    /// To open a pipe that nobody reads fails, and does not wait.
+    const O_NONBLOCK: i32 = 0o4000;
+    let path = place.config_file();
+    let aside = path.with_extension("aside");
+    std::fs::rename(&path, &aside).unwrap();
+    assert!(Program::new("mkfifo").arg(&path).status().unwrap().success());
+    hang_up(server);
+    let open = || File::options().write(true).custom_flags(O_NONBLOCK).open(&path).ok();
+    let pipe = eventually("the configuration is read", open);
+    std::fs::rename(&aside, &path).unwrap();
+    pipe
+}
+
+/// src/cli/serve.rs: it was heard when the reload had ended.
+#[test]
+fn whoever_ends_the_server_does_not_wait_for_a_reload() {
+    let place = Place::new();
+    let mut server = place.serve();
+    let _pipe = begin_to_reload(&place, &server);
+    server.terminate();
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+/// Who asks for a reload while one runs has changed something since that began.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_reload_follows_the_other() {
+    let place = Place::new();
+    let server = place.serve();
+    let text = std::fs::read_to_string(place.config_file()).unwrap();
+    let mut pipe = begin_to_reload(&place, &server);
+    set(&place, &[("auth.hashing_queue", "65")]);
+    hang_up(&server);
+    let _alice = place.register(Transport::Quic, "alice").await;
+    assert!(!place.err().contains("takes a restart"), "{}", place.err());
+    write!(pipe, "{text}\nstore.readers = 3\n").unwrap();
+    drop(pipe);
+    eventually("the second is taken up", || place.err().contains("auth.hashing_queue").then_some(()));
+    let err = place.err();
+    assert!(err.find("store.readers") < err.find("auth.hashing_queue") && err.contains("store.readers"), "{err}");
+    // What cannot be taken up makes room for the next one too.
+    let mut pipe = begin_to_reload(&place, &server);
+    hang_up(&server);
+    write!(pipe, "limits.commands_burst = 0\n").unwrap();
+    drop(pipe);
+    let is_told = || place.err().matches("auth.hashing_queue").count() == 2;
+    eventually("the next is taken up", || is_told().then_some(()));
+    assert!(place.err().contains("nothing was reloaded"), "{}", place.err());
     drop(server);
 }
