@@ -7,6 +7,7 @@ mod aside;
 mod breaker;
 mod cache;
 mod chain;
+mod compile;
 mod engine;
 mod fuel;
 mod guests;

@@ -1,6 +1,5 @@
 //! The sandbox: engine settings, what a component may import, and how a call is stopped.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use wasmtime::{Config, Trap, WasmFeatures};
 
 use super::actions::{self, Hand};
 use super::cache::Cache;
+use super::compile::compile;
 use super::guests::Indices;
 use super::host::bindings::confab::plugin::{actions as acts, context, history, kv, log, metrics, types};
 use super::host::{HostState, Lasting, MemoryExceeded, Shared};
@@ -298,15 +298,6 @@ fn other_version(name: &str) -> Option<&str> {
     let (_, version) = name.strip_prefix(PACKAGE)?.split_once('@')?;
     let is_spoken = version.strip_prefix(API).is_some_and(|rest| rest.starts_with('.'));
     (!is_spoken).then_some(version)
-}
-
-/// A compiler that panics has refused: bytes of a plugin never end the server.
-fn compile(engine: &wasmtime::Engine, wasm: &[u8]) -> Result<Component, String> {
-    let compiled = std::panic::catch_unwind(AssertUnwindSafe(|| Component::from_binary(engine, wasm)));
-    let compiled = compiled.map_err(|_| "the compiler does not survive it".to_owned())?;
-    compiled.map_err(|error| {
-        format!("not a component, or a damaged one; build it with `confab plugin build`, or fetch it again: {error:#}")
-    })
 }
 
 /// Cranelift only, no threads, no WASI, nothing newer than a compiled guest needs. Several memories are: without them

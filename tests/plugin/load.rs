@@ -194,3 +194,28 @@ fn what_was_changed_after_it_was_installed_is_refused() {
     let error = start().unwrap_err();
     assert!(error.contains("plugin hostile") && error.contains("no SHA-256"), "{error}");
 }
+
+/// Nothing ends a compiler, so what is too much for it is counted before.
+#[test]
+fn a_function_that_is_too_long_is_not_compiled() {
+    fn sized(bytes: &[u8]) -> Vec<u8> {
+        let length = bytes.len();
+        // In four bytes, whatever it is.
+        let digits = [0, 7, 14, 21].map(|shift| ((length >> shift) & 0x7f) as u8 | if shift < 21 { 0x80 } else { 0 });
+        [&digits[..], bytes].concat()
+    }
+    let folder = folder();
+    let path = folder.path().join("hostile.wasm");
+    let good = std::fs::read(&path).unwrap();
+    // Beside what is in it, a module of one function that does nothing for so long.
+    let with_nops = |count: usize| {
+        let body = sized(&[&[0_u8][..], &vec![0x01; count], &[0x0b]].concat());
+        let code = sized(&[&[1_u8][..], &body].concat());
+        let module = [&b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x0a"[..], &code].concat();
+        std::fs::write(&path, [&good[..], &[1], &sized(&module)].concat()).unwrap();
+    };
+    with_nops(1_000);
+    load(&hostile(folder.path())).unwrap();
+    with_nops(1 << 20);
+    assert_refused(&hostile(folder.path()), &["plugin hostile", "1048578 bytes in one function", "at most 1048576"]);
+}
