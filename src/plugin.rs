@@ -303,6 +303,11 @@ fn load(
     let chain = Chain::new(members, of_chain, of_call);
     // Last, when nothing else can be refused: from here on it may touch what lasts.
     chain.go_live().map_err(|(id, reason)| LoadError::new(&id, &reason))?;
+    // What is only tried says nothing of what is needed.
+    if candidate.is_none() {
+        let running = chain.members.iter().map(Member::hash);
+        engine.keep_only(&running.chain(entries.iter().flat_map(Entry::components)).collect());
+    }
     Ok(chain)
 }
 

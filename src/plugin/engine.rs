@@ -1,5 +1,6 @@
 //! The sandbox: engine settings, what a component may import, and how a call is stopped.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -199,6 +200,13 @@ impl Engine {
             acts::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state).map_err(fail)?;
         }
         Ok(Loaded { linker, component })
+    }
+
+    /// Only machine code of these components, by their hashes in hex, is kept any longer.
+    pub(super) fn keep_only(&self, components: &HashSet<&str>) {
+        if let Some(cache) = &self.cache {
+            cache.sweep(&self.engine, components, self.clock.now());
+        }
     }
 
     /// Sees whether an instance can be made. Nothing that this one does stays: [`Pool::go_live`] makes the first that

@@ -258,6 +258,11 @@ impl Installed {
 }
 
 impl Entry {
+    /// SHA-256 of each component that counts, or did so before and can be gone back to, in hex.
+    pub(super) fn components(&self) -> impl Iterator<Item = &str> {
+        [self.sha256.as_str()].into_iter().chain(self.earlier.iter().map(|it| it.sha256.as_str()))
+    }
+
     /// Other files count from now on; how the ones before were meant is kept with them. `false`: it is these already.
     pub fn change_to(&mut self, kept: Kept) -> bool {
         if kept.files == self.files {

@@ -170,6 +170,11 @@ impl Member {
         Self { patience: Some(patience), ..self }
     }
 
+    /// SHA-256 of its component, in hex.
+    pub(super) fn hash(&self) -> &str {
+        &self.speaker.hash
+    }
+
     pub(super) fn is_asked(&self, hook: Hook) -> bool {
         self.mode != Mode::Off && self.manifest.hooks.contains(&hook)
     }

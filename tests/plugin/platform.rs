@@ -2,15 +2,18 @@
 //! it can change while the server runs.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
+use confab::clock::{Clock, SystemClock};
 use confab::config::{Isolation, Mode, Plugins};
 use confab::core::hook::{MessageEvent, Moderator, Presently, Ruling, Verdict};
 use confab::metrics::Metrics;
 use confab::plugin::PluginSet;
+use confab::plugin::installed::{Earlier, Entry, Home, Installed};
 use confab::plugin::lab::Lab;
 use confab_client::Reply;
 use confab_protocol::model::{Millis, RoomRole};
@@ -20,6 +23,8 @@ use super::{folder, generous, granted, plugins, post};
 use crate::support::guests::{load_with, message_event};
 use crate::support::people::Person;
 use crate::support::{TestServer, Transport};
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 fn hostile(folder: &Path) -> Plugins {
     Plugins { chain: vec!["hostile".into()], ..generous(plugins(folder)) }
@@ -241,6 +246,66 @@ async fn what_was_compiled_to_be_looked_at_is_compiled_once() {
     let set = load_with(&config, Some(place.path()), &Metrics::new()).unwrap();
     assert_eq!(ask(&set, "upper").await.verdict, replaced("UPPER"));
     assert_eq!(kept(), first);
+}
+
+/// What is not named any more goes once it is old, for commands compile beside a server; what another engine compiled at once.
+#[test]
+fn compiled_code_that_nobody_needs_goes() {
+    let folder = folder();
+    let place = tempfile::tempdir().unwrap();
+    let cache = place.path().join("plugin-cache");
+    let set = load_with(&hostile(folder.path()), Some(place.path()), &Metrics::new()).unwrap();
+    let own = std::fs::read_dir(&cache).unwrap().next().unwrap().unwrap().file_name().into_string().unwrap();
+    let engine = own.split_once('-').unwrap().1.strip_suffix(".cwasm").unwrap();
+    let hash = |byte: &str| byte.repeat(32);
+    // One that is off, and one that it can go back to.
+    let earlier = Earlier { mode: Mode::Off, sha256: hash("0b"), files: hash("00"), grant: Vec::new() };
+    let (id, mode, sha256, files) = ("other".to_owned(), Mode::Off, hash("0a"), hash("01"));
+    let entry = Entry { id, mode, sha256, files, grant: Vec::new(), earlier: vec![earlier] };
+    Home::of(place.path()).write(&Installed { plugins: vec![entry] }).unwrap();
+
+    let named = |byte: &str, ending: &str| format!("{}-{ending}", hash(byte));
+    let other = format!("{:016x}.cwasm", 1);
+    let (live, fresh, long) = (format!("{engine}.cwasm"), format!("{engine}.7.new"), format!("{engine}.cwasm.cwasm"));
+    let yesterday = SystemTime::UNIX_EPOCH + Duration::from_millis(SystemClock::new().now().0) - HOUR * 25;
+    let make = |name: &str, is_old: bool| {
+        let file = std::fs::File::create(cache.join(name)).unwrap();
+        if is_old {
+            file.set_modified(yesterday).unwrap();
+        }
+    };
+    let stays = [
+        (named("0a", &live), true),
+        (named("0b", &live), true),
+        (named("0c", &live), false),
+        (named("0d", &fresh), false),
+        (named("0e", &long), true),
+        ("notes.cwasm".to_owned(), true),
+    ];
+    let goes = [
+        (named("1a", &live), true),
+        (named("1b", &other), false),
+        (named("1c", &fresh), true),
+        (named("0a", &other), true),
+    ];
+    stays.iter().chain(&goes).for_each(|(name, is_old)| make(name, *is_old));
+    let link = cache.join(named("1d", &other));
+    symlink(cache.join("notes.cwasm"), &link).unwrap();
+    std::fs::File::options().append(true).open(cache.join(&own)).unwrap().set_modified(yesterday).unwrap();
+
+    // What is not taken up takes nothing away.
+    let wrong = Plugins { chain: vec!["nobody".into()], ..hostile(folder.path()) };
+    set.replace(&wrong).unwrap_err();
+    assert!(goes.iter().all(|(name, _)| cache.join(name).exists()));
+    set.replace(&hostile(folder.path())).unwrap();
+    let is_there = |name: &String| cache.join(name).exists();
+    assert_eq!(stays.iter().map(|(name, _)| name).find(|name| !is_there(name)), None, "is needed");
+    assert_eq!(goes.iter().map(|(name, _)| name).find(|name| is_there(name)), None, "is needed by nobody");
+    assert!(is_there(&own) && link.is_symlink());
+    // So does a start.
+    make(&goes[0].0, true);
+    load_with(&hostile(folder.path()), Some(place.path()), &Metrics::new()).unwrap();
+    assert!(!is_there(&goes[0].0));
 }
 
 /// 100 generations while messages are decided all the time: each is decided once, by one of them.
