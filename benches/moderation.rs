@@ -106,6 +106,7 @@ fn event(said: &Said) -> MessageEvent<'_> {
         body: &said.body,
         earlier: None,
         context: None,
+        about: None,
     }
 }
 

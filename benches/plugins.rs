@@ -68,6 +68,7 @@ fn row(plugins: &PluginSet, name: &str, body: &str, is_replaced: bool) -> Vec<St
         body,
         earlier: None,
         context: None,
+        about: None,
     };
     // Both must say the same, or the comparison is of different things.
     let native = confab_sanitize::clean(body);

@@ -41,6 +41,7 @@ pub mod search;
 pub mod standing;
 pub mod steward;
 pub mod store;
+pub mod target;
 pub mod vocabulary;
 pub mod watch;
 

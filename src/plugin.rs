@@ -189,10 +189,14 @@ impl Moderator for PluginSet {
         let chain = self.current();
         let Demands { needs, is_slow, asks_afterwards, .. } = chain.demands;
         // It could not be read, or it was not asked for before these plugins were taken up: nothing passes them unseen.
-        let lacks_history = needs.history && event.earlier.is_none();
-        let lacks_context = needs.context && event.context.is_none();
-        if event.kind.is_said() && (lacks_history || lacks_context) {
-            return apart::later(CLOSED_REASON, if lacks_history { "no-history" } else { "no-context" });
+        let (is_said, may_have_target) = (event.kind.is_said(), event.kind.may_have_target());
+        let lacking = [
+            ("no-history", is_said && needs.history && event.earlier.is_none()),
+            ("no-context", is_said && needs.context && event.context.is_none()),
+            ("no-target", may_have_target && needs.target && event.about.is_none()),
+        ];
+        if let Some((rule, _)) = lacking.into_iter().find(|(_, is_lacking)| *is_lacking) {
+            return apart::later(CLOSED_REASON, rule);
         }
         // Inline: a compiled guest takes microseconds, and a looping one is stopped within its budget.
         let ruling =

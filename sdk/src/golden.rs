@@ -43,7 +43,8 @@ pub struct Case {
     pub body: String,
     /// Of a message, new or edited: what was said in the room before, the oldest first, for `history`.
     pub history: Vec<Earlier>,
-    /// Of a message, new or edited, or of an act but `register`: what else is known of it, for `context`.
+    /// Of a message, new or edited, or of an act but `register`: what else is known of it, for `context`; of a reaction which
+    /// message it is about.
     pub context: Context,
     pub by_invitation: bool,
     /// Of an invitation: how many may come by it, and for how long.
@@ -103,6 +104,25 @@ pub struct Context {
     pub room: Option<RoomSettings>,
     pub prior_flags: u32,
     pub messages_here: u32,
+    /// Of an edit, an answer or a reaction: which message it is about, for `target`.
+    pub about: Option<About>,
+}
+
+/// A message that a text is about: `{"seq": 3, "author": 2, "body": "hello"}`. What is left out has the value of
+/// [`About::default`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs, reason = "as in the capability's record")]
+pub struct About {
+    pub seq: u64,
+    pub author: u64,
+    pub body: Option<String>,
+}
+
+impl Default for About {
+    fn default() -> Self {
+        Self { seq: 1, author: 1, body: None }
+    }
 }
 
 /// The room of a message.
@@ -208,15 +228,18 @@ impl Case {
         earlier
     }
 
-    /// What else is known of it, within the bounds of a server. Of registrations, reactions and names nothing.
+    /// What else is known of it, within the bounds of a server. Of registrations and names nothing; of a reaction, which
+    /// message it is about, which is known of no act.
     ///
     /// # Errors
     /// A word that is none of the contract.
     pub fn known(&self) -> Result<Context, String> {
         if !self.is_said() && matches!(self.hook.as_str(), "message" | "register") {
-            return Ok(Context::default());
+            let about = self.context.about.clone().filter(|_| self.hook == "message" && self.kind == "reaction");
+            return Ok(Context { about, ..Context::default() });
         }
         let mut known = self.context.clone();
+        known.about = known.about.filter(|_| self.is_said());
         if !matches!(known.transport.as_str(), "" | "quic" | "websocket") {
             return Err(format!("no transport {}", known.transport));
         }

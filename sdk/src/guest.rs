@@ -4,7 +4,7 @@
 #[allow(missing_docs, clippy::all, clippy::pedantic, unsafe_code, unreachable_pub, reason = "generated")]
 pub mod capabilities {
     wit_bindgen::generate!({
-        world: "capabilities",
+        world: "capabilities-and-target",
         path: "wit/since_v0_1",
         generate_unused_types: true,
     });

@@ -47,6 +47,8 @@ pub mod kv;
 mod native;
 #[cfg(feature = "normal")]
 pub mod normal;
+#[cfg(feature = "guest")]
+pub mod target;
 
 #[cfg(feature = "guest")]
 pub use self::guest::*;

@@ -76,6 +76,7 @@ fn decide(case: &Case, hooks: Hooks) -> Result<Found, String> {
         crate::kv::host::set_time(case.time_ms);
         crate::history::host::set(case.earlier().into_iter().map(earlier).collect());
         crate::context::host::set(known(case.known()?));
+        crate::target::host::set(target(case)?);
     }
     let none = || format!("the plugin has no hook {}", case.hook);
     match case.hook.as_str() {
@@ -119,12 +120,24 @@ fn earlier(said: Earlier) -> crate::history::Message {
 
 #[cfg(not(target_arch = "wasm32"))]
 fn known(of: Context) -> crate::context::host::Known {
-    let Context { transport, room, prior_flags, messages_here } = of;
+    let Context { transport, room, prior_flags, messages_here, about: _ } = of;
     let room = room.map(|room| {
         let crate::golden::RoomSettings { kind, slow_mode_ms, members, messages } = room;
         crate::context::RoomSettings { kind, slow_mode_ms, members, messages }
     });
     crate::context::host::Known { transport, room, prior_flags, messages_here }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn target(case: &Case) -> Result<Option<crate::target::Target>, String> {
+    use crate::target::{Kind, Target};
+    let kind = match case.kind.as_str() {
+        "edit" => Kind::Edited,
+        "reaction" => Kind::ReactedTo,
+        _ => Kind::RepliedTo,
+    };
+    let about = case.known()?.about;
+    Ok(about.map(|it| Target { seq: it.seq, author: id(it.author), body: it.body, kind }))
 }
 
 fn person(case: &Case) -> Result<Person, String> {

@@ -23,6 +23,7 @@ use super::cases::{Beside, NewRecord};
 use super::hook::{self, TextKind, Verdict};
 use super::publish::{Admission, Admitted, Applied, Asked, Queueing, UNAVAILABLE_RETRY_MS, digest, judged};
 use super::store::Membership;
+use super::target::Aim;
 use super::{Core, access, audit, names};
 
 /// Something to append, once it is admitted.
@@ -61,7 +62,8 @@ impl Core {
             let content = EntryContent::Message(Message { body, reply_to: said.reply_to, mentions });
             encode_entry(&Entry { author: actor.user, client_id, content })
         };
-        let ruling = self.decide_text(actor, TextKind::Edit, (write.room, Some(membership)), body.as_str()).await;
+        let (member, aim) = ((write.room, Some(membership)), Aim::Own(seq, &said.body));
+        let ruling = self.decide_text(actor, TextKind::Edit, member, body.as_str(), aim).await;
         let held = |body| rewrite(body, Vec::new());
         let asked = Asked { actor, write, digest, kind: TextKind::Edit };
         let (body, sent, hidden, marks) = match self.apply(asked, ruling, body, &held).await? {
@@ -180,7 +182,7 @@ impl Core {
         let (mut emoji, mut altered, mut hidden) = (emoji, false, false);
         if !remove {
             let member = (write.room, Some(membership));
-            let mut ruling = self.decide_text(actor, TextKind::Reaction, member, emoji.as_str()).await;
+            let mut ruling = self.decide_text(actor, TextKind::Reaction, member, emoji.as_str(), Aim::At(seq)).await;
             let judged = Judged::of(actor, emoji.as_str(), ruling.verdict.replacement());
             self.keep_findings(TextKind::Reaction, judged, write.room, ruling.marks).await?;
             if let Verdict::Shadow(text) = ruling.verdict {
@@ -308,7 +310,7 @@ impl Core {
     ) -> Result<bool, Reject> {
         let text = format!("{}\n{}", settings.name, settings.topic);
         let text = text.trim_end();
-        let ruling = self.decide_text(actor, TextKind::Room, room, text).await;
+        let ruling = self.decide_text(actor, TextKind::Room, room, text, Aim::Nothing).await;
         let judged = Judged::of(actor, text, ruling.verdict.replacement());
         self.keep_findings(TextKind::Room, judged, room.0, ruling.marks).await?;
         let Some(text) = short_text(ruling.verdict)? else { return Ok(false) };

@@ -16,6 +16,7 @@ use super::auth::Actor;
 use super::hook::TextKind;
 use super::publish::{Admission, Admitted, Queueing, check_age, digest};
 use super::store::Membership;
+use super::target::Aim;
 use super::{Core, permissions};
 
 /// Something to append by somebody who need not be in the room.
@@ -54,7 +55,7 @@ impl Core {
         if let Some(reply) = self.admit_outside(actor, write, digest).await? {
             return Ok(Admitted::Done(reply));
         }
-        let ruling = self.decide_text(actor, TextKind::New, (write.room, None), body.as_str()).await;
+        let ruling = self.decide_text(actor, TextKind::New, (write.room, None), body.as_str(), Aim::Nothing).await;
         let judged = Judged::of(actor, body.as_str(), ruling.verdict.replacement());
         self.keep_findings(TextKind::New, judged, write.room, ruling.marks).await?;
         let text = short_text(ruling.verdict)?;

@@ -8,6 +8,7 @@ use confab_protocol::model::{CaseDecision, CaseKind, Millis, ReportReason, RoomI
 use super::context::Context;
 use super::deputy::Deed;
 use super::earlier::Earlier;
+use super::target::About;
 
 /// The rule of what is noted instead of a plugin's word while it is out of service.
 pub const OUT_OF_SERVICE: &str = "out-of-service";
@@ -32,6 +33,12 @@ impl TextKind {
     #[must_use]
     pub const fn is_said(self) -> bool {
         matches!(self, Self::New | Self::Edit)
+    }
+
+    /// Whether it may be about a message.
+    #[must_use]
+    pub const fn may_have_target(self) -> bool {
+        matches!(self, Self::New | Self::Edit | Self::Reaction)
     }
 }
 
@@ -61,6 +68,8 @@ pub struct MessageEvent<'a> {
     pub earlier: Option<&'a Arc<[Earlier]>>,
     /// What else is known of it; `None`: it was not read.
     pub context: Option<Context>,
+    /// Which message it is about; `None`: that was not read.
+    pub about: Option<&'a About>,
 }
 
 /// Something else that somebody wants to do.
@@ -208,6 +217,8 @@ pub struct Wants {
     pub history: bool,
     /// What else is known of it.
     pub context: bool,
+    /// Which message it is about: of a reaction too.
+    pub target: bool,
 }
 
 /// The plugins.

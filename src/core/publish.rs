@@ -21,6 +21,7 @@ use super::cases::{Beside, NewRecord};
 use super::hook::{Mark, MessageEvent, Presently, Ruling, TextKind, Verdict, Wants};
 use super::log::Receipt;
 use super::store::{Membership, Outcome, Recorded, Unappended};
+use super::target::Aim;
 
 /// Client ids older than this are not told apart from new ones by a client that lost its memory.
 pub const DEDUPE_WINDOW_MS: u64 = 24 * 3600 * 1000;
@@ -72,7 +73,8 @@ impl Core {
             Admission::Known(reply) => return Ok(Admitted::Done(reply)),
         };
         let message = |body, mentions| EntryContent::Message(Message { body, reply_to, mentions });
-        let ruling = self.decide_text(actor, TextKind::New, (room, Some(membership)), body.as_str()).await;
+        let aim = reply_to.map_or(Aim::Nothing, Aim::At);
+        let ruling = self.decide_text(actor, TextKind::New, (room, Some(membership)), body.as_str(), aim).await;
         let held = |body| encode_entry(&Entry { author: actor.user, client_id, content: message(body, Vec::new()) });
         let asked = Asked { actor, write, digest, kind: TextKind::New };
         let (body, sent, shadowed, marks) = match self.apply(asked, ruling, body, &held).await? {
@@ -170,13 +172,16 @@ impl Core {
         kind: TextKind,
         (room, membership): (RoomId, Option<Membership>),
         text: &str,
+        aim: Aim<'_>,
     ) -> Ruling {
-        let wants = if kind.is_said() { self.moderator.wants() } else { Wants::default() };
+        let wants = self.moderator.wants();
+        let wants = if kind.is_said() { wants } else { Wants { target: wants.target, ..Wants::default() } };
         // Beside each other: what is read for plugins is what each message waits for.
-        let (earlier, context) =
-            tokio::join!(async { if wants.history { self.earlier(room, actor.user).await } else { None } }, async {
-                if wants.context { self.context(actor, room).await } else { None }
-            });
+        let (earlier, context, about) = tokio::join!(
+            async { if wants.history { self.earlier(room, actor.user).await } else { None } },
+            async { if wants.context { self.context(actor, room).await } else { None } },
+            async { if wants.target { self.about(actor, room, aim).await } else { None } }
+        );
         let event = MessageEvent {
             kind,
             room,
@@ -189,6 +194,7 @@ impl Core {
             body: text,
             earlier: earlier.as_ref(),
             context,
+            about: about.as_ref(),
         };
         let ruling = self.moderator.decide_message(event).await;
         note_marks(actor.user, room, &ruling);

@@ -15,6 +15,7 @@ use super::translate::by_server;
 use crate::core::context::Context;
 use crate::core::earlier::Earlier;
 use crate::core::hook::{Act, ActEvent, Mark, MessageEvent, Presently, Ruling, TextKind, Verdict};
+use crate::core::target::About;
 
 /// Messages that interpreted plugins are asked about at once, on threads of their own; others wait for them.
 pub(super) const SLOW_CALLS_MAX: usize = 4;
@@ -42,20 +43,22 @@ struct Kept {
     body: String,
     earlier: Option<Arc<[Earlier]>>,
     context: Option<Context>,
+    about: Option<About>,
 }
 
 impl Kept {
     fn of(event: &MessageEvent<'_>, body: &str) -> Self {
-        let MessageEvent { kind, room, author, username, role, account_created, member, now, earlier, context, .. } =
-            *event;
-        let (username, body, earlier) = (username.to_owned(), body.to_owned(), earlier.cloned());
-        Self { kind, room, author, username, role, account_created, member, now, body, earlier, context }
+        let MessageEvent { kind, room, author, role, account_created, member, now, context, .. } = *event;
+        let (username, body) = (event.username.to_owned(), body.to_owned());
+        let (earlier, about) = (event.earlier.cloned(), event.about.cloned());
+        Self { kind, room, author, username, role, account_created, member, now, body, earlier, context, about }
     }
 
     fn event(&self) -> MessageEvent<'_> {
         let Self { kind, room, author, role, account_created, member, now, context, .. } = *self;
-        let (username, body, earlier) = (self.username.as_str(), self.body.as_str(), self.earlier.as_ref());
-        MessageEvent { kind, room, author, username, role, account_created, member, now, body, earlier, context }
+        let (username, body) = (self.username.as_str(), self.body.as_str());
+        let (earlier, about) = (self.earlier.as_ref(), self.about.as_ref());
+        MessageEvent { kind, room, author, username, role, account_created, member, now, body, earlier, context, about }
     }
 }
 

@@ -49,12 +49,13 @@ pub(super) struct Demands {
 impl Demands {
     fn of(members: &[Member]) -> Self {
         let any = |is: fn(&Member) -> bool| members.iter().any(is);
+        let of = |counts: fn(&Member) -> bool| -> Wants {
+            let any = |is: fn(&Wants) -> bool| members.iter().any(|member| counts(member) && is(&member.wants));
+            Wants { history: any(|it| it.history), context: any(|it| it.context), target: any(|it| it.target) }
+        };
         Self {
-            wants: Wants { history: any(|it| it.wants.history), context: any(|it| it.wants.context) },
-            needs: Wants {
-                history: any(|it| it.mode == Mode::Enforce && it.wants.history),
-                context: any(|it| it.mode == Mode::Enforce && it.wants.context),
-            },
+            wants: of(|_| true),
+            needs: of(|it| it.mode == Mode::Enforce),
             asks: any(|it| it.when == When::InTime),
             is_slow: any(|it| it.when == When::InTime && it.is_interpreted()),
             asks_afterwards: any(|it| it.when == When::Afterwards),
@@ -342,6 +343,8 @@ fn ask_message(
             let message = guests.message.as_ref().ok_or_else(missing)?;
             store.data_mut().earlier = event.earlier.filter(|_| member.wants.history).cloned();
             store.data_mut().context = event.context.filter(|_| member.wants.context).unwrap_or_default();
+            let about = event.about.filter(|_| member.wants.target).and_then(|it| it.0.as_ref());
+            store.data_mut().target = about.map(|target| (event.kind, target.clone()));
             store.data_mut().is_again = is_again;
             message.call_decide(store, translate::message(event, body, forms))
         },

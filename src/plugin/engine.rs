@@ -13,7 +13,7 @@ use super::actions::{self, Hand};
 use super::cache::Cache;
 use super::compile::compile;
 use super::guests::Indices;
-use super::host::bindings::confab::plugin::{actions as acts, context, history, kv, log, metrics, types};
+use super::host::bindings::confab::plugin::{actions as acts, context, history, kv, log, metrics, target, types};
 use super::host::{HostState, Lasting, MemoryExceeded, Shared};
 use super::limits::INTERPRETED_MEMORY_FACTOR;
 use super::manifest::{API, Class, Manifest, other_contract};
@@ -30,6 +30,9 @@ const PACKAGE: &str = "confab:plugin/";
 const VERSION: &str = "@0.1.0";
 /// What can be granted, by the names of the contract.
 pub(super) const CAPABILITIES: [&str; 6] = ["log", "kv", "metrics", "history", "context", actions::NAME];
+
+/// What came later has an interface of its own, and is granted with a capability that was there: which interface, with which.
+const ADDED: [(&str, &str); 1] = [("target", "context")];
 
 /// How long a call may take.
 #[derive(Clone, Copy, Debug)]
@@ -195,6 +198,7 @@ impl Engine {
         }
         if has("context") {
             context::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state).map_err(fail)?;
+            target::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state).map_err(fail)?;
         }
         if has(actions::NAME) {
             acts::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state).map_err(fail)?;
@@ -225,8 +229,9 @@ impl Engine {
         let memory_max = manifest.limits.memory(manifest.class, self.memory_max);
         let memory_max = usize::try_from(memory_max).map_err(|error| error.to_string())?;
         let (isolation, config) = (wish.isolation, wish.config.into());
-        let imports = self.imports(loaded);
-        let [history, context] = ["history", "context"].map(|it| imports.iter().any(|name| name == it));
+        let interfaces = self.interfaces(loaded);
+        let [history, context, target] =
+            ["history", "context", "target"].map(|it| interfaces.iter().any(|name| name == it));
         let ticker = self.ticker.clone();
         let recipe = Recipe {
             prepared,
@@ -236,7 +241,7 @@ impl Engine {
             interpreted,
             isolation,
             config,
-            wants: Wants { history, context },
+            wants: Wants { history, context, target },
             ticker,
         };
         Pool::open(recipe, &self.nowhere(manifest)).map_err(|failure| failure.at_start())
@@ -255,8 +260,20 @@ impl Engine {
         })
     }
 
-    /// What a component calls of the host, by the names of the contract.
+    /// What a component calls of the host, by the names that are granted.
     pub(super) fn imports(&self, loaded: &Loaded) -> Vec<String> {
+        let mut capabilities: Vec<String> = Vec::new();
+        for interface in self.interfaces(loaded) {
+            let capability = capability_of(&interface);
+            if !capabilities.iter().any(|known| known == capability) {
+                capabilities.push(capability.to_owned());
+            }
+        }
+        capabilities
+    }
+
+    /// The same by the names of the contract.
+    fn interfaces(&self, loaded: &Loaded) -> Vec<String> {
         let kind = loaded.component.component_type();
         let names = kind.imports(&self.engine).map(|(name, _)| name.to_owned());
         let short = |name: String| {
@@ -285,11 +302,15 @@ impl Engine {
                 continue;
             }
             let capability = name.strip_prefix(PACKAGE).and_then(|rest| rest.strip_suffix(VERSION));
-            let Some(capability) = capability else { return Err(format!("imports {name}, which no plugin can have")) };
+            let Some(capability) = capability.map(capability_of) else {
+                return Err(format!("imports {name}, which no plugin can have"));
+            };
             if !manifest.capabilities.iter().any(|declared| declared == capability) {
                 return Err(format!("imports {capability}, which its manifest does not declare in capabilities"));
             }
-            wanted.push(capability);
+            if !wanted.contains(&capability) {
+                wanted.push(capability);
+            }
         }
         let Some(missing) = wanted.iter().find(|it| !granted.iter().any(|known| known == **it)) else { return Ok(()) };
         // All of them: what is granted is that and no more.
@@ -299,6 +320,11 @@ impl Engine {
              it was installed with `confab plugin grant {id} {all}`"
         ))
     }
+}
+
+/// With what an interface is granted.
+fn capability_of(interface: &str) -> &str {
+    ADDED.iter().find(|it| it.0 == interface).map_or(interface, |it| it.1)
 }
 
 /// The version of the contract that an import or an export is of, if it is not this server's.
@@ -340,5 +366,8 @@ mod tests {
         let (world, _) = rest.split_once('}').unwrap();
         let imports = world.lines().filter_map(|line| line.trim().strip_prefix("import ")?.strip_suffix(';'));
         assert!(imports.filter(|name| *name != "types").eq(CAPABILITIES));
+        for (added, capability) in ADDED {
+            assert!(!CAPABILITIES.contains(&added) && CAPABILITIES.contains(&capability), "{added}");
+        }
     }
 }

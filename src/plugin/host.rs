@@ -8,7 +8,7 @@ use confab_plugin::kept;
 use prometheus::{IntCounter, IntCounterVec};
 use wasmtime::ResourceLimiter;
 
-use self::bindings::confab::plugin::{context, history, kv, log, metrics, types};
+use self::bindings::confab::plugin::{context, history, kv, log, metrics, target, types};
 use super::actions::Hand;
 use super::kv::Kv;
 use super::translate;
@@ -16,11 +16,13 @@ use super::turns::Turns;
 use crate::clock::Clock;
 use crate::core::context::Context;
 use crate::core::earlier::Earlier;
+use crate::core::hook::TextKind;
+use crate::core::target::Target;
 
 #[allow(clippy::all, clippy::pedantic, dead_code, reason = "generated")]
 pub(super) mod bindings {
     wasmtime::component::bindgen!({
-        world: "host",
+        world: "host-and-target",
         path: "sdk/wit/since_v0_1",
         imports: { default: trappable },
         ownership: Borrowing { duplicate_if_necessary: true },
@@ -80,6 +82,8 @@ pub(super) struct HostState {
     pub(super) earlier: Option<Arc<[Earlier]>>,
     /// What else is known, for as long; else nothing.
     pub(super) context: Context,
+    /// Which message it is about, for as long, and what it is to be.
+    pub(super) target: Option<(TextKind, Target)>,
     /// Whether it was asked about this message before: what it remembers and counts of it then is there already.
     pub(super) is_again: bool,
 }
@@ -187,6 +191,12 @@ impl context::Host for HostState {
 
     fn messages_here(&mut self) -> wasmtime::Result<u32> {
         Ok(self.context.messages_here)
+    }
+}
+
+impl target::Host for HostState {
+    fn about(&mut self) -> wasmtime::Result<Option<target::Target>> {
+        Ok(self.target.as_ref().map(translate::target))
     }
 }
 

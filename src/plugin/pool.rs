@@ -170,7 +170,7 @@ impl Pool {
         let returned = filled.and_then(|()| call(&instance.guests, &mut instance.store));
         self.meter.note(&instance.store, fuel::CALL_MAX);
         let state = instance.store.data_mut();
-        (state.earlier, state.context, state.is_again) = (None, Context::default(), false);
+        (state.earlier, state.context, state.target, state.is_again) = (None, Context::default(), None, false);
         let took = shared.clock.elapsed().saturating_sub(wall);
         // The thread's clock costs a system call to read: a call that met no tick is not measured by it.
         let deadline = instance.store.data().cpu_deadline;
@@ -243,6 +243,7 @@ impl Pool {
             now_ms: shared.clock.now().0,
             earlier: None,
             context: Context::default(),
+            target: None,
             is_again: false,
         };
         let mut store = Store::new(prepared.engine(), state);

@@ -8,12 +8,13 @@ use confab_protocol::limits::BODY_BYTES_MAX;
 use confab_protocol::model::{Body, RoomKind, RoomRole, ServerRole};
 use confab_protocol::text::TextError;
 
-use super::host::bindings::confab::plugin::{context, history, types};
+use super::host::bindings::confab::plugin::{context, history, target, types};
 use super::host::bindings::exports::confab::plugin::message;
 use super::manifest::SERVER_ID;
 use crate::core::context::RoomContext;
 use crate::core::earlier::Earlier;
 use crate::core::hook::{ActEvent, Mark, MessageEvent, TextKind, Verdict};
+use crate::core::target::Target;
 
 /// A few letters stand for whole phrases (U+FDFA for eighteen): a body of them is held, and costs nobody more.
 const PLAIN_BYTES_MAX: usize = 2 * BODY_BYTES_MAX;
@@ -106,6 +107,17 @@ pub(super) fn room_settings(of: RoomContext) -> context::RoomSettings {
         RoomKind::SelfLog => "self",
     };
     context::RoomSettings { kind: kind.to_owned(), slow_mode_ms, members, messages }
+}
+
+pub(super) fn target((kind, of): &(TextKind, Target)) -> target::Target {
+    let kind = match kind {
+        TextKind::Edit => target::Kind::Edited,
+        TextKind::Reaction => target::Kind::ReactedTo,
+        // Names are about none.
+        TextKind::New | TextKind::Room | TextKind::DisplayName => target::Kind::RepliedTo,
+    };
+    let Target { seq, author, body } = of;
+    target::Target { seq: seq.0, author: halves(author.as_u128()), body: body.as_deref().map(str::to_owned), kind }
 }
 
 pub(super) fn person<'a>(event: &ActEvent<'a>) -> types::Person<'a> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use confab::config::{Config, Mode, Plugins};
 use confab::core::context::Context;
 use confab::core::hook::{Act, ActEvent, MessageEvent, Moderator, TextKind, Verdict, Wants};
+use confab::core::target::About;
 use confab_client::{Command, Error, Reply, Room};
 use confab_plugin::golden::{Hooks, check_folder};
 use confab_protocol::command::{CreateRoom, Delete, Edit, RoomTarget, UpdateRoom};
@@ -184,12 +185,12 @@ async fn it_takes_a_grant_and_nothing_is_read_without() {
     let with = |mode| Plugins { mode: [("surveyor".to_owned(), mode)].into(), ..granted.clone() };
     let (off, shadow, enforce) = (with(Mode::Off), with(Mode::Shadow), with(Mode::Enforce));
     for (plugins, is_wanted) in [(&off, false), (&shadow, true), (&enforce, true)] {
-        let wants = Wants { context: is_wanted, history: false };
+        let wants = Wants { context: is_wanted, history: false, target: is_wanted };
         assert_eq!(load(plugins).unwrap().wants(), wants, "{:?}", plugins.mode);
     }
 
     // What could not be read: its author comes again. One whose word does not count keeps nobody from anything.
-    let nothing = Some(Context::default());
+    let (nothing, about) = (Some(Context::default()), About::default());
     for (plugins, kind, context, passes) in [
         (&enforce, TextKind::New, nothing, true),
         (&enforce, TextKind::New, None, false),
@@ -198,7 +199,7 @@ async fn it_takes_a_grant_and_nothing_is_read_without() {
         (&shadow, TextKind::New, None, true),
         (&off, TextKind::New, None, true),
     ] {
-        let event = MessageEvent { kind, context, ..message_event("hello") };
+        let event = MessageEvent { kind, context, about: Some(&about), ..message_event("hello") };
         let verdict = load(plugins).unwrap().decide_message(event).await.verdict;
         assert_eq!(verdict == Verdict::Allow, passes, "{kind:?} {verdict:?}");
         assert!(passes || matches!(verdict, Verdict::Unavailable { .. }), "{verdict:?}");

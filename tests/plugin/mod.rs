@@ -26,6 +26,7 @@ mod resend;
 mod sanitize;
 mod sessions;
 mod shadow;
+mod target;
 mod tutorial;
 mod write_paths;
 

@@ -74,5 +74,6 @@ pub fn message_event(body: &str) -> MessageEvent<'_> {
         body,
         earlier: None,
         context: None,
+        about: None,
     }
 }

@@ -264,6 +264,7 @@ pub(super) fn event(body: &str, now: Millis) -> MessageEvent<'_> {
         body,
         earlier: None,
         context: None,
+        about: None,
     }
 }
 

@@ -27,6 +27,7 @@ use crate::core::context::Context as Known;
 use crate::core::earlier::Earlier;
 use crate::core::hook::{MessageEvent, Ruling, TextKind};
 use crate::core::store::Store;
+use crate::core::target::{About, Target};
 use crate::open_existing_store;
 use crate::plugin::installed;
 use crate::plugin::lab::{Fuel, Subject};
@@ -147,8 +148,9 @@ async fn replay(store: &dyn Store, subject: &Subject, wanted: &Wanted, from: Mil
         let standing = people.standing(store, &text).await?;
         let earlier = if reads_history { Some(windows.before(store, &text).await?) } else { None };
         let known = if subject.reads_context() { Some(known_of(store, text.room, &mut knowns).await?) } else { None };
+        let about = about(&text);
         let start = thread_cpu_time();
-        let decided = subject.decide_counted(&event(&text, &standing, earlier.as_ref(), known));
+        let decided = subject.decide_counted(&event(&text, &standing, (earlier.as_ref(), known, &about)));
         tally.cpu += thread_cpu_time().saturating_sub(start);
         tally.note(&text, &standing, &decided, wanted.samples);
         if tally.texts().is_multiple_of(LOOK_EVERY) {
@@ -199,8 +201,7 @@ async fn known_of(store: &dyn Store, room: RoomId, knowns: &mut HashMap<RoomId, 
 fn event<'a>(
     text: &'a Text,
     standing: &'a Standing,
-    earlier: Option<&'a Arc<[Earlier]>>,
-    context: Option<Known>,
+    (earlier, context, about): (Option<&'a Arc<[Earlier]>>, Option<Known>, &'a About),
 ) -> MessageEvent<'a> {
     let author = text.message.author;
     MessageEvent {
@@ -215,7 +216,14 @@ fn event<'a>(
         body: &text.message.body,
         earlier,
         context,
+        about: Some(about),
     }
+}
+
+/// Of an edit its message, without the text that stood there before; whether a message was an answer is not looked up.
+fn about(text: &Text) -> About {
+    let Earlier { seq, author, .. } = text.message;
+    About((text.kind == TextKind::Edit).then_some(Target { seq, author, body: None }))
 }
 
 fn row_json(verdict: &str, rule: &str, Found { count, samples }: &Found) -> serde_json::Value {

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::plugin::check_manifest;
 
 /// The SDK as this server knows it.
-pub(super) const SDK: [(&str, &str); 16] = [
+pub(super) const SDK: [(&str, &str); 18] = [
     ("src/lib.rs", include_str!("../../../sdk/src/lib.rs")),
     ("src/actions.rs", include_str!("../../../sdk/src/actions.rs")),
     ("src/context.rs", include_str!("../../../sdk/src/context.rs")),
@@ -22,9 +22,11 @@ pub(super) const SDK: [(&str, &str); 16] = [
     ("src/kv.rs", include_str!("../../../sdk/src/kv.rs")),
     ("src/history.rs", include_str!("../../../sdk/src/history.rs")),
     ("src/normal.rs", include_str!("../../../sdk/src/normal.rs")),
+    ("src/target.rs", include_str!("../../../sdk/src/target.rs")),
     ("wit/since_v0_1/actions.wit", include_str!("../../../sdk/wit/since_v0_1/actions.wit")),
     ("wit/since_v0_1/context.wit", include_str!("../../../sdk/wit/since_v0_1/context.wit")),
     ("wit/since_v0_1/plugin.wit", include_str!("../../../sdk/wit/since_v0_1/plugin.wit")),
+    ("wit/since_v0_1/target.wit", include_str!("../../../sdk/wit/since_v0_1/target.wit")),
     ("Cargo.toml", include_str!("scaffold/sdk.toml")),
 ];
 const MANIFEST: &str = include_str!("scaffold/plugin.toml.in");

@@ -170,6 +170,7 @@ impl Core {
             body: name,
             earlier: None,
             context: None,
+            about: None,
         };
         let ruling = self.moderator.decide_message(event).await;
         let judged = Judged { author: id, key, sent: name, made: ruling.verdict.replacement() };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use confab_plugin::golden::{Case, Found};
+use confab_plugin::golden::{self, Case, Found};
 use confab_protocol::model::{
     CaseDecision, CaseKind, Millis, ReportReason, RoomId, RoomKind, RoomRole, Seq, ServerRole, UserId,
 };
@@ -12,6 +12,7 @@ use crate::core::cases::{decision_name, kind_name, reason_name};
 use crate::core::context::{Context, RoomContext};
 use crate::core::earlier::{Earlier, Window};
 use crate::core::hook::{Act, ActEvent, MessageEvent, Presently, Ruling, TextKind, Verdict};
+use crate::core::target::{About, Target};
 use crate::plugin::chain::Chain;
 use crate::plugin::manifest::{Hook, Manifest};
 
@@ -27,6 +28,7 @@ pub(super) fn decide(chain: &Chain, manifest: &Manifest, case: &Case) -> Result<
             let (kind, joined) = (kind(&case.kind)?, ago(case.member_seconds));
             let member = room_role(&case.room_role)?.map(|role| Presently { role, joined });
             let (body, earlier) = (case.body.as_str(), kind.is_said().then(|| earlier(case)));
+            let about = about(case)?;
             let event = MessageEvent {
                 kind,
                 room,
@@ -39,6 +41,7 @@ pub(super) fn decide(chain: &Chain, manifest: &Manifest, case: &Case) -> Result<
                 body,
                 earlier: earlier.as_ref(),
                 context: Some(known),
+                about: Some(&about),
             };
             (Hook::Message, chain.decide_message(&event, &clock))
         }
@@ -105,6 +108,16 @@ fn context(case: &Case) -> Result<Context, String> {
     };
     let (prior_flags, messages_here) = (known.prior_flags, known.messages_here);
     Ok(Context { transport, room, prior_flags, messages_here })
+}
+
+/// Which message the line says that it is about.
+fn about(case: &Case) -> Result<About, String> {
+    let target = |said: golden::About| Target {
+        seq: Seq(said.seq),
+        author: UserId::from_u128(said.author.into()),
+        body: said.body.map(Into::into),
+    };
+    Ok(About(case.known()?.about.map(target)))
 }
 
 /// The value that a word of the contract stands for.

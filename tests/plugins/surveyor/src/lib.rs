@@ -1,4 +1,5 @@
-//! Tells what is known of a message beside its text, or of a join, to who asks; and flags and holds what asks for it.
+//! Tells what is known of a message beside its text, or of a join, to who asks, and which message one is about; and flags and
+//! holds what asks for it.
 
 mod decide;
 
