@@ -32,6 +32,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use confab_plugin::kept::is_tame;
 use confab_protocol::model::UserId;
 use tokio::sync::Semaphore;
 
@@ -43,7 +44,7 @@ use self::installed::{Entry, Files, Home, Installed};
 use self::manifest::{Manifest, check_id};
 use self::member::{CLOSED_REASON, Member};
 use self::outages::Outages;
-use self::translate::{Speaker, is_tame};
+use self::translate::Speaker;
 pub(crate) use self::turns::{Turn, Turns};
 use crate::clock::Clock;
 use crate::config::{self, Mode};

@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn what_is_too_much_is_refused_before_it_is_compiled() {
         let full = body(0, FUNCTION_BYTES_MAX - 1);
-        for bodies in [&[body(3, 100), body(0, 1)][..], &[full.clone()], &vec![body(0, 1); FUNCTIONS_MAX]] {
+        for bodies in [&[body(3, 100), body(0, 1)][..], std::slice::from_ref(&full), &vec![body(0, 1); FUNCTIONS_MAX]] {
             assert_eq!(check(&module(bodies)), Ok(()));
         }
         for (bodies, told) in [

@@ -32,7 +32,7 @@ const COMPONENT_BYTES_MAX: usize = 16 * 1024;
 /// tests/plugins/imports as it was built first, with what a plugin can be granted: the one in C imports nothing. Nor is it
 /// ever built anew.
 const IMPORTER: &str = "tests/plugin/frozen/imports-v0_1.wasm";
-const IMPORTER_SHA256: &str = "TO BE FILLED";
+const IMPORTER_SHA256: &str = "9e63f9a12851437938bdfdcfa1d2a5886b815c9cb20198d98bbe835f7b01191e";
 const IMPORTER_MANIFEST: &[u8] = b"id = \"imports\"\nversion = \"0.1.0\"\napi = \"0.1\"\nhooks = [\"message\"]\n\
     capabilities = [\"log\", \"kv\", \"metrics\", \"history\", \"context\", \"actions\"]\n";
 /// Rust brings an allocator and more.

@@ -14,14 +14,12 @@ use confab_protocol::command::{Delete, Edit, Publish, React, SanctionUser};
 use confab_protocol::model::{Body, Emoji, Reason, SanctionKind, Seq};
 use serde_json::{Value, json};
 
+use super::context::natively;
 use super::{built, post, write};
 use crate::support::guests::{copied, lab, load, message_event};
 use crate::support::people::Person;
 use crate::support::process::{Place, run};
 use crate::support::{TestServer, Transport};
-
-#[path = "../plugins/surveyor/src/decide.rs"]
-mod natively;
 
 /// Of one plugin in a folder.
 fn alone(id: &str, folder: &Path, granted: &str, mode: Mode) -> Plugins {

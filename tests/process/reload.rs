@@ -206,7 +206,7 @@ async fn one_reload_follows_the_other() {
     // What cannot be taken up makes room for the next one too.
     let mut pipe = begin_to_reload(&place, &server);
     hang_up(&server);
-    write!(pipe, "limits.commands_burst = 0\n").unwrap();
+    writeln!(pipe, "limits.commands_burst = 0").unwrap();
     drop(pipe);
     let is_told = || place.err().matches("auth.hashing_queue").count() == 2;
     eventually("the next is taken up", || is_told().then_some(()));

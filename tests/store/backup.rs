@@ -120,7 +120,7 @@ async fn live(scene: &Scene) -> (RoomId, UserId) {
     let case = scene.report(room, bob, 3, alice).await.unwrap().row.id;
     scene.report(room, bob, 4, alice).await.unwrap();
     // Kept once more as it reads by then.
-    scene.append_one(act(bob, Act::Edit(Seq(4), Bytes::from_static(b"worse words"), Vec::new()))).await;
+    scene.append_one(act(bob, Act::Edit(Seq(4), Bytes::from_static(b"worse words"), vec![alice]))).await;
     scene.report(room, bob, 4, UserId::from_u128(7)).await.unwrap();
     for step in [Step::Take, decide(CaseDecision::Remove, "seen")] {
         scene.step(case, alice, step).await.unwrap();
