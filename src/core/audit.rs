@@ -252,7 +252,7 @@ impl Core {
     }
 
     /// What findings leave beside a message that passed, or another text for one: records, and for what was flagged a case,
-    /// unless one about that message is open already or its plugin opened many.
+    /// unless one about that message is open already, or its plugin opened many, about that author or at all.
     pub(super) fn beside_findings(
         &self,
         edited: Option<Seq>,
@@ -264,7 +264,7 @@ impl Core {
             return None;
         }
         let is_flag = |mark: &&Mark| mark.enforced && mark.verdict == "flag" && !mark.label.is_empty();
-        let opens = marks.iter().filter(is_flag).find(|mark| self.opens_case(mark)).map(|mark| {
+        let opens = marks.iter().filter(is_flag).find(|mark| self.opens_case(mark, judged.author)).map(|mark| {
             let now = self.clock.now();
             let id = CaseId::new(now, self.clock.random());
             let row = CaseRow::new(CaseKind::Flag, id, room, judged.author, now);

@@ -18,6 +18,9 @@ const FINDINGS_PER_MINUTE: u32 = 60;
 const RULES_MAX: usize = 16;
 /// Cases that flags of one plugin open in a minute: each keeps up to six messages for months.
 const FLAG_CASES_PER_MINUTE: u32 = 60;
+/// The same about one author: who takes up all of them would keep what others say out of the queue.
+const FLAG_CASES_PER_AUTHOR: u32 = 10;
+const _: () = assert!(FLAG_CASES_PER_AUTHOR < FLAG_CASES_PER_MINUTE / 2);
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// How many there were of one rule.
@@ -35,6 +38,8 @@ struct OfPlugin {
     /// Of all rules behind [`RULES_MAX`].
     others: Tally,
     cases: u32,
+    /// Of those, about whom: no more of them than cases.
+    authors: HashMap<UserId, u32>,
 }
 
 impl OfPlugin {
@@ -88,11 +93,16 @@ impl Excess {
         false
     }
 
-    /// Whether a flag of this plugin opens one more case.
-    fn opens(&self, plugin: &Arc<str>) -> bool {
+    /// Whether a flag of this plugin opens one more case about this author.
+    fn opens(&self, plugin: &Arc<str>, author: UserId) -> bool {
         let mut minute = self.lock();
         let of_plugin = minute.plugins.entry(Arc::clone(plugin)).or_default();
-        let opens = of_plugin.cases < FLAG_CASES_PER_MINUTE;
+        if of_plugin.cases >= FLAG_CASES_PER_MINUTE {
+            return false;
+        }
+        let of_author = of_plugin.authors.entry(author).or_default();
+        let opens = *of_author < FLAG_CASES_PER_AUTHOR;
+        *of_author += u32::from(opens);
         of_plugin.cases += u32::from(opens);
         opens
     }
@@ -153,8 +163,8 @@ impl Core {
     }
 
     /// Whether a flag opens a case. If not, that is counted, and the audit has the flag alone.
-    pub(super) fn opens_case(&self, flag: &Mark) -> bool {
-        let opens = self.limits.excess.opens(&flag.plugin);
+    pub(super) fn opens_case(&self, flag: &Mark, author: UserId) -> bool {
+        let opens = self.limits.excess.opens(&flag.plugin, author);
         if !opens {
             self.metrics.plugin_cases_omitted_total.with_label_values(&[&*flag.plugin]).inc();
         }
@@ -248,11 +258,15 @@ mod tests {
     }
 
     #[test]
-    fn cases_of_flags_have_a_bound() {
+    fn cases_of_flags_have_a_bound_of_which_no_author_has_all() {
         let excess = Excess::default();
-        let opened = |plugin: &str| (0..100).filter(|_| excess.opens(&plugin.into())).count();
-        assert_eq!((opened("one"), opened("two")), (60, 60));
+        let opened = |plugin: &str, author: u128| {
+            (0..100).filter(|_| excess.opens(&plugin.into(), UserId::from_u128(author))).count()
+        };
+        assert_eq!((opened("one", 1), opened("one", 1), opened("two", 1)), (10, 0, 10));
+        let others: Vec<usize> = (2..9).map(|author| opened("one", author)).collect();
+        assert_eq!(others, [10, 10, 10, 10, 10, 0, 0]);
         assert!(told(&excess, 60).is_empty(), "the audit has all of them");
-        assert_eq!(opened("one"), 60);
+        assert_eq!(opened("one", 1), 10);
     }
 }
