@@ -11,7 +11,7 @@ use confab_protocol::model::{
 };
 use confab_protocol::reject::RejectCode;
 
-pub use self::evidence::{REVISIONS_MAX, nearest};
+pub use self::evidence::{REPEATED_MAX, REVISIONS_MAX, nearest};
 
 /// How long a decision can be appealed, milliseconds.
 pub const APPEAL_MS: u64 = 30 * 24 * 3600 * 1000;

@@ -158,6 +158,10 @@ async fn each_report_keeps_what_the_message_says_by_then(scene: Scene) {
     let newest: [u32; 9] = [15, 16, 17, 18, 19, 20, 21, 22, 23];
     assert_eq!(revs().await, [&[1_u32][..], &newest[..]].concat());
     assert_eq!(scene.store.count_held(member).await.unwrap().evidence, 10);
+    // Who did before pushes none of that out, however often they do.
+    edit("harmless").await;
+    assert!(report(owner).await.is_known);
+    assert_eq!(revs().await, [&[1_u32][..], &newest[..]].concat());
     // What is gone adds nothing.
     edit("the last one").await;
     assert!(seq(&scene.act(room, member, Act::Delete(vec![(Seq(7), bytes("gone"))])).await).is_some());

@@ -7,6 +7,10 @@ use super::EVENT_BYTES;
 
 /// Texts of one message that a case keeps: the first, and the newest of those after it.
 pub const REVISIONS_MAX: usize = 10;
+/// With so many, flags and those who report it again add none: its author makes as many of both as they like, and would push
+/// out what others reported.
+pub const REPEATED_MAX: usize = 5;
+const _: () = assert!(REPEATED_MAX < REVISIONS_MAX);
 
 /// The seq of what is held, which stands nowhere yet.
 const HELD: Seq = Seq(0);

@@ -14,6 +14,7 @@ use super::logs::{envelope, within_page};
 use super::rooms::visibility;
 use super::rows::{Params, Stored, by_ref, get, get_optional, plain};
 use crate::core::append::{Effect, Facts, InviteHash, InviteState, Needs, Rewrite, TargetKey, TargetState};
+use crate::core::cases::REPEATED_MAX;
 use crate::core::seal::{Place, Vault};
 use crate::core::store::{Error, NewInvite, Result};
 
@@ -104,7 +105,7 @@ fn statements(vault: &Vault, effect: &Effect) -> Vec<(&'static str, Params)> {
             vec![(LINK, with(held(), vec![Box::new(about.sql())])), (RELEASE, held())]
         }
         Effect::Evidence(row) => super::moderation::kept(row).into_iter().collect(),
-        Effect::EvidenceAgain(case, about, now) => super::evidence::again(*case, *about, *now).into(),
+        Effect::EvidenceAgain(case, about, now) => super::evidence::again(*case, *about, *now, REPEATED_MAX).into(),
         Effect::ForgetAllInvites(room) => vec![(FORGET_ALL_INVITES, vec![Box::new(room.sql())])],
         Effect::UseInvite(hash) => vec![(USE_INVITE, vec![Box::new(hash.to_vec())])],
         Effect::Mention(target, user) => vec![(MENTION, with(key(target), vec![Box::new(user.sql())]))],

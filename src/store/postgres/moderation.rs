@@ -22,7 +22,7 @@ use super::seal;
 use crate::core::append::{Decided, Facts, Needs, OpenCase};
 use crate::core::cases::{
     Agenda, CONTEXT, CaseChange, CaseRecord, CaseRow, CasesWanted, EVENTS_MAX, HeldText, NewCase, NewRecord, NewReport,
-    Reported, Whose, nearest, newest,
+    REPEATED_MAX, Reported, Whose, nearest, newest,
 };
 use crate::core::context::ENTRIES_MAX;
 use crate::core::seal::{Place as SealedAt, Vault};
@@ -350,12 +350,13 @@ pub(super) async fn report(client: &mut Client, vault: &Vault, report: NewReport
         return Ok(Some(Reported { row: case, is_new: true, is_known: false }));
     };
     let mut row = case_row(&found)?;
+    let is_known = has_reported(&transaction, row.id, reporter).await?;
     if let Some(seq) = row.seq {
-        for statement in again(row.id, (row.room, seq), case.opened) {
+        let below = if is_known { REPEATED_MAX } else { usize::MAX };
+        for statement in again(row.id, (row.room, seq), case.opened, below) {
             run(&transaction, statement).await?;
         }
     }
-    let is_known = has_reported(&transaction, row.id, reporter).await?;
     if !is_known {
         row.reports += 1;
         run(&transaction, (UPDATE_CASE, case_params(&row))).await?;

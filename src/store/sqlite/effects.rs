@@ -11,6 +11,7 @@ use super::logs::{checksum, envelope};
 use super::rooms::visibility;
 use super::rows::{Sql, get};
 use crate::core::append::{Effect, Facts, InviteHash, InviteState, MESSAGE_KIND, Rewrite, TargetKey, TargetState};
+use crate::core::cases::REPEATED_MAX;
 use crate::core::seal::{Place as SealedAt, Vault};
 use crate::core::store::{Error, NewInvite, Result};
 
@@ -64,7 +65,7 @@ pub(super) fn write(connection: &Connection, vault: &Vault, effect: &Effect) -> 
             }
         }
         Effect::EvidenceAgain(case, about, now) => {
-            return super::evidence::keep_again(connection, *case, *about, *now);
+            return super::evidence::keep_again(connection, *case, *about, *now, REPEATED_MAX);
         }
         Effect::ForgetAllInvites(room) => {
             connection.prepare_cached("DELETE FROM invites WHERE room = ?")?.execute([Sql(*room)])?;

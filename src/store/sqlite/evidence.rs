@@ -10,15 +10,23 @@ use crate::core::append::TargetKey;
 use crate::core::cases::REVISIONS_MAX;
 use crate::core::store::Result;
 
-/// The message as it is stored now, where the case does not have that text yet. The first stays, and so many of the newest.
-pub(super) fn keep_again(connection: &Connection, case: CaseId, (room, seq): TargetKey, now: Millis) -> Result<()> {
+/// The message as it is stored now, where the case does not have that text yet, and has fewer than so many. The first stays,
+/// and so many of the newest.
+pub(super) fn keep_again(
+    connection: &Connection,
+    case: CaseId,
+    (room, seq): TargetKey,
+    now: Millis,
+    below: usize,
+) -> Result<()> {
     let kept = connection
         .prepare_cached(
             "INSERT INTO evidence (case_id, seq, rev, room, time_ms, author, payload, kept_ms)
              SELECT ?1, seq, rev, room, time_ms, author, payload, ?4 FROM entries
-             WHERE room = ?2 AND seq = ?3 AND kind IN (1, 65) ON CONFLICT DO NOTHING",
+             WHERE room = ?2 AND seq = ?3 AND kind IN (1, 65)
+                 AND (SELECT count(*) FROM evidence WHERE case_id = ?1 AND seq = ?3) < ?5 ON CONFLICT DO NOTHING",
         )?
-        .execute(params![Sql(case), Sql(room), Sql(seq), Sql(now)])?;
+        .execute(params![Sql(case), Sql(room), Sql(seq), Sql(now), bound(below)])?;
     if kept == 0 {
         return Ok(());
     }

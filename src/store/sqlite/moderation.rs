@@ -16,7 +16,7 @@ use super::rows::{Sql, get};
 use crate::core::append::{ItemKey, Left, OpenCase, TargetKey};
 use crate::core::cases::{
     Agenda, CONTEXT, CaseChange, CaseRecord, CaseRow, CasesWanted, EVENTS_MAX, HeldText, NewCase, NewRecord, NewReport,
-    Reported, Whose, nearest, newest,
+    REPEATED_MAX, Reported, Whose, nearest, newest,
 };
 use crate::core::context::ENTRIES_MAX;
 use crate::core::seal::{Place as SealedAt, Vault};
@@ -260,10 +260,12 @@ pub(super) fn report(connection: &Connection, report: NewReport) -> Result<Optio
         audit(connection, records)?;
         return Ok(Some(Reported { row: case, is_new: true, is_known: false }));
     };
+    let is_known = has_reported(connection, row.id, reporter)?;
     if let Some(seq) = row.seq {
-        evidence::keep_again(connection, row.id, (row.room, seq), case.opened)?;
+        let below = if is_known { REPEATED_MAX } else { usize::MAX };
+        evidence::keep_again(connection, row.id, (row.room, seq), case.opened, below)?;
     }
-    if has_reported(connection, row.id, reporter)? {
+    if is_known {
         return Ok(Some(Reported { row, is_new: false, is_known: true }));
     }
     row.reports += 1;
