@@ -158,7 +158,7 @@ impl Core {
 
     /// What plugins found, as records: of what counts for nothing no more than there is room for.
     pub(super) fn findings(&self, hook: &str, who: UserId, room: RoomId, marks: Vec<Mark>) -> Vec<NewRecord> {
-        let kept = marks.into_iter().filter(|mark| self.keeps(hook, mark));
+        let kept = marks.into_iter().filter(|mark| self.keeps(hook, mark, who));
         kept.map(|mark| self.finding(hook, (who, room), mark)).collect()
     }
 

@@ -14,6 +14,9 @@ use super::hook::{Mark, OUT_OF_SERVICE};
 
 /// Such findings that are kept in a minute, of one rule of one plugin.
 const FINDINGS_PER_MINUTE: u32 = 60;
+/// The same of one account: who repeats themselves would keep out of the audit what was let pass of others meanwhile.
+const FINDINGS_PER_ACCOUNT: u32 = 20;
+const _: () = assert!(FINDINGS_PER_ACCOUNT < FINDINGS_PER_MINUTE / 2);
 /// Rules of one plugin that have this each: it may make up as many as it likes. Those behind them share it.
 const RULES_MAX: usize = 16;
 /// Cases that flags of one plugin open in a minute: each keeps up to six messages for months.
@@ -27,6 +30,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 #[derive(Default)]
 struct Tally {
     kept: u32,
+    /// Of those, of whom: no more of them than are kept.
+    accounts: HashMap<UserId, u32>,
     left_out: u64,
     /// One of those that were left out, by its hook.
     like: Option<(String, Mark)>,
@@ -77,15 +82,17 @@ impl Excess {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether there is room for it. What counts has no bound.
-    fn keeps(&self, hook: &str, mark: &Mark) -> bool {
+    /// Whether there is room for it, of this account. What counts has no bound.
+    fn keeps(&self, hook: &str, mark: &Mark, who: UserId) -> bool {
         if !is_bounded(mark) {
             return true;
         }
         let mut minute = self.lock();
         let tally = minute.plugins.entry(Arc::clone(&mark.plugin)).or_default().tally(&mark.rule);
-        if tally.kept < FINDINGS_PER_MINUTE {
+        let of_account = tally.accounts.get(&who).copied().unwrap_or_default();
+        if tally.kept < FINDINGS_PER_MINUTE && of_account < FINDINGS_PER_ACCOUNT {
             tally.kept += 1;
+            tally.accounts.insert(who, of_account + 1);
             return true;
         }
         tally.left_out += 1;
@@ -153,9 +160,9 @@ fn without_words(mark: &Mark) -> Mark {
 }
 
 impl Core {
-    /// Whether a finding is kept. If not, it is counted.
-    pub(super) fn keeps(&self, hook: &str, mark: &Mark) -> bool {
-        let keeps = self.limits.excess.keeps(hook, mark);
+    /// Whether a finding of somebody is kept. If not, it is counted.
+    pub(super) fn keeps(&self, hook: &str, mark: &Mark, who: UserId) -> bool {
+        let keeps = self.limits.excess.keeps(hook, mark, who);
         if !keeps {
             self.metrics.plugin_findings_omitted_total.with_label_values(&[&*mark.plugin]).inc();
         }
@@ -202,9 +209,9 @@ mod tests {
         }
     }
 
-    /// How many of so many are kept.
-    fn kept(excess: &Excess, mark: &Mark, count: usize) -> usize {
-        (0..count).filter(|_| excess.keeps("message", mark)).count()
+    /// How many of so many are kept, each of somebody else.
+    fn kept(excess: &Excess, mark: &Mark, count: u128) -> usize {
+        (0..count).filter(|who| excess.keeps("message", mark, UserId::from_u128(*who))).count()
     }
 
     fn told(excess: &Excess, seconds: u64) -> Vec<(String, String, u64)> {
@@ -237,9 +244,20 @@ mod tests {
     }
 
     #[test]
+    fn no_account_has_all_of_them() {
+        let excess = Excess::default();
+        let found = mark("one", "a");
+        let of_one = |who| (0..100).filter(|_| excess.keeps("message", &found, UserId::from_u128(who))).count();
+        assert_eq!([1, 2, 3, 4].map(of_one), [20, 20, 20, 0]);
+        assert_eq!(told(&excess, 60), [of("one", "a", 340)]);
+        assert_eq!(of_one(1), 20);
+    }
+
+    #[test]
     fn rules_that_are_made_up_share_one_bound() {
         let excess = Excess::default();
-        let kept = (0..1_000).filter(|n| excess.keeps("message", &mark("one", &n.to_string()))).count();
+        let keeps = |n: &u128| excess.keeps("message", &mark("one", &n.to_string()), UserId::from_u128(*n));
+        let kept = (0..1_000).filter(keeps).count();
         assert_eq!(kept, RULES_MAX + 60);
         assert_eq!(told(&excess, 60), [of("one", "", 1_000 - kept as u64)]);
     }
