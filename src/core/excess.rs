@@ -154,6 +154,14 @@ fn is_bounded(mark: &Mark) -> bool {
     !mark.enforced || is_outage
 }
 
+/// What is found of a text that is refused, since much of its author is held: that a plugin is out of service has no case
+/// then, and a bound as where it refuses.
+pub(super) fn unheld(mut marks: Vec<Mark>) -> Vec<Mark> {
+    let is_outage = |mark: &&mut Mark| mark.rule == OUT_OF_SERVICE && mark.verdict == "hold";
+    marks.iter_mut().filter(is_outage).for_each(|mark| mark.verdict = "unavailable");
+    marks
+}
+
 fn without_words(mark: &Mark) -> Mark {
     let (label, note, shown) = (String::new(), String::new(), String::new());
     Mark { label, note, shown, score: 0, span: None, ..mark.clone() }
@@ -273,6 +281,16 @@ mod tests {
         // That it lets everything pass is said often enough; what it is kept from seeing and held has a case.
         assert_eq!((kept("hold", OUT_OF_SERVICE, ""), kept("flag", OUT_OF_SERVICE, "")), (100, 60));
         assert_eq!((kept("flag", OUT_OF_SERVICE, "spam"), kept("unavailable", OUT_OF_SERVICE, "")), (100, 0));
+    }
+
+    #[test]
+    fn so_is_what_a_plugin_would_hold_and_not_that_none_does() {
+        let hold = |rule: &str| Mark { enforced: true, verdict: "hold", ..mark("one", rule) };
+        let kept = unheld(vec![hold("a"), hold(OUT_OF_SERVICE)]).into_iter().map(|it| {
+            let excess = Excess::default();
+            (it.verdict, kept(&excess, &it, 100))
+        });
+        assert_eq!(kept.collect::<Vec<_>>(), [("hold", 100), ("unavailable", 60)]);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::append::{Change, Decision, Item, OrderGuard, Said, recorded_decision}
 use super::audit::Judged;
 use super::auth::Actor;
 use super::cases::{Beside, NewRecord};
+use super::excess::unheld;
 use super::hook::{Mark, MessageEvent, Presently, Ruling, TextKind, Verdict, Wants};
 use super::log::Receipt;
 use super::store::{Membership, Outcome, Recorded, Unappended};
@@ -312,6 +313,12 @@ impl Core {
             },
             Verdict::Hold { note } => {
                 let made = replaced.and_then(|text| Body::parse(&text).ok());
+                if let Err(limited) = self.limits.check_hold(asked.actor.user) {
+                    // Nothing is recorded of the message, which may come again; what was found of it was found.
+                    let judged = Judged::of(asked.actor, body.as_str(), made.as_ref().map(Body::as_str));
+                    self.keep_findings(asked.kind, judged, asked.write.room, unheld(marks)).await?;
+                    return Err(limited);
+                }
                 let found = self.found_of(asked, &body, made.as_ref(), marks);
                 return self.hold(asked, found, held(made.unwrap_or(body)), note).await;
             }
@@ -343,7 +350,7 @@ impl Core {
         self.store.record(decided).await.map_err(|error| self.unavailable(&error))
     }
 
-    /// Into the review queue, which nobody fills alone.
+    /// Into the review queue.
     async fn hold(
         &self,
         asked: Asked<'_>,
@@ -351,13 +358,6 @@ impl Core {
         payload: Bytes,
         note: String,
     ) -> Result<Applied, Reject> {
-        if let Err(limited) = self.limits.check_hold(asked.actor.user) {
-            // Nothing is recorded of the message, which may come again; what was found of it was found.
-            if !found.is_empty() {
-                self.store.audit(found).await.map_err(|error| self.unavailable(&error))?;
-            }
-            return Err(limited);
-        }
         let case = CaseId::new(self.clock.now(), self.clock.random());
         let held = self.unappended(asked, found, Outcome::Held(case), (payload, note));
         let opened = held.case();
