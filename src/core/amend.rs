@@ -72,7 +72,8 @@ impl Core {
         };
         let mentions = self.find_mentions(write.room, &body).await?;
         let (altered, judged) = (sent.is_some(), judged(actor, sent.as_ref(), &body));
-        let beside = self.beside_findings(Some(seq), judged, write.room, marks);
+        let joins = self.joins_case(actor.user, (write.room, seq), &marks).await?;
+        let beside = self.beside_findings(Some((seq, joins)), judged, write.room, marks);
         let act = Act::Edit(seq, rewrite(body, mentions.clone()), mentions);
         let content = EntryContent::Edit(seq);
         Ok(self

@@ -6,15 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use confab_protocol::command::{AuditRecord, Finding};
-use confab_protocol::limits::CASE_TEXT_BYTES_MAX;
+use confab_protocol::limits::{CASE_TEXT_BYTES_MAX, PAGE_CASES_MAX};
 use confab_protocol::model::{
-    AuditId, CaseDecision, CaseId, CaseKind, CaseText, Entry, EntryContent, RoomId, SanctionKind, Seq, UserId,
+    AuditId, CaseDecision, CaseId, CaseKind, CaseState, CaseText, Entry, EntryContent, RoomId, SanctionKind, Seq,
+    UserId,
 };
 use confab_protocol::reject::Reject;
 
 use super::Core;
 use super::auth::Actor;
-use super::cases::{Beside, CaseRow, NewCase, NewRecord};
+use super::cases::{Beside, CaseRow, CasesWanted, NewCase, NewRecord, Whose};
 use super::hook::{Act, Mark, TextKind};
 
 /// What hashes of somebody's texts are made with. It goes with their erasure: then nobody can tell of a guess whether it is
@@ -108,6 +109,11 @@ pub(super) const fn act_word(act: &Act<'_>) -> &'static str {
         Act::Report { .. } => "report",
         Act::Appeal { .. } => "appeal",
     }
+}
+
+/// Whether it is a flag that counts, of something.
+fn is_flag(mark: &Mark) -> bool {
+    mark.enforced && mark.verdict == "flag" && !mark.label.is_empty()
 }
 
 /// What moderators read of what is flagged: `plugin: label (score %), rule: note`. What is too long is cut, and a note that
@@ -251,11 +257,40 @@ impl Core {
         self.store.audit(records).await.map_err(|error| self.unavailable(&error))
     }
 
+    /// Whether what was flagged of another text for a message is told to a case that is open about it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn joins_case(
+        &self,
+        author: UserId,
+        (room, seq): (RoomId, Seq),
+        marks: &[Mark],
+    ) -> Result<bool, Reject> {
+        if !marks.iter().any(is_flag) {
+            return Ok(false);
+        }
+        let wanted = CasesWanted {
+            whose: Whose::Everybody,
+            room: Some(room),
+            states: vec![CaseState::Open, CaseState::Taken],
+            kind: None,
+            about: Some(author),
+            not_about: None,
+            now: self.clock.now(),
+            before: CaseId::NONE,
+            limit: PAGE_CASES_MAX,
+        };
+        let open = self.store.list_cases(wanted).await.map_err(|error| self.unavailable(&error))?;
+        Ok(open.iter().any(|row| row.seq == Some(seq) && matches!(row.kind, CaseKind::Report | CaseKind::Flag)))
+    }
+
     /// What findings leave beside a message that passed, or another text for one: records, and for what was flagged a case,
-    /// unless one about that message is open already, or its plugin opened many, about that author or at all.
+    /// unless its plugin opened many, about that author or at all. The transaction has it join one that is open already; where
+    /// that is to be expected, it takes none from the bound.
     pub(super) fn beside_findings(
         &self,
-        edited: Option<Seq>,
+        edited: Option<(Seq, bool)>,
         judged: Judged<'_>,
         room: RoomId,
         marks: Vec<Mark>,
@@ -263,8 +298,9 @@ impl Core {
         if marks.is_empty() {
             return None;
         }
-        let is_flag = |mark: &&Mark| mark.enforced && mark.verdict == "flag" && !mark.label.is_empty();
-        let opens = marks.iter().filter(is_flag).find(|mark| self.opens_case(mark, judged.author)).map(|mark| {
+        let (edited, joins) = edited.unzip();
+        let opens = |mark: &&Mark| joins == Some(true) || self.opens_case(mark, judged.author);
+        let opens = marks.iter().filter(|mark| is_flag(mark)).find(opens).map(|mark| {
             let now = self.clock.now();
             let id = CaseId::new(now, self.clock.random());
             let row = CaseRow::new(CaseKind::Flag, id, room, judged.author, now);
@@ -303,7 +339,7 @@ impl Core {
                 record.time,
             );
             let row = CaseRow {
-                state: confab_protocol::model::CaseState::Decided,
+                state: CaseState::Decided,
                 decision: Some(CaseDecision::Sanction),
                 decider: Some(actor.user),
                 decided: record.time,

@@ -83,6 +83,22 @@ async fn what_is_flagged_of_an_edit_is_the_message() {
     assert!(author.history(&room).await.is_empty());
 }
 
+/// Who is flagged on purpose would else keep it from a case what its message is made to say.
+#[tokio::test(flavor = "multi_thread")]
+async fn however_much_is_flagged_of_an_author_a_case_is_told_of_its_message() {
+    let (_server, owner, author, room, seq) = den().await;
+    assert!(matches!(edit(&author, &room, seq, "flag").await, Reply::Appended(_)));
+    // More than open a case each.
+    for _ in 0..11 {
+        assert!(matches!(post(&author, &room, "flag").await, Ok(Reply::Appended(_))));
+    }
+    assert!(matches!(edit(&author, &room, seq, "flag").await, Reply::Appended(_)));
+    let found = cases(&owner, false).await;
+    let case = found.iter().find(|case| case.seq == Some(seq)).unwrap();
+    let events = file(&owner, case.id).await.events;
+    assert_eq!(events.iter().map(|event| event.act).collect::<Vec<_>>(), [CaseAct::Open, CaseAct::Note]);
+}
+
 /// Which plugin, how sure it is, its rule, and what it has to say of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_plugin_notes_of_a_flag_is_read_by_who_decides() {
