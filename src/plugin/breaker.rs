@@ -24,6 +24,8 @@ const SHARE_AUTHORS_MIN: usize = 3;
 const CALLS_MIN: u64 = CALLS / 5;
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// Longer than a call can take: a probe that told nothing by then never will, for its thread died of it.
+const PROBE_MAX: Duration = Duration::from_secs(10);
 /// So many are remembered whose probes failed.
 const PROBERS_MAX: usize = 16;
 
@@ -62,6 +64,8 @@ enum State {
         pause: Duration,
     },
     HalfOpen {
+        /// When the probe is not waited for any more.
+        until: Duration,
         pause: Duration,
     },
 }
@@ -97,19 +101,17 @@ impl Breaker {
     /// Whether something that this person said or does may be shown to it.
     pub(super) fn ask(&self, now: Duration, who: UserId) -> Permission {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match inner.state {
-            State::Closed => Permission::Granted,
-            State::Open { until, pause } => {
-                // Whose probe failed tells nothing new; but where nobody else comes, they are let through in the end.
-                let from = if inner.probers.contains(&who) { until + pause } else { until };
-                if now < from {
-                    return Permission::Refused;
-                }
-                inner.state = State::HalfOpen { pause };
-                Permission::Probe
-            }
-            State::HalfOpen { .. } => Permission::Refused,
+        let (from, pause) = match inner.state {
+            State::Closed => return Permission::Granted,
+            // Whose probe failed tells nothing new; but where nobody else comes, they are let through in the end.
+            State::Open { until, pause } if inner.probers.contains(&who) => (until + pause, pause),
+            State::Open { until, pause } | State::HalfOpen { until, pause } => (until, pause),
+        };
+        if now < from {
+            return Permission::Refused;
         }
+        inner.state = State::HalfOpen { until: now + PROBE_MAX, pause };
+        Permission::Probe
     }
 
     /// Notes how a permitted call went.
@@ -151,7 +153,7 @@ impl Inner {
     /// A probe failed: the pause is longer only once it failed for two. Until then it may be what that one says, so that
     /// somebody else tells at once.
     fn reopen(&mut self, now: Duration, author: UserId) {
-        let State::HalfOpen { pause } = self.state else { return };
+        let State::HalfOpen { pause, .. } = self.state else { return };
         self.probers.retain(|it| *it != author);
         self.probers.push_back(author);
         if self.probers.len() > PROBERS_MAX {
@@ -317,6 +319,20 @@ mod tests {
             assert_eq!(ask(&breaker, now, ALICE), Permission::Probe, "nobody else comes");
             assert_eq!(breaker.record(Permission::Probe, now, Some(UserId::from_u128(ALICE))).state, 2);
         }
+    }
+
+    #[test]
+    fn a_probe_that_tells_nothing_is_not_waited_for() {
+        let breaker = opened();
+        assert_eq!(ask(&breaker, SECOND * 6, ALICE), Permission::Probe);
+        let late = SECOND * 6 + PROBE_MAX;
+        assert_eq!(ask(&breaker, late - SECOND, BOB), Permission::Refused);
+        assert_eq!(ask(&breaker, late, BOB), Permission::Probe);
+        assert_eq!(ask(&breaker, late, 3), Permission::Refused, "one at a time");
+        // Should the first tell something after all, the second still counts.
+        assert_eq!(breaker.record(Permission::Probe, late, Some(UserId::from_u128(ALICE))).state, 2);
+        let closed = Noted { state: 0, turn: Some(Turn::Closed) };
+        assert_eq!(breaker.record(Permission::Probe, late, None), closed);
     }
 
     #[test]
