@@ -161,7 +161,10 @@ impl PluginSet {
     pub fn take_up(&self, Prepared(chain): Prepared) {
         // Before it is asked anything: what it shows is never that of the one before, whose calls may still run.
         chain.show(&self.current().members);
-        *self.chain.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(chain);
+        let chain = Arc::new(chain);
+        let before = std::mem::replace(&mut *self.chain.write().unwrap_or_else(PoisonError::into_inner), chain);
+        // Its instances give their memory back, which takes a while: each message would wait for that at the lock.
+        drop(before);
         self.metrics.plugin_generation.set(self.generation.fetch_add(1, Ordering::SeqCst) + 1);
     }
 
