@@ -16,8 +16,9 @@ use crate::config::Mode;
 use crate::core::cases::{decision_name, kind_name, reason_name};
 use crate::core::hook::{Act, ActEvent, Mark, MessageEvent, Ruling, TextKind, Verdict, Wants};
 
-/// The name of an account that is about to be made comes with an id as young as this, milliseconds.
-const NEW_MS: u64 = 1_000;
+/// The names of an account that is about to be made come with an id as young as this, milliseconds: they are two, and the
+/// second may wait for the first, where an interpreted plugin is busy.
+const NEW_MS: u64 = 10_000;
 /// CPU time of one call about what is done and not said, unless a message has more: it is rarer.
 const ACT_BUDGET: Duration = Duration::from_millis(20);
 /// For moderators, of what nobody would read as it is spelled out.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use confab::clock::{Clock, SystemClock};
 use confab::config::{Isolation, Mode, OnError, Plugins};
-use confab::core::hook::{Moderator, Ruling, Verdict};
+use confab::core::hook::{MessageEvent, Moderator, Ruling, TextKind, Verdict};
 use confab::core::observe::{Happening, Observers, Shown, What};
 use confab::metrics::Metrics;
 use confab::plugin::PluginSet;
@@ -22,6 +22,7 @@ use super::acts::register_owner;
 use super::observe::observer;
 use super::shadow::ask;
 use super::{built, folder, generous, plugins, post, with_replaced};
+use crate::support::guests::message_event;
 use crate::support::people::Person;
 use crate::support::process::PATIENCE;
 use crate::support::{TestServer, Transport};
@@ -173,6 +174,21 @@ async fn that_it_is_out_of_service_from_now_on_is_noted_once() {
     assert_eq!((state(&metrics), turned(&set)), (0, vec![("message", false, "probe")]));
     open(&set).await;
     assert_eq!(turned(&set), [("message", true, "trap")], "once each time");
+}
+
+/// Who registers is asked for two names, and may wait before the second: a stranger with five of them opens nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_register_are_one_however_long_it_takes() {
+    let (folder, metrics, clock) = (folder(), Metrics::new(), Movable::new());
+    let set = load(&hostile(folder.path()), &metrics, &clock);
+    let now = clock.now();
+    let (kind, account_created) = (TextKind::DisplayName, Millis(now.0 - 4_000));
+    for author in 1..=6 {
+        let author = UserId::from_u128(author);
+        let event = MessageEvent { kind, author, now, account_created, ..message_event("trap") };
+        assert_eq!(told(&set.decide_message(event).await), [("hold", "failed")]);
+    }
+    assert_eq!((state(&metrics), turned(&set)), (0, Vec::new()));
 }
 
 /// What is called beside the messages has nobody's message to be told with.
