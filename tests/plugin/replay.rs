@@ -4,6 +4,7 @@
 use std::cell::Cell;
 
 use bytes::Bytes;
+use confab::clock::{Clock, SystemClock};
 use confab::core::append::{Act, Amend, Change, Decision, Item, Order, Said};
 use confab::core::audit::AuditKey;
 use confab::core::names::user_key;
@@ -314,4 +315,38 @@ async fn a_room_that_is_not_open_is_named_by_its_id() {
     replay("cell").assert_refused(1, &["no open room cell", "by its id"]);
     let nowhere = RoomId::from_u128(99).to_string();
     replay(&nowhere).assert_refused(1, &["there is no room", &nowhere]);
+}
+
+/// What is older than `--since` is neither told nor remembered.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_looked_at_and_told_can_be_said() {
+    const HOUR: u64 = 3_600;
+    let (past, _, member) = Past::with_rooms().await;
+    let lately = (SystemClock::new().now().0 - START.0) / 1_000 - HOUR;
+    let mut said = Vec::new();
+    for at in [100, 110, lately, lately + 10, lately + 20] {
+        said.push(past.say(at, HALL, member, TEXT).await);
+    }
+    past.store.close().await;
+    let place = |number: usize| format!("{HALL}/{}", said[number].0);
+
+    assert_eq!(verdicts(&past.replay("flood", &[])), Vec::<String>::new());
+    let file = past.place.folder.path().join("flood.toml");
+    let settings = ["--settings", file.to_str().unwrap()];
+    std::fs::write(&file, "repeats = 1\n").unwrap();
+    let found = past.replay("flood", &settings);
+    assert_eq!(verdicts(&found), [format!("3 hold flood.repeat: {} {} {}", place(1), place(3), place(4))]);
+    let found = past.replay("flood", &[&settings[..], &["--samples", "1"]].concat());
+    assert_eq!(verdicts(&found), [format!("3 hold flood.repeat: {}", place(1))]);
+    let found = past.replay("flood", &[&settings[..], &["--since", "2h"]].concat());
+    assert_eq!(verdicts(&found), [format!("2 hold flood.repeat: {} {}", place(3), place(4))]);
+    assert_eq!(found["messages"], json!(3));
+
+    // Without a file it is as the configuration has it.
+    past.place.rewrite("plugins.chain = []", "plugins.chain = []\nplugins.config.flood = { repeats = 2 }");
+    assert_eq!(verdicts(&past.replay("flood", &[])), [format!("1 hold flood.repeat: {}", place(4))]);
+    std::fs::remove_file(&file).unwrap();
+    let component = built("plugins/flood.wasm");
+    let arguments = ["plugin", "replay", component.to_str().unwrap(), settings[0], settings[1]];
+    run(&mut past.place.command(&arguments), "").assert_refused(1, &["flood.toml"]);
 }
