@@ -219,3 +219,41 @@ fn a_function_that_is_too_long_is_not_compiled() {
     with_nops(1 << 20);
     assert_refused(&hostile(folder.path()), &["plugin hostile", "1048578 bytes in one function", "at most 1048576"]);
 }
+
+/// Less of a compiler to trust: what no compiled guest needs is off.
+#[test]
+fn what_no_guest_needs_is_not_compiled() {
+    /// The type of a function without parameters, and one function of it with this body.
+    fn function(body: &[u8]) -> Vec<u8> {
+        let length = body.len() as u8;
+        [&[0x01, 4, 1, 0x60, 0, 0, 0x03, 2, 1, 0, 0x0a, length + 2, 1, length][..], body].concat()
+    }
+    let folder = folder();
+    let path = folder.path().join("hostile.wasm");
+    let good = std::fs::read(&path).unwrap();
+    // Beside what is in it, a module of these sections.
+    let with_module = |sections: &[u8]| {
+        let module = [&b"\0asm\x01\0\0\0"[..], sections].concat();
+        std::fs::write(&path, [&good[..], &[1, module.len() as u8], &module].concat()).unwrap();
+    };
+    for ordinary in [vec![0x05, 3, 1, 0, 1], function(&[0, 0x01, 0x0b])] {
+        with_module(&ordinary);
+        load(&hostile(folder.path())).unwrap();
+    }
+    for (sections, told) in [
+        (vec![0x05, 3, 1, 4, 1], "memory64"),
+        (vec![0x05, 4, 1, 3, 1, 1], "threads"),
+        // Of a tag.
+        (vec![0x01, 4, 1, 0x60, 0, 0, 0x0d, 3, 1, 0, 0], "exceptions"),
+        // Of a structure without fields.
+        (vec![0x01, 3, 1, 0x5f, 0], "gc"),
+        // Of a function that is given a function of the type before.
+        (vec![0x01, 9, 2, 0x60, 0, 0, 0x60, 1, 0x63, 0, 0], "function references"),
+        (function(&[0, 0x12, 0, 0x0b]), "tail calls"),
+        // Two vectors of nothing, one of which says where what is of the other stands.
+        (function(&[0, 0x41, 0, 0xfd, 0x0f, 0x41, 0, 0xfd, 0x0f, 0xfd, 0x80, 0x02, 0x1a, 0x0b]), "relaxed SIMD"),
+    ] {
+        with_module(&sections);
+        assert_refused(&hostile(folder.path()), &["plugin hostile", "not a component", told]);
+    }
+}
