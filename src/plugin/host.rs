@@ -220,3 +220,105 @@ impl metrics::Host for HostState {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use confab_protocol::model::Millis;
+
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::plugin::translate::Speaker;
+
+    /// What was written into the log.
+    static WRITTEN: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+    struct Lines;
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            WRITTEN.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A clock that is moved by hand.
+    #[derive(Default)]
+    struct Still(Mutex<Duration>);
+
+    impl Clock for Still {
+        fn now(&self) -> Millis {
+            Millis(0)
+        }
+
+        fn elapsed(&self) -> Duration {
+            *self.0.lock().unwrap()
+        }
+
+        fn random(&self) -> u128 {
+            0
+        }
+    }
+
+    fn state(still: &Arc<Still>, told: &Metrics) -> HostState {
+        let clock: Arc<dyn Clock> = still.clone();
+        let speaker = Speaker { plugin: "x".into(), hash: "".into(), enforced: true };
+        let shared = Shared {
+            plugin: "x".into(),
+            clock,
+            lasting: Arc::default(),
+            counters: told.plugin_custom_total.clone(),
+            hand: Hand::of(speaker, false, &told.plugin_actions_total, None),
+        };
+        HostState {
+            shared: Arc::new(shared),
+            memory_max: 0,
+            memory: 0,
+            cpu_budget: Duration::ZERO,
+            cpu_deadline: None,
+            wall_deadline: Duration::ZERO,
+            now_ms: 0,
+            earlier: None,
+            context: Context::default(),
+            target: None,
+            is_again: false,
+        }
+    }
+
+    #[test]
+    fn it_writes_so_many_lines_a_second_and_none_that_is_longer() {
+        let still = Arc::new(Still::default());
+        let mut state = state(&still, &Metrics::new());
+        let subscriber = tracing_subscriber::fmt().with_writer(|| Lines).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            for second in 0..2 {
+                *still.0.lock().unwrap() = Duration::from_secs(second);
+                for _ in 0..2 * LINES_PER_SECOND {
+                    log::Host::write(&mut state, log::Level::Info, "y".repeat(LINE_BYTES_MAX + 1)).unwrap();
+                }
+            }
+        });
+        let written = String::from_utf8(WRITTEN.lock().unwrap().clone()).unwrap();
+        assert_eq!(written.lines().count(), 2 * 50);
+        // There is none in what the server writes around it.
+        assert_eq!(written.matches('y').count(), 2 * 50 * 1024);
+    }
+
+    #[test]
+    fn it_has_so_many_counters() {
+        let told = Metrics::new();
+        let mut state = state(&Arc::default(), &told);
+        for n in 0..25 {
+            for _ in 0..2 {
+                metrics::Host::count(&mut state, format!("n{n}"), 3).unwrap();
+            }
+        }
+        let counted = |n: u32| told.plugin_custom_total.with_label_values(&["x", &format!("n{n}")]).get();
+        assert!((0..20).all(|n| counted(n) == 6) && (20..25).all(|n| counted(n) == 0));
+    }
+}
