@@ -33,8 +33,9 @@ const PHASE: Duration = Duration::from_secs(10);
 const SETTLE: Duration = Duration::from_secs(1);
 /// How often memory and metrics are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// What the hostile guest does, by the message that tells it to. "storm" may survive.
-const TRICKS: [&str; 6] = ["loop", "trap", "eat", "deep", "storm", "flood"];
+/// What the hostile guest does, by the message that tells it to. "storm" may survive, and "forge" does: it is flagged, with
+/// more than a finding may say.
+const TRICKS: [&str; 7] = ["loop", "trap", "eat", "deep", "storm", "flood", "forge"];
 
 /// What happens meanwhile, and how many messages of the hostile author's wait for their answers.
 const PHASES: [(&str, usize); 4] = [
