@@ -301,8 +301,11 @@ pub fn read(path: &Path) -> Result<Story, String> {
     let (mut story, mut time) = (Story { path: path.to_owned(), config: "{}".into(), cases: Vec::new() }, FIRST_MS);
     for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
         let fail = |error: serde_json::Error| format!("{}:{number}: {error}", path.display());
-        if line.starts_with("{\"config\"") {
+        if is_config(line) {
             let Config { config } = serde_json::from_str(line).map_err(fail)?;
+            if !story.cases.is_empty() {
+                return Err(format!("{}:{number}: the configuration stands before all other lines", path.display()));
+            }
             story.config = config.to_string();
             continue;
         }
@@ -312,6 +315,12 @@ pub fn read(path: &Path) -> Result<Story, String> {
         story.cases.push((number, case));
     }
     Ok(story)
+}
+
+/// Whether it is the configuration, however it is spaced.
+fn is_config(line: &str) -> bool {
+    let first = line.trim_start().strip_prefix('{').map(str::trim_start);
+    first.is_some_and(|name| name.starts_with("\"config\""))
 }
 
 #[cfg(feature = "guest")]

@@ -41,8 +41,14 @@ fn a_wrong_line_is_told_with_its_place() {
     assert_eq!((report.stories, report.lines, report.wrong.len()), (1, 3, 2), "{:?}", report.wrong);
     assert!(report.wrong[0].contains("wrong.jsonl:3: ") && report.wrong[0].contains("found"), "{:?}", report.wrong);
     assert!(report.wrong[1].contains("wrong.jsonl:4: "), "{:?}", report.wrong);
-    for (line, word) in [("{\"body\": 1}", "wrong.jsonl:1"), ("{\"nobody\": \"x\"}", "nobody"), ("{", "wrong.jsonl:1")]
-    {
+    for (line, word) in [
+        ("{\"body\": 1}", "wrong.jsonl:1"),
+        ("{\"nobody\": \"x\"}", "nobody"),
+        ("{", "wrong.jsonl:1"),
+        // It is read as the configuration, and the plugin takes no such key.
+        (" { \"config\": {\"nobody\": 1}}", "nobody"),
+        ("{\"body\": \"x\"}\n{\"config\": {}}", "wrong.jsonl:2: the configuration"),
+    ] {
         std::fs::write(&file, line).unwrap();
         let error = lab.goldens(folder.path()).unwrap_err();
         assert!(error.contains(word), "{error}");
