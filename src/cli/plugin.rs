@@ -58,7 +58,7 @@ enum Action {
         #[arg(long)]
         bless: bool,
     },
-    /// What a call costs, over the bodies of its golden files.
+    /// What a call costs, over the bodies of its golden files, with the configuration that the first of them gives.
     Bench {
         /// Its folder, built, or a component, as `test` takes it.
         #[arg(default_value = ".")]

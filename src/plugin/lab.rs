@@ -136,6 +136,14 @@ impl Lab {
         self.manifest.limits.call(self.manifest.class, given)
     }
 
+    /// CPU time that its calls for messages may take on average on such a server. `None`: it is interpreted, and nothing
+    /// bounds that.
+    #[must_use]
+    pub fn average_budget(&self) -> Option<Duration> {
+        let given = Duration::from_millis(Config::default().plugins.average_budget_ms);
+        self.manifest.limits.average(self.manifest.class, given)
+    }
+
     /// What it calls of the host.
     #[must_use]
     pub fn imports(&self) -> Vec<String> {

@@ -81,5 +81,8 @@ fn a_component_is_tested_with_what_stands_beside_it() {
     // As often as it is asked, it may take longer than a command otherwise does.
     let output = place.command(&["plugin", "--json", "bench", path]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(object(&String::from_utf8_lossy(&output.stdout))["calls"], json!(100_000));
+    let measured = object(&String::from_utf8_lossy(&output.stdout));
+    let time = |key: &str| measured[key].as_f64().unwrap();
+    assert_eq!(measured["calls"], json!(100_000));
+    assert!(time("mean_us") > 0.0 && time("mean_us") <= time("worst_us"), "{measured}");
 }

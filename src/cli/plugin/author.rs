@@ -220,8 +220,10 @@ pub(super) fn bench(plugin: &Path, json: bool) -> anyhow::Result<()> {
     times.sort_unstable();
     let at = |share: f64| times.get((times.len() as f64 * share) as usize).map_or(0.0, |it| it.as_secs_f64() * 1e6);
     let (p50, p99, worst) = (at(0.5), at(0.99), times.last().map_or(0.0, |it| it.as_secs_f64() * 1e6));
+    let mean = times.iter().sum::<Duration>().as_secs_f64() * 1e6 / times.len().max(1) as f64;
     if json {
-        println!("{}", json!({ "calls": times.len(), "p50_us": p50, "p99_us": p99, "worst_us": worst }));
+        let calls = times.len();
+        println!("{}", json!({ "calls": calls, "mean_us": mean, "p50_us": p50, "p99_us": p99, "worst_us": worst }));
     } else {
         println!(
             "{} calls over {} bodies, microseconds of CPU each, the clock's own included:",
@@ -229,6 +231,10 @@ pub(super) fn bench(plugin: &Path, json: bool) -> anyhow::Result<()> {
             cases.len()
         );
         println!("  p50 {p50:.1}   p99 {p99:.1}   worst {worst:.1}   (budget {})", lab.call_budget().as_micros());
+        let told = |most: Duration| {
+            format!("   (budget {}; a plugin that stays above it is taken out of service)", most.as_micros())
+        };
+        println!("  mean {mean:.1}{}", lab.average_budget().map(told).unwrap_or_default());
     }
     Ok(())
 }
