@@ -117,6 +117,17 @@ mod tests {
         };
         let ours = include_str!("../../../sdk/Cargo.toml");
         assert_eq!(dependencies(include_str!("scaffold/sdk.toml")), dependencies(ours));
+        let read = |text: &str| -> toml::Table { toml::from_str(text).unwrap() };
+        let (ours, workspace) = (read(ours), read(include_str!("../../../Cargo.toml")));
+        let copy = read(include_str!("scaffold/sdk.toml"));
+        // An older compiler says that it is too old, and not what it does not know.
+        for key in ["version", "edition", "rust-version", "license"] {
+            assert_eq!(copy["package"][key], workspace["workspace"]["package"][key], "{key}");
+        }
+        for (name, wanted) in ours["dependencies"].as_table().unwrap() {
+            let is_shared = wanted.get("workspace").is_some();
+            assert!(is_shared || copy["dependencies"][name.as_str()] == *wanted, "{name} is wanted otherwise");
+        }
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk/src");
         for file in std::fs::read_dir(folder).unwrap() {
             let name = format!("src/{}", file.unwrap().file_name().to_string_lossy());
