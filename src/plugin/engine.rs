@@ -28,6 +28,9 @@ use crate::metrics::Metrics;
 const STACK_BYTES_MAX: usize = 512 * 1024;
 const PACKAGE: &str = "confab:plugin/";
 const VERSION: &str = "@0.1.0";
+/// What other tools bring along unless they are told otherwise.
+const WASI: &str = "wasi:";
+const WITHOUT_WASI: &str = ": there is no WASI; JavaScript and Python are built without it by --stub-wasi";
 /// What can be granted, by the names of the contract.
 pub(super) const CAPABILITIES: [&str; 6] = ["log", "kv", "metrics", "history", "context", actions::NAME];
 
@@ -58,7 +61,7 @@ impl Failure {
 
     /// It would be made anew for each call, which has no budget.
     pub(super) fn of_memory() -> Self {
-        let detail = "it takes more than three quarters of its memory before it is asked anything".to_owned();
+        let detail = "it takes more than three quarters of plugins.memory_mib before it is asked anything".to_owned();
         Self { kind: "memory", detail }
     }
 
@@ -301,12 +304,16 @@ impl Engine {
             if !is_callable {
                 continue;
             }
-            let capability = name.strip_prefix(PACKAGE).and_then(|rest| rest.strip_suffix(VERSION));
-            let Some(capability) = capability.map(capability_of) else {
-                return Err(format!("imports {name}, which no plugin can have"));
+            let interface = name.strip_prefix(PACKAGE).and_then(|rest| rest.strip_suffix(VERSION));
+            let Some(interface) = interface else {
+                let why = if name.starts_with(WASI) { WITHOUT_WASI } else { "" };
+                return Err(format!("imports {name}, which no plugin can have{why}"));
             };
+            let capability = capability_of(interface);
             if !manifest.capabilities.iter().any(|declared| declared == capability) {
-                return Err(format!("imports {capability}, which its manifest does not declare in capabilities"));
+                // By the name that its author knows.
+                let part = if interface == capability { String::new() } else { format!(" (a part of {capability})") };
+                return Err(format!("imports {interface}{part}, which its manifest does not declare in capabilities"));
             }
             if !wanted.contains(&capability) {
                 wanted.push(capability);

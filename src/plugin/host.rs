@@ -42,7 +42,7 @@ const COUNTERS_MAX: usize = 20;
 
 /// The plugin wanted more memory than its limit.
 #[derive(Debug, thiserror::Error)]
-#[error("memory limit reached")]
+#[error("memory limit reached: plugins.memory_mib (4 times that if interpreted), or limits.memory_mib of its manifest")]
 pub(super) struct MemoryExceeded;
 
 /// What all instances of a plugin share.

@@ -150,6 +150,7 @@ fn another_contract_is_refused() {
         ("confab:plugin/types@0.1.0", "confab:plugin/types@0.9.0", "contract 0.9.0"),
         ("confab:plugin/log@0.1.0", "confab:plugin/net@0.1.0", "imports net"),
         ("confab:plugin/log@0.1.0", "wasi:clocks12/log@0.1.0", "imports wasi:clocks12/log@0.1.0"),
+        ("confab:plugin/log@0.1.0", "wasi:clocks12/log@0.1.0", "without it by --stub-wasi"),
     ] {
         std::fs::write(&path, with_replaced(&wasm, from, to)).unwrap();
         assert_refused(&hostile(folder.path()), &["plugin hostile", word]);
@@ -160,7 +161,7 @@ fn another_contract_is_refused() {
 fn memory_that_cannot_hold_the_guest_is_told_at_load() {
     let folder = folder();
     let tight = Plugins { memory_mib: 1, ..hostile(folder.path()) };
-    assert_refused(&tight, &["plugin hostile", "cannot be instantiated"]);
+    assert_refused(&tight, &["plugin hostile", "cannot be instantiated", "plugins.memory_mib", "interpreted"]);
 }
 
 /// As `confab plugin install` does it, and as a server loads it.

@@ -15,7 +15,7 @@ use confab_protocol::model::{Body, Emoji, Reason, SanctionKind, Seq};
 use serde_json::{Value, json};
 
 use super::context::natively;
-use super::{built, post, write};
+use super::{built, post, with_replaced, write};
 use crate::support::guests::{copied, lab, load, message_event};
 use crate::support::people::Person;
 use crate::support::process::{Place, run};
@@ -136,6 +136,19 @@ async fn who_imports_it_is_asked_about_nothing_unread_and_others_cost_nothing() 
     let others = copied(&["test-plugins/historian"]);
     let historian = load(&alone("historian", others.path(), "history", Mode::Enforce)).unwrap();
     assert_eq!(historian.wants(), Wants { history: true, ..Wants::default() });
+}
+
+/// Its author knows the name of the interface, and is told with which capability that comes.
+#[test]
+fn it_is_declared_as_a_part_of_context() {
+    let folder = surveyor();
+    let (wasm, manifest) = (folder.path().join("surveyor.wasm"), folder.path().join("surveyor.toml"));
+    let [context, history] = ["confab:plugin/context@0.1.0", "confab:plugin/history@0.1.0"];
+    std::fs::write(&wasm, with_replaced(&std::fs::read(&wasm).unwrap(), context, history)).unwrap();
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, text.replace("\"context\"", "\"history\"")).unwrap();
+    let Err(error) = load(&alone("surveyor", folder.path(), "history", Mode::Enforce)) else { panic!("it was loaded") };
+    assert!(error.contains("imports target (a part of context), which its manifest does not declare"), "{error}");
 }
 
 /// A golden line says which message it is about, natively and in the sandbox.
