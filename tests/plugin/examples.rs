@@ -10,6 +10,8 @@ use crate::support::process::Place;
 
 const BUILDER: &str = include_str!("../../xtask/src/examples.rs");
 const DOCUMENT: &str = include_str!("../../docs/PLUGINS.md");
+/// The libraries behind the tools for C.
+const LIBRARIES: &str = include_str!("../../xtask/assets/Cargo.toml");
 
 #[test]
 fn guests_in_other_languages_say_the_same() {
@@ -56,5 +58,12 @@ fn the_document_has_the_commands_that_build_them() {
     assert!(wanted.len() > 20, "{wanted:?}");
     for word in wanted {
         assert!(section.contains(word), "{word} is missing");
+    }
+    let libraries: toml::Table = toml::from_str(LIBRARIES).unwrap();
+    let version = |wanted: &toml::Value| wanted.as_str().unwrap().trim_start_matches(['=', '0', '.']).to_owned();
+    let bindings = version(&libraries["dependencies"]["wit-bindgen-core"]);
+    let component = version(&libraries["dependencies"]["wit-component"]);
+    for word in [format!("wit-bindgen-cli@0.{bindings} "), format!("wasm-tools@1.{component}.")] {
+        assert!(section.contains(&word), "{word} is missing");
     }
 }

@@ -220,6 +220,16 @@ async fn assert_programs_can_read_it(reader: &Reader) {
     assert_eq!(measured["calls"], json!(100_000));
     let time = |key: &str| measured[key].as_f64().unwrap();
     assert!(time("p50_us") <= time("p99_us") && time("p99_us") <= time("worst_us"), "{measured}");
+    for arguments in [
+        "new one-more",
+        "install no-shouting/target/no-shouting.wasm",
+        "grant no-shouting kv",
+        "shadow no-shouting",
+        "off no-shouting",
+        "remove no-shouting",
+    ] {
+        object(arguments).await;
+    }
 }
 
 /// What the native test prints is told where it fails, beside the one object for programs.
