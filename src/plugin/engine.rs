@@ -31,6 +31,8 @@ const VERSION: &str = "@0.1.0";
 /// What other tools bring along unless they are told otherwise.
 const WASI: &str = "wasi:";
 const WITHOUT_WASI: &str = ": there is no WASI; JavaScript and Python are built without it by --stub-wasi";
+/// What is given where nothing is configured, as the contract has it.
+const NO_CONFIG: &str = "{}";
 /// What can be granted, by the names of the contract.
 pub(super) const CAPABILITIES: [&str; 6] = ["log", "kv", "metrics", "history", "context", actions::NAME];
 
@@ -221,6 +223,10 @@ impl Engine {
     pub(super) fn open(&self, manifest: &Manifest, loaded: &Loaded, wish: &Wish<'_>) -> Result<Pool, String> {
         let prepared = loaded.linker.instantiate_pre(&loaded.component).map_err(|error| format!("{error:#}"))?;
         let indices = Indices::check(&prepared, manifest)?;
+        if wish.config != NO_CONFIG && !indices.takes_config() {
+            let id = &manifest.id;
+            return Err(format!("exports no lifecycle, and so reads no configuration: take plugins.config.{id} out"));
+        }
         let shared = Arc::new(Shared {
             plugin: manifest.id.as_str().into(),
             clock: Arc::clone(&self.clock),

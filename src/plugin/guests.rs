@@ -58,6 +58,11 @@ impl Indices {
         Ok(indices)
     }
 
+    /// Whether it is given its configuration.
+    pub(super) const fn takes_config(&self) -> bool {
+        self.lifecycle.is_some()
+    }
+
     const fn has(&self, hook: Hook) -> bool {
         match hook {
             Hook::Message => self.message.is_some(),

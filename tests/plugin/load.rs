@@ -9,9 +9,10 @@ use confab::config::{Config, Mode, Plugins};
 use confab::core::hook::Moderator;
 use confab::metrics::Metrics;
 use confab::plugin::installed::{Entry, Home, Installed, Kept};
+use serde_json::{Value, json};
 
 use super::{built, folder, plugins, with_replaced};
-use crate::support::guests::{load, load_with};
+use crate::support::guests::{copied, load, load_with};
 
 fn assert_refused(plugins: &Plugins, words: &[&str]) {
     let Err(error) = load(plugins) else { panic!("it was loaded; expected {words:?}") };
@@ -162,6 +163,20 @@ fn memory_that_cannot_hold_the_guest_is_told_at_load() {
     let folder = folder();
     let tight = Plugins { memory_mib: 1, ..hostile(folder.path()) };
     assert_refused(&tight, &["plugin hostile", "cannot be instantiated", "plugins.memory_mib", "interpreted"]);
+}
+
+/// It would look like one that holds.
+#[test]
+fn a_configuration_that_nobody_reads_is_refused() {
+    let folder = copied(&["test-plugins/surveyor"]);
+    let configured = |table: Value| Plugins {
+        chain: vec!["surveyor".into()],
+        grant: [("surveyor".to_owned(), vec!["context".to_owned()])].into(),
+        config: [("surveyor".to_owned(), table)].into(),
+        ..plugins(folder.path())
+    };
+    load(&configured(json!({}))).unwrap();
+    assert_refused(&configured(json!({ "lists": ["mine"] })), &["plugin surveyor", "exports no lifecycle"]);
 }
 
 /// As `confab plugin install` does it, and as a server loads it.
