@@ -124,6 +124,8 @@ mod tests {
         for key in ["version", "edition", "rust-version", "license"] {
             assert_eq!(copy["package"][key], workspace["workspace"]["package"][key], "{key}");
         }
+        let told = format!("Rust {} or later", copy["package"]["rust-version"].as_str().unwrap());
+        assert!(include_str!("../../../docs/PLUGINS.md").contains(&told), "{told}");
         for (name, wanted) in ours["dependencies"].as_table().unwrap() {
             let is_shared = wanted.get("workspace").is_some();
             assert!(is_shared || copy["dependencies"][name.as_str()] == *wanted, "{name} is wanted otherwise");
