@@ -65,10 +65,21 @@ fn make<T>(tools: impl FnOnce() -> Result<T>, build: impl FnOnce(&T) -> Result<(
 /// The texts that a component is made of.
 fn fingerprint(folder: &Path) -> Result<String> {
     let mut texts = fs::read_to_string(shell::root().join(WIT).join("plugin.wit"))?;
-    let mut files: Vec<_> = fs::read_dir(folder)?.map(|file| file.map(|it| it.path())).collect::<Result<_, _>>()?;
+    let (mut files, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for file in fs::read_dir(folder)? {
+            let path = file?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+    }
     files.sort();
-    for file in files.iter().filter(|file| file.is_file()) {
-        texts.push_str(&fs::read_to_string(file)?);
+    for file in files {
+        // A tool may have left what is no text.
+        texts.push_str(&String::from_utf8_lossy(&fs::read(file)?));
     }
     Ok(texts)
 }
@@ -160,6 +171,16 @@ mod tests {
         let broken = make(|| Ok(()), |()| nothing("a line is wrong")());
         assert_eq!(broken.unwrap_err().to_string(), "a line is wrong");
         assert!(make(|| Ok(()), |()| Ok(())).unwrap().is_none());
+    }
+
+    /// Else what was built before is tested.
+    #[test]
+    fn what_a_source_includes_is_a_part_of_it() {
+        let folder = shell::root().join("plugins/examples/c");
+        let texts = fingerprint(&folder).unwrap();
+        for file in ["plugin.c", "include/stdlib.h"] {
+            assert!(texts.contains(&fs::read_to_string(folder.join(file)).unwrap()), "{file}");
+        }
     }
 
     #[test]
