@@ -85,7 +85,7 @@ metrics! {
     store_errors_total: IntCounterVec = "confab_store_errors_total", "Failed store operations, by kind.", ["kind"];
     plugin_call_seconds: HistogramVec = "confab_plugin_call_seconds", "Time of one plugin call.", ["plugin", "hook"], buckets LATENCY_SECONDS;
     plugin_verdicts_total: IntCounterVec = "confab_plugin_verdicts_total", "Verdicts of plugins.", ["plugin", "hook", "verdict"];
-    plugin_traps_total: IntCounterVec = "confab_plugin_traps_total", "Calls that a plugin did not survive, by kind.", ["plugin", "kind"];
+    plugin_traps_total: IntCounterVec = "confab_plugin_traps_total", "Calls that a plugin failed at, by kind; of too-slow and some of memory the verdict held all the same.", ["plugin", "kind"];
     plugin_breaker_state: IntGaugeVec = "confab_plugin_breaker_state", "0 closed, 1 half open, 2 open.", ["plugin"];
     plugin_memory_bytes: IntGaugeVec = "confab_plugin_memory_bytes", "Linear memory of instances that wait for a call.", ["plugin"];
     plugin_kv_bytes: IntGaugeVec = "confab_plugin_kv_bytes", "What a plugin remembers between calls.", ["plugin"];
