@@ -117,8 +117,8 @@ enum Action {
     Grant {
         /// Which.
         id: String,
-        /// Capabilities, as kv,log.
-        #[arg(value_delimiter = ',')]
+        /// Capabilities, as kv,log; "" is none.
+        #[arg(value_delimiter = ',', required = true)]
         capabilities: Vec<String>,
     },
     /// Let an installed plugin decide.

@@ -53,6 +53,9 @@ fn a_wrong_line_is_told_with_its_place() {
         let error = lab.goldens(folder.path()).unwrap_err();
         assert!(error.contains(word), "{error}");
     }
+    std::fs::write(&file, "{\"kind\": \"shout\", \"body\": \"x\"}").unwrap();
+    let error = lab.bless(folder.path()).unwrap_err();
+    assert!(error.contains("wrong.jsonl:1: no kind shout"), "{error}");
 }
 
 /// What a server keeps of a name or a reason is what a line is compared with, natively too.

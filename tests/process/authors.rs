@@ -60,6 +60,9 @@ fn a_component_is_tested_with_what_stands_beside_it() {
     }
 
     std::fs::create_dir(&goldens).unwrap();
+    // Nothing that is expected is nothing that was tested.
+    std::fs::write(goldens.join("first.json"), "{\"body\": \"hello\"}\n").unwrap();
+    command(&["test", path]).assert_refused(1, &["mentions.goldens has no golden lines", ".jsonl"]);
     let story = goldens.join("first.jsonl");
     std::fs::write(&story, "{\"body\": \"hello\"}\n{\"body\": \"hello\", \"expect\": \"bounce\"}\n").unwrap();
     let failed = command(&["--json", "test", path]);

@@ -336,6 +336,8 @@ fn only_what_there_is_can_be_granted() {
     plugin(&place, &["install", path, "--grant", ""]).assert_refused(1, &["wants the capability"]);
     assert_eq!(listed(&place), before);
     object(&place, &["off", "guard"]);
+    // Who only wants to look at it takes nothing away.
+    assert_eq!((plugin(&place, &["grant", "guard"]).code, &listed(&place)["grant"]), (Some(2), &json!(["kv"])));
     assert_eq!(object(&place, &["grant", "guard", ""])["grant"], json!([]));
 }
 

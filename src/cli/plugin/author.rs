@@ -187,6 +187,9 @@ pub(super) fn test(plugin: &Path, bless: bool, json: bool) -> anyhow::Result<()>
             println!("fuel: {total} in all, at most {max} a line ({max_at})");
         }
     }
+    if report.lines == 0 {
+        bail!("{} has no golden lines: they stand in files that end in .jsonl", goldens.display());
+    }
     if is_good { Ok(()) } else { bail!("{} does not do what its golden files say", pair.id) }
 }
 

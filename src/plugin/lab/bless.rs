@@ -41,7 +41,8 @@ impl Lab {
             let mut lines: Vec<String> = text.split('\n').map(str::to_owned).collect();
             let ran = run_story(&self.engine, &self.manifest, &self.loaded, &story)?;
             for ((number, case), Ran { found, fuel }) in story.cases.iter().zip(ran) {
-                let found = Some(found?).filter(|found| case.differs(found).is_some());
+                let found = found.map_err(|why| format!("{}:{number}: {why}", story.path.display()))?;
+                let found = Some(found).filter(|found| case.differs(found).is_some());
                 let is_other = |fuel: &u64| found.is_some() || case.fuel.is_none_or(|given| is_stale(given, *fuel));
                 let fuel = fuel.filter(is_other);
                 blessed.verdicts += usize::from(found.is_some());
