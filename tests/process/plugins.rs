@@ -387,6 +387,9 @@ fn who_begins_is_told_what_to_do() {
     for id in ["Loud", "server"] {
         refused(&["new", &path(id)], &["no id of a plugin"]);
     }
+    for id in ["confab-plugin", "log"] {
+        refused(&["new", &path(id)], &["a crate that the SDK is made with", "another name"]);
+    }
     let quiet = path("quiet");
     for command in ["build", "test", "bench"] {
         refused(&[command, &quiet], &["quiet is no folder of a plugin", "`confab plugin new"]);

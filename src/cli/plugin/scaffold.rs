@@ -46,6 +46,9 @@ const PLUGIN: [(&str, &str); 5] = [
 pub(super) fn new(folder: &Path, json: bool) -> anyhow::Result<()> {
     let id = folder.file_name().and_then(|name| name.to_str()).context("the folder's name is the plugin's id")?;
     check_manifest(id, MANIFEST.replace("{id}", id).as_bytes()).map_err(|error| anyhow!("{id}: {error}"))?;
+    if LOCK.contains(&format!("\nname = \"{id}\"\n")) {
+        bail!("{id} is the name of a crate that the SDK is made with: choose another name");
+    }
     if folder.exists() {
         bail!("{} is there already: choose another name", folder.display());
     }
