@@ -49,7 +49,7 @@ pub(crate) use self::turns::{Turn, Turns};
 use crate::clock::Clock;
 use crate::config::{self, Mode};
 use crate::core::deputy::Deed;
-use crate::core::hook::{Act, ActEvent, MessageEvent, Moderator, Ruling, Turned, Verdict, Wants};
+use crate::core::hook::{Act, ActEvent, Found, MessageEvent, Moderator, Ruling, Turned, Verdict, Wants};
 use crate::metrics::Metrics;
 
 /// Why a plugin is not loaded is told in so many bytes.
@@ -255,6 +255,10 @@ impl Moderator for PluginSet {
 
     fn take_wanted(&self) -> Vec<Deed> {
         self.outages.take_wanted()
+    }
+
+    fn take_found(&self) -> (Vec<Found>, u64) {
+        self.outages.take_found()
     }
 }
 

@@ -6,6 +6,7 @@ use confab_protocol::reject::Reject;
 
 use super::amend::short_text;
 use super::auth::Actor;
+use super::cases::NewRecord;
 use super::context::Context;
 use super::hook::{Act, ActEvent, Mark, Ruling};
 use super::{Core, audit};
@@ -37,19 +38,25 @@ impl Core {
         let context = self.context_of_act(who, transport, act).await;
         let event = ActEvent { who, username, role, account_created, now: self.clock.now(), act, context };
         let ruling = self.moderator.decide_act(event).await;
-        let (room, whom) = place(act, who);
-        note_marks(who, room, &ruling);
-        let mut found = self.findings(audit::act_word(&act), whom, room, ruling.marks);
+        note_marks(who, place(act, who).0, &ruling);
+        let found = self.act_findings(who, act, ruling.marks);
         if !found.is_empty() {
-            // What is noted may quote who does it, whomever it is about.
-            found.iter_mut().filter_map(|new| new.note.as_mut()).for_each(|(author, _)| *author = who);
-            if let Act::RoleChange { .. } = act {
-                // It is about whoever is given the role: who gives it would be named nowhere.
-                found.iter_mut().for_each(|new| new.record.actor = who);
-            }
             self.store.audit(found).await.map_err(|error| self.unavailable(&error))?;
         }
         short_text(ruling.verdict).map(drop)
+    }
+
+    /// As `findings`, of an act.
+    pub(super) fn act_findings(&self, who: UserId, act: Act<'_>, marks: Vec<Mark>) -> Vec<NewRecord> {
+        let (room, whom) = place(act, who);
+        let mut found = self.findings(audit::act_word(&act), whom, room, marks);
+        // What is noted may quote who does it, whomever it is about.
+        found.iter_mut().filter_map(|new| new.note.as_mut()).for_each(|(author, _)| *author = who);
+        if let Act::RoleChange { .. } = act {
+            // It is about whoever is given the role: who gives it would be named nowhere.
+            found.iter_mut().for_each(|new| new.record.actor = who);
+        }
+        found
     }
 
     /// `None`: no plugin wants it, or it cannot be read.

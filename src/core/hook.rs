@@ -194,6 +194,27 @@ pub struct Turned {
     pub time: Millis,
 }
 
+/// What plugins in shadow mode found of what had passed: nobody waited for them.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Who said or did it.
+    pub who: UserId,
+    /// Of what.
+    pub of: FoundOf,
+    /// What they found.
+    pub marks: Vec<Mark>,
+}
+
+/// See [`Found`].
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum FoundOf {
+    /// A text as it was sent, and what plugins made of it, where that is another.
+    Text { kind: TextKind, room: RoomId, sent: String, made: Option<String> },
+    /// An act, without its text.
+    Act(Act<'static>),
+}
+
 /// What came of asking the plugins.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -236,10 +257,13 @@ pub trait Moderator: Send + Sync {
     fn wants_context(&self, act: Act<'_>) -> bool;
     /// Whether every plugin of the chain is loaded; for readiness.
     fn is_ready(&self) -> bool;
-    /// Resolves when hooks went out of service or came back since the last time, or one in shadow mode wanted something.
+    /// Resolves when hooks went out of service or came back since the last time, or one in shadow mode wanted something or
+    /// found something afterwards.
     async fn turned(&self);
     /// Which, in their order, each once; and how many more there were than are remembered.
     fn take_turned(&self) -> (Vec<Turned>, u64);
     /// What plugins in shadow mode would have done, in their order, each once.
     fn take_wanted(&self) -> Vec<Deed>;
+    /// What they found of what had passed, in its order, each once; and how much more there was than is remembered.
+    fn take_found(&self) -> (Vec<Found>, u64);
 }

@@ -1,5 +1,5 @@
 //! That plugins go out of service and come back is kept in the audit, from here: plugins reach no store, and no call waits
-//! for one. So is what those in shadow mode would do, and how much of what was found was left out.
+//! for one. So is what those in shadow mode would do or found of what had passed, and how much of what was found was left out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use confab_protocol::command::{AuditRecord, Finding, ListAudit};
 use confab_protocol::model::{AuditId, RoomId, UserId};
 
-use super::Core;
 use super::cases::NewRecord;
-use super::hook::{OUT_OF_SERVICE, Turned};
+use super::hook::{Found, FoundOf, OUT_OF_SERVICE, Turned};
 use super::store::Result;
+use super::{Core, audit};
 use crate::lifecycle::Lifecycle;
 
 /// The audit's word for it.
@@ -50,6 +50,7 @@ impl Core {
         if !is_again {
             *unkept = self.turned_records();
             unkept.extend(self.wanted_records().await);
+            unkept.extend(self.found_records().await);
             unkept.extend(self.left_out_records());
         }
         let Some(first) = unkept.first().map(|new| new.id) else { return };
@@ -78,9 +79,57 @@ impl Core {
     fn turned_records(&self) -> Vec<NewRecord> {
         let (turned, omitted) = self.moderator.take_turned();
         let mut records: Vec<NewRecord> = turned.into_iter().map(|it| self.numbered(record(it))).collect();
-        if omitted > 0 {
-            let said = self.record(UserId::NONE, BREAKER, RoomId::NONE, UserId::NONE);
-            records.push(self.numbered(AuditRecord { detail: format!("{omitted} more, which were not kept"), ..said }));
+        records.extend(self.omitted_record(BREAKER, omitted));
+        records
+    }
+
+    /// How many there were behind those that wait.
+    fn omitted_record(&self, act: &str, omitted: u64) -> Option<NewRecord> {
+        if omitted == 0 {
+            return None;
+        }
+        let said = self.record(UserId::NONE, act, RoomId::NONE, UserId::NONE);
+        Some(self.numbered(AuditRecord { detail: format!("{omitted} more, which were not kept"), ..said }))
+    }
+
+    async fn found_records(&self) -> Vec<NewRecord> {
+        let (found, omitted) = self.moderator.take_found();
+        let mut records = Vec::new();
+        for found in found {
+            records.extend(self.records_of(found).await);
+        }
+        records.extend(self.omitted_record("verdict", omitted));
+        records
+    }
+
+    /// As of those whose word counts, but for where it stands in the log: it had no place there when they were asked.
+    async fn records_of(&self, Found { who, of, marks }: Found) -> Vec<NewRecord> {
+        let (mut records, texts) = match of {
+            FoundOf::Text { kind, room, sent, made } => {
+                (self.findings(audit::text_word(kind), who, room, marks), Some((sent, made)))
+            }
+            FoundOf::Act(act) => (self.act_findings(who, act, marks), None),
+        };
+        if records.is_empty() {
+            return records;
+        }
+        // Their account may have been erased meanwhile: then nothing may be kept that quotes them. One that is being made
+        // is not there yet.
+        let (key, is_quoted) = match self.store.find_user(who).await {
+            Ok(Some(user)) => (user.audit_key, user.audit_key.is_some()),
+            Ok(None) => (None, true),
+            Err(error) => {
+                drop(self.unavailable(&error));
+                (None, false)
+            }
+        };
+        for new in &mut records {
+            if let Some((sent, made)) = &texts {
+                self.hash_texts(key, new, (Some(sent.as_str()), made.as_deref()));
+            }
+            if !is_quoted {
+                new.note = None;
+            }
         }
         records
     }

@@ -14,7 +14,7 @@ use super::member::{Member, When};
 use super::translate::by_server;
 use crate::core::context::Context;
 use crate::core::earlier::Earlier;
-use crate::core::hook::{Act, ActEvent, Mark, MessageEvent, Presently, Ruling, TextKind, Verdict};
+use crate::core::hook::{Act, ActEvent, Found, FoundOf, Mark, MessageEvent, Presently, Ruling, TextKind, Verdict};
 use crate::core::target::About;
 
 /// Messages that interpreted plugins are asked about at once, on threads of their own; others wait for them.
@@ -141,11 +141,22 @@ impl PluginSet {
             return self.note_dropped(chain.asked_afterwards());
         };
         let (chain, clock, kept) = (Arc::clone(chain), Arc::clone(&self.clock), Kept::of(event, body));
+        let as_sent = ruling.verdict.replacement().map(|_| event.body.to_owned());
+        let (outages, omitted) = (Arc::clone(&self.outages), self.metrics.plugin_findings_omitted_total.clone());
         tokio::task::spawn_blocking(move || {
             let event = kept.event();
             let marks = chain.ask_afterwards(&event, &*clock);
             drop(permit);
+            if marks.is_empty() {
+                return;
+            }
             marks.iter().for_each(|mark| tell(&event, mark));
+            let Kept { kind, room, author: who, body, .. } = kept;
+            let (sent, made) = match as_sent {
+                Some(sent) => (sent, Some(body)),
+                None => (body, None),
+            };
+            outages.found(Found { who, of: FoundOf::Text { kind, room, sent, made }, marks }, &omitted);
         });
     }
 
@@ -160,11 +171,16 @@ impl PluginSet {
             return self.note_dropped(asked);
         };
         let (chain, clock, kept) = (Arc::clone(chain), Arc::clone(&self.clock), KeptAct::of(event));
+        let (outages, omitted) = (Arc::clone(&self.outages), self.metrics.plugin_findings_omitted_total.clone());
         tokio::task::spawn_blocking(move || {
-            let event = kept.event();
-            let marks = chain.ask_of_act_afterwards(&event, &*clock);
+            let marks = chain.ask_of_act_afterwards(&kept.event(), &*clock);
             drop(permit);
-            marks.iter().for_each(|mark| tell_of_act(event.who, hook.name(), mark));
+            if marks.is_empty() {
+                return;
+            }
+            let KeptAct { who, act, .. } = kept;
+            marks.iter().for_each(|mark| tell_of_act(who, hook.name(), mark));
+            outages.found(Found { who, of: FoundOf::Act(act), marks }, &omitted);
         });
     }
 

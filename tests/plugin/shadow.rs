@@ -12,7 +12,7 @@ use confab::metrics::Metrics;
 use confab::plugin::PluginSet;
 use confab_client::{Command, Reply, Room};
 use confab_protocol::codec::decode_audit;
-use confab_protocol::command::ListAudit;
+use confab_protocol::command::{AuditRecord, ListAudit};
 use confab_protocol::model::{AuditId, Millis, ReportReason, RoomId, Seq, ServerRole, UserId};
 use confab_protocol::reject::RejectCode;
 use futures_util::future::{join_all, select_all};
@@ -29,12 +29,17 @@ pub(super) async fn ask(set: &PluginSet, author: u128, body: &str) -> Ruling {
     set.decide_message(MessageEvent { author, now, ..message_event(body) }).await
 }
 
-/// Verdict and rule of what a plugin found, as the audit keeps it.
-pub(super) async fn found_by(owner: &Person, plugin: &str) -> Vec<(String, String)> {
+/// What the audit has of a plugin, the newest first, each with what moderators are shown of what it noted.
+async fn audit(owner: &Person, plugin: &str) -> Vec<(AuditRecord, String)> {
     let plugin = Some(plugin.to_owned());
     let list = ListAudit { room: None, user: None, case: None, plugin, before: AuditId::NONE, limit: 0 };
     let Ok(Reply::Audit { records, .. }) = owner.client.request(Command::ListAudit(list)).await else { panic!() };
-    let findings = records.iter().filter_map(|entry| decode_audit(&entry.record).unwrap().finding);
+    records.iter().map(|it| (decode_audit(&it.record).unwrap(), it.note.as_str().to_owned())).collect()
+}
+
+/// Verdict and rule of what a plugin found, as the audit keeps it.
+pub(super) async fn found_by(owner: &Person, plugin: &str) -> Vec<(String, String)> {
+    let findings = audit(owner, plugin).await.into_iter().filter_map(|(record, _)| record.finding);
     findings.map(|it| (it.verdict, it.rule)).collect()
 }
 
@@ -279,11 +284,38 @@ async fn an_interpreted_plugin_in_shadow_mode_refuses_nobody() {
     // Whom it was not asked about is counted.
     assert!(server.metric("confab_plugin_shadow_dropped_total{plugin=\"hostile\"}").await > 0.0);
     // What it says once there is room for it is counted as well.
+    let author = &people[0];
     until_so("it is asked", async || {
-        assert!(is_posted(&post(&owner, &room, "reject").await));
+        assert!(is_posted(&post(author, &room, "spill").await));
         verdicts(&server, "reject").await > 0.0 && verdicts(&server, "hold").await > 0.0
     })
     .await;
     assert_eq!(verdicts(&server, "unavailable").await, 0.0);
     assert_eq!(found_by(&owner, "server").await, []);
+
+    // And it is in the audit as what others find that decide nothing: once that is kept, for nobody waits for it.
+    let of = async |hook: &str, verdict: &str| {
+        let is_it = |(record, _): &(AuditRecord, String)| {
+            record.finding.as_ref().is_some_and(|it| it.hook == hook && it.verdict == verdict)
+        };
+        audit(&owner, "hostile").await.into_iter().find(is_it)
+    };
+    until_so("it is kept", async || of("message", "reject").await.is_some()).await;
+    let user = author.session.identity.user;
+    let (record, note) = of("message", "reject").await.unwrap();
+    assert_eq!((record.act.as_str(), record.room, record.user, record.seq), ("verdict", room.id, user, None));
+    assert_eq!((record.before.len(), record.after.len(), note.as_str()), (32, 0, "they said spill"));
+    assert!(record.finding.is_some_and(|it| !it.enforced && it.rule == "told-to" && it.sha256.len() == 64));
+
+    // So is what it finds of an act, which it keeps from nobody.
+    let guest = Person::register(&server, Transport::Quic, "no-login").await;
+    let user = guest.session.identity.user;
+    until_so("an act is kept", async || {
+        drop(Person::login(&server, Transport::Quic, "no-login").await);
+        of("login", "reject").await.is_some()
+    })
+    .await;
+    let (record, _) = of("login", "reject").await.unwrap();
+    assert!(record.room.is_none() && record.user == user && record.before.is_empty(), "{record:?}");
+    assert!(record.finding.is_some_and(|it| !it.enforced));
 }
