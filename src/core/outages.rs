@@ -17,8 +17,10 @@ use crate::lifecycle::Lifecycle;
 const BREAKER: &str = "breaker";
 /// After a failure of the store.
 const PAUSE: Duration = Duration::from_secs(10);
+/// How often it is looked, while the server drains, whether anybody is left who may ask plugins.
+const LOOK: Duration = Duration::from_millis(50);
 
-/// Keeps each turn as soon as it is there, until the server drains.
+/// Keeps each turn as soon as it is there, until the server has drained.
 pub async fn keep(core: Arc<Core>, lifecycle: Lifecycle) {
     let mut unkept: Vec<NewRecord> = Vec::new();
     while !lifecycle.is_draining() {
@@ -38,9 +40,23 @@ pub async fn keep(core: Arc<Core>, lifecycle: Lifecycle) {
         }
         core.keep_turned(&mut unkept).await;
     }
+    // Plugins are asked while those who are connected leave. Whoever asks has the core, and the writers of the log end with
+    // its last handle, which is the one here.
+    while Arc::strong_count(&core) > 1 {
+        tokio::select! {
+            // What the store did not take is tried again at the end, once.
+            () = core.moderator.turned(), if unkept.is_empty() => core.keep_turned(&mut unkept).await,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+    if !unkept.is_empty() {
+        core.keep_turned(&mut unkept).await;
+    }
     // Behind those that were tried again there may be more.
     core.limits.excess.end();
-    core.keep_turned(&mut unkept).await;
+    if unkept.is_empty() {
+        core.keep_turned(&mut unkept).await;
+    }
 }
 
 impl Core {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use confab::clock::{Clock, SystemClock};
-use confab::config::{Isolation, Mode, OnError, Plugins};
+use confab::config::{Config, Isolation, Mode, OnError, Plugins};
 use confab::core::hook::{MessageEvent, Moderator, Ruling, TextKind, Verdict};
 use confab::core::observe::{Happening, Observers, Shown, What};
 use confab::metrics::Metrics;
@@ -16,6 +16,7 @@ use confab_protocol::codec::decode_audit;
 use confab_protocol::command::{AuditRecord, ListAudit};
 use confab_protocol::model::{AuditId, Millis, RoomId, Seq, UserId};
 use serde_json::json;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 use super::acts::register_owner;
@@ -25,7 +26,7 @@ use super::{built, folder, generous, plugins, post, with_replaced};
 use crate::support::guests::message_event;
 use crate::support::people::Person;
 use crate::support::process::PATIENCE;
-use crate::support::{TestServer, Transport};
+use crate::support::{TestServer, Transport, until_so};
 
 /// What happens with one of the next looks at the clock, and how many come before it.
 type Soon = (u32, Box<dyn FnOnce() + Send>);
@@ -341,6 +342,34 @@ async fn that_it_is_out_of_service_and_back_is_in_the_audit() {
         sleep(Duration::from_millis(100)).await;
     }
     until_kept(&owner, "hostile", &[opened, "message breaker-close in-service probe"]).await;
+}
+
+/// While a server drains its plugins are still asked: here it waits for one who may reload them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_turns_while_the_server_drains_is_in_the_audit() {
+    let (guests, data) = (folder(), Arc::new(tempfile::tempdir().unwrap()));
+    let start = || TestServer::start_in(Arc::clone(&data), |config| config.plugins = hostile(guests.path()));
+    let server = start().await;
+    let owner = register_owner(&server).await;
+    let room = owner.enter("den").await;
+    for n in 0..5 {
+        let author = Person::register(&server, Transport::WebSocket, &format!("author-{n}")).await;
+        author.enter("den").await;
+        assert!(matches!(post(&author, &room, "trap").await, Ok(Reply::Held(_))));
+    }
+    let opened = "message breaker-open out-of-service trap";
+    until_kept(&owner, "hostile", &[opened]).await;
+    let (reloader, health) = (server.reloader.clone(), server.addresses.ops);
+    let otherwise = configured(&server.config.plugins, json!({"name": "you"}));
+    let prepared = reloader.preparer().prepare(Config { plugins: otherwise, ..server.config.clone() }).unwrap();
+    drop((owner, server));
+    until_so("it drains", async || TcpStream::connect(health).await.is_err()).await;
+    reloader.take_up(prepared);
+    drop(reloader);
+
+    let server = start().await;
+    let owner = Person::login(&server, Transport::Quic, "owner").await;
+    assert_eq!(kept(&owner, "hostile").await, [opened, "message breaker-close in-service reload"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
