@@ -383,4 +383,24 @@ mod tests {
             assert!(!CAPABILITIES.contains(&added) && CAPABILITIES.contains(&capability), "{added}");
         }
     }
+
+    /// Which NaN comes of one differs from one processor to the next, and with it what is said by a plugin that looks.
+    #[test]
+    fn a_nan_is_the_same_everywhere() {
+        use wasmtime::{Instance, Module, Store};
+
+        // A module that exports a function `f` of a number to a number ...
+        let head = b"\0asm\x01\0\0\0\x01\x06\x01\x60\x01\x7f\x01\x7f\x03\x02\x01\0\x07\x05\x01\x01f\0\0";
+        // ... which adds 0 to it as if its bits were those of a float, and gives the bits of the sum.
+        let code = b"\x0a\x0e\x01\x0c\0\x20\0\xbe\x43\0\0\0\0\x92\xbc\x0b";
+        let engine = wasmtime::Engine::new(&settings(1 << 24)).unwrap();
+        let module = Module::new(&engine, [&head[..], code].concat()).unwrap();
+        let mut store = Store::new(&engine, ());
+        store.set_epoch_deadline(1);
+        let instance = Instance::new(&mut store, &module, &[]).unwrap();
+        let function = instance.get_typed_func::<u32, u32>(&mut store, "f").unwrap();
+        assert_eq!(function.call(&mut store, 1.5_f32.to_bits()).unwrap(), 1.5_f32.to_bits());
+        // Processors would leave the lower bits as they are.
+        assert_eq!(function.call(&mut store, 0x7fa0_0001).unwrap(), 0x7fc0_0000);
+    }
 }
