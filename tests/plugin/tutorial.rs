@@ -4,7 +4,7 @@
 //! `BLESS=1 cargo test -p confab --test main plugin::tutorial` writes down what cargo locks for a new plugin, with the
 //! versions of this workspace.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -173,30 +173,35 @@ fn assert_lock_holds(reader: &Reader) {
     assert_eq!(built, lock_in("another/no-shouting").unwrap(), "BLESS=1 writes {LOCK} anew");
 }
 
-/// What the document says that the object of a command has.
-fn documented(command: &str) -> BTreeSet<&'static str> {
+/// What the document says that the objects of commands have.
+fn documented() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     let table = DOCUMENT.lines().skip_while(|line| *line != "### For programs").take_while(|line| *line != "## Hooks");
-    for line in table {
-        // Words in backticks, of each cell; before the first there is nothing.
-        let words = |cell: &'static str| cell.split('`').skip(1).step_by(2).collect::<Vec<_>>();
-        let cells: Vec<Vec<&str>> = line.split('|').map(words).collect();
-        if cells.get(1).is_some_and(|commands| commands.contains(&command)) {
-            return cells[2].iter().copied().collect();
+    // Words in backticks, of each cell; before the first there is nothing.
+    let words = |cell: &'static str| cell.split('`').skip(1).step_by(2).collect::<Vec<_>>();
+    let mut documented = BTreeMap::new();
+    for row in table.filter(|line| line.starts_with("| `")) {
+        let cells: Vec<Vec<&str>> = row.split('|').map(words).collect();
+        let names: BTreeSet<&str> = cells[2].iter().copied().collect();
+        for command in &cells[1] {
+            documented.insert(*command, names.clone());
         }
     }
-    panic!("no row for {command}");
+    documented
 }
 
-/// One line, whichever command it is, of what the document names.
+/// One line, whichever command it is, of what the document names; and it names no command that is not asked here.
 async fn assert_programs_can_read_it(reader: &Reader) {
-    let object = async |arguments: &str| {
+    let (documented, mut compared) = (documented(), BTreeSet::new());
+    let mut object = async |arguments: &str| {
         let printed = reader.do_as_it_says(&format!("confab plugin --json {arguments}")).await;
         assert_eq!(printed.lines().count(), 1, "{arguments}: {printed}");
         let printed: Value = serde_json::from_str(&printed).unwrap();
         let object = if printed.is_array() { printed[0].clone() } else { printed };
         let names: BTreeSet<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
-        let command = arguments.split(' ').next().unwrap_or_default();
-        assert_eq!(names, documented(command), "{arguments}");
+        let row = documented.get_key_value(arguments.split(' ').next().unwrap_or_default());
+        let (command, expected) = row.unwrap_or_else(|| panic!("no row for {arguments}"));
+        assert_eq!(names, *expected, "{arguments}");
+        compared.insert(*command);
         object
     };
     for arguments in ["list", "promote no-shouting", "top", "replay no-shouting/target/no-shouting.wasm"] {
@@ -220,16 +225,35 @@ async fn assert_programs_can_read_it(reader: &Reader) {
     assert_eq!(measured["calls"], json!(100_000));
     let time = |key: &str| measured[key].as_f64().unwrap();
     assert!(time("p50_us") <= time("p99_us") && time("p99_us") <= time("worst_us"), "{measured}");
-    for arguments in [
-        "new one-more",
-        "install no-shouting/target/no-shouting.wasm",
-        "grant no-shouting kv",
-        "shadow no-shouting",
-        "off no-shouting",
-        "remove no-shouting",
-    ] {
+    make_what_operators_need(reader);
+    for arguments in OPERATED {
         object(arguments).await;
     }
+    let rows: BTreeSet<&str> = documented.into_keys().collect();
+    assert_eq!(compared, rows, "each command of the table");
+}
+
+/// What the tutorial has not asked for, in an order in which each has something to do.
+const OPERATED: [&str; 8] = [
+    "new loud",
+    "automod rules.json",
+    "install no-shouting/target/no-shouting.wasm",
+    "rollback no-shouting",
+    "grant no-shouting log",
+    "shadow no-shouting",
+    "off no-shouting",
+    "remove no-shouting",
+];
+
+/// Rules, and another version, so that there is one to go back from.
+fn make_what_operators_need(reader: &Reader) {
+    let folder = reader.place.folder.path();
+    std::fs::write(folder.join("rules.json"), "[]").unwrap();
+    let manifest = folder.join("no-shouting/target/no-shouting.toml");
+    let first = std::fs::read_to_string(&manifest).unwrap();
+    let second = first.replace("version = \"0.1.0\"", "version = \"0.1.1\"");
+    assert_ne!(first, second);
+    std::fs::write(&manifest, second).unwrap();
 }
 
 /// What the native test prints is told where it fails, beside the one object for programs.
