@@ -1,11 +1,13 @@
-//! One author writes what a plugin of the chain does not survive, each time in another way, as fast as they may; eight
-//! people talk in eight other rooms. What those notice, before, meanwhile and after; what is counted; and what the
-//! server's memory does. Over WebSocket, on SQLite.
+//! One author writes what one of two plugins of the chain does not survive, each time in another way, as fast as they
+//! may; eight people talk in eight other rooms. What those notice, before, meanwhile and after; what is counted; and what
+//! the server's memory does. Over WebSocket, on SQLite.
 //!
 //! The server has one core and so one worker, which a guest keeps to itself for as long as its budget lasts: with more
 //! of them others notice less. The limits on sending, 10 messages a second by default, are lifted.
 
 mod support;
+#[path = "../tests/plugin/hostile/table/module.rs"]
+mod table;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -33,9 +35,11 @@ const PHASE: Duration = Duration::from_secs(10);
 const SETTLE: Duration = Duration::from_secs(1);
 /// How often memory and metrics are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// What the hostile guest does, by the message that tells it to. "storm" may survive, and "forge" does: it is flagged, with
+/// What a hostile guest does, by the message that tells it to. "storm" may survive, and "forge" does: it is flagged, with
 /// more than a finding may say.
-const TRICKS: [&str; 7] = ["loop", "trap", "eat", "deep", "storm", "flood", "forge"];
+const TRICKS: [&str; 8] = ["loop", "trap", "eat", "deep", "table", "storm", "flood", "forge"];
+/// The first knows all tricks but "table", which grows a table without end; the second that one alone.
+const HOSTILE: [&str; 2] = ["hostile", "table"];
 
 /// What happens meanwhile, and how many messages of the hostile author's wait for their answers.
 const PHASES: [(&str, usize); 4] = [
@@ -46,7 +50,7 @@ const PHASES: [(&str, usize); 4] = [
 ];
 
 const TRAPS: &str = "confab_plugin_traps_total{";
-const BREAKER: &str = "confab_plugin_breaker_state{plugin=\"hostile\"}";
+const BREAKER: &str = "confab_plugin_breaker_state{";
 
 /// What everybody looks at.
 struct Stage {
@@ -69,6 +73,7 @@ struct Noticed {
 struct Counted {
     hostile: u32,
     traps: BTreeMap<String, f64>,
+    /// What was seen of either.
     breaker: BTreeSet<String>,
     rss_kib: f64,
 }
@@ -124,7 +129,7 @@ async fn measure(cores: Cores) -> Vec<Vec<String>> {
     counted.iter().enumerate().map(|(phase, counted)| row(phase, &noticed, counted)).collect()
 }
 
-/// A folder with the stock filter and the hostile guest.
+/// A folder with the stock filter and the hostile guests.
 fn plugins() -> tempfile::TempDir {
     let (folder, assets) = (support::server::data_dir(), Path::new(env!("CARGO_MANIFEST_DIR")).join("target/assets"));
     for file in
@@ -135,13 +140,18 @@ fn plugins() -> tempfile::TempDir {
         let missing = "run `cargo xtask plugins` and `cargo xtask test-plugins`";
         copied.unwrap_or_else(|error| panic!("{}: {error}; {missing}", from.display()));
     }
+    let write = |name: &str, content: &[u8]| std::fs::write(folder.path().join(name), content).expect("a good disk");
+    write("table.wasm", &table::component(0));
+    write("table.toml", table::MANIFEST.as_bytes());
     folder
 }
 
-/// With both in its chain, and without the line that it logs for each failure.
+/// With all of them in its chain, and without the line that it logs for each failure.
 fn start(cores: Cores, folder: &Path) -> Server {
     let (stock, folder) = ("chain = [\"sanitize\"]\n", folder.display().to_string());
-    let chain = format!("dir = {folder:?}\nchain = [\"sanitize\", \"hostile\"]\ngrant.hostile = [\"log\", \"kv\"]\n");
+    let chain = format!(
+        "dir = {folder:?}\nchain = [\"sanitize\", \"hostile\", \"table\"]\ngrant.hostile = [\"log\", \"kv\"]\n"
+    );
     Server::start_with(cores, |config| {
         assert!(config.contains(stock), "the chain is to be changed");
         config.replace(stock, &chain).replace("filter = \"warn\"", "filter = \"error\"")
@@ -211,7 +221,9 @@ async fn watch(server: &Server, until: Duration) -> Counted {
     while elapsed() < until {
         tokio::time::sleep(LOOK_EVERY.min(until.saturating_sub(elapsed()))).await;
         seen.rss_kib = seen.rss_kib.max(server.process.rss_kib());
-        let states = values(&server.metrics().await, BREAKER).into_values();
+        let metrics = values(&server.metrics().await, BREAKER);
+        let is_hostile = |labels: &str| HOSTILE.iter().any(|id| labels.contains(&format!("\"{id}\"")));
+        let states = metrics.iter().filter(|(labels, _)| is_hostile(labels)).map(|(_, state)| *state);
         seen.breaker.extend(states.map(|state| match state as i64 {
             0 => "closed".to_owned(),
             1 => "half open".to_owned(),
@@ -229,9 +241,10 @@ fn values(metrics: &str, name: &str) -> BTreeMap<String, f64> {
 
 fn tell_kinds(name: &str, traps: &BTreeMap<String, f64>) {
     // The labels are the kind and the plugin.
-    let kind = |labels: &str| labels.split('"').nth(1).unwrap_or(labels).to_owned();
+    let label = |labels: &str, at: usize| labels.split('"').nth(at).unwrap_or(labels).to_owned();
     let failed = traps.iter().filter(|(_, count)| **count > 0.0);
-    let kinds: Vec<String> = failed.map(|(labels, count)| format!("{} {count}", kind(labels))).collect();
+    let kinds: Vec<String> =
+        failed.map(|(labels, count)| format!("{} {} {count}", label(labels, 3), label(labels, 1))).collect();
     if !kinds.is_empty() {
         println!("{name}, traps: {}", kinds.join(", "));
     }
