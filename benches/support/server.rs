@@ -6,11 +6,17 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
-use confab_protocol::model::UserId;
+use confab::clock::{Clock, SystemClock};
+use confab::core::audit::AuditKey;
+use confab::core::names::user_key;
+use confab::core::seal::Vault;
+use confab::core::store::{NewUser, Store, new_incarnation};
+use confab::store::sqlite::Sqlite;
+use confab_protocol::model::{DisplayName, Millis, RoomId, ServerRole, UserId, Username};
 use tempfile::TempDir;
 
-use super::elapsed;
 use super::process::{Cores, Process};
+use super::{elapsed, now};
 
 /// Plugins are compiled in this time.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -80,6 +86,34 @@ impl Server {
         let session = register(self.http, name);
         let field = |name: &str| session.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
         (field("userId").parse().expect("an id"), field("accessToken"))
+    }
+
+    /// Accounts that were made so long ago, put into its store (SQLite) beside it: an access token of each.
+    pub(crate) async fn old_accounts(&self, names: &[String], age: Duration) -> Vec<String> {
+        let (clock, created) = (SystemClock::new(), Millis(now().0 - age.as_millis() as u64));
+        let user = |name: &String| {
+            let username = Username::parse(name).expect("a good name");
+            NewUser {
+                id: UserId::new(created, clock.random()),
+                username_key: user_key(&username),
+                username,
+                display_name: DisplayName::parse(name).expect("a good name"),
+                role: ServerRole::User,
+                password_hash: None,
+                self_room: RoomId::new(created, clock.random()),
+                incarnation: new_incarnation(clock.random()),
+                created,
+                audit_key: AuditKey::from_u128(clock.random()),
+                ticket: None,
+            }
+        };
+        let store = Sqlite::open(&self.data.path().join("confab.db"), 1, Vault::default()).expect("its store");
+        let made = store.import_users(names.iter().map(user).collect()).await.expect("it takes accounts");
+        assert_eq!(made, names.len(), "names that are free");
+        let mut arguments = vec!["token", "mint"];
+        arguments.extend(names.iter().map(String::as_str));
+        let minted = self.command(&arguments);
+        minted.lines().filter_map(|line| Some(line.split_once('\t')?.1.to_owned())).collect()
     }
 
     /// An access token of an account.
