@@ -56,6 +56,11 @@ impl Quota {
 pub struct Bucket(AtomicU64);
 
 impl Bucket {
+    /// Whether it holds so many units; nothing is taken.
+    pub fn has(&self, quota: &Quota, units: u32, now: Duration) -> bool {
+        quota.take(self.0.load(Ordering::Relaxed), units, nanos(now)).1.is_ok()
+    }
+
     /// Takes so many units; how long until it is full again.
     ///
     /// # Errors
@@ -153,6 +158,9 @@ mod tests {
         }
         assert_eq!(bucket.take(&quota, 1, start), Err(ms(100)));
         assert_eq!(bucket.take(&quota, 2, start), Err(ms(200)), "a refusal takes nothing");
+        for _ in 0..2 {
+            assert!(bucket.has(&quota, 1, ms(5_100)) && !bucket.has(&quota, 2, ms(5_100)), "a look takes nothing");
+        }
         let early = Duration::from_nanos(5_099_999_999);
         assert_eq!(bucket.take(&quota, 1, early), Err(Duration::from_nanos(1)));
         assert_eq!(bucket.take(&quota, 1, ms(5_100)), Ok(ms(300)));

@@ -139,21 +139,17 @@ impl Turns {
     fn pay(&self, lines: &mut Lines, what: &What, now: Duration) -> Result<(), &'static str> {
         let room = what.room();
         let units = if matches!(what, What::Case { .. }) { CASE_UNITS } else { 1 };
-        // First the room's: what it has no more of costs the others nothing.
-        let of_room = lines.buckets.get(&room).map(|bucket| bucket.take(&self.room_quota, units, now));
-        let is_room_limited = of_room.is_some_and(|taken| taken.is_err());
-        if is_room_limited || self.bucket.take(&self.quota, units, now).is_err() {
+        // What the room has no more of costs the others nothing, and what the plugin has no more of costs the room nothing: who
+        // pays holds the lock, so that what a look finds is there afterwards.
+        let has_units = lines.buckets.get(&room).is_none_or(|bucket| bucket.has(&self.room_quota, units, now));
+        if !has_units || self.bucket.take(&self.quota, units, now).is_err() {
             return Err("limited");
         }
-        if of_room.is_none() {
-            if lines.buckets.len() >= BUCKETS_MAX {
-                lines.buckets.retain(|_, bucket| bucket.take(&self.room_quota, 0, now) != Ok(Duration::ZERO));
-            }
-            let bucket = Bucket::default();
-            // A new one is full.
-            let _ = bucket.take(&self.room_quota, units, now);
-            lines.buckets.insert(room, bucket);
+        if !lines.buckets.contains_key(&room) && lines.buckets.len() >= BUCKETS_MAX {
+            lines.buckets.retain(|_, bucket| bucket.take(&self.room_quota, 0, now) != Ok(Duration::ZERO));
         }
+        // A new one is full.
+        let _ = lines.buckets.entry(room).or_default().take(&self.room_quota, units, now);
         Ok(())
     }
 
@@ -272,6 +268,15 @@ mod tests {
         assert_eq!(turns.push(deed(1, 1), second(900)), Err("dropped"));
         turns.open();
         assert_eq!(turns.push(deed(1, 1), second(900)), Ok(()));
+    }
+
+    #[test]
+    fn what_the_plugin_has_no_more_of_costs_its_room_nothing() {
+        let turns = Turns::default();
+        let taken = |room, count, at| (0..count).filter(|n| turns.push(deed(room, *n), second(at)).is_ok()).count();
+        assert_eq!((taken(3, 1, 5), taken(1, 15, 5), taken(2, 14, 5)), (1, 15, 14));
+        // All that the plugin has by then is there for the room, which had nearly all of its own.
+        assert_eq!((taken(3, 100, 5), taken(3, 100, 6)), (0, 10));
     }
 
     #[test]
