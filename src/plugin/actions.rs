@@ -110,7 +110,11 @@ fn report_reason(word: &str) -> ReportReason {
 
 impl HostState {
     /// Whether it waits for its turn now. In shadow mode it costs and is bounded as if it did.
-    fn want(&self, what: What, finding: types::Finding, reason: String) -> bool {
+    fn want(&mut self, what: What, finding: types::Finding, reason: String) -> bool {
+        // It called for that when it was asked about this message the first time, and it was taken and paid for then.
+        if self.is_again && self.wanted.contains(&what) {
+            return true;
+        }
         let (hand, word) = (&self.shared.hand, what.word());
         let (clock, turns) = (&self.shared.clock, &self.shared.lasting.turns);
         let id = what.id(&hand.speaker.plugin, Millis(self.now_ms), clock.now());
@@ -126,6 +130,10 @@ impl HostState {
             // What became of it is counted when it is known.
             Ok(()) if matches!(hand.way, Way::Done) => {}
             Ok(()) => hand.count(word, "shadow"),
+        }
+        // Where it goes nowhere nothing bounds how much it is, and it costs nothing twice.
+        if taken.is_ok() && !matches!(hand.way, Way::Nowhere) {
+            self.wanted.push(what);
         }
         taken.is_ok()
     }

@@ -14,6 +14,7 @@ use super::translate::{self, Forms, Speaker, by_server};
 use crate::clock::Clock;
 use crate::config::Mode;
 use crate::core::cases::{decision_name, kind_name, reason_name};
+use crate::core::deputy::What;
 use crate::core::hook::{Act, ActEvent, Mark, MessageEvent, Ruling, TextKind, Verdict, Wants};
 
 /// The names of an account that is about to be made come with an id as young as this, milliseconds: they are two, and the
@@ -140,8 +141,10 @@ impl Chain {
             return vec![by_server("hold", "too-long", TOO_LONG, false)];
         };
         let purse = self.purse(self.call_budget);
-        let ask =
-            |member: &Member| ask_message(member, event, (event.body, &forms), purse.of(member.mode), false, clock);
+        let ask = |member: &Member| {
+            let once = (false, &mut Vec::new());
+            ask_message(member, event, (event.body, &forms), purse.of(member.mode), once, clock)
+        };
         self.asked_afterwards().flat_map(|member| ask(member).marks).collect()
     }
 
@@ -202,11 +205,14 @@ struct Course {
     is_shadowed: bool,
     /// Whether one that decides nothing could not be asked.
     is_passed_over: bool,
+    /// What plugins called for when they were asked the first time.
+    wanted: Vec<(Arc<str>, What)>,
 }
 
 impl Course {
     const fn of(purse: Purse) -> Self {
-        Self { purse, marks: Vec::new(), replaced: None, is_shadowed: false, is_passed_over: false }
+        let (marks, wanted) = (Vec::new(), Vec::new());
+        Self { purse, marks, replaced: None, is_shadowed: false, is_passed_over: false, wanted }
     }
 
     /// The text as it is by now.
@@ -214,7 +220,7 @@ impl Course {
         self.replaced.as_deref().unwrap_or(event.body)
     }
 
-    /// Asks one about that. What it found already is not noted again.
+    /// Asks one about that. What it found already is not noted again, and what it called for is not done or told again.
     fn ask(
         &mut self,
         member: &Member,
@@ -225,7 +231,12 @@ impl Course {
     ) -> Verdict {
         let Some(forms) = forms else { return self.pass_over(member) };
         let text = (self.body(event), forms);
-        let called = ask_message(member, event, text, self.purse.of(member.mode), is_again, clock);
+        let before = self.wanted.iter().filter(|(plugin, _)| is_again && *plugin == member.id);
+        let mut wanted: Vec<What> = before.map(|(_, what)| *what).collect();
+        let called = ask_message(member, event, text, self.purse.of(member.mode), (is_again, &mut wanted), clock);
+        if !is_again {
+            self.wanted.extend(wanted.into_iter().map(|what| (Arc::clone(&member.id), what)));
+        }
         self.purse.pay(member.mode, called.spent);
         for mark in called.marks {
             if !is_again || !self.marks.iter().any(|known| is_same(known, &mark)) {
@@ -331,7 +342,7 @@ fn ask_message(
     event: &MessageEvent<'_>,
     (body, forms): (&str, &Forms),
     cpu: (Duration, Duration),
-    is_again: bool,
+    (is_again, wanted): (bool, &mut Vec<What>),
     clock: &dyn Clock,
 ) -> Called {
     // Those who register are one to the breaker: else one of them alone could be many.
@@ -347,7 +358,10 @@ fn ask_message(
             let about = event.about.filter(|_| member.wants.target).and_then(|it| it.0.as_ref());
             store.data_mut().target = about.map(|target| (event.kind, target.clone()));
             store.data_mut().is_again = is_again;
-            message.call_decide(store, translate::message(event, body, forms))
+            store.data_mut().wanted = std::mem::take(wanted);
+            let decided = message.call_decide(&mut *store, translate::message(event, body, forms));
+            *wanted = std::mem::take(&mut store.data_mut().wanted);
+            decided
         },
         |speaker, verdict| speaker.verdict(body, verdict),
         clock.elapsed(),

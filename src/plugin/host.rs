@@ -15,6 +15,7 @@ use super::translate;
 use super::turns::Turns;
 use crate::clock::Clock;
 use crate::core::context::Context;
+use crate::core::deputy::What;
 use crate::core::earlier::Earlier;
 use crate::core::hook::TextKind;
 use crate::core::target::Target;
@@ -86,6 +87,8 @@ pub(super) struct HostState {
     pub(super) target: Option<(TextKind, Target)>,
     /// Whether it was asked about this message before: what it remembers and counts of it then is there already.
     pub(super) is_again: bool,
+    /// What it called for in this call, and for the same message before, that was taken.
+    pub(super) wanted: Vec<What>,
 }
 
 impl ResourceLimiter for HostState {
@@ -287,6 +290,7 @@ mod tests {
             context: Context::default(),
             target: None,
             is_again: false,
+            wanted: Vec::new(),
         }
     }
 

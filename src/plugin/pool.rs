@@ -171,6 +171,7 @@ impl Pool {
         self.meter.note(&instance.store, fuel::CALL_MAX);
         let state = instance.store.data_mut();
         (state.earlier, state.context, state.target, state.is_again) = (None, Context::default(), None, false);
+        state.wanted.clear();
         let took = shared.clock.elapsed().saturating_sub(wall);
         // The thread's clock costs a system call to read: a call that met no tick is not measured by it.
         let deadline = instance.store.data().cpu_deadline;
@@ -245,6 +246,7 @@ impl Pool {
             context: Context::default(),
             target: None,
             is_again: false,
+            wanted: Vec::new(),
         };
         let mut store = Store::new(prepared.engine(), state);
         store.limiter(|state| state);

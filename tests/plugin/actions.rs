@@ -293,6 +293,24 @@ async fn in_shadow_mode_it_does_nothing() {
     assert_eq!(server.metric(&counted("waits")).await, 2.0, "it is not told");
 }
 
+/// One behind it takes a character out that nobody sees, and it is asked about the text without.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_asked_again_calls_for_the_same_once() {
+    let folder = copied(&["test-plugins/deputy", "plugins/sanitize"]);
+    let server = TestServer::start_with(|config| {
+        config.plugins = deputy(folder.path(), Mode::Shadow);
+        config.plugins.chain.push("sanitize".into());
+    })
+    .await;
+    let bob = Person::register(&server, Transport::WebSocket, "bob").await;
+    let den = bob.enter("den").await;
+    // It calls for nothing but of the second text, so that it was asked about that.
+    say(&bob, &den, "file \u{202e}this").await;
+    until(&server, "case", "shadow", 1.0).await;
+    say(&bob, &den, "file this \u{202e}or that").await;
+    until(&server, "case", "shadow", 2.0).await;
+}
+
 /// As findings that are not enforced: what, where, of whom, and by which rule.
 #[tokio::test(flavor = "multi_thread")]
 async fn in_shadow_mode_the_audit_has_what_it_would_do() {

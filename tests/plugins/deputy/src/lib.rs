@@ -23,7 +23,7 @@ fn do_to(room: Id, user: Id, kind: &str, duration_ms: Option<u64>) -> bool {
 /// From within a decision too.
 impl Guest for Deputy {
     fn decide(event: Event) -> Verdict {
-        if matches!(event.kind, Kind::New) && event.body == "file this" {
+        if matches!(event.kind, Kind::New) && event.body.starts_with("file this") {
             let waits = actions::file_case(event.room, event.author, None, "boredom", &finding());
             note(waits);
             return confab_plugin::bounce("told-to", if waits { "it is filed" } else { "it is not" });
