@@ -90,7 +90,7 @@ metrics! {
     plugin_memory_bytes: IntGaugeVec = "confab_plugin_memory_bytes", "Linear memory of instances that wait for a call.", ["plugin"];
     plugin_kv_bytes: IntGaugeVec = "confab_plugin_kv_bytes", "What a plugin remembers between calls.", ["plugin"];
     plugin_custom_total: IntCounterVec = "confab_plugin_custom_total", "What plugins count by themselves.", ["plugin", "name"];
-    plugin_passed_over_total: IntCounterVec = "confab_plugin_passed_over_total", "What an observing plugin failed on each time, and was not shown.", ["plugin"];
+    plugin_passed_over_total: IntCounterVec = "confab_plugin_passed_over_total", "What an observing plugin was not shown, for it failed on it each time, or on what its author said before.", ["plugin"];
     plugin_observed_lag_seconds: IntGaugeVec = "confab_plugin_observed_lag_seconds", "How old what an observing plugin is shown next is; 0 if nothing waits.", ["plugin"];
     plugin_sessions_dropped_total: IntCounterVec = "confab_plugin_sessions_dropped_total", "Beginnings and ends of sessions that a plugin which observes them was not shown: too many waited for it, or it failed.", ["plugin"];
     plugin_shadow_dropped_total: IntCounterVec = "confab_plugin_shadow_dropped_total", "Messages and acts that an interpreted plugin in shadow mode was not asked about: too many were being asked about.", ["plugin"];

@@ -43,6 +43,8 @@ pub enum Shown {
     Failed,
     /// It is out of service: come again.
     Paused,
+    /// It is out of service, and failed to come back by something of the same author: others' is waited for.
+    Barred,
     /// It is not there any more, or observes nothing.
     Gone,
 }

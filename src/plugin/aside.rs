@@ -153,8 +153,10 @@ impl Member {
     ) -> Shown {
         let Some((meters, pool)) = self.meters_of(hook).zip(self.aside.as_ref()) else { return Shown::Gone };
         let permission = meters.breaker.ask(now, whom);
-        if permission == Permission::Refused {
-            return Shown::Paused;
+        match permission {
+            Permission::Refused => return Shown::Paused,
+            Permission::Barred => return Shown::Barred,
+            Permission::Granted | Permission::Probe => {}
         }
         let returned = pool.call(BUDGET, now_ms, call);
         self.note_call(meters, (permission, whom), &returned, now);

@@ -36,6 +36,8 @@ pub(super) enum Permission {
     /// Granted as the one call that tells whether it is well again.
     Probe,
     Refused,
+    /// Refused to whom a probe failed for: it waits for somebody else's.
+    Barred,
 }
 
 /// What is to be told: it was taken out of service, or it is back.
@@ -101,15 +103,15 @@ impl Breaker {
     /// Whether something that this person said or does may be shown to it.
     pub(super) fn ask(&self, now: Duration, who: UserId) -> Permission {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (from, pause) = match inner.state {
+        let pause = match inner.state {
             State::Closed => return Permission::Granted,
+            State::Open { until, .. } | State::HalfOpen { until, .. } if now < until => return Permission::Refused,
             // Whose probe failed tells nothing new; but where nobody else comes, they are let through in the end.
-            State::Open { until, pause } if inner.probers.contains(&who) => (until + pause, pause),
-            State::Open { until, pause } | State::HalfOpen { until, pause } => (until, pause),
+            State::Open { until, pause } if now < until + pause && inner.probers.contains(&who) => {
+                return Permission::Barred;
+            }
+            State::Open { pause, .. } | State::HalfOpen { pause, .. } => pause,
         };
-        if now < from {
-            return Permission::Refused;
-        }
         inner.state = State::HalfOpen { until: now + PROBE_MAX, pause };
         Permission::Probe
     }
@@ -303,7 +305,7 @@ mod tests {
         assert_eq!(breaker.record(Permission::Probe, SECOND * 6, Some(UserId::from_u128(BOB))).state, 2);
         assert_eq!(ask(&breaker, SECOND * 15, 3), Permission::Refused);
         for who in [ALICE, BOB] {
-            assert_eq!(ask(&breaker, SECOND * 16, who), Permission::Refused, "others tell more");
+            assert_eq!(ask(&breaker, SECOND * 16, who), Permission::Barred, "others tell more");
         }
         assert_eq!(ask(&breaker, SECOND * 16, 3), Permission::Probe);
         assert_eq!(breaker.record(Permission::Probe, SECOND * 16, None).state, 0);
@@ -315,7 +317,8 @@ mod tests {
         let breaker = opened();
         for n in 1..50 {
             let now = SECOND + FIRST_PAUSE * n;
-            assert_eq!(ask(&breaker, now - SECOND / 5, ALICE), Permission::Refused);
+            let refused = if n == 1 { Permission::Refused } else { Permission::Barred };
+            assert_eq!(ask(&breaker, now - SECOND / 5, ALICE), refused);
             assert_eq!(ask(&breaker, now, ALICE), Permission::Probe, "nobody else comes");
             assert_eq!(breaker.record(Permission::Probe, now, Some(UserId::from_u128(ALICE))).state, 2);
         }

@@ -217,7 +217,7 @@ impl Member {
             return Called { verdict: Verdict::Allow, marks: Vec::new(), spent: Duration::ZERO };
         };
         let permission = if self.patience.is_some() { Permission::Granted } else { meters.breaker.ask(now, who) };
-        let (verdict, mark, spent) = if permission == Permission::Refused {
+        let (verdict, mark, spent) = if matches!(permission, Permission::Refused | Permission::Barred) {
             let (verdict, mark) = self.while_open(hook, &self.speaker);
             (verdict, mark, Duration::ZERO)
         } else {

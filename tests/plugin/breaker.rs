@@ -208,8 +208,11 @@ async fn that_an_observer_is_out_of_service_is_noted_too() {
     assert_eq!(show(6, "say well").await, Shown::Paused);
     assert_eq!(turned(&set), [("observe", true, "trap")]);
     clock.pass(6);
+    assert_eq!(show(5, "say trap").await, Shown::Failed);
+    assert_eq!(show(5, "say well").await, Shown::Barred, "somebody else is waited for");
     assert_eq!(show(6, "say well").await, Shown::Seen);
     assert_eq!(turned(&set), [("observe", false, "probe")]);
+    assert_eq!(show(5, "say well").await, Shown::Seen);
 }
 
 /// What grows so much in a call that the next one needs a new instance costs what no budget sees: its breaker is told.

@@ -196,6 +196,35 @@ async fn one_author_who_goes_on_keeps_nobody_waiting() {
     assert_eq!(server.metric(r#"confab_plugin_breaker_state{plugin="observer"}"#).await, 0.0);
 }
 
+/// Five open its breaker, and the last of them is whom it is tried on first: what they said is not waited for once more.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_fails_a_probe_keeps_nobody_waiting() {
+    const GO_ON: u32 = 5;
+    let folder = folder();
+    let server = TestServer::start_with(|config| config.plugins = observer(folder.path(), Mode::Enforce)).await;
+    let bob = Person::register(&server, Transport::WebSocket, "bob").await;
+    let (den, quiet) = (bob.enter("den").await, bob.enter("quiet").await);
+    for n in 1..=5 {
+        let author = Person::register(&server, Transport::WebSocket, &format!("author-{n}")).await;
+        author.enter("den").await;
+        for _ in 0..if n == 5 { GO_ON } else { 1 } {
+            say(&author, &den, "say trap").await;
+        }
+    }
+    say(&bob, &den, "say well").await;
+    // Nobody else says anything meanwhile, which would close it.
+    let passed = f64::from(4 + GO_ON);
+    until_so("theirs is passed over", async || {
+        server.metric(r#"confab_plugin_passed_over_total{plugin="observer"}"#).await >= passed
+    })
+    .await;
+    assert_eq!(told(&bob, &quiet, 1).await.len(), 1);
+    assert_eq!(server.metric(r#"confab_plugin_passed_over_total{plugin="observer"}"#).await, passed);
+    let traps = server.metric(r#"confab_plugin_traps_total{kind="trap",plugin="observer"}"#).await;
+    assert_eq!(traps, 4.0 * 4.0 + 2.0, "four times each, and of the last one what opened it and the probe");
+    assert_eq!(server.metric(r#"confab_plugin_breaker_state{plugin="observer"}"#).await, 0.0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn how_far_it_is_behind_is_seen() {
     let folder = folder();

@@ -228,8 +228,9 @@ impl Following {
     }
 
     /// Shows one thing, again and again when that fails; past that it is passed over, so that nothing that somebody says
-    /// can stop a plugin for ever, and at once where that was so with what its author said before. `false`: there is nobody to
-    /// show it to, or the server drains.
+    /// can stop a plugin for ever, and at once where that was so with what its author said before. While the plugin is out of
+    /// service that is waited for, but for those by whom it failed to come back. `false`: there is nobody to show it to, or the
+    /// server drains.
     async fn show(&self, plugin: &mut Observer<'_>, happening: Happening) -> bool {
         let happening = Arc::new(happening);
         let (mut failures, mut backoff) = (0, FIRST_BACKOFF);
@@ -241,8 +242,13 @@ impl Following {
                 Shown::Paused => {
                     self.rest(PAUSED_FOR).await;
                 }
+                Shown::Barred => {
+                    self.pass_over(plugin, &happening, "a probe of its breaker failed on its author");
+                    return true;
+                }
                 Shown::Failed if failures == RETRIES || self.has_enough(plugin, &happening) => {
-                    self.pass_over(plugin, &happening);
+                    plugin.passed.note(happening.author, self.clock.elapsed());
+                    self.pass_over(plugin, &happening, "it fails each time");
                     return true;
                 }
                 Shown::Failed => {
@@ -259,11 +265,10 @@ impl Following {
         plugin.passed.is_enough(happening.author, self.clock.elapsed())
     }
 
-    fn pass_over(&self, plugin: &mut Observer<'_>, happening: &Happening) {
+    fn pass_over(&self, plugin: &Observer<'_>, happening: &Happening, why: &'static str) {
         let (id, room, seq) = (plugin.id, happening.room, happening.seq.0);
-        plugin.passed.note(happening.author, self.clock.elapsed());
         self.metrics.plugin_passed_over_total.with_label_values(&[id]).inc();
-        tracing::warn!(plugin = id, %room, seq, "an observing plugin fails on this each time: it is passed over");
+        tracing::warn!(plugin = id, %room, seq, why, "this is passed over, and an observing plugin does not see it");
     }
 
     /// `false`: the server drains.

@@ -123,8 +123,9 @@ impl Sessions {
             loop {
                 match observers.show_session(plugin, Arc::clone(&passage)).await {
                     Shown::Seen => break,
-                    // It may have seen it: it is not shown again.
-                    Shown::Failed => {
+                    // It may have seen it: it is not shown again. Whose sessions it failed on while it was out of service, nobody
+                    // else's wait for.
+                    Shown::Failed | Shown::Barred => {
                         self.count_dropped(plugin);
                         break;
                     }
