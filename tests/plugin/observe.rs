@@ -157,9 +157,11 @@ async fn one_that_fails_holds_nobody_up_and_goes_on() {
     let folder = folder();
     let server = TestServer::start_with(|config| config.plugins = observer(folder.path(), Mode::Enforce)).await;
     let alice = Person::register(&server, Transport::Quic, "alice").await;
+    let bob = Person::register(&server, Transport::WebSocket, "bob").await;
     let den = alice.enter("den").await;
+    bob.enter("den").await;
     say(&alice, &den, "say loop").await;
-    say(&alice, &den, "say trap").await;
+    say(&bob, &den, "say trap").await;
     let mut slowest = Duration::ZERO;
     for n in 0..50 {
         let start = Instant::now();
@@ -175,10 +177,12 @@ async fn one_that_fails_holds_nobody_up_and_goes_on() {
     }
 }
 
-/// Of what one author says again and again two are tried for two seconds each, and the others wait for these alone.
+/// Of what one author says again and again two are tried for two seconds each, the others wait for these alone, and then one is
+/// tried each second.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_author_who_goes_on_keeps_nobody_waiting() {
     const GO_ON: u32 = 30;
+    let start = Instant::now();
     let folder = folder();
     let server = TestServer::start_with(|config| config.plugins = observer(folder.path(), Mode::Enforce)).await;
     let alice = Person::register(&server, Transport::Quic, "alice").await;
@@ -192,7 +196,8 @@ async fn one_author_who_goes_on_keeps_nobody_waiting() {
     assert_eq!(told(&bob, &quiet, 1).await.len(), 1);
     assert_eq!(server.metric(r#"confab_plugin_passed_over_total{plugin="observer"}"#).await, f64::from(GO_ON));
     let traps = server.metric(r#"confab_plugin_traps_total{kind="trap",plugin="observer"}"#).await;
-    assert_eq!(traps, f64::from(2 * 4 + GO_ON - 2), "four times each, and then once");
+    let most = 2.0 * 4.0 + start.elapsed().as_secs_f64();
+    assert!((8.0..=most).contains(&traps), "four times each, and then once a second: {traps}, not {most}");
     assert_eq!(server.metric(r#"confab_plugin_breaker_state{plugin="observer"}"#).await, 0.0);
 }
 
@@ -238,9 +243,11 @@ async fn how_far_it_is_behind_is_seen() {
             sleep(Duration::from_millis(20)).await;
         }
     };
+    let bob = Person::register(&server, Transport::WebSocket, "bob").await;
+    bob.enter("den").await;
     // The second one waits for the first, which is tried for two seconds.
-    for text in ["say trap", "say trap", "say well"] {
-        say(&alice, &den, text).await;
+    for (person, text) in [(&alice, "say trap"), (&alice, "say trap"), (&bob, "say well")] {
+        say(person, &den, text).await;
     }
     until("it is behind", |lag| lag >= 2.0).await;
     until("it has caught up", |lag| lag == 0.0).await;

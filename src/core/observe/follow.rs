@@ -232,6 +232,10 @@ impl Following {
     /// service that is waited for, but for those by whom it failed to come back. `false`: there is nobody to show it to, or the
     /// server drains.
     async fn show(&self, plugin: &mut Observer<'_>, happening: Happening) -> bool {
+        if plugin.passed.is_too_soon(happening.author, self.clock.elapsed()) {
+            self.pass_over(plugin, &happening, "it failed a moment ago on what its author said");
+            return true;
+        }
         let happening = Arc::new(happening);
         let (mut failures, mut backoff) = (0, FIRST_BACKOFF);
         while !self.lifecycle.is_draining() {

@@ -1,5 +1,5 @@
-//! Whose things a plugin failed on lately, each time that it was shown them: what they say next is tried once, so that one
-//! author does not keep all the others waiting. Pure: time is an argument.
+//! Whose things a plugin failed on lately, each time that it was shown them: what they say next is tried once, and not more
+//! often than every so often, so that one author does not keep all the others waiting. Pure: time is an argument.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,10 +10,14 @@ use confab_protocol::model::UserId;
 const PASSED_MAX: usize = 2;
 /// ... within so long are enough.
 const WITHIN: Duration = Duration::from_secs(60);
+/// Of such an author nothing is tried for so long after something that failed. A message that loops takes a quarter of that:
+/// somebody who goes on with ten a second would take one of the two calls at a time that all plugins have, and the plugin
+/// would never catch up.
+const TRY_EVERY: Duration = Duration::from_secs(1);
 /// So many are remembered, of all authors.
 const REMEMBERED_MAX: usize = 1_000;
 
-/// What was passed over, the oldest first.
+/// What was tried and passed over, the oldest first.
 #[derive(Default)]
 pub(super) struct Passed(VecDeque<(Duration, UserId)>);
 
@@ -24,7 +28,13 @@ impl Passed {
         of_author.count() >= PASSED_MAX
     }
 
-    /// One more was passed over.
+    /// Whether it is too soon to try the next thing of this author at all.
+    pub(super) fn is_too_soon(&self, author: UserId, now: Duration) -> bool {
+        let newest = self.0.iter().rev().find(|(_, it)| *it == author);
+        newest.is_some_and(|(time, _)| now.saturating_sub(*time) < TRY_EVERY) && self.is_enough(author, now)
+    }
+
+    /// One more was tried and passed over.
     pub(super) fn note(&mut self, author: UserId, now: Duration) {
         self.0.retain(|(time, _)| is_recent(*time, now));
         // Of one author no more than is asked for: they crowd out nobody.
@@ -66,6 +76,24 @@ mod tests {
         }
         assert!(passed.is_enough(user(1), SECOND * 258));
         assert!(!passed.is_enough(user(1), SECOND * 259), "one of them is older than a minute");
+    }
+
+    #[test]
+    fn whom_it_is_enough_of_is_tried_once_a_second() {
+        let mut passed = Passed::default();
+        passed.note(user(1), SECOND);
+        assert!(!passed.is_too_soon(user(1), SECOND), "one is not enough");
+        passed.note(user(2), SECOND);
+        let mut tries = 0;
+        for n in 10..60 {
+            let now = SECOND / 10 * n;
+            assert!(!passed.is_too_soon(user(2), now));
+            if !passed.is_too_soon(user(1), now) {
+                passed.note(user(1), now);
+                tries += 1;
+            }
+        }
+        assert_eq!(tries, 5, "of fifty in five seconds");
     }
 
     #[test]
