@@ -24,6 +24,14 @@ const SHARE_AUTHORS_MIN: usize = 3;
 const CALLS_MIN: u64 = CALLS / 5;
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// One that opens again within so long after it was closed begins with twice the pause of before: a plugin that fails for half
+/// of those who write would open and close every few seconds, with two records of the audit each time. One that stayed closed
+/// for longer starts anew.
+const SETTLED_AFTER: Duration = Duration::from_secs(60);
+/// That doubles up to here and no further. The price of it is that five accounts can lengthen pauses: they open it whenever
+/// they like, and a probe of somebody else that goes well does not shorten what comes then. By [`LONGEST_PAUSE`] they would
+/// have a plugin out of service for five minutes by five messages, which is all that is said where its `on_error` is "closed".
+const LONGEST_REOPENED: Duration = Duration::from_secs(40);
 /// Longer than a call can take: a probe that told nothing by then never will, for its thread died of it.
 const PROBE_MAX: Duration = Duration::from_secs(10);
 /// So many are remembered whose probes failed.
@@ -92,6 +100,8 @@ struct Inner {
     probers: VecDeque<UserId>,
     /// Whose probe failed, and nobody else's, since the pause was this long.
     alone: Option<UserId>,
+    /// When it was closed last, and after which pause.
+    closed: Option<(Duration, Duration)>,
     /// Whether nobody is told of it any more.
     is_over: bool,
 }
@@ -121,7 +131,7 @@ impl Breaker {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let was_closed = matches!(inner.state, State::Closed);
         match (permission, failed_for) {
-            (Permission::Probe, None) => *inner = Inner { is_over: inner.is_over, ..Inner::default() },
+            (Permission::Probe, None) => inner.close(now),
             (Permission::Probe, Some(author)) => inner.reopen(now, author),
             // It began before this opened, which is known by now.
             _ if !was_closed => {}
@@ -152,6 +162,15 @@ impl Breaker {
 }
 
 impl Inner {
+    /// A probe went well.
+    fn close(&mut self, now: Duration) {
+        let closed = match self.state {
+            State::Closed => self.closed,
+            State::Open { pause, .. } | State::HalfOpen { pause, .. } => Some((now, pause)),
+        };
+        *self = Self { closed, is_over: self.is_over, ..Self::default() };
+    }
+
     /// A probe failed: the pause is longer only once it failed for two. Until then it may be what that one says, so that
     /// somebody else tells at once.
     fn reopen(&mut self, now: Duration, author: UserId) {
@@ -171,6 +190,13 @@ impl Inner {
         }
     }
 
+    /// How long it pauses if it opens now.
+    fn first_pause(&self, now: Duration) -> Duration {
+        let flaps = |(at, _): &(Duration, Duration)| now.saturating_sub(*at) <= SETTLED_AFTER;
+        let before = self.closed.filter(flaps);
+        before.map_or(FIRST_PAUSE, |(_, pause)| (pause * 2).min(LONGEST_REOPENED))
+    }
+
     fn count_failure(&mut self, now: Duration, author: UserId) {
         self.calls += 1;
         let before = self.calls.saturating_sub(CALLS);
@@ -185,7 +211,8 @@ impl Inner {
         let (failures, authors) = count(self.failures.iter().filter(|it| is_of_share(it)));
         let share = self.calls >= CALLS_MIN && failures >= FAILURES_MAX && authors >= SHARE_AUTHORS_MIN;
         if recent >= AUTHORS_MAX || share {
-            self.state = State::Open { until: now + FIRST_PAUSE, pause: FIRST_PAUSE };
+            let pause = self.first_pause(now);
+            self.state = State::Open { until: now + pause, pause };
             self.failures.clear();
         }
     }
@@ -360,6 +387,34 @@ mod tests {
             }
             assert!(refused < SECOND * seconds, "{refused:?}");
         }
+    }
+
+    /// Half of those who write are told well of, and it opens again as soon as it is closed.
+    #[test]
+    fn what_opens_again_soon_pauses_longer_and_not_without_end() {
+        let (breaker, mut now, mut pauses) = (opened(), SECOND, Vec::new());
+        for _ in 0..6 {
+            let opened_at = now;
+            while ask(&breaker, now, BOB) != Permission::Probe {
+                now += SECOND;
+            }
+            pauses.push((now - opened_at).as_secs());
+            assert_eq!(breaker.record(Permission::Probe, now, None).turn, Some(Turn::Closed));
+            now += SETTLED_AFTER;
+            let turns: Vec<_> = (0..5).map(|author| note_failure(&breaker, now, author).turn).collect();
+            assert_eq!(turns[4], Some(Turn::Opened));
+        }
+        assert_eq!(pauses, [5, 10, 20, 40, 40, 40]);
+        // One that was closed for longer than that starts anew.
+        now += LONGEST_REOPENED;
+        assert_eq!(ask(&breaker, now, BOB), Permission::Probe);
+        breaker.record(Permission::Probe, now, None);
+        now += SETTLED_AFTER + SECOND;
+        for author in 0..5 {
+            fail(&breaker, now, author);
+        }
+        assert_eq!(ask(&breaker, now + FIRST_PAUSE - SECOND, BOB), Permission::Refused);
+        assert_eq!(ask(&breaker, now + FIRST_PAUSE, BOB), Permission::Probe);
     }
 
     #[test]
