@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use confab::clock::{Clock, SystemClock};
 use confab::config::{Config, Isolation, Mode, OnError, Plugins};
-use confab::core::hook::{MessageEvent, Moderator, Ruling, TextKind, Verdict};
+use confab::core::hook::{Act, ActEvent, MessageEvent, Moderator, Ruling, TextKind, Verdict};
 use confab::core::observe::{Happening, Observers, Shown, What};
 use confab::metrics::Metrics;
 use confab::plugin::PluginSet;
 use confab_client::{Command, Reply};
 use confab_protocol::codec::decode_audit;
 use confab_protocol::command::{AuditRecord, ListAudit};
-use confab_protocol::model::{AuditId, Millis, RoomId, Seq, UserId};
+use confab_protocol::model::{AuditId, Millis, RoomId, Seq, ServerRole, UserId};
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
@@ -188,6 +188,23 @@ async fn those_who_register_are_one_however_long_it_takes() {
         let author = UserId::from_u128(author);
         let event = MessageEvent { kind, author, now, account_created, ..message_event("trap") };
         assert_eq!(told(&set.decide_message(event).await), [("hold", "failed")]);
+    }
+    assert_eq!((state(&metrics), turned(&set)), (0, Vec::new()));
+}
+
+/// There is nobody else who could, so that its rule is asked for nothing, and each is told to come again.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_opens_the_breaker_of_registrations() {
+    let (folder, metrics, clock) = (folder(), Metrics::new(), Movable::new());
+    let on_error = [("hostile".to_owned(), OnError::Open)].into();
+    let set = load(&Plugins { on_error, ..hostile(folder.path()) }, &metrics, &clock);
+    // More than the fewest calls that a share is taken of.
+    for n in 1..=120 {
+        let (who, now, username) = (UserId::from_u128(n), clock.now(), "trap-register");
+        let act = Act::Register { display_name: "Ann", invited: false };
+        let (role, account_created, context) = (ServerRole::User, now, None);
+        let event = ActEvent { who, username, role, account_created, now, act, context };
+        assert_eq!(told(&set.decide_act(event).await), [("unavailable", "failed")]);
     }
     assert_eq!((state(&metrics), turned(&set)), (0, Vec::new()));
 }
