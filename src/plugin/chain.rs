@@ -210,7 +210,7 @@ struct Course {
 }
 
 impl Course {
-    const fn of(purse: Purse) -> Self {
+    fn of(purse: Purse) -> Self {
         let (marks, wanted) = (Vec::new(), Vec::new());
         Self { purse, marks, replaced: None, is_shadowed: false, is_passed_over: false, wanted }
     }
