@@ -6,6 +6,7 @@ mod places;
 
 use std::sync::Arc;
 
+use confab_protocol::codec::decode_entry;
 use confab_protocol::command::{Delete, SanctionUser, UpdateRoom, Write};
 use confab_protocol::model::{
     CaseText, ClientId, DeviceId, DisplayName, Millis, Reason, ReportReason, RoomId, RoomRole, SanctionKind, Seq,
@@ -290,21 +291,43 @@ impl Core {
     /// place, nobody has looked at.
     pub(super) async fn wanted_records(&self) -> Vec<NewRecord> {
         let mut records = Vec::new();
-        for deed in self.moderator.take_wanted() {
+        for mut deed in self.moderator.take_wanted() {
             let (about, seq) = match deed.what {
                 What::Delete { seq, .. } => (UserId::NONE, Some(seq)),
                 What::Sanction { user, .. } => (user, None),
                 What::Case { about, seq, .. } => (about, seq),
                 What::SlowMode { .. } => (UserId::NONE, None),
             };
+            let room = deed.what.room();
             // Whom it is about is not shown it, also where that is whoever said it.
-            let author = match seq {
-                Some(seq) => self.find_message(deed.what.room(), seq).await.map_or(about, |entry| entry.author),
-                None => about,
+            let quoted = match seq {
+                Some(seq) => self.author_at(room, seq).await,
+                None => Some(about),
             };
-            records.extend(self.found(&deed, author, seq));
+            // A note goes with whom it may quote: of nobody known it would stay for ever. And the room is the plugin's word,
+            // which may be wrong: those who moderate it are shown nothing of who was never there.
+            let is_quotable = match quoted {
+                Some(user) => self.had_seat(room, user).await,
+                None => false,
+            };
+            if !is_quotable {
+                deed.mark.note.clear();
+            }
+            records.extend(self.found(&deed, quoted.unwrap_or(about), seq));
         }
         records
+    }
+
+    /// Who said what is there, or was: what stands in its place has its author.
+    async fn author_at(&self, room: RoomId, seq: Seq) -> Option<UserId> {
+        let found = self.store.find_entries(room, vec![seq]).await.map_err(|error| self.unavailable(&error)).ok()?;
+        Some(decode_entry(&found.first()?.payload).ok()?.author)
+    }
+
+    /// Whether somebody is in a room, or was. Where that cannot be read, they are taken for strangers.
+    async fn had_seat(&self, room: RoomId, user: UserId) -> bool {
+        let seat = self.store.seat(room, user).await.map_err(|error| self.unavailable(&error));
+        matches!(seat, Ok(Some(_)))
     }
 
     async fn finish(&self, admitted: Admitted) -> Result<Performed, Reject> {

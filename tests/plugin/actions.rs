@@ -13,7 +13,8 @@ use confab::core::store::{Created, NewUser};
 use confab_client::{Client, Command, Error, Options, Reject, Reply, Room};
 use confab_protocol::codec::{decode_audit, decode_entry};
 use confab_protocol::command::{
-    Admit, AuditRecord, CaseFilter, CreateRoom, Finding, ListAudit, ListCases, RoomTarget, SetRole, UpdateRoom, Write,
+    Admit, AuditRecord, CaseFilter, CreateRoom, Delete, Finding, ListAudit, ListCases, RoomTarget, SetRole, UpdateRoom,
+    Write,
 };
 use confab_protocol::model::{
     AuditId, CaseId, CaseKind, Cursor, DisplayName, Entry, EntryContent, Incarnation, MembershipChange, Millis,
@@ -346,6 +347,51 @@ async fn in_shadow_mode_the_audit_has_what_it_would_do() {
     // Nothing of it is done.
     assert_eq!(bob.history(&den).await.len(), 4);
     assert!(cases(&owner, CaseKind::Report, false).await.is_empty());
+}
+
+/// What it notes may quote somebody: it goes with them, or is not kept. The room is its word.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_shadow_mode_a_note_is_of_whom_it_may_quote_and_of_nobody_else() {
+    let folder = folder();
+    let server = start(folder.path(), Mode::Shadow).await;
+    let owner = register_owner(&server).await;
+    let bob = Person::register(&server, Transport::WebSocket, "bob").await;
+    let stranger = Person::register(&server, Transport::WebSocket, "stranger").await;
+    let den = bob.enter("den").await;
+    let gone = say(&bob, &den, "soon gone").await;
+    let delete = Delete { write: write(&bob, den.id), seqs: vec![gone] };
+    bob.client.request(Command::Delete(delete)).await.unwrap();
+    let (user, other) = (bob.session.identity.user, stranger.session.identity.user);
+    let never = Seq(1_000_000);
+    for text in [
+        format!("delete {}", gone.0),
+        format!("delete {}", never.0),
+        format!("lift {:x}", user.as_u128()),
+        format!("lift {:x}", other.as_u128()),
+        "slow".to_owned(),
+    ] {
+        say(&bob, &den, &text).await;
+    }
+    let noted = async || {
+        let plugin = Some("deputy".to_owned());
+        let list = ListAudit { room: None, user: None, case: None, plugin, before: AuditId::NONE, limit: 0 };
+        let Ok(Reply::Audit { records, .. }) = owner.client.request(Command::ListAudit(list)).await else { panic!() };
+        let told = records.iter().rev().map(|entry| {
+            let record = decode_audit(&entry.record).unwrap();
+            (record.user, record.seq, entry.note.as_str().to_owned())
+        });
+        told.collect::<Vec<_>>()
+    };
+    until_so("all of it is told", async || noted().await.len() >= 5).await;
+    let none = String::new;
+    let expected = [
+        (user, Some(gone), "as they said".to_owned()),
+        (UserId::NONE, Some(never), none()),
+        (user, None, "as they said".to_owned()),
+        (other, None, none()),
+        (UserId::NONE, None, none()),
+    ];
+    assert_eq!(noted().await, expected);
 }
 
 #[test]
