@@ -226,13 +226,13 @@ pub fn said_of_case(case: CaseId, time_ms: u64, act: CaseAct, text: &str) -> Val
     json!({ "kind": "said of a case", "case": case.to_string(), "timeMs": time_ms, "act": format!("{act:?}"), "text": text })
 }
 
-/// What somebody said that is kept with a case, as an object of an archive.
+/// What somebody said that is kept with a case, as an object of an archive: each of its texts, the later of a higher `rev`.
 #[must_use]
-pub fn kept_with_case(case: CaseId, room: RoomId, seq: Seq, time_ms: u64, payload: &[u8]) -> Value {
+pub fn kept_with_case(case: CaseId, room: RoomId, (seq, rev): (Seq, u32), time_ms: u64, payload: &[u8]) -> Value {
     let content = decode_entry(&Bytes::copy_from_slice(payload)).ok().map(|entry| describe(&entry.content));
     json!({
-        "kind": "kept with a case", "case": case.to_string(), "room": room.to_string(), "seq": seq.0, "timeMs": time_ms,
-        "content": content,
+        "kind": "kept with a case", "case": case.to_string(), "room": room.to_string(), "seq": seq.0, "rev": rev,
+        "timeMs": time_ms, "content": content,
     })
 }
 

@@ -149,6 +149,10 @@ async fn each_report_keeps_what_the_message_says_by_then(scene: Scene) {
     assert_eq!(texts().await, [nice.clone(), insult.clone(), worse.clone()]);
     report(by(0)).await;
     assert_eq!(texts().await, [nice, insult, worse], "each once");
+    // Whose they are is given each, and told in which order they were said.
+    let given = scene.store.personal_records(member).await.unwrap();
+    let given = given.iter().filter(|it| it["kind"] == "kept with a case" && it["seq"] == 7);
+    assert_eq!(given.map(|it| it["rev"].clone()).collect::<Vec<_>>(), [1, 2, 3]);
     // In bounds: the first, and the newest.
     for n in 1..=20 {
         edit("once more").await;

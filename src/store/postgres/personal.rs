@@ -78,9 +78,9 @@ pub(super) async fn records(client: &mut Client, vault: &Vault, user: UserId) ->
          WHERE author = $1 ORDER BY case_id, seq, rev";
     for row in rows(KEPT).await? {
         let (case, room, seq): (CaseId, RoomId, Seq) = (get(&row, 0)?, get(&row, 1)?, get(&row, 2)?);
-        let (time, payload): (i64, Vec<u8>) = (plain(&row, 4)?, plain(&row, 5)?);
-        let payload = vault.open(Place::Entry(room, seq, get(&row, 3)?), payload.into())?;
-        records.push(kept_with_case(case, room, seq, time.cast_unsigned(), &payload));
+        let (rev, time, payload): (u32, i64, Vec<u8>) = (get(&row, 3)?, plain(&row, 4)?, plain(&row, 5)?);
+        let payload = vault.open(Place::Entry(room, seq, rev), payload.into())?;
+        records.push(kept_with_case(case, room, (seq, rev), time.cast_unsigned(), &payload));
     }
     for row in rows("SELECT audit_id, kept_ms, note FROM finding_notes WHERE author = $1 ORDER BY audit_id").await? {
         let (record, time): (AuditId, i64) = (get(&row, 0)?, plain(&row, 1)?);

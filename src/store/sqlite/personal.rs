@@ -60,9 +60,9 @@ pub(super) fn records(connection: &Connection, vault: &Vault, user: UserId) -> R
     let mut rows = kept.query([Sql(user)])?;
     while let Some(row) = rows.next()? {
         let (case, room, seq): (CaseId, RoomId, Seq) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
-        let (time, payload): (i64, Vec<u8>) = (row.get(4)?, row.get(5)?);
-        let payload = vault.open(SealedAt::Entry(room, seq, row.get(3)?), payload.into())?;
-        records.push(crate::core::personal::kept_with_case(case, room, seq, time.cast_unsigned(), &payload));
+        let (rev, time, payload): (u32, i64, Vec<u8>) = (row.get(3)?, row.get(4)?, row.get(5)?);
+        let payload = vault.open(SealedAt::Entry(room, seq, rev), payload.into())?;
+        records.push(crate::core::personal::kept_with_case(case, room, (seq, rev), time.cast_unsigned(), &payload));
     }
     let mut noted = connection
         .prepare_cached("SELECT audit_id, kept_ms, note FROM finding_notes WHERE author = ? ORDER BY audit_id")?;
