@@ -11,7 +11,7 @@ use confab_protocol::model::{RoomId, UserId};
 
 use super::Core;
 use super::cases::NewRecord;
-use super::hook::{Mark, OUT_OF_SERVICE};
+use super::hook::{FAILED, Mark, OUT_OF_SERVICE};
 
 /// Such findings that are kept in a minute, of one rule of one plugin.
 const FINDINGS_PER_MINUTE: u32 = 60;
@@ -154,10 +154,10 @@ fn is_bounded(mark: &Mark) -> bool {
     !mark.enforced || passed || mark.verdict == "unavailable"
 }
 
-/// What is found of a text that is refused, since much of its author is held: that a plugin is out of service has no case
-/// then, and a bound as where it refuses.
+/// What is found of a text that is refused, since much of its author is held: that a plugin is out of service, or failed at
+/// it, has no case then, and a bound as where it refuses. One author alone opens no breaker, however often it fails for them.
 pub(super) fn unheld(mut marks: Vec<Mark>) -> Vec<Mark> {
-    let is_outage = |mark: &&mut Mark| mark.rule == OUT_OF_SERVICE && mark.verdict == "hold";
+    let is_outage = |mark: &&mut Mark| (mark.rule == OUT_OF_SERVICE || mark.rule == FAILED) && mark.verdict == "hold";
     marks.iter_mut().filter(is_outage).for_each(|mark| mark.verdict = "unavailable");
     marks
 }
@@ -286,13 +286,13 @@ mod tests {
     }
 
     #[test]
-    fn so_is_what_a_plugin_would_hold_and_not_that_none_does() {
+    fn so_is_what_a_plugin_would_hold_and_not_that_none_does_or_that_it_failed() {
         let hold = |rule: &str| Mark { enforced: true, verdict: "hold", ..mark("one", rule) };
-        let kept = unheld(vec![hold("a"), hold(OUT_OF_SERVICE)]).into_iter().map(|it| {
+        let kept = unheld(vec![hold("a"), hold(OUT_OF_SERVICE), hold(FAILED)]).into_iter().map(|it| {
             let excess = Excess::default();
             (it.verdict, kept(&excess, &it, 100))
         });
-        assert_eq!(kept.collect::<Vec<_>>(), [("hold", 100), ("unavailable", 60)]);
+        assert_eq!(kept.collect::<Vec<_>>(), [("hold", 100), ("unavailable", 60), ("unavailable", 60)]);
     }
 
     #[test]

@@ -13,6 +13,9 @@ use super::target::About;
 /// The rule of what is noted instead of a plugin's word while it is out of service.
 pub const OUT_OF_SERVICE: &str = "out-of-service";
 
+/// The rule of what is noted instead of a plugin's word where it did not survive the call.
+pub const FAILED: &str = "failed";
+
 /// What a text is to be. Each way to write one asks the plugins once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TextKind {

@@ -19,7 +19,7 @@ use super::pace::Pace;
 use super::pool::{Pool, Returned};
 use super::translate::Speaker;
 use crate::config::{Mode, OnError};
-use crate::core::hook::{Mark, Verdict, Wants};
+use crate::core::hook::{FAILED, Mark, Verdict, Wants};
 use crate::metrics::Metrics;
 
 /// Told to people while a plugin that must decide cannot.
@@ -341,7 +341,7 @@ impl Member {
         } else {
             ("unavailable", Verdict::Unavailable { reason: CLOSED_REASON.into() })
         };
-        (verdict, Some(speaker.mark(name, "failed", note, String::new())))
+        (verdict, Some(speaker.mark(name, FAILED, note, String::new())))
     }
 
     /// For the operator.
