@@ -364,7 +364,11 @@ impl Core {
         let is_handed_over = role == RoomRole::Owner && mine.role == RoomRole::Owner;
         let theirs = had.map_or(u8::MAX, |it| it.role.number());
         let may_grant = access::may_act_on(access::rank(mine.role, actor.role), theirs, Some(role));
-        if user != actor.user && (is_handed_over || may_grant) { Ok(()) } else { Err(RejectCode::Forbidden.into()) }
+        if user == actor.user || !(is_handed_over || may_grant) {
+            return Err(RejectCode::Forbidden.into());
+        }
+        // Who may not give it is not told who is there.
+        if had.is_some() { Ok(()) } else { Err(RejectCode::UnknownUser.into()) }
     }
 
     /// Mutes, kicks or bans somebody of lower rank, or lifts that.

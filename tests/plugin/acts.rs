@@ -231,6 +231,26 @@ async fn who_may_not_is_no_question() {
     assert!(findings(&owner).await.is_empty());
 }
 
+/// Nor is a role for somebody who is not in the room, or not any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_of_who_is_not_there_is_no_question() {
+    let server = server().await;
+    let owner = register_owner(&server).await;
+    let den = owner.enter("den").await;
+    let bob = Person::register(&server, Transport::WebSocket, "bob").await;
+    let carol = Person::register(&server, Transport::WebSocket, "carol").await;
+    carol.enter("den").await;
+    carol.client.request(Command::LeaveRoom(RoomTarget::Id(den.id))).await.unwrap();
+    for person in [&bob, &carol] {
+        let write = Write { room: den.id, client_id: owner.client.new_client_id(), resend: false };
+        // The guest refuses it, of whom it is asked about.
+        let role = SetRole { write, user: person.session.identity.user, role: RoomRole::Guest };
+        let refused = refusal(&owner.client, Command::SetRole(role)).await;
+        assert!(refused.is(RejectCode::UnknownUser), "{refused}");
+    }
+    assert!(findings(&owner).await.is_empty());
+}
+
 fn report(room: RoomId, about: About, text: &str) -> Command {
     let text = CaseText::parse(text).unwrap();
     Command::Report(Report { room, about, reason: ReportReason::SelfHarm, text })
