@@ -139,13 +139,15 @@ impl Core {
         Err(RejectCode::Forbidden.into())
     }
 
-    /// Whether somebody moderates a room that they are in, as of now. Two people have no ranks.
+    /// Whether somebody moderates a room that they are in, as of now: who is muted there does not. Two people have no ranks.
     pub(super) async fn is_moderator(&self, actor: &Actor, room: RoomId) -> Result<bool, Reject> {
         let membership = self.store.membership(room, actor.user).await.map_err(|error| self.unavailable(&error))?;
         let membership = membership.ok_or(RejectCode::NotMember)?;
         let found = self.store.room(room, actor.user).await.map_err(|error| self.unavailable(&error))?;
         let is_of_many = found.is_some_and(|room| matches!(room.kind, RoomKind::Channel | RoomKind::Private));
-        Ok(is_of_many && access::has_right(access::rank(membership.role, actor.role), access::Right::Moderate))
+        let is_active = access::check_active(Some(membership), self.clock.now()).is_ok();
+        let rank = access::rank(membership.role, actor.role);
+        Ok(is_of_many && is_active && access::has_right(rank, access::Right::Moderate))
     }
 
     /// Records of those messages that others said: what one takes back oneself is nobody's business.

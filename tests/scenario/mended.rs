@@ -447,6 +447,32 @@ async fn who_is_made_a_moderator_lets_in_at_once() {
     appended(bob.request(Command::Admit(Admit { write: write(), seq: knock })).await);
 }
 
+/// src/core/amend.rs `is_moderator`: who is muted in a room reads neither its cases nor its audit, but read earlier texts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_moderator_who_is_muted_reads_no_earlier_texts() {
+    let (server, target) = bare_server().await;
+    let people = accounts(&server.config, &["owner", "alice"]).await;
+    let user = people[1].0;
+    let mut owner = Raw::enter(&target, Transport::WebSocket, &people[0].1).await;
+    let room = owner.join("bench").await.id;
+    let mut alice = Raw::enter(&target, Transport::Quic, &people[1].1).await;
+    alice.join("bench").await;
+    let write = || Write { room, client_id: client_id(), resend: false };
+    let seq = owner.say(room, "before").await.seq;
+    owner.request(Command::Edit(Edit { write: write(), seq, body: Body::parse("after").unwrap() })).await.unwrap();
+    owner.request(Command::SetRole(SetRole { write: write(), user, role: RoomRole::Moderator })).await.unwrap();
+    let revisions = || Command::Revisions { room, seq, before: 0 };
+    let to = |kind| {
+        let reason = Reason::parse("").unwrap();
+        Command::Sanction(SanctionUser { write: write(), user, kind, duration_ms: 0, reason })
+    };
+    assert!(matches!(alice.request(revisions()).await, Ok(Reply::Page(_))));
+    owner.request(to(SanctionKind::Mute)).await.unwrap();
+    assert_eq!(alice.refusal(revisions()).await, RejectCode::Forbidden.number());
+    owner.request(to(SanctionKind::Lift)).await.unwrap();
+    assert!(matches!(alice.request(revisions()).await, Ok(Reply::Page(_))));
+}
+
 /// Keeps a store from committing anything until it is let go. Reads go on.
 struct Hold {
     embedded: Option<rusqlite::Connection>,
