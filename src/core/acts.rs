@@ -8,7 +8,7 @@ use super::amend::short_text;
 use super::auth::Actor;
 use super::cases::NewRecord;
 use super::context::Context;
-use super::hook::{Act, ActEvent, Mark, Ruling};
+use super::hook::{Act, ActEvent, Mark};
 use super::{Core, audit};
 
 /// Who does it, where there is no [`Actor`] yet.
@@ -38,8 +38,8 @@ impl Core {
         let context = self.context_of_act(who, transport, act).await;
         let event = ActEvent { who, username, role, account_created, now: self.clock.now(), act, context };
         let ruling = self.moderator.decide_act(event).await;
-        note_marks(who, place(act, who).0, &ruling);
         let found = self.act_findings(who, act, ruling.marks);
+        audit::log_findings(who, &found);
         if !found.is_empty() {
             self.store.audit(found).await.map_err(|error| self.unavailable(&error))?;
         }
@@ -85,13 +85,5 @@ const fn place(act: Act<'_>, who: UserId) -> (RoomId, UserId) {
         Act::RoleChange { room, target, .. } => (room, target),
         Act::Join { room, .. } | Act::Invite { room, .. } | Act::Appeal { room, .. } => (room, who),
         Act::Register { .. } | Act::Login => (RoomId::NONE, who),
-    }
-}
-
-/// What plugins found is for the operator's log: who found what, never what was said. Notes may quote that.
-pub(super) fn note_marks(who: UserId, room: RoomId, ruling: &Ruling) {
-    for mark in ruling.marks.iter().filter(|mark| mark.verdict != "replace") {
-        let Mark { plugin, enforced, verdict, rule, label, score, .. } = mark;
-        tracing::info!(%who, %room, %plugin, enforced, verdict, rule, label, score, "a plugin found something");
     }
 }

@@ -142,6 +142,19 @@ pub(super) fn hash(bytes: &[u8]) -> Bytes {
     Bytes::copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 
+/// What plugins found is for the operator's log as well, as far as the audit keeps it: a rule that matches everything would
+/// fill that too. Who found what, never what was said: notes may quote it.
+pub(super) fn log_findings(who: UserId, found: &[NewRecord]) {
+    for new in found {
+        let Some(finding) = &new.record.finding else { continue };
+        let room = new.record.room;
+        let Finding { plugin, hook, enforced, verdict, rule, label, score, .. } = finding;
+        if verdict != "replace" {
+            tracing::info!(%who, %room, hook, %plugin, enforced, verdict, rule, label, score, "a plugin found something");
+        }
+    }
+}
+
 impl Core {
     /// A record of something that somebody did.
     pub(super) fn record(&self, actor: UserId, act: &str, room: RoomId, user: UserId) -> AuditRecord {
@@ -199,6 +212,7 @@ impl Core {
     ) -> Vec<NewRecord> {
         let Judged { author, key, sent, made } = judged;
         let mut found = self.findings(text_word(kind), author, room, marks);
+        log_findings(author, &found);
         found.iter_mut().for_each(|new| self.hash_texts(key, new, (Some(sent), made)));
         found
     }

@@ -129,6 +129,7 @@ impl Core {
         if records.is_empty() {
             return records;
         }
+        audit::log_findings(who, &records);
         // Their account may have been erased meanwhile: then nothing may be kept that quotes them. One that is being made
         // is not there yet.
         let (key, is_quoted) = match self.store.find_user(who).await {

@@ -13,7 +13,6 @@ use confab_protocol::text::TextError;
 
 use super::Core;
 use super::access::{self, Action};
-use super::acts::note_marks;
 use super::append::{Change, Decision, Item, OrderGuard, Said, recorded_decision};
 use super::audit::Judged;
 use super::auth::Actor;
@@ -197,9 +196,7 @@ impl Core {
             context,
             about: about.as_ref(),
         };
-        let ruling = self.moderator.decide_message(event).await;
-        note_marks(actor.user, room, &ruling);
-        ruling
+        self.moderator.decide_message(event).await
     }
 
     /// Encodes it and puts it into the queue.

@@ -14,7 +14,7 @@ use super::member::{Member, When};
 use super::translate::by_server;
 use crate::core::context::Context;
 use crate::core::earlier::Earlier;
-use crate::core::hook::{Act, ActEvent, Found, FoundOf, Mark, MessageEvent, Presently, Ruling, TextKind, Verdict};
+use crate::core::hook::{Act, ActEvent, Found, FoundOf, MessageEvent, Presently, Ruling, TextKind, Verdict};
 use crate::core::target::About;
 
 /// Messages that interpreted plugins are asked about at once, on threads of their own; others wait for them.
@@ -150,7 +150,6 @@ impl PluginSet {
             if marks.is_empty() {
                 return;
             }
-            marks.iter().for_each(|mark| tell(&event, mark));
             let Kept { kind, room, author: who, body, .. } = kept;
             let (sent, made) = match as_sent {
                 Some(sent) => (sent, Some(body)),
@@ -179,7 +178,6 @@ impl PluginSet {
                 return;
             }
             let KeptAct { who, act, .. } = kept;
-            marks.iter().for_each(|mark| tell_of_act(who, hook.name(), mark));
             outages.found(Found { who, of: FoundOf::Act(act), marks }, &omitted);
         });
     }
@@ -205,17 +203,4 @@ async fn run(permit: OwnedSemaphorePermit, decide: impl FnOnce() -> Ruling + Sen
         ruling
     });
     decided.await.unwrap_or_else(|_| later(BUSY_REASON, "busy"))
-}
-
-/// The message is under way or posted already: what is found of it now is for the operator's log.
-fn tell(event: &MessageEvent<'_>, mark: &Mark) {
-    let (who, room) = (event.author, event.room);
-    let Mark { plugin, enforced, verdict, rule, label, score, .. } = mark;
-    tracing::info!(%who, %room, %plugin, enforced, verdict, rule, label, score, "a plugin found something");
-}
-
-/// The same for an act. In which room somebody was reported is not told, as elsewhere.
-fn tell_of_act(who: UserId, hook: &str, mark: &Mark) {
-    let Mark { plugin, enforced, verdict, rule, label, score, .. } = mark;
-    tracing::info!(%who, hook, %plugin, enforced, verdict, rule, label, score, "a plugin found something");
 }

@@ -13,6 +13,7 @@ use confab_protocol::model::AuditId;
 use super::acts::register_owner;
 use super::{folder, generous, plugins, post};
 use crate::support::people::Person;
+use crate::support::process::Place;
 use crate::support::{TestServer, Transport};
 
 /// More than are kept in the two minutes that a slow machine may take for them.
@@ -84,6 +85,29 @@ async fn a_shadow_that_finds_something_everywhere_does_not_fill_the_audit() {
         assert_eq!((record.act.as_str(), finding.rule.as_str(), finding.enforced), ("verdict", "told-to", false));
         assert!(record.room.is_none() && record.user.is_none(), "of many: {record:?}");
     }
+}
+
+/// A process of its own, whose log nobody else writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_does_it_fill_the_log() {
+    let guests = folder();
+    let place = Place::with(&format!(
+        "plugins.dir = {:?}\nplugins.chain = [\"sanitize\", \"hostile\"]\nplugins.grant.hostile = [\"log\", \"kv\"]\n\
+         plugins.mode.hostile = \"shadow\"\nplugins.call_budget_ms = 500\nplugins.average_budget_ms = 500\n\
+         plugins.chain_budget_ms = 2000",
+        guests.path()
+    ));
+    place.rewrite("log.filter = \"warn\"", "log.filter = \"info\"");
+    let _server = place.serve();
+    let author = place.register(Transport::WebSocket, "author").await;
+    let room = author.enter("den").await;
+    for _ in 0..SENT {
+        assert!(matches!(post(&author, &room, "reject").await, Ok(Reply::Appended(_))));
+    }
+    // It is written before the message is answered.
+    let log = place.err();
+    let told = log.lines().filter(|line| line.contains("a plugin found something")).count();
+    assert!((FINDINGS_OF_AUTHOR..=2 * FINDINGS_OF_AUTHOR).contains(&told), "{told}");
 }
 
 /// Or who is flagged on purpose would keep the flags of others out of the queue.
