@@ -307,7 +307,7 @@ impl Core {
             // A note goes with whom it may quote: of nobody known it would stay for ever. And the room is the plugin's word,
             // which may be wrong: those who moderate it are shown nothing of who was never there.
             let is_quotable = match quoted {
-                Some(user) => self.had_seat(room, user).await,
+                Some(user) => self.is_quotable(room, user).await,
                 None => false,
             };
             if !is_quotable {
@@ -324,10 +324,15 @@ impl Core {
         Some(decode_entry(&found.first()?.payload).ok()?.author)
     }
 
-    /// Whether somebody is in a room, or was. Where that cannot be read, they are taken for strangers.
-    async fn had_seat(&self, room: RoomId, user: UserId) -> bool {
+    /// Whether somebody is in a room, or was, and their account is not erased: then nothing may be kept that quotes them.
+    /// Where that cannot be read, they are taken for strangers.
+    async fn is_quotable(&self, room: RoomId, user: UserId) -> bool {
         let seat = self.store.seat(room, user).await.map_err(|error| self.unavailable(&error));
-        matches!(seat, Ok(Some(_)))
+        if !matches!(seat, Ok(Some(_))) {
+            return false;
+        }
+        let account = self.store.find_user(user).await.map_err(|error| self.unavailable(&error));
+        account.is_ok_and(|it| it.is_some_and(|user| user.audit_key.is_some()))
     }
 
     async fn finish(&self, admitted: Admitted) -> Result<Performed, Reject> {
