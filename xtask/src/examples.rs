@@ -24,24 +24,28 @@ const CLANG_PACKAGES: [(&str, &str); 2] = [("clang", "clang"), ("wasm-ld", "lld"
 type Tools = fn() -> Result<String>;
 /// Builds a component with it.
 type Build = fn(&str, &Path) -> Result<()>;
-const LANGUAGES: [(&str, Tools, Build); 3] =
-    [("c", clang_at_hand, c), ("javascript", componentize_qjs, javascript), ("python", componentize_py, python)];
+/// Each with the tool that is pinned for it; of C it is whichever compiler is there.
+const LANGUAGES: [(&str, Option<&str>, Tools, Build); 3] = [
+    ("c", None, clang_at_hand, c),
+    ("javascript", Some(QJS), componentize_qjs, javascript),
+    ("python", Some(PY), componentize_py, python),
+];
 
 /// Builds those that can be built into target/assets/examples, with their manifests.
 pub(crate) fn run() -> Result<()> {
     let out = shell::root().join("target/assets/examples");
     fs::create_dir_all(&out)?;
     fs::create_dir_all(shell::root().join(WORK))?;
-    for (language, tools, build) in LANGUAGES {
+    for (language, pinned, tools, build) in LANGUAGES {
         let component = out.join(format!("example-{language}.wasm"));
         let source = shell::root().join("plugins/examples").join(language);
         let stamp = component.with_extension("stamp");
-        // What a tool of another version makes of the same source is the same to the tests.
-        let seen = fingerprint(&source)?;
+        // What another compiler makes of the same source is the same to the tests; what is pinned is to be tried.
+        let seen = fingerprint(&source, pinned)?;
         if component.exists() && fs::read_to_string(&stamp).is_ok_and(|it| it == seen) {
             continue;
         }
-        // What is there was made of another source.
+        // What is there was made of another source, or by another tool.
         let _ = fs::remove_file(&component);
         let made = make(tools, |tool| build(tool, &component)).with_context(|| format!("the example in {language}"))?;
         if let Some(why) = made {
@@ -62,9 +66,10 @@ fn make<T>(tools: impl FnOnce() -> Result<T>, build: impl FnOnce(&T) -> Result<(
     }
 }
 
-/// The texts that a component is made of.
-fn fingerprint(folder: &Path) -> Result<String> {
-    let mut texts = fs::read_to_string(shell::root().join(WIT).join("plugin.wit"))?;
+/// The texts that a component is made of, and the tool that makes it.
+fn fingerprint(folder: &Path, pinned: Option<&str>) -> Result<String> {
+    let mut texts = pinned.unwrap_or_default().to_owned();
+    texts.push_str(&fs::read_to_string(shell::root().join(WIT).join("plugin.wit"))?);
     let (mut files, mut folders) = (Vec::new(), vec![folder.to_owned()]);
     while let Some(folder) = folders.pop() {
         for file in fs::read_dir(folder)? {
@@ -138,11 +143,12 @@ fn javascript(tool: &str, component: &Path) -> Result<()> {
 fn componentize_py() -> Result<String> {
     let python = program(&["python3"])?;
     let venv = shell::root().join(WORK).join("venv");
-    let tool = venv.join("bin/componentize-py");
-    if !tool.exists() {
+    let (pip, tool) = (venv.join("bin/pip"), venv.join("bin/componentize-py"));
+    if !pip.exists() {
         Cmd::new(&python).args(["-m", "venv", assets::path(&venv)?]).run()?;
-        Cmd::new(assets::path(&venv.join("bin/pip"))?).args(["install", "--quiet", PY]).run()?;
     }
+    // Also where a tool is there: it may be of another version. Where it is this one, nothing is fetched.
+    Cmd::new(assets::path(&pip)?).args(["install", "--quiet", PY]).run()?;
     Ok(assets::path(&tool)?.to_owned())
 }
 
@@ -177,10 +183,22 @@ mod tests {
     #[test]
     fn what_a_source_includes_is_a_part_of_it() {
         let folder = shell::root().join("plugins/examples/c");
-        let texts = fingerprint(&folder).unwrap();
+        let texts = fingerprint(&folder, None).unwrap();
         for file in ["plugin.c", "include/stdlib.h"] {
             assert!(texts.contains(&fs::read_to_string(folder.join(file)).unwrap()), "{file}");
         }
+    }
+
+    /// Else a new pin is tried in a fresh clone alone.
+    #[test]
+    fn what_another_tool_made_is_made_anew() {
+        for (language, pinned, ..) in LANGUAGES {
+            let folder = shell::root().join("plugins/examples").join(language);
+            let seen = fingerprint(&folder, pinned).unwrap();
+            assert!(seen.starts_with(pinned.unwrap_or_default()), "{language}");
+            assert_ne!(seen, fingerprint(&folder, Some("another@1")).unwrap(), "{language}");
+        }
+        assert_eq!(LANGUAGES.map(|(_, pinned, ..)| pinned), [None, Some(QJS), Some(PY)]);
     }
 
     #[test]
