@@ -143,6 +143,29 @@ impl Default for RoomSettings {
     }
 }
 
+/// Words that a line can have, each list in its field.
+pub const HOOKS: [&str; 8] = ["message", "join", "invite", "role-change", "register", "login", "report", "appeal"];
+/// Of a message.
+pub const KINDS: [&str; 5] = ["new", "edit", "reaction", "room", "display-name"];
+/// On the server.
+pub const ROLES: [&str; 5] = ["owner", "admin", "moderator", "user", "bot"];
+/// In the room.
+pub const ROOM_ROLES: [&str; 6] = ["none", "owner", "admin", "moderator", "member", "guest"];
+const TRANSPORTS: [&str; 2] = ["quic", "websocket"];
+const ROOM_KINDS: [&str; 3] = ["open", "private", "direct"];
+
+/// What is told of a word that is none of those.
+#[must_use]
+pub fn none_such(what: &str, word: &str, known: &[&str]) -> String {
+    format!("no {what} {word}; there are {}", known.join(", "))
+}
+
+/// What is told of a hook that a line is for and the plugin does not have.
+#[must_use]
+pub fn not_its_hook(hook: &str, its: &[&str]) -> String {
+    format!("the plugin has no hook {hook}; it has {}", its.join(", "))
+}
+
 /// A server counts no further for `context`.
 const COUNTED_MAX: u32 = 100;
 
@@ -240,13 +263,14 @@ impl Case {
         }
         let mut known = self.context.clone();
         known.about = known.about.filter(|_| self.is_said());
-        if !matches!(known.transport.as_str(), "" | "quic" | "websocket") {
-            return Err(format!("no transport {}", known.transport));
+        let transport = known.transport.as_str();
+        if !transport.is_empty() && !TRANSPORTS.contains(&transport) {
+            return Err(none_such("transport", transport, &TRANSPORTS));
         }
         if let Some(room) = &known.room
-            && !matches!(room.kind.as_str(), "open" | "private" | "direct")
+            && !ROOM_KINDS.contains(&room.kind.as_str())
         {
-            return Err(format!("no kind of room {}", room.kind));
+            return Err(none_such("kind of room", &room.kind, &ROOM_KINDS));
         }
         known.prior_flags = known.prior_flags.min(COUNTED_MAX);
         known.messages_here = known.messages_here.min(COUNTED_MAX);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::golden::{Case, Found, Story, read_folder};
+use crate::golden::{Case, Found, HOOKS, KINDS, ROLES, ROOM_ROLES, Story, none_such, not_its_hook, read_folder};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::golden::{Context, Earlier};
 use crate::kept;
@@ -78,7 +78,7 @@ fn decide(case: &Case, hooks: Hooks) -> Result<Found, String> {
         crate::context::host::set(known(case.known()?));
         crate::target::host::set(target(case)?);
     }
-    let none = || format!("the plugin has no hook {}", case.hook);
+    let none = || not_its_hook(&case.hook, &named(hooks));
     match case.hook.as_str() {
         "message" => Ok(match hooks.message.ok_or_else(none)?(event(case)?) {
             // It changes nothing, and a server says that it is allowed.
@@ -104,8 +104,24 @@ fn decide(case: &Case, hooks: Hooks) -> Result<Found, String> {
         }
         "report" => Ok(hooks.report.ok_or_else(none)?(reported(case)?).into()),
         "appeal" => Ok(hooks.appeal.ok_or_else(none)?(appealed(case)?).into()),
-        other => Err(format!("no hook {other}")),
+        other => Err(none_such("hook", other, &HOOKS)),
     }
+}
+
+/// The hooks that its author gave here.
+fn named(hooks: Hooks) -> Vec<&'static str> {
+    let Hooks { init: _, message, join, invite, role_change, register, login, report, appeal } = hooks;
+    let is_there = [
+        message.is_some(),
+        join.is_some(),
+        invite.is_some(),
+        role_change.is_some(),
+        register.is_some(),
+        login.is_some(),
+        report.is_some(),
+        appeal.is_some(),
+    ];
+    HOOKS.into_iter().zip(is_there).filter(|(_, is_there)| *is_there).map(|(name, _)| name).collect()
 }
 
 const fn id(number: u64) -> Id {
@@ -179,7 +195,7 @@ fn role(name: &str) -> Result<Role, String> {
         "moderator" => Role::Moderator,
         "user" => Role::User,
         "bot" => Role::Bot,
-        other => return Err(format!("no role {other}")),
+        other => return Err(none_such("role", other, &ROLES)),
     })
 }
 
@@ -191,7 +207,7 @@ fn room_role(name: &str) -> Result<RoomRole, String> {
         "moderator" => RoomRole::Moderator,
         "member" => RoomRole::Member,
         "guest" => RoomRole::Guest,
-        other => return Err(format!("no room role {other}")),
+        other => return Err(none_such("room role", other, &ROOM_ROLES)),
     })
 }
 
@@ -204,7 +220,7 @@ fn event(case: &Case) -> Result<message::Event, String> {
             "reaction" => message::Kind::Reaction,
             "room" => message::Kind::Room,
             "display-name" => message::Kind::DisplayName,
-            other => return Err(format!("no kind {other}")),
+            other => return Err(none_such("kind", other, &KINDS)),
         },
         room: id(case.room),
         author: id(case.author),

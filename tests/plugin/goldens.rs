@@ -6,8 +6,8 @@
 
 use std::path::Path;
 
-use confab_plugin::golden::{Hooks, check_folder};
-use serde_json::json;
+use confab_plugin::golden::{HOOKS, Hooks, KINDS, ROLES, ROOM_ROLES, check_folder};
+use serde_json::{Value, json};
 
 use super::context::natively;
 use crate::support::guests::lab;
@@ -56,6 +56,46 @@ fn a_wrong_line_is_told_with_its_place() {
     std::fs::write(&file, "{\"kind\": \"shout\", \"body\": \"x\"}").unwrap();
     let error = lab.bless(folder.path()).unwrap_err();
     assert!(error.contains("wrong.jsonl:1: no kind shout"), "{error}");
+}
+
+/// Who misspelled a word reads which there are, natively too.
+#[test]
+fn a_word_that_is_none_is_told_with_those_that_are() {
+    let goldens = tempfile::tempdir().unwrap();
+    let folder = goldens.path().to_str().unwrap();
+    let lab = lab("test-plugins/surveyor");
+    let wrong = |lines: &[Value]| {
+        let lines: Vec<String> = lines.iter().map(Value::to_string).collect();
+        std::fs::write(goldens.path().join("all.jsonl"), lines.join("\n")).unwrap();
+        lab.goldens(goldens.path()).unwrap().wrong
+    };
+    let hooks = Hooks {
+        message: Some(|event| natively::decide(&event)),
+        join: Some(|event| natively::decide_join(&event)),
+        ..Hooks::default()
+    };
+    for (line, words) in [
+        (json!({ "kind": "shout" }), "no kind shout; there are new, edit, reaction, room, display-name"),
+        (json!({ "role": "smile" }), "no role smile; there are owner, admin, moderator, user, bot"),
+        (json!({ "room_role": "smile" }), "no room role smile; there are none, owner, admin, moderator, member, guest"),
+        (json!({ "hook": "shout" }), "no hook shout; there are message, join, invite, role-change, register, login,"),
+        (json!({ "hook": "login" }), "the plugin has no hook login; it has message, join"),
+        (json!({ "context": { "transport": "pigeon" } }), "no transport pigeon; there are quic, websocket"),
+        (json!({ "context": { "room": { "kind": "round" } } }), "no kind of room round; there are open, private,"),
+    ] {
+        let wrong = wrong(&[line]);
+        assert!(wrong.len() == 1 && wrong[0].contains(words), "{wrong:?}");
+        let natively = std::panic::catch_unwind(|| check_folder(folder, hooks)).unwrap_err();
+        let told = natively.downcast_ref::<String>().unwrap();
+        assert!(told.contains(words), "{told}");
+    }
+    // Each word that is told is one.
+    let fields = [("hook", &HOOKS[..]), ("kind", &KINDS), ("role", &ROLES), ("room_role", &ROOM_ROLES)];
+    for (field, words) in fields {
+        let lines: Vec<Value> = words.iter().map(|word| json!({ field: word })).collect();
+        let wrong = wrong(&lines);
+        assert!(!wrong.iter().any(|line| line.contains("; there are ")), "{wrong:?}");
+    }
 }
 
 /// What a server keeps of a name or a reason is what a line is compared with, natively too.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use confab_plugin::golden::{self, Case, Found};
+use confab_plugin::golden::{self, Case, Found, HOOKS, KINDS, ROLES, ROOM_ROLES, none_such, not_its_hook};
 use confab_protocol::model::{
     CaseDecision, CaseKind, Millis, ReportReason, RoomId, RoomKind, RoomRole, Seq, ServerRole, UserId,
 };
@@ -75,9 +75,12 @@ pub(super) fn decide(chain: &Chain, manifest: &Manifest, case: &Case) -> Result<
             let event = act(Act::Appeal { room, kind, decision, text: &case.body });
             (Hook::Appeal, chain.decide_act(&event, &clock))
         }
-        other => return Err(format!("no hook {other}")),
+        other => return Err(none_such("hook", other, &HOOKS)),
     };
-    if manifest.hooks.contains(&hook) { Ok(ruling) } else { Err(format!("the plugin has no hook {}", hook.name())) }
+    if manifest.hooks.contains(&hook) {
+        return Ok(ruling);
+    }
+    Err(not_its_hook(hook.name(), &manifest.hooks.iter().map(|hook| hook.name()).collect::<Vec<_>>()))
 }
 
 /// What the line says that was said before, within the bounds of a server.
@@ -122,8 +125,10 @@ fn about(case: &Case) -> Result<About, String> {
 
 /// The value that a word of the contract stands for.
 fn named<T: Copy>(word: &str, of_number: fn(u8) -> Option<T>, name: fn(T) -> &'static str) -> Result<T, String> {
-    let found = (1..=u8::MAX).map_while(of_number).find(|value| name(*value) == word);
-    found.ok_or_else(|| format!("no word of the contract: {word}"))
+    let values = || (1..=u8::MAX).map_while(of_number);
+    let known = || values().map(name).collect::<Vec<_>>().join(", ");
+    let found = values().find(|value| name(*value) == word);
+    found.ok_or_else(|| format!("no word of the contract: {word}; there are {}", known()))
 }
 
 fn role(name: &str) -> Result<ServerRole, String> {
@@ -133,7 +138,7 @@ fn role(name: &str) -> Result<ServerRole, String> {
         "moderator" => ServerRole::Moderator,
         "user" => ServerRole::User,
         "bot" => ServerRole::Bot,
-        other => return Err(format!("no role {other}")),
+        other => return Err(none_such("role", other, &ROLES)),
     })
 }
 
@@ -145,7 +150,7 @@ fn room_role(name: &str) -> Result<Option<RoomRole>, String> {
         "moderator" => RoomRole::Moderator,
         "member" => RoomRole::Member,
         "guest" => RoomRole::Guest,
-        other => return Err(format!("no room role {other}")),
+        other => return Err(none_such("room role", other, &ROOM_ROLES)),
     }))
 }
 
@@ -156,7 +161,7 @@ fn kind(name: &str) -> Result<TextKind, String> {
         "reaction" => TextKind::Reaction,
         "room" => TextKind::Room,
         "display-name" => TextKind::DisplayName,
-        other => return Err(format!("no kind {other}")),
+        other => return Err(none_such("kind", other, &KINDS)),
     })
 }
 
