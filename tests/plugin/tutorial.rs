@@ -214,6 +214,7 @@ async fn assert_programs_can_read_it(reader: &Reader) {
     assert_eq!((&component["id"], &component["version"]), (&json!("no-shouting"), &json!("0.1.0")));
     assert_eq!((&component["hooks"], &component["imports"]), (&json!(["message"]), &json!([])));
     assert_eq!((&component["capabilities"], &component["not_asked_yet"]), (&json!([]), &json!([])));
+    assert_eq!((&component["class"], &component["on_error"]), (&json!("compiled"), &json!("open")));
     assert!(component["compiled_ms"].is_u64(), "{component}");
     let tested = object("test no-shouting").await;
     assert_eq!((&tested["native"], &tested["lines"], &tested["wrong"]), (&json!(true), &json!(5), &json!([])));

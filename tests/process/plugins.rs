@@ -448,6 +448,8 @@ fn what_an_author_wrote_is_shown_and_not_obeyed() {
     };
     let shown = inspect("version = \"0.1.0\"", "version = \"1\\u001b[2J\"").assert_good();
     assert!(shown.contains("guard 1\u{fffd}[2J") && !shown.contains('\u{1b}'), "{shown:?}");
+    let shown = inspect("on_error = \"hold\"", "class = \"interpreted\"\non_error = \"closed\"").assert_good();
+    assert!(shown.contains("  class          interpreted\n") && shown.contains("  on error       closed\n"), "{shown}");
     let refused = inspect("id = \"guard\"", "id = \"\\u001b[2J\"");
     assert_ne!(refused.code, Some(0));
     assert!(refused.err.contains("is for \u{fffd}[2J") && !refused.err.contains('\u{1b}'), "{refused:?}");

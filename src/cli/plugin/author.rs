@@ -287,17 +287,19 @@ pub(super) fn inspect(component: &Path, json: bool) -> anyhow::Result<()> {
     let manifest: toml::Table = toml::from_str(&String::from_utf8_lossy(manifest))?;
     let said = |key: &str| manifest.get(key).cloned().map_or(Value::Null, |it| json!(it));
     let (hooks, idle, imports) = (lab.hooks(), lab.idle_hooks(), lab.imports());
+    let class = said("class").as_str().unwrap_or("compiled").to_owned();
     if json {
         let (bytes, sha256) = (wasm.len(), installed::hash(wasm));
         let found = json!({ "id": id, "version": said("version"), "bytes": bytes, "sha256": sha256, "hooks": hooks,
             "not_asked_yet": idle, "imports": imports, "capabilities": said("capabilities"),
-            "limits": said("limits"), "compiled_ms": compiled });
+            "limits": said("limits"), "class": class, "on_error": said("on_error"), "compiled_ms": compiled });
         println!("{found}");
         return Ok(());
     }
     println!("{id} {}", printable(said("version").as_str().unwrap_or("?")));
     println!("  size           {} KiB, compiled in {compiled} ms", wasm.len().div_ceil(1024));
     println!("  SHA-256        {}", installed::hash(wasm));
+    println!("  class          {class}");
     println!("  hooks          {}", hooks.join(", "));
     if !idle.is_empty() {
         println!("  not asked yet  {}", idle.join(", "));
