@@ -2,6 +2,7 @@
 
 mod author;
 mod automod;
+mod bench;
 mod install;
 mod operate;
 mod patience;
@@ -157,7 +158,7 @@ pub(super) fn run(file: Option<&Path>, args: Args) -> anyhow::Result<()> {
         Action::New { folder } => scaffold::new(&folder, json),
         Action::Build { folder } => author::build(&folder).map(|built| author::print_built(&built, json)),
         Action::Test { plugin, bless } => author::test(&plugin, bless, json),
-        Action::Bench { plugin } => author::bench(&plugin, json),
+        Action::Bench { plugin } => bench::run(&plugin, json),
         Action::Wit { folder } => wit::write(&folder, json),
         Action::Inspect { component } => author::inspect(&component, json),
         Action::Replay { component, room, since, settings, samples } => {

@@ -13,7 +13,7 @@ use confab_plugin::golden::{Case, Found, Story, read_folder};
 pub use self::bless::Blessed;
 pub use self::fuel::Fuel;
 use self::fuel::excess;
-use self::line::{decide, found};
+use self::line::{ask_about, decide, found, verdict};
 use super::CACHE;
 use super::actions::Hand;
 use super::cache::Cache;
@@ -25,7 +25,7 @@ use super::manifest::Manifest;
 use super::member::Member;
 use super::outages::Outages;
 use super::translate::Speaker;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, thread_cpu_time};
 use crate::config::{Config, Isolation, Mode, Plugins};
 use crate::core::hook::{MessageEvent, Ruling};
 use crate::metrics::Metrics;
@@ -186,6 +186,19 @@ impl Subject {
         take_fuel(&self.chain);
         let ruling = self.decide(event);
         (ruling, take_fuel(&self.chain).unwrap_or_default())
+    }
+
+    /// Asks it about the message of a golden line; gives the CPU time that the answer took, and the verdict.
+    ///
+    /// # Errors
+    /// A line that cannot be run.
+    pub fn timed(&self, case: &Case) -> Result<(Duration, &'static str), String> {
+        ask_about(case, |event| {
+            let start = thread_cpu_time();
+            let ruling = self.decide(event);
+            let took = thread_cpu_time().saturating_sub(start);
+            (took, verdict(&ruling))
+        })
     }
 }
 

@@ -226,6 +226,8 @@ async fn assert_programs_can_read_it(reader: &Reader) {
     assert_eq!(measured["calls"], json!(100_000));
     let time = |key: &str| measured[key].as_f64().unwrap();
     assert!(time("p50_us") <= time("p99_us") && time("p99_us") <= time("worst_us"), "{measured}");
+    let given = |verdict: &str| measured["verdicts"][verdict].as_u64().unwrap();
+    assert!(given("allow") > 59_000 && given("bounce") > 39_000, "{measured}");
     make_what_operators_need(reader);
     for arguments in OPERATED {
         object(arguments).await;

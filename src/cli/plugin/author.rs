@@ -1,29 +1,20 @@
-//! For those who write plugins: build, test, bench, inspect.
+//! For those who write plugins: build, test, inspect.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use confab_plugin::golden;
-use confab_protocol::model::{Millis, RoomId, RoomRole, ServerRole, UserId};
 use serde_json::{Value, json};
 
 use super::patience::patiently;
 use super::{Pair, RUNNING_GOLDENS, fuel_json, open_as_served, open_lab, read_pair};
-use crate::cli::backup::teller;
 use crate::cli::chat::printable;
-use crate::clock::{Clock, SystemClock, thread_cpu_time};
-use crate::core::hook::{MessageEvent, Presently, TextKind};
+use crate::clock::{Clock, SystemClock};
 use crate::plugin::lab::{Blessed, Fuel};
 use crate::plugin::{check_manifest, installed};
 
 const TARGET: &str = "wasm32-unknown-unknown";
-/// Calls that a bench measures, about.
-const BENCH_CALLS: usize = 100_000;
-/// After so many of them it is looked whether it is time to tell how far it is: too seldom for p99 to see it.
-const LOOK_EVERY: usize = 500;
 
 /// What `build` made.
 pub(super) struct Built {
@@ -97,7 +88,10 @@ fn is_component(plugin: &Path) -> bool {
 
 /// A plugin and where its golden files are: beside a component as `install` finds them, else in its folder, whose
 /// component stands where `made` says of its id.
-fn parts(plugin: &Path, made: impl FnOnce(&str) -> anyhow::Result<PathBuf>) -> anyhow::Result<(Pair, PathBuf)> {
+pub(super) fn parts(
+    plugin: &Path,
+    made: impl FnOnce(&str) -> anyhow::Result<PathBuf>,
+) -> anyhow::Result<(Pair, PathBuf)> {
     if is_component(plugin) {
         return Ok((read_pair(plugin)?, goldens_in(plugin.with_extension("goldens"))?));
     }
@@ -203,80 +197,6 @@ fn test_natively(folder: &Path) -> anyhow::Result<bool> {
     Ok(ran.status.success())
 }
 
-pub(super) fn bench(plugin: &Path, json: bool) -> anyhow::Result<()> {
-    let (pair, goldens) = parts(plugin, |id| Ok(plugin.join("target").join(format!("{id}.wasm"))))?;
-    let lab = open_as_served(&pair)?;
-    let stories = golden::read_folder(&goldens).map_err(anyhow::Error::msg)?;
-    let config = stories.first().map_or("{}", |story| story.config.as_str());
-    let subject = lab.subject(config).map_err(anyhow::Error::msg)?;
-    let cases: Vec<&golden::Case> =
-        stories.iter().flat_map(|story| &story.cases).map(|(_, case)| case).filter(|it| it.hook == "message").collect();
-    if cases.is_empty() {
-        bail!("{} has no lines of the message hook to measure with", goldens.display());
-    }
-    let events = cases.iter().map(|case| event(case.body.as_str(), Millis(golden::FIRST_MS)));
-    let mut times = measure(events.cycle().take(BENCH_CALLS), BENCH_CALLS, &teller(), |event| {
-        let start = thread_cpu_time();
-        let _ = subject.decide(event);
-        thread_cpu_time().saturating_sub(start)
-    });
-    times.sort_unstable();
-    let at = |share: f64| times.get((times.len() as f64 * share) as usize).map_or(0.0, |it| it.as_secs_f64() * 1e6);
-    let (p50, p99, worst) = (at(0.5), at(0.99), times.last().map_or(0.0, |it| it.as_secs_f64() * 1e6));
-    let mean = times.iter().sum::<Duration>().as_secs_f64() * 1e6 / times.len().max(1) as f64;
-    if json {
-        let calls = times.len();
-        println!("{}", json!({ "calls": calls, "mean_us": mean, "p50_us": p50, "p99_us": p99, "worst_us": worst }));
-    } else {
-        println!(
-            "{} calls over {} bodies, microseconds of CPU each, the clock's own included:",
-            times.len(),
-            cases.len()
-        );
-        println!("  p50 {p50:.1}   p99 {p99:.1}   worst {worst:.1}   (budget {})", lab.call_budget().as_micros());
-        let told = |most: Duration| {
-            format!("   (budget {}; a plugin that stays above it is taken out of service)", most.as_micros())
-        };
-        println!("  mean {mean:.1}{}", lab.average_budget().map(told).unwrap_or_default());
-    }
-    Ok(())
-}
-
-/// What a call took for each, of so many.
-fn measure<T>(
-    all: impl Iterator<Item = T>,
-    of: usize,
-    tell: &dyn Fn(&str),
-    mut call: impl FnMut(&T) -> Duration,
-) -> Vec<Duration> {
-    let mut times = Vec::with_capacity(of);
-    for one in all {
-        if !times.is_empty() && times.len().is_multiple_of(LOOK_EVERY) {
-            tell(&format!("{} of {of} calls", times.len()));
-        }
-        times.push(call(&one));
-    }
-    times
-}
-
-/// A text as somebody says it who has been there for long.
-pub(super) fn event(body: &str, now: Millis) -> MessageEvent<'_> {
-    MessageEvent {
-        kind: TextKind::New,
-        room: RoomId::from_u128(1),
-        author: UserId::from_u128(1),
-        username: "somebody",
-        role: ServerRole::User,
-        account_created: Millis(1),
-        member: Some(Presently { role: RoomRole::Member, joined: Millis(1) }),
-        now,
-        body,
-        earlier: None,
-        context: None,
-        about: None,
-    }
-}
-
 pub(super) fn inspect(component: &Path, json: bool) -> anyhow::Result<()> {
     let pair = read_pair(component)?;
     let clock = SystemClock::new();
@@ -312,20 +232,4 @@ pub(super) fn inspect(component: &Path, json: bool) -> anyhow::Result<()> {
     }
     println!("  on error       {}", said("on_error").as_str().unwrap_or("open; register and login: closed"));
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-
-    use super::*;
-
-    #[test]
-    fn a_bench_tells_of_how_many_calls() {
-        let told = RefCell::new(Vec::new());
-        let tell = |what: &str| told.borrow_mut().push(what.to_owned());
-        let times = measure(0..1_200_u64, 1_200, &tell, |call| Duration::from_micros(*call));
-        assert_eq!((times.len(), times.last()), (1_200, Some(&Duration::from_micros(1_199))));
-        assert_eq!(told.take(), ["500 of 1200 calls", "1000 of 1200 calls"]);
-    }
 }

@@ -19,32 +19,11 @@ use crate::plugin::manifest::{Hook, Manifest};
 pub(super) fn decide(chain: &Chain, manifest: &Manifest, case: &Case) -> Result<Ruling, String> {
     let (clock, now) = (SystemClock::new(), Millis(case.time_ms));
     let (who, room) = (UserId::from_u128(case.author.into()), RoomId::from_u128(case.room.into()));
-    let ago = |seconds: u64| Millis(case.time_ms.saturating_sub(seconds.saturating_mul(1000)));
-    let (username, role, account_created) = (case.username.as_str(), role(&case.role)?, ago(case.account_age_seconds));
-    let known = context(case)?;
+    let account_created = ago(case, case.account_age_seconds);
+    let (username, role, known) = (case.username.as_str(), role(&case.role)?, context(case)?);
     let act = |act| ActEvent { who, username, role, account_created, now, act, context: Some(known) };
     let (hook, ruling) = match case.hook.as_str() {
-        "message" => {
-            let (kind, joined) = (kind(&case.kind)?, ago(case.member_seconds));
-            let member = room_role(&case.room_role)?.map(|role| Presently { role, joined });
-            let (body, earlier) = (case.body.as_str(), kind.is_said().then(|| earlier(case)));
-            let about = about(case)?;
-            let event = MessageEvent {
-                kind,
-                room,
-                author: who,
-                username,
-                role,
-                account_created,
-                member,
-                now,
-                body,
-                earlier: earlier.as_ref(),
-                context: Some(known),
-                about: Some(&about),
-            };
-            (Hook::Message, chain.decide_message(&event, &clock))
-        }
+        "message" => (Hook::Message, ask_about(case, |event| chain.decide_message(event, &clock))?),
         "join" => {
             let event = act(Act::Join { room, by_invitation: case.by_invitation });
             (Hook::Join, chain.decide_act(&event, &clock))
@@ -81,6 +60,31 @@ pub(super) fn decide(chain: &Chain, manifest: &Manifest, case: &Case) -> Result<
         return Ok(ruling);
     }
     Err(not_its_hook(hook.name(), &manifest.hooks.iter().map(|hook| hook.name()).collect::<Vec<_>>()))
+}
+
+/// Asks about the message that a line tells.
+pub(super) fn ask_about<T>(case: &Case, ask: impl FnOnce(&MessageEvent<'_>) -> T) -> Result<T, String> {
+    let (kind, joined) = (kind(&case.kind)?, ago(case, case.member_seconds));
+    let (earlier, about) = (kind.is_said().then(|| earlier(case)), about(case)?);
+    Ok(ask(&MessageEvent {
+        kind,
+        room: RoomId::from_u128(case.room.into()),
+        author: UserId::from_u128(case.author.into()),
+        username: &case.username,
+        role: role(&case.role)?,
+        account_created: ago(case, case.account_age_seconds),
+        member: room_role(&case.room_role)?.map(|role| Presently { role, joined }),
+        now: Millis(case.time_ms),
+        body: &case.body,
+        earlier: earlier.as_ref(),
+        context: Some(context(case)?),
+        about: Some(&about),
+    }))
+}
+
+/// So long before the line.
+const fn ago(case: &Case, seconds: u64) -> Millis {
+    Millis(case.time_ms.saturating_sub(seconds.saturating_mul(1000)))
 }
 
 /// What the line says that was said before, within the bounds of a server.
@@ -165,9 +169,13 @@ fn kind(name: &str) -> Result<TextKind, String> {
     })
 }
 
+/// By the names of the contract.
+pub(super) fn verdict(ruling: &Ruling) -> &'static str {
+    ruling.marks.last().map_or("allow", |mark| mark.verdict)
+}
+
 pub(super) fn found(ruling: &Ruling) -> Found {
-    let mark = ruling.marks.last();
-    let verdict = mark.map_or("allow", |mark| mark.verdict).to_owned();
+    let (mark, verdict) = (ruling.marks.last(), verdict(ruling).to_owned());
     let rule = mark.map(|mark| mark.rule.clone());
     let label = mark.filter(|mark| mark.verdict == "flag").map(|mark| mark.label.clone());
     let text = match &ruling.verdict {
