@@ -59,7 +59,7 @@ enum Action {
         #[arg(long)]
         bless: bool,
     },
-    /// What a call costs, over the bodies of its golden files, with the configuration that the first of them gives.
+    /// What a call costs: the golden lines of messages as they are, of other authors and later in each round.
     Bench {
         /// Its folder, built, or a component, as `test` takes it.
         #[arg(default_value = ".")]
