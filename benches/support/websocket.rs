@@ -10,6 +10,7 @@ use super::session::Wire;
 
 const BINARY: u8 = 2;
 const CLOSE: u8 = 8;
+const PING: u8 = 9;
 const READ_BYTES: usize = 64 * 1024;
 
 /// An open WebSocket.
@@ -113,6 +114,10 @@ fn take_message(received: &mut BytesMut) -> Option<Bytes> {
     let opcode = received.first()? & 0x0f;
     received.advance(head);
     let payload = received.split_to(length).freeze();
+    if opcode == PING {
+        // Whoever was silent while others came says something soon, which is an answer too.
+        return take_message(received);
+    }
     assert_ne!(opcode, CLOSE, "the server closes: {}", String::from_utf8_lossy(payload.get(2..).unwrap_or_default()));
     assert_eq!(opcode, BINARY, "frames are binary");
     Some(payload)
