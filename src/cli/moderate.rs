@@ -212,7 +212,14 @@ mod tests {
         let Ok(Action::Audit(wanted)) = parse("--user alice audit --user bob") else { panic!("no audit") };
         assert_eq!(wanted.user.as_deref(), Some("bob"));
         let Ok(Action::Cases(wanted)) = parse("--user alice cases") else { panic!("no cases") };
-        assert!(wanted.user.is_none() && wanted.state == CaseFilter::Waiting);
+        assert!(wanted.user.is_none() && wanted.state() == CaseFilter::Waiting);
+        for (line, state) in [
+            ("--user alice cases --mine", CaseFilter::Any),
+            ("--user alice cases --mine --state waiting", CaseFilter::Waiting),
+        ] {
+            let Ok(Action::Cases(wanted)) = parse(line) else { panic!("no cases") };
+            assert!(wanted.state() == state, "{line}");
+        }
         let Ok(Action::Cases(wanted)) = parse("--user alice cases --user bob") else { panic!("no cases") };
         assert_eq!(wanted.user.as_deref(), Some("bob"));
         assert!(parse("audit --user bob").is_err(), "nobody asks");

@@ -31,9 +31,10 @@ pub(super) struct Wanted {
     /// About this one alone: by id, or by the user name of a member of --room.
     #[arg(long)]
     pub(super) user: Option<String>,
-    /// waiting (for a decision, the first or the second), open, taken, decided, appealed, closed or any.
-    #[arg(long, default_value = "waiting", value_parser = words::filter)]
-    pub(super) state: CaseFilter,
+    /// waiting (for a decision, the first or the second), open, taken, decided, appealed, closed or any. Without it: waiting,
+    /// and with --mine any.
+    #[arg(long, value_parser = words::filter)]
+    state: Option<CaseFilter>,
     /// held, report, flag or sanction.
     #[arg(long, value_parser = words::kind)]
     kind: Option<CaseKind>,
@@ -54,9 +55,17 @@ pub(super) struct Wanted {
     json: bool,
 }
 
+impl Wanted {
+    /// What may be appealed against waits for nobody: of one's own all are looked at.
+    pub(super) fn state(&self) -> CaseFilter {
+        self.state.unwrap_or(if self.mine { CaseFilter::Any } else { CaseFilter::Waiting })
+    }
+}
+
 /// Page by page, so that they may be as many as they are.
 pub(super) async fn print(desk: &mut Desk, wanted: Wanted) -> anyhow::Result<()> {
-    let Wanted { room, user, state, kind, mine, since, until, all, json } = wanted;
+    let state = wanted.state();
+    let Wanted { room, user, kind, mine, since, until, all, json, .. } = wanted;
     let now = SystemClock::new().now();
     let room = desk.find_optional_room(room.as_deref()).await?;
     let about = match user {
