@@ -403,6 +403,8 @@ impl Core {
         };
         let lasts = matches!(kind, SanctionKind::Mute | SanctionKind::Ban | SanctionKind::Shadow) && duration_ms > 0;
         let until = lasts.then(|| self.clock.now().after(duration_ms));
+        let lasting = (kind, lasts.then_some(duration_ms));
+        let told = audit::sanction_text(lasting, reason.as_str());
         let content = EntryContent::Sanction(Sanction { user, kind, until, reason });
         let act = Act::Sanction(user, kind, until);
         // Their other devices, and those that are away, learn of it from their own log.
@@ -415,8 +417,7 @@ impl Core {
             decided: false,
             act,
         }));
-        let lasting = (kind, lasts.then_some(duration_ms));
-        let beside = with(Some(self.beside_sanction(actor, write.room, user, lasting)), found);
+        let beside = with(Some(self.beside_sanction(actor, write.room, user, lasting, told)), found);
         let then = then.into_iter().collect();
         let queueing = Queueing { digest, altered: false, membership, content, change, then, beside };
         let queued = self.queue(actor, order, write, queueing).await;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use confab_protocol::command::{AuditRecord, Finding};
-use confab_protocol::limits::{CASE_TEXT_BYTES_MAX, PAGE_CASES_MAX};
+use confab_protocol::limits::PAGE_CASES_MAX;
 use confab_protocol::model::{
     AuditId, CaseDecision, CaseId, CaseKind, CaseState, CaseText, Entry, EntryContent, RoomId, SanctionKind, Seq,
     UserId,
@@ -15,7 +15,7 @@ use confab_protocol::reject::Reject;
 
 use super::Core;
 use super::auth::Actor;
-use super::cases::{Beside, CaseRow, CasesWanted, NewCase, NewRecord, Whose};
+use super::cases::{Beside, CaseRow, CasesWanted, NewCase, NewRecord, Whose, told};
 use super::hook::{Act, Mark, TextKind};
 
 /// What hashes of somebody's texts are made with. It goes with their erasure: then nobody can tell of a guess whether it is
@@ -116,15 +116,18 @@ fn is_flag(mark: &Mark) -> bool {
     mark.enforced && mark.verdict == "flag" && !mark.label.is_empty()
 }
 
-/// What moderators read of what is flagged: `plugin: label (score %), rule: note`. What is too long is cut, and a note that
-/// cannot be shown is left out.
+/// What moderators read of what is flagged: `plugin: label (score %), rule: note`.
 fn flag_text(mark: &Mark) -> CaseText {
     let Mark { plugin, label, score, rule, note, .. } = mark;
     let rule = if rule.is_empty() { String::new() } else { format!(", {rule}") };
-    let found = format!("{plugin}: {label} ({score} %){rule}");
-    let mut noted = if note.is_empty() { found.clone() } else { format!("{found}: {note}") };
-    noted.truncate(noted.floor_char_boundary(CASE_TEXT_BYTES_MAX));
-    CaseText::parse(&noted).or_else(|_| CaseText::parse(&found)).unwrap_or_default()
+    told(&format!("{plugin}: {label} ({score} %){rule}"), note)
+}
+
+/// What is read of a sanction by who decides an appeal and by whom it hits: `mute for 2h: reason`.
+pub(super) fn sanction_text((kind, ms): (SanctionKind, Option<u64>), reason: &str) -> CaseText {
+    let term = super::restriction::term(kind, ms);
+    let space = if term.is_empty() { "" } else { " " };
+    told(&[sanction_word(kind), space, &term].concat(), reason)
 }
 
 /// What a message says.
@@ -341,6 +344,7 @@ impl Core {
         room: RoomId,
         user: UserId,
         (kind, ms): (SanctionKind, Option<u64>),
+        text: CaseText,
     ) -> Box<Beside> {
         let mut record = self.record(actor.user, sanction_word(kind), room, user);
         record.detail = super::restriction::term(kind, ms);
@@ -360,7 +364,7 @@ impl Core {
                 ..row
             };
             record.case = row.id;
-            NewCase { row, actor: Some(actor.user), text: CaseText::default() }
+            NewCase { row, actor: Some(actor.user), text }
         });
         Box::new(Beside { audit: vec![self.numbered(record)], opens, releases: false })
     }
@@ -391,6 +395,8 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
+    use confab_protocol::limits::CASE_TEXT_BYTES_MAX;
+
     use super::*;
 
     fn mark(rule: &str, note: &str) -> Mark {
@@ -406,6 +412,14 @@ mod tests {
             note: note.to_owned(),
             shown: String::new(),
         }
+    }
+
+    #[test]
+    fn a_sanction_says_what_it_is_how_long_and_why() {
+        let text = |kind, ms, reason: &str| sanction_text((kind, ms), reason).as_str().to_owned();
+        assert_eq!(text(SanctionKind::Mute, Some(7_200_000), "enough"), "mute for 2h: enough");
+        assert_eq!(text(SanctionKind::Ban, None, ""), "ban until lifted");
+        assert_eq!(text(SanctionKind::Kick, None, "enough"), "kick: enough");
     }
 
     #[test]

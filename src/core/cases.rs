@@ -4,7 +4,7 @@
 mod evidence;
 
 use confab_protocol::command::{AuditRecord, CaseEvent};
-use confab_protocol::limits::CASE_EVENTS_BYTES_MAX;
+use confab_protocol::limits::{CASE_EVENTS_BYTES_MAX, CASE_TEXT_BYTES_MAX};
 use confab_protocol::model::{
     AuditId, CaseAct, CaseDecision, CaseId, CaseKind, CaseState, CaseText, ClientId, Envelope, Millis, ReportReason,
     RoomId, Seq, UserId,
@@ -388,6 +388,14 @@ pub const fn reason_name(reason: ReportReason) -> &'static str {
         ReportReason::Illegal => "illegal",
         ReportReason::Other => "other",
     }
+}
+
+/// What a case is told: what is known, and what somebody says of it. What is too long is cut, and what cannot be shown is
+/// left out.
+pub(super) fn told(known: &str, said: &str) -> CaseText {
+    let mut whole = if said.is_empty() { known.to_owned() } else { [known, ": ", said].concat() };
+    whole.truncate(whole.floor_char_boundary(CASE_TEXT_BYTES_MAX));
+    CaseText::parse(&whole).or_else(|_| CaseText::parse(known)).unwrap_or_default()
 }
 
 /// A report, with the case that it opens if there is none yet.

@@ -388,10 +388,14 @@ fn shown(row: &CaseRow, sight: Sight, now: Millis) -> Case {
     }
 }
 
-/// What others than moderators may know of what was done: what they did themselves, and what was decided.
+/// What others than moderators may know of what was done: what they did themselves, what was decided, and what was done to
+/// them.
 fn event_for(event: CaseEvent, sight: Sight, me: UserId) -> Option<CaseEvent> {
     let is_mine = event.actor == Some(me);
+    // Of a sanction the beginning is the decision.
+    let is_sanction = event.act == CaseAct::Open && event.decision == Some(CaseDecision::Sanction);
     match event.act {
+        CaseAct::Open if is_sanction && sight == Sight::Subject => Some(CaseEvent { actor: None, ..event }),
         CaseAct::Open | CaseAct::Report | CaseAct::Appeal => is_mine.then_some(event),
         CaseAct::Decide => Some(CaseEvent { actor: None, ..event }),
         CaseAct::Fail => (sight == Sight::Subject).then_some(CaseEvent { actor: None, ..event }),

@@ -191,6 +191,11 @@ async fn an_appeal_gives_back_what_it_was_about() {
     mute(&owner, &author, &room, 3_600_000).await;
     mute(&owner, &author, &room, 7_200_000).await;
     let ids: Vec<CaseId> = cases(&author, true).await.iter().map(|case| case.id).collect();
+    // What was done and why is read by who decides, and by whom it hit, who is not told by whom.
+    for (person, actor) in [(&owner, Some(owner.session.identity.user)), (&author, None)] {
+        let opened = file(person, ids[0]).await.events.remove(0);
+        assert_eq!((opened.act, opened.actor, opened.text.as_str()), (CaseAct::Open, actor, "mute for 2h: enough"));
+    }
     for id in ids.iter().rev() {
         appeal(&author, *id).await;
         decide(&owner, *id, CaseDecision::Reverse).await;

@@ -288,7 +288,7 @@ async fn what_is_released_reads_as_plugins_left_it_and_comes_from_who_may_speak(
         alice < ok
         alice > case case-3
         alice < case-3 Sanction Closed Reverse room-6 of user-4 message 8
-            user-3 Open Sanction ""
+            user-3 Open Sanction "kick: enough"
             user-4 Appeal "why?"
             user-2 Decide Reverse "come back"
               6 user-4: message "hold" as client-2
