@@ -123,6 +123,14 @@ fn flag_text(mark: &Mark) -> CaseText {
     told(&format!("{plugin}: {label} ({score} %){rule}"), note)
 }
 
+/// What moderators read of what is held: `plugin: rule: note`, of the plugin that held it; where none of them did, the note.
+pub(super) fn hold_text(marks: &[Mark], note: String) -> String {
+    let Some(mark) = marks.iter().rfind(|mark| mark.enforced && mark.verdict == "hold") else { return note };
+    let Mark { plugin, rule, .. } = mark;
+    let found = if rule.is_empty() { plugin.to_string() } else { format!("{plugin}: {rule}") };
+    told(&found, &note).as_str().to_owned()
+}
+
 /// What is read of a sanction by who decides an appeal and by whom it hits: `mute for 2h: reason`.
 pub(super) fn sanction_text((kind, ms): (SanctionKind, Option<u64>), reason: &str) -> CaseText {
     let term = super::restriction::term(kind, ms);
@@ -412,6 +420,18 @@ mod tests {
             note: note.to_owned(),
             shown: String::new(),
         }
+    }
+
+    #[test]
+    fn moderators_read_who_held_a_text_and_by_which_rule() {
+        let hold = |rule: &str| Mark { verdict: "hold", ..mark(rule, "") };
+        let shadow = Mark { enforced: false, plugin: "young".into(), ..hold("rude") };
+        let text = |marks: &[Mark], note: &str| hold_text(marks, note.to_owned());
+        assert_eq!(text(&[hold("prizes"), shadow.clone()], "as a word"), "words: prizes: as a word");
+        assert_eq!(text(&[hold("prizes")], ""), "words: prizes");
+        assert_eq!(text(&[hold("prizes")], "turned \u{202e} round"), "words: prizes", "it deceives");
+        assert_eq!(text(&[hold("")], ""), "words");
+        assert_eq!(text(&[mark("prizes", ""), shadow], "too long"), "too long", "neither held it");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use confab_protocol::text::TextError;
 use super::Core;
 use super::access::{self, Action};
 use super::append::{Change, Decision, Item, OrderGuard, Said, recorded_decision};
-use super::audit::Judged;
+use super::audit::{Judged, hold_text};
 use super::auth::Actor;
 use super::cases::{Beside, NewRecord};
 use super::excess::unheld;
@@ -309,6 +309,7 @@ impl Core {
                 }
             },
             Verdict::Hold { note } => {
+                let note = hold_text(&marks, note);
                 let made = replaced.and_then(|text| Body::parse(&text).ok());
                 if let Err(limited) = self.limits.check_hold(asked.actor.user) {
                     // Nothing is recorded of the message, which may come again; what was found of it was found.

@@ -91,7 +91,7 @@ async fn what_is_held_is_released_or_dropped_and_what_was_dropped_may_come_back(
             bob < reject 3011 there is no such case here
             mia > case case-1
             mia < case-1 Held Open room-5 of user-3
-                none Open ""
+                none Open "hostile: told-to"
                 > 0 user-3: message "hold" as client-2
             mia > update_case case-1 decide Release "fine"
             mia < ok
@@ -125,7 +125,7 @@ async fn what_is_held_is_released_or_dropped_and_what_was_dropped_may_come_back(
             mia < ok
             mia > case case-4
             mia < case-4 Held Decided Release room-5 of user-3
-                none Open ""
+                none Open "hostile: told-to"
                 user-2 Decide Release ""
                 none Fail "join the room first"
                 > 0 user-3: message "hold" as client-5
@@ -263,7 +263,7 @@ async fn what_is_released_reads_as_plugins_left_it_and_comes_from_who_may_speak(
         mia < ok
         mia > case case-2
         mia < case-2 Held Decided Release room-6 of user-4
-            none Open ""
+            none Open "hostile: told-to"
             user-3 Decide Release ""
             none Fail "you may read but not write on this server for now"
             > 0 user-4: message "hold" as client-3
