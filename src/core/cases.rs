@@ -398,6 +398,12 @@ pub(super) fn told(known: &str, said: &str) -> CaseText {
     CaseText::parse(&whole).or_else(|_| CaseText::parse(known)).unwrap_or_default()
 }
 
+/// What a case is told of one more report: the reason of that one stands nowhere else.
+#[must_use]
+pub fn report_text(reason: Option<ReportReason>, text: &CaseText) -> CaseText {
+    reason.map_or_else(|| text.clone(), |reason| told(reason_name(reason), text.as_str()))
+}
+
 /// A report, with the case that it opens if there is none yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NewReport {

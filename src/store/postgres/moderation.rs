@@ -22,7 +22,7 @@ use super::seal;
 use crate::core::append::{Decided, Facts, Needs, OpenCase};
 use crate::core::cases::{
     Agenda, CONTEXT, CaseChange, CaseRecord, CaseRow, CasesWanted, EVENTS_MAX, HeldText, NewCase, NewRecord, NewReport,
-    REPEATED_MAX, Reported, Whose, nearest, newest,
+    REPEATED_MAX, Reported, Whose, nearest, newest, report_text,
 };
 use crate::core::context::ENTRIES_MAX;
 use crate::core::seal::{Place as SealedAt, Vault};
@@ -361,7 +361,7 @@ pub(super) async fn report(client: &mut Client, vault: &Vault, report: NewReport
         row.reports += 1;
         run(&transaction, (UPDATE_CASE, case_params(&row))).await?;
         let (time, actor, act) = (case.opened, Some(reporter), CaseAct::Report);
-        let text = if row.reports <= EVENTS_MAX { text } else { CaseText::default() };
+        let text = if row.reports <= EVENTS_MAX { report_text(case.reason, &text) } else { CaseText::default() };
         run(&transaction, event(row.id, &CaseEvent { time, actor, act, decision: None, text })).await?;
         records.iter_mut().for_each(|new| new.record.case = row.id);
         add_records(&transaction, &records).await?;

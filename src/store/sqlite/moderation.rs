@@ -16,7 +16,7 @@ use super::rows::{Sql, get};
 use crate::core::append::{ItemKey, Left, OpenCase, TargetKey};
 use crate::core::cases::{
     Agenda, CONTEXT, CaseChange, CaseRecord, CaseRow, CasesWanted, EVENTS_MAX, HeldText, NewCase, NewRecord, NewReport,
-    REPEATED_MAX, Reported, Whose, nearest, newest,
+    REPEATED_MAX, Reported, Whose, nearest, newest, report_text,
 };
 use crate::core::context::ENTRIES_MAX;
 use crate::core::seal::{Place as SealedAt, Vault};
@@ -271,7 +271,7 @@ pub(super) fn report(connection: &Connection, report: NewReport) -> Result<Optio
     row.reports += 1;
     write_case(connection, UPDATE_CASE, &row)?;
     let (time, actor, act) = (case.opened, Some(reporter), CaseAct::Report);
-    let text = if row.reports <= EVENTS_MAX { text } else { CaseText::default() };
+    let text = if row.reports <= EVENTS_MAX { report_text(case.reason, &text) } else { CaseText::default() };
     add_event(connection, row.id, &CaseEvent { time, actor, act, decision: None, text })?;
     records.iter_mut().for_each(|new| new.record.case = row.id);
     audit(connection, records)?;

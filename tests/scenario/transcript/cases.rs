@@ -213,7 +213,7 @@ async fn a_report_goes_to_its_decision_an_appeal_and_its_end() {
             mia > case case-1
             mia < case-1 Report Taken room-5 of user-3 message 7 Harassment x2 by user-2
                 user-4 Open "he always does"
-                user-1 Report "I saw it too"
+                user-1 Report "harassment: I saw it too"
                 user-2 Take ""
                 user-2 Note "third time this week"
                   6 user-4: message "good morning" as client-2
@@ -247,7 +247,7 @@ async fn a_report_goes_to_its_decision_an_appeal_and_its_end() {
             alice > case case-1
             alice < case-1 Report Closed Uphold room-5 of user-3 message 7 Harassment x2
                 user-4 Open "he always does"
-                user-1 Report "I saw it too"
+                user-1 Report "harassment: I saw it too"
                 user-2 Take ""
                 user-2 Note "third time this week"
                 user-2 Decide Remove "no insults here"
