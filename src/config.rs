@@ -11,6 +11,10 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
+use crate::files;
+
+/// A file of configuration has at most so many bytes: lists of words stand in it as well.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 const THREADS_MAX: usize = 256;
 const HASHING_QUEUE_MAX: usize = 65_536;
 
@@ -377,7 +381,7 @@ impl Config {
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
         let mut figment = Figment::from(Serialized::defaults(Self::default()));
         if let Some(path) = file {
-            let text = std::fs::read_to_string(path)
+            let text = files::read_text_bounded(path, FILE_BYTES_MAX)
                 .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
             figment = figment.merge(Toml::string(&text));
         }

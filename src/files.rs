@@ -81,6 +81,15 @@ pub fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Reads a text in the same way.
+///
+/// # Errors
+/// As [`check_bounded`]; what is not UTF-8.
+pub fn read_text_bounded(path: &Path, bytes_max: u64) -> io::Result<String> {
+    let text = String::from_utf8(read_bounded(path, bytes_max)?);
+    text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
 /// Something else may stand there since it was looked at, and what counts is what was opened. A pipe opens at once so, also
 /// where nobody writes into it.
 fn open_bounded(path: &Path, bytes_max: u64) -> io::Result<fs::File> {

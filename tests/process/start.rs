@@ -1,7 +1,9 @@
 //! Starting: what is printed, and each refusal with its exit code and one clear line.
 
+use std::fs::File;
 use std::net::{TcpListener, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::support::Transport;
 use crate::support::process::{Place, confab, run};
@@ -118,7 +120,26 @@ fn a_bad_configuration_is_refused_by_every_command() {
     }
     let missing = folder.path().join("missing.toml");
     run(confab().arg("--config").arg(&missing).arg("serve"), "").assert_refused(78, &["missing.toml", "No such file"]);
-    run(confab().arg("--config").arg(folder.path()).arg("serve"), "").assert_refused(78, &["directory"]);
+    run(confab().arg("--config").arg(folder.path()).arg("serve"), "").assert_refused(78, &["no regular file"]);
+}
+
+/// What never ends is not begun: neither a device nor a pipe into which nobody writes.
+#[test]
+fn a_file_that_never_ends_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [Path::new("/dev/zero"), pipe.as_path()] {
+        let name = path.to_str().unwrap();
+        run(confab().arg("--config").arg(path).args(["config", "check"]), "")
+            .assert_refused(78, &[name, "no regular file"]);
+        run(confab().args(["plugin", "automod"]).arg(path), "").assert_refused(1, &[name, "no regular file"]);
+    }
+    let long = folder.path().join("long.toml");
+    // A hole, which takes no room.
+    File::create(&long).unwrap().set_len((1 << 20) + 1).unwrap();
+    run(confab().arg("--config").arg(&long).args(["config", "check"]), "")
+        .assert_refused(78, &["long.toml", "too long"]);
 }
 
 #[test]
@@ -154,7 +175,7 @@ fn wrong_usage_is_two() {
     }
 }
 
-fn place_with_data_at(make: impl FnOnce(&std::path::Path) -> PathBuf) -> Place {
+fn place_with_data_at(make: impl FnOnce(&Path) -> PathBuf) -> Place {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = make(folder.path());
     Place::at(folder, data_dir, "")

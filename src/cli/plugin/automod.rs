@@ -3,16 +3,15 @@
 mod rules;
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use serde_json::{Value as Json, json};
 use toml::{Table, Value};
 
 use self::rules::{Import, import};
 use crate::assets;
+use crate::files::read_bounded;
 use crate::plugin::lab::Lab;
 
 /// Discord's own limits keep all rules of a server below a tenth of it.
@@ -23,7 +22,7 @@ const KEYS: [&str; 5] = ["name", "trigger_type", "enabled", "actions", "trigger_
 /// Prints what a file of rules comes to.
 pub(super) fn run(file: &Path, json: bool) -> anyhow::Result<()> {
     let place = || file.display().to_string();
-    let mut import = import(&read(file).with_context(place)?).with_context(place)?;
+    let mut import = import(&read_bounded(file, BYTES_MAX).with_context(place)?).with_context(place)?;
     disable_what_is_refused(&mut import)?;
     note_chain(&mut import);
     if json {
@@ -33,15 +32,6 @@ pub(super) fn run(file: &Path, json: bool) -> anyhow::Result<()> {
         print!("{}", text(&import));
     }
     Ok(())
-}
-
-fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    let mut json = Vec::new();
-    let length = File::open(file)?.take(BYTES_MAX + 1).read_to_end(&mut json)?;
-    if u64::try_from(length).unwrap_or(u64::MAX) > BYTES_MAX {
-        bail!("it has more than {BYTES_MAX} bytes");
-    }
-    Ok(json)
 }
 
 /// What is printed for `words`.

@@ -28,6 +28,7 @@ use crate::core::earlier::Earlier;
 use crate::core::hook::{MessageEvent, Ruling, TextKind};
 use crate::core::store::Store;
 use crate::core::target::{About, Target};
+use crate::files::read_text_bounded;
 use crate::open_existing_store;
 use crate::plugin::installed;
 use crate::plugin::lab::{Fuel, Subject};
@@ -38,6 +39,9 @@ const ASKED: &str = "message";
 const LOOK_EVERY: u64 = 100;
 /// So much of a transcript is kept as it is.
 const TRANSCRIPT_BYTES_MAX: usize = 1 << 20;
+
+/// A file of settings has at most so many bytes.
+const SETTINGS_BYTES_MAX: u64 = 1 << 20;
 
 /// What is asked for.
 pub(super) struct Wanted {
@@ -103,7 +107,7 @@ pub(super) fn run(config: &Config, wanted: &Wanted) -> anyhow::Result<()> {
     let pair = read_pair(&wanted.component)?;
     let settings = match &wanted.settings {
         Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+            let text = read_text_bounded(path, SETTINGS_BYTES_MAX).with_context(|| path.display().to_string())?;
             let table: toml::Table =
                 toml::from_str(&text).map_err(|error| anyhow!("{}: {}", path.display(), error.message()))?;
             json!(table).to_string()
