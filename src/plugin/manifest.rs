@@ -11,6 +11,8 @@ use crate::config::OnError;
 /// Contract versions that this server speaks.
 pub(super) const API: &str = "0.1";
 const ID_BYTES_MAX: usize = 64;
+/// A version, and the name of a capability.
+const PLAIN_BYTES_MAX: usize = 64;
 /// By this name the audit knows the server itself.
 pub(super) const SERVER_ID: &str = "server";
 /// How often a plugin may tick.
@@ -143,12 +145,24 @@ pub(super) fn check_id(id: &str) -> Result<(), String> {
     Err(format!("no id of a plugin: it begins with a small letter and has at most {ID_BYTES_MAX} of a-z 0-9 -"))
 }
 
+/// It is shown on terminals and stands in logs: nothing in it moves or hides what stands beside it.
+fn check_plain(key: &str, text: &str) -> Result<(), String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+' | '_');
+    if !text.is_empty() && text.len() <= PLAIN_BYTES_MAX && text.chars().all(is_plain) {
+        return Ok(());
+    }
+    Err(format!("{key} in the manifest: 1 to {PLAIN_BYTES_MAX} of A-Z a-z 0-9 . - + _"))
+}
+
 impl Manifest {
     pub(super) fn parse(id: &str, bytes: &[u8]) -> Result<Self, String> {
         check_id(id)?;
         let text = std::str::from_utf8(bytes).map_err(|_| "the manifest is not UTF-8".to_owned())?;
         let manifest: Self =
             toml::from_str(text).map_err(|error| format!("manifest{}: {}", line_of(&error, text), error.message()))?;
+        check_id(&manifest.id).map_err(|reason| format!("id in the manifest: {reason}"))?;
+        check_plain("version", &manifest.version)?;
+        manifest.capabilities.iter().try_for_each(|name| check_plain("capabilities", name))?;
         if manifest.id != id {
             return Err(format!(
                 "the manifest is for {}: the component of that is {}.wasm, beside {}.toml",
@@ -198,6 +212,7 @@ mod tests {
     fn manifests() {
         let good = "id = \"x\"\nversion = \"1\"\napi = \"0.1\"\nhooks = [\"message\", \"role-change\"]";
         let manifest = Manifest::parse("x", good.as_bytes()).unwrap();
+        Manifest::parse("x", good.replace("\"1\"", "\"1.0.0-rc_1+A\"").as_bytes()).unwrap();
         assert_eq!(
             (manifest.on_error(Hook::Message), manifest.on_error(Hook::Login)),
             (OnError::Open, OnError::Closed)
@@ -216,6 +231,12 @@ mod tests {
             ("x", format!("{good}\ntick_seconds = 5"), "not declared"),
             ("x", format!("{good}\nlimits = {{ call_ms = 0 }}"), "nonzero"),
             ("x", format!("{good}\nlimits = {{ calls = 1 }}"), "unknown field"),
+            ("x", good.replace("\"1\"", "\"1\\u202e\""), "version in the manifest"),
+            ("x", good.replace("\"1\"", "\"\\u001b[31m1\""), "version in the manifest"),
+            ("x", good.replace("\"1\"", "\"\""), "version in the manifest"),
+            ("x", good.replace("\"1\"", &format!("\"{}\"", "1".repeat(65))), "version in the manifest"),
+            ("x", format!("{good}\ncapabilities = [\"kv\\u202e\"]"), "capabilities in the manifest"),
+            ("x", good.replace("\"x\"", "\"x\\u202e\""), "id in the manifest"),
             ("../x", good.replace("\"x\"", "\"../x\""), "no id"),
             ("X", good.replace("\"x\"", "\"X\""), "no id"),
             ("", good.replace("\"x\"", "\"\""), "no id"),

@@ -67,7 +67,7 @@ fn a_bad_manifest_is_explained() {
     let good = std::fs::read_to_string(&path).unwrap();
     for (manifest, word) in [
         (good.replace("id = \"hostile\"", "id = \"other\""), "other"),
-        (good.replace("id = \"hostile\"", "id = \"\\u001b[2Jother\""), "is for [2Jother"),
+        (good.replace("id = \"hostile\"", "id = \"\\u001b[2Jother\""), "id in the manifest"),
         (good.replace("api = \"0.1\"", "api = \"0.9\""), "0.9"),
         (good.replace("\"login\"", "\"dream\""), "dream"),
         (good.replace("\"message\", ", ""), "hook message"),

@@ -447,11 +447,14 @@ fn what_an_author_wrote_is_shown_and_not_obeyed() {
         std::fs::write(&manifest, good.replace(from, to)).unwrap();
         run(place.command(&["plugin", "inspect"]).arg(&component), "")
     };
-    let shown = inspect("version = \"0.1.0\"", "version = \"1\\u001b[2J\"").assert_good();
-    assert!(shown.contains("guard 1\u{fffd}[2J") && !shown.contains('\u{1b}'), "{shown:?}");
+    for version in ["1\\u001b[2J", "1\\u202e"] {
+        let refused = inspect("version = \"0.1.0\"", &format!("version = \"{version}\""));
+        refused.assert_refused(1, &["version in the manifest"]);
+        assert!(!refused.err.contains(['\u{1b}', '\u{202e}']), "{refused:?}");
+    }
     let shown = inspect("on_error = \"hold\"", "class = \"interpreted\"\non_error = \"closed\"").assert_good();
     assert!(shown.contains("  class          interpreted\n") && shown.contains("  on error       closed\n"), "{shown}");
     let refused = inspect("id = \"guard\"", "id = \"\\u001b[2J\"");
     assert_ne!(refused.code, Some(0));
-    assert!(refused.err.contains("is for \u{fffd}[2J") && !refused.err.contains('\u{1b}'), "{refused:?}");
+    assert!(refused.err.contains("id in the manifest") && !refused.err.contains('\u{1b}'), "{refused:?}");
 }
