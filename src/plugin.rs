@@ -91,6 +91,17 @@ pub fn check_capability(name: &str) -> Result<(), String> {
     Err(format!("no capability {name:?}: there are {}", CAPABILITIES.join(", ")))
 }
 
+/// Checks that a plugin declares what it is to be granted: else a later version that does had it at once.
+///
+/// # Errors
+/// A bad manifest; what is not declared, and what is instead, in one line.
+pub fn check_declared(id: &str, manifest: &[u8], granted: &[String]) -> Result<(), String> {
+    let declared = Manifest::parse(id, manifest).map_err(|reason| one_line(&reason))?.capabilities;
+    let Some(other) = granted.iter().find(|name| !declared.contains(name)) else { return Ok(()) };
+    let all = if declared.is_empty() { "none".to_owned() } else { declared.join(", ") };
+    Err(format!("its manifest does not declare the capability {other}; it declares {all}"))
+}
+
 /// Plugins that are inside the server, by file name.
 pub type Stock = &'static [(&'static str, &'static [u8])];
 

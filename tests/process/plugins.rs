@@ -98,8 +98,8 @@ async fn an_installed_plugin_from_its_first_day_to_its_last() {
 
     plugin(&place, &["grant", "guard", "kv"]).assert_refused(1, &["nothing was changed", "capability log"]);
     assert_eq!(listed(&place), v1);
-    let granted = object(&place, &["grant", "guard", "kv,log,metrics"]);
-    assert_eq!(granted["grant"], json!(["kv", "log", "metrics"]));
+    let granted = object(&place, &["grant", "guard", "kv,log"]);
+    assert_eq!(granted["grant"], json!(["kv", "log"]));
     let enforced = object(&place, &["promote", "guard"]);
     assert_eq!((&enforced["mode"], &enforced["grant"]), (&json!("enforce"), &granted["grant"]));
     place.reload(&server);
@@ -331,6 +331,10 @@ fn only_what_there_is_can_be_granted() {
     let before = install(&place, &second, &["--grant", "kv"]);
     plugin(&place, &["grant", "guard", "kv,Log"]).assert_refused(1, &["no capability \"Log\""]);
     plugin(&place, &["grant", "guard", ""]).assert_refused(1, &["nothing was changed", "capability kv"]);
+    // Nor what there is and this one does not declare.
+    let words = ["guard", "does not declare the capability actions", "it declares kv"];
+    plugin(&place, &["grant", "guard", "kv,actions"]).assert_refused(1, &words);
+    plugin(&place, &["install", path, "--grant", "kv,actions"]).assert_refused(1, &words);
     // What is granted nothing says so; this one would have been granted `kv`.
     let path = first.to_str().unwrap();
     plugin(&place, &["install", path, "--grant", ""]).assert_refused(1, &["wants the capability"]);

@@ -8,6 +8,7 @@ use super::operate::{check_grant, mode_of, name, put, shown};
 use super::patience::patiently;
 use super::{COMPILING, Pair, RUNNING_GOLDENS, read_pair};
 use crate::config::{Config, Mode};
+use crate::plugin::check_declared;
 use crate::plugin::installed::{Entry, Home, Installed, Kept};
 use crate::plugin::lab::Lab;
 
@@ -66,8 +67,9 @@ fn check(
     known: Option<&Entry>,
     grant: Option<&[String]>,
 ) -> anyhow::Result<Vec<String>> {
-    if grant.is_some() {
+    if let Some(grant) = grant {
         check_grant(config, &pair.id)?;
+        check_declared(&pair.id, &pair.manifest, grant).map_err(|error| anyhow!("{}: {error}", pair.id))?;
     }
     // Within the limits that it will have: what needs more than the defaults may have it.
     let open = || Lab::open_as_served_by(&config.plugins, &config.data_dir, &pair.id, &pair.wasm, &pair.manifest);

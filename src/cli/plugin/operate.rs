@@ -10,7 +10,7 @@ use crate::assets;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Mode, OnError};
 use crate::plugin::installed::{Entry, Home, Installed};
-use crate::plugin::{check_capability, is_configured, keys_of, try_installed};
+use crate::plugin::{check_capability, check_declared, is_configured, keys_of, try_installed};
 
 /// Told beside what was done.
 const NEXT: &str = "A running server takes it up on SIGHUP.";
@@ -166,6 +166,11 @@ pub(super) fn grant(config: &Config, id: &str, capabilities: Vec<String>, json: 
     check_grant(config, id)?;
     let capabilities = known(capabilities)?;
     change(config, id, json, |entry| {
+        // To take all away its files need not be good.
+        if !capabilities.is_empty() {
+            let files = Home::of(&config.data_dir).open(entry).map_err(|error| anyhow!("{id}: {error}"))?;
+            check_declared(id, &files.manifest, &capabilities).map_err(|error| anyhow!("{id}: {error}"))?;
+        }
         entry.grant = capabilities;
         Ok(())
     })
