@@ -288,6 +288,35 @@ pub fn try_installed(
     load(config, stock, Some(data_dir), Some(installed), told, &[]).map(drop)
 }
 
+/// Looks at what the configuration says of plugins as a load would, without compiling one; also at whether there is what it
+/// grants. What stays is whether a component can be loaded, passes its golden files and takes its configuration.
+///
+/// # Errors
+/// As [`PluginSet::load`].
+pub fn check(config: &config::Plugins, stock: Stock, data_dir: &Path) -> Result<(), LoadError> {
+    let home = Home::of(data_dir);
+    let entries = home.read().map_err(|reason| LoadError::new("installed", &reason))?.plugins;
+    for (id, entry) in order(config, stock, &entries)? {
+        let source = match entry {
+            Some(entry) => of_home(&home, entry),
+            None => configured(config, stock, id),
+        };
+        let looked_at = source.and_then(|it| look_at(config, id, &it.wasm, &it.manifest).map(drop));
+        looked_at.map_err(|reason| LoadError::new(id, &reason))?;
+    }
+    check_keys(config, &known(config, &entries))?;
+    for (id, granted) in &config.grant {
+        let all = granted.iter().try_for_each(|name| check_capability(name));
+        all.map_err(|reason| LoadError::new(id, &format!("plugins.grant.{id}: {reason}")))?;
+    }
+    Ok(())
+}
+
+/// All that keys can be for.
+fn known<'a>(config: &'a config::Plugins, entries: &'a [Entry]) -> Vec<&'a String> {
+    config.chain.iter().chain(entries.iter().map(|entry| &entry.id)).collect()
+}
+
 /// `candidate`: instead of the list that is written.
 fn load(
     config: &config::Plugins,
@@ -320,8 +349,7 @@ fn load(
         let source = source.map_err(fail(id))?;
         members.push(load_member(&engine, config, source, (stock, before), told).map_err(fail(id))?);
     }
-    let known: Vec<&String> = config.chain.iter().chain(entries.iter().map(|entry| &entry.id)).collect();
-    check_keys(config, &known)?;
+    check_keys(config, &known(config, &entries))?;
     let [of_chain, of_call] = [config.chain_budget_ms, config.call_budget_ms].map(Duration::from_millis);
     let chain = Chain::new(members, of_chain, of_call);
     // Last, when nothing else can be refused: from here on it may touch what lasts.
@@ -433,6 +461,19 @@ struct Source<'a> {
     goldens: Option<PathBuf>,
 }
 
+/// What is refused before anything is compiled. Gives the hash of the component as well.
+fn look_at(config: &config::Plugins, id: &str, wasm: &[u8], manifest: &[u8]) -> Result<(Manifest, String), String> {
+    let hash = installed::hash(wasm);
+    if let Some(pinned) = config.sha256.get(id)
+        && !pinned.eq_ignore_ascii_case(&hash)
+    {
+        return Err(format!("plugins.sha256.{id} is that of another component: this one has {hash}"));
+    }
+    let manifest = Manifest::parse(id, manifest)?;
+    manifest.limits.check(manifest.class, config)?;
+    Ok((manifest, hash))
+}
+
 fn load_member(
     engine: &Engine,
     config: &config::Plugins,
@@ -441,14 +482,7 @@ fn load_member(
     (metrics, outages): (&Metrics, &Arc<Outages>),
 ) -> Result<Member, String> {
     let Source { id, wasm, manifest, mode, grant, goldens } = source;
-    let hash = installed::hash(&wasm);
-    if let Some(pinned) = config.sha256.get(id)
-        && !pinned.eq_ignore_ascii_case(&hash)
-    {
-        return Err(format!("plugins.sha256.{id} is that of another component: this one has {hash}"));
-    }
-    let mut manifest = Manifest::parse(id, &manifest)?;
-    manifest.limits.check(manifest.class, config)?;
+    let (mut manifest, hash) = look_at(config, id, &wasm, &manifest)?;
     manifest.on_error = config.on_error.get(id).copied().or(manifest.on_error);
     // What is inside the server is part of it, and has what it declares.
     let is_inside = find(stock, id, "wasm").is_ok_and(|inside| inside == wasm);

@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::Subcommand;
 
 use crate::config::Config;
+use crate::{StartError, assets, plugin};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -26,8 +27,9 @@ pub(super) fn run(file: Option<&Path>, args: Args) -> anyhow::Result<()> {
     match args.action {
         Action::Init => print!("{}", Config::TEMPLATE),
         Action::Check => {
-            Config::load(file)?;
-            println!("the configuration is good");
+            let config = Config::load(file)?;
+            plugin::check(&config.plugins, assets::PLUGINS, &config.data_dir).map_err(StartError::Plugin)?;
+            println!("the configuration is good; whether the plugins load, a start or a reload tries");
         }
         Action::Show => print!("{}", toml::to_string(&Config::load(file)?)?),
     }

@@ -123,6 +123,30 @@ fn a_bad_configuration_is_refused_by_every_command() {
     run(confab().arg("--config").arg(folder.path()).arg("serve"), "").assert_refused(78, &["no regular file"]);
 }
 
+/// As a start refuses it; nothing is compiled for that.
+#[test]
+fn what_is_said_of_plugins_is_checked_too() {
+    let check = |keys: &str| {
+        let place = Place::with(keys);
+        run(&mut place.command(&["config", "check"]), "")
+    };
+    for (keys, words) in [
+        ("plugins.chain = [\"sanitize\", \"sanitize\"]", &["plugin sanitize", "plugins.chain twice"][..]),
+        ("plugins.chain = [\"../x\"]", &["plugin ../x", "no id of a plugin"]),
+        ("plugins.chain = [\"nowhere\"]", &["plugin nowhere", "nowhere.wasm"]),
+        ("plugins.mode.nobody = \"shadow\"", &["plugins.mode.nobody", "no plugin of the chain"]),
+        ("plugins.config.nobody.most = 1", &["plugins.config.nobody", "no plugin of the chain"]),
+        ("plugins.sha256.nobody = \"00\"", &["plugins.sha256.nobody", "no plugin of the chain"]),
+        ("plugins.grant.nobody = [\"kv\"]", &["plugins.grant.nobody", "no plugin of the chain"]),
+        ("plugins.sha256.sanitize = \"00\"", &["plugins.sha256.sanitize", "another component"]),
+        ("plugins.grant.sanitize = [\"file\"]", &["plugins.grant.sanitize", "no capability \"file\""]),
+    ] {
+        check(keys).assert_refused(78, words);
+    }
+    let words = check("plugins.mode.sanitize = \"off\"").assert_good();
+    assert!(words.contains("the configuration is good; whether the plugins load"), "{words}");
+}
+
 /// What never ends is not begun: neither a device nor a pipe into which nobody writes.
 #[test]
 fn a_file_that_never_ends_is_refused() {
