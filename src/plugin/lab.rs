@@ -13,7 +13,7 @@ use confab_plugin::golden::{Case, Found, Story, read_folder};
 pub use self::bless::Blessed;
 pub use self::fuel::Fuel;
 use self::fuel::excess;
-use self::line::{ask_about, decide, found, verdict};
+use self::line::{ask_about, check_survived, decide, outcome, verdict};
 use super::CACHE;
 use super::actions::Hand;
 use super::cache::Cache;
@@ -56,7 +56,7 @@ pub struct Report {
 
 /// What came of a golden line.
 struct Ran {
-    /// Or why it cannot be run.
+    /// Or why it cannot be run, or how the plugin failed at it.
     found: Result<Found, String>,
     /// `None`: it is not counted.
     fuel: Option<u64>,
@@ -191,14 +191,15 @@ impl Subject {
     /// Asks it about the message of a golden line; gives the CPU time that the answer took, and the verdict.
     ///
     /// # Errors
-    /// A line that cannot be run.
+    /// A line that cannot be run, or that the plugin fails at.
     pub fn timed(&self, case: &Case) -> Result<(Duration, &'static str), String> {
-        ask_about(case, |event| {
+        let (took, ruling) = ask_about(case, |event| {
             let start = thread_cpu_time();
             let ruling = self.decide(event);
-            let took = thread_cpu_time().saturating_sub(start);
-            (took, verdict(&ruling))
-        })
+            (thread_cpu_time().saturating_sub(start), ruling)
+        })?;
+        check_survived(&ruling)?;
+        Ok((took, verdict(&ruling)))
     }
 }
 
@@ -267,7 +268,7 @@ fn run_folder(engine: &Engine, manifest: &Manifest, loaded: &Loaded, folder: &Pa
 fn run_story(engine: &Engine, manifest: &Manifest, loaded: &Loaded, story: &Story) -> Result<Vec<Ran>, String> {
     let chain = chain_of(engine, manifest, loaded, &story.config)?;
     let run = |(_, case): &(usize, Case)| {
-        let found = decide(&chain, manifest, case).map(|ruling| found(&ruling));
+        let found = decide(&chain, manifest, case).and_then(|ruling| outcome(case, &ruling));
         Ran { found, fuel: take_fuel(&chain) }
     };
     Ok(story.cases.iter().map(run).collect())

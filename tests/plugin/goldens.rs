@@ -58,6 +58,31 @@ fn a_wrong_line_is_told_with_its_place() {
     assert!(error.contains("wrong.jsonl:1: no kind shout"), "{error}");
 }
 
+/// What the server does with a message that a plugin does not survive is not what the plugin says of it.
+#[test]
+fn a_line_that_the_plugin_fails_at_is_wrong_and_is_not_blessed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bad.jsonl");
+    let hostile = lab("test-plugins/hostile");
+    for (line, how) in [
+        (json!({ "body": "trap", "expect": "hold" }), "trap"),
+        (json!({ "body": "loop", "expect": "hold" }), "fuel"),
+        (json!({ "body": "trap" }), "trap"),
+    ] {
+        let text = format!("{line}\n");
+        std::fs::write(&file, &text).unwrap();
+        let wrong = hostile.goldens(folder.path()).unwrap().wrong;
+        let told = format!("bad.jsonl:1: the plugin failed: {how}");
+        assert!(wrong.len() == 1 && wrong[0].ends_with(&told), "{wrong:?}");
+        let error = hostile.bless(folder.path()).unwrap_err();
+        assert!(error.ends_with(&told), "{error}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    }
+    // Who means it says so.
+    std::fs::write(&file, json!({ "body": "trap", "expect": "hold", "rule": "failed" }).to_string()).unwrap();
+    assert_eq!(hostile.goldens(folder.path()).unwrap().wrong, [""; 0]);
+}
+
 /// Who misspelled a word reads which there are, natively too.
 #[test]
 fn a_word_that_is_none_is_told_with_those_that_are() {

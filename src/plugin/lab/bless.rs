@@ -32,7 +32,7 @@ impl Lab {
     /// that is counted. What is right stays as it is written.
     ///
     /// # Errors
-    /// As [`Self::goldens`], and files that cannot be written.
+    /// As [`Self::goldens`], files that cannot be written, and a line that the plugin fails at: nobody expects that.
     pub fn bless(&self, folder: &Path) -> Result<Blessed, String> {
         let mut blessed = Blessed::default();
         for story in read_folder(folder)? {

@@ -11,7 +11,7 @@ use crate::clock::SystemClock;
 use crate::core::cases::{decision_name, kind_name, reason_name};
 use crate::core::context::{Context, RoomContext};
 use crate::core::earlier::{Earlier, Window};
-use crate::core::hook::{Act, ActEvent, MessageEvent, Presently, Ruling, TextKind, Verdict};
+use crate::core::hook::{Act, ActEvent, FAILED, MessageEvent, Presently, Ruling, TextKind, Verdict};
 use crate::core::target::{About, Target};
 use crate::plugin::chain::Chain;
 use crate::plugin::manifest::{Hook, Manifest};
@@ -174,7 +174,27 @@ pub(super) fn verdict(ruling: &Ruling) -> &'static str {
     ruling.marks.last().map_or("allow", |mark| mark.verdict)
 }
 
-pub(super) fn found(ruling: &Ruling) -> Found {
+/// What the server says where a call failed is no verdict of the plugin. By the note, since a plugin may have a rule of
+/// that name.
+///
+/// # Errors
+/// That it failed, and how.
+pub(super) fn check_survived(ruling: &Ruling) -> Result<(), String> {
+    let mark = ruling.marks.last().filter(|mark| mark.rule == FAILED);
+    let Some(mark) = mark else { return Ok(()) };
+    let how = mark.note.strip_prefix(&format!("plugin {} failed: ", mark.plugin));
+    how.map_or(Ok(()), |how| Err(format!("the plugin failed: {how}")))
+}
+
+/// What came of a line. Only one that says so by itself may be one that the plugin fails at.
+pub(super) fn outcome(case: &Case, ruling: &Ruling) -> Result<Found, String> {
+    if case.rule.as_deref() != Some(FAILED) {
+        check_survived(ruling)?;
+    }
+    Ok(found(ruling))
+}
+
+fn found(ruling: &Ruling) -> Found {
     let (mark, verdict) = (ruling.marks.last(), verdict(ruling).to_owned());
     let rule = mark.map(|mark| mark.rule.clone());
     let label = mark.filter(|mark| mark.verdict == "flag").map(|mark| mark.label.clone());
