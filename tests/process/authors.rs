@@ -102,3 +102,16 @@ fn a_component_is_tested_with_what_stands_beside_it() {
     std::fs::write(goldens.join("second.jsonl"), "{\"config\": {\"nobody\": 1}}\n{\"body\": \"hello\"}\n").unwrap();
     command(&["bench", path]).assert_refused(1, &["second.jsonl: ", "nobody"]);
 }
+
+/// It would take as long as the plugin may, 100,000 times, and measure nothing.
+#[test]
+fn a_bench_ends_with_the_first_call_that_fails() {
+    let place = Place::new();
+    let folder = place.folder.path();
+    copy("test-plugins/hostile", folder);
+    let (component, goldens) = (folder.join("hostile.wasm"), folder.join("hostile.goldens"));
+    std::fs::create_dir(&goldens).unwrap();
+    std::fs::write(goldens.join("bad.jsonl"), "{\"body\": \"hello\"}\n{\"body\": \"loop\"}\n").unwrap();
+    let bench = run(&mut place.command(&["plugin", "bench", component.to_str().unwrap()]), "");
+    bench.assert_refused(1, &["bad.jsonl:2: the plugin failed: timeout"]);
+}

@@ -78,9 +78,18 @@ fn subject(lab: &Lab, story: &Story) -> anyhow::Result<Subject> {
     lab.subject(&story.config).map_err(|why| anyhow!("{}: {why}", story.path.display()))
 }
 
+/// What it does not have it would be asked for all the same, and let all of it pass.
+fn check_asked(id: &str, hooks: &[&str]) -> anyhow::Result<()> {
+    if !hooks.contains(&ASKED) {
+        bail!("{id}: {}; a bench asks no other", golden::not_its_hook(ASKED, hooks));
+    }
+    Ok(())
+}
+
 pub(super) fn run(plugin: &Path, json: bool) -> anyhow::Result<()> {
     let (pair, goldens) = parts(plugin, |id| Ok(plugin.join("target").join(format!("{id}.wasm"))))?;
     let lab = open_as_served(&pair)?;
+    check_asked(&pair.id, &lab.hooks())?;
     let mut stories = golden::read_folder(&goldens).map_err(anyhow::Error::msg)?;
     stories.retain(|story| story.cases.iter().any(|(_, case)| case.hook == ASKED));
     if stories.is_empty() {
@@ -151,6 +160,13 @@ mod tests {
         let times = measure(0..1_200_u64, 1_200, &tell, |call| Ok(Duration::from_micros(*call))).unwrap();
         assert_eq!((times.len(), times.last()), (1_200, Some(&Duration::from_micros(1_199))));
         assert_eq!(told.take(), ["500 of 1200 calls", "1000 of 1200 calls"]);
+    }
+
+    #[test]
+    fn a_plugin_that_is_not_asked_about_messages_is_not_measured() {
+        check_asked("x", &["join", "message"]).unwrap();
+        let error = check_asked("x", &["join", "login"]).unwrap_err().to_string();
+        assert_eq!(error, "x: the plugin has no hook message; it has join, login; a bench asks no other");
     }
 
     #[test]
