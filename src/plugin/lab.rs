@@ -266,7 +266,8 @@ fn run_folder(engine: &Engine, manifest: &Manifest, loaded: &Loaded, folder: &Pa
 
 /// Its lines in their order, with nothing remembered before the first.
 fn run_story(engine: &Engine, manifest: &Manifest, loaded: &Loaded, story: &Story) -> Result<Vec<Ran>, String> {
-    let chain = chain_of(engine, manifest, loaded, &story.config)?;
+    let chain = chain_of(engine, manifest, loaded, &story.config);
+    let chain = chain.map_err(|why| format!("{}: {why}", story.path.display()))?;
     let run = |(_, case): &(usize, Case)| {
         let found = decide(&chain, manifest, case).and_then(|ruling| outcome(case, &ruling));
         Ran { found, fuel: take_fuel(&chain) }

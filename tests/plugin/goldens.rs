@@ -47,6 +47,7 @@ fn a_wrong_line_is_told_with_its_place() {
         ("{", "wrong.jsonl:1"),
         // It is read as the configuration, and the plugin takes no such key.
         (" { \"config\": {\"nobody\": 1}}", "nobody"),
+        (" { \"config\": {\"nobody\": 1}}", "wrong.jsonl: "),
         ("{\"body\": \"x\"}\n{\"config\": {}}", "wrong.jsonl:2: the configuration"),
     ] {
         std::fs::write(&file, line).unwrap();
