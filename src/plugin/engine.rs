@@ -336,7 +336,7 @@ impl Engine {
 }
 
 /// With what an interface is granted.
-fn capability_of(interface: &str) -> &str {
+pub(super) fn capability_of(interface: &str) -> &str {
     ADDED.iter().find(|it| it.0 == interface).map_or(interface, |it| it.1)
 }
 

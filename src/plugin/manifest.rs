@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::check_capability;
+use super::engine::capability_of;
 use super::limits::Limits;
 use crate::config::OnError;
 
@@ -176,8 +178,21 @@ impl Manifest {
             let known: Vec<&str> = Hook::ALL.into_iter().map(Hook::name).collect();
             return Err(format!("hooks: there is none; this server knows {}", known.join(", ")));
         }
+        manifest.check_capabilities()?;
         manifest.check_tick()?;
         Ok(manifest)
+    }
+
+    /// What there is not cannot be granted: its author reads so before it is installed.
+    fn check_capabilities(&self) -> Result<(), String> {
+        for name in &self.capabilities {
+            let whole = capability_of(name);
+            if whole != name.as_str() {
+                return Err(format!("capabilities: {name} is a part of {whole}: declare {whole}"));
+            }
+            check_capability(name).map_err(|why| format!("capabilities: {why}"))?;
+        }
+        Ok(())
     }
 
     fn check_tick(&self) -> Result<(), String> {
@@ -225,6 +240,8 @@ mod tests {
             ("x", good.replace("\"message\", \"role-change\"", ""), "hooks"),
             ("x", format!("{good}\nextra = 1"), "unknown field"),
             ("x", format!("{good}\nextra"), "manifest, line 5"),
+            ("x", format!("{good}\ncapabilities = [\"kv\", \"network\"]"), "\"network\": there are log,"),
+            ("x", format!("{good}\ncapabilities = [\"target\"]"), "declare context"),
             ("x", good.replace("message", "tick"), "tick_seconds"),
             ("x", format!("{}\ntick_seconds = 0", good.replace("message", "tick")), "from 1 to 3600"),
             ("x", format!("{}\ntick_seconds = 3601", good.replace("message", "tick")), "from 1 to 3600"),
