@@ -11,7 +11,11 @@
 //! let refused = Found { verdict: "reject".into(), rule: Some("spam".into()), ..Found::default() };
 //! assert_eq!(case.differs(&refused), None);
 //! let posted = Found { verdict: "allow".into(), ..Found::default() };
-//! assert!(case.differs(&posted).is_some_and(|why| why.contains("expected reject")));
+//! let why = case.differs(&posted).unwrap_or_default();
+//! assert_eq!(why, "\"buy now\": expected reject, rule \"spam\"; found allow");
+//!
+//! let case = Case { expect: "refuse".into(), ..case };
+//! assert!(case.differs(&posted).is_some_and(|why| why.contains("no verdict refuse; there are allow, replace,")));
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -151,6 +155,9 @@ pub const KINDS: [&str; 5] = ["new", "edit", "reaction", "room", "display-name"]
 pub const ROLES: [&str; 5] = ["owner", "admin", "moderator", "user", "bot"];
 /// In the room.
 pub const ROOM_ROLES: [&str; 6] = ["none", "owner", "admin", "moderator", "member", "guest"];
+const VERDICTS: [&str; 7] = ["allow", "replace", "flag", "hold", "bounce", "reject", "shadow"];
+/// What a server says of an act where a plugin failed: no verdict of a plugin.
+const UNAVAILABLE: &str = "unavailable";
 const TRANSPORTS: [&str; 2] = ["quic", "websocket"];
 const ROOM_KINDS: [&str; 3] = ["open", "private", "direct"];
 
@@ -290,8 +297,24 @@ impl Case {
             && same(&self.rule, &found.rule)
             && same(&self.text, &found.text)
             && same(&self.label, &found.label);
-        (!is_good).then(|| format!("{:?}: expected {} {:?}, found {found:?}", self.body, self.expect, self.rule))
+        if is_good {
+            return None;
+        }
+        let expect = self.expect.as_str();
+        if !VERDICTS.contains(&expect) && expect != UNAVAILABLE {
+            return Some(format!("{:?}: {}", self.body, none_such("verdict", expect, &VERDICTS)));
+        }
+        let wanted = in_words(expect, [&self.rule, &self.text, &self.label].map(Option::as_deref));
+        let got = in_words(&found.verdict, [&found.rule, &found.text, &found.label].map(Option::as_deref));
+        Some(format!("{:?}: expected {wanted}; found {got}", self.body))
     }
+}
+
+/// A verdict, with its rule, text and label, so far as there are such.
+fn in_words(verdict: &str, more: [Option<&str>; 3]) -> String {
+    let more = ["rule", "text", "label"].into_iter().zip(more);
+    let more = more.filter_map(|(what, said)| said.map(|said| format!(", {what} {said:?}")));
+    format!("{verdict}{}", more.collect::<Vec<_>>().concat())
 }
 
 /// Reads all stories of a folder, by name.
