@@ -70,6 +70,13 @@ fn a_report_goes_to_its_end() {
     for words in ["watches", "advertising", "every day", "second time"] {
         assert!(!audit.contains(words), "{words} is in the audit: {audit}");
     }
+    // Who moderates one room need not name it for what belongs to a case.
+    let of_case = good("alice", &["audit", "--case", case]);
+    assert!(of_case.contains("decide"), "{of_case}");
+    ask("bob", &["audit", "--case", case]).assert_refused(1, &["2006"]);
+    let nothing = ask("alice", &["audit", "--room", "harbour", "--act", "server-ban"]);
+    assert!(nothing.err.contains("There is nothing of that in the audit."), "{nothing:?}");
+    assert!(nothing.assert_good().is_empty());
     let lines = good("alice", &["audit", "--room", "harbour", "--json"]);
     let is_json = |line: &str| serde_json::from_str::<serde_json::Value>(line).is_ok();
     assert!(!lines.is_empty() && lines.lines().all(is_json), "{lines}");

@@ -7,7 +7,7 @@ use clap::builder::PossibleValuesParser;
 use confab_protocol::codec::decode_audit;
 use confab_protocol::command::{AuditEntry, AuditRecord, Command, Finding, ListAudit, Reply};
 use confab_protocol::limits::PAGE_ITEMS_MAX;
-use confab_protocol::model::{AuditId, CaseId, CaseText, Millis};
+use confab_protocol::model::{AuditId, CaseId, CaseText, Millis, RoomId};
 use serde_json::{Value, json};
 
 use super::desk::{Desk, unexpected};
@@ -110,7 +110,11 @@ fn is_among(words: &[String], word: Option<&str>) -> bool {
 pub(super) async fn print(desk: &mut Desk, wanted: Wanted) -> anyhow::Result<()> {
     let Wanted { room, user, case, plugin, since, until, act, verdict, shadow, enforced, limit, all, json } = wanted;
     let now = SystemClock::new().now();
-    let room = desk.find_optional_room(room.as_deref()).await?;
+    let mut room = desk.find_optional_room(room.as_deref()).await?;
+    // Who moderates a room may ask for that room's records alone, and a case says which room it is of.
+    if let (None, Some(case)) = (room, case) {
+        room = room_of(desk, case).await;
+    }
     let user = match user {
         Some(user) => Some(desk.find_person(&user, room).await?),
         None => None,
@@ -122,6 +126,7 @@ pub(super) async fn print(desk: &mut Desk, wanted: Wanted) -> anyhow::Result<()>
     let sieve = Sieve { acts: act, verdicts: verdict, enforced: (shadow || enforced).then_some(enforced) };
     let mut left = if all { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
     let (tell, is_watched, mut looked_at) = (teller(), std::io::stdout().is_terminal(), 0_usize);
+    let mut is_empty = true;
     loop {
         if sieve.lets_all_through() {
             list.limit = left.min(PAGE_ITEMS_MAX);
@@ -133,7 +138,11 @@ pub(super) async fn print(desk: &mut Desk, wanted: Wanted) -> anyhow::Result<()>
         let young = records.into_iter().filter(|entry| entry.id.created() >= since).map(read);
         let found: Vec<Shown> = young.filter(|(_, record, _)| sieve.lets_through(record)).take(left).collect();
         left -= found.len();
+        is_empty &= found.is_empty();
         show(desk, &found, json).await?;
+        if is_over && is_empty && !json {
+            eprintln!("There is nothing of that in the audit.");
+        }
         // A page that is full may have been the last one.
         if left == 0 && !is_over {
             eprintln!("There may be older ones: ask for more with --limit or --all.");
@@ -146,6 +155,14 @@ pub(super) async fn print(desk: &mut Desk, wanted: Wanted) -> anyhow::Result<()>
             tell(&format!("{looked_at} records were looked at"));
         }
         list.before = next;
+    }
+}
+
+/// None where the case is not shown: what the server then says of the audit is the answer.
+async fn room_of(desk: &Desk, case: CaseId) -> Option<RoomId> {
+    match desk.ask(Command::Case(case)).await {
+        Ok(Reply::Case(file)) => Some(file.case.room).filter(|room| !room.is_none()),
+        _ => None,
     }
 }
 
@@ -228,7 +245,7 @@ fn hex(bytes: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use confab_protocol::codec::encode_audit;
-    use confab_protocol::model::{RoomId, Seq, UserId};
+    use confab_protocol::model::{Seq, UserId};
 
     use super::*;
 
