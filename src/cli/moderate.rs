@@ -14,7 +14,7 @@ mod words;
 use anyhow::{anyhow, bail};
 use clap::Subcommand;
 use confab_protocol::command::{About, Appeal, CaseStep, Command, Identity, Reply, Report, UpdateCase};
-use confab_protocol::model::{CaseDecision, CaseId, CaseText, ReportReason, Seq};
+use confab_protocol::model::{CaseAct, CaseDecision, CaseId, CaseText, ReportReason, Seq};
 
 use self::desk::{Desk, unexpected};
 use super::chat::{self, say};
@@ -168,13 +168,17 @@ async fn act(client: confab_client::Client, own: Identity, action: Action) -> an
     }
 }
 
-/// One line for each. What is not decided, because somebody else was faster, keeps none of the others waiting.
+/// One line for each, and one more where it could not be done. What is not decided, because somebody else was faster,
+/// keeps none of the others waiting.
 async fn decide(desk: &Desk, cases: &[CaseId], decision: CaseDecision, because: &CaseText) -> anyhow::Result<()> {
     let mut failed = 0_usize;
     for case in cases {
         let step = CaseStep::Decide(decision, because.clone());
         match desk.order(Command::UpdateCase(UpdateCase { case: *case, step })).await {
-            Ok(()) => say(&format!("{case} is decided: {}", decision_name(decision)))?,
+            Ok(()) => {
+                say(&format!("{case} is decided: {}", decision_name(decision)))?;
+                tell_failure(desk, *case, decision).await?;
+            }
             Err(error) if cases.len() == 1 => return Err(error),
             Err(error) => {
                 failed += 1;
@@ -186,6 +190,19 @@ async fn decide(desk: &Desk, cases: &[CaseId], decision: CaseDecision, because: 
         bail!("{failed} of {} cases are not decided", cases.len());
     }
     Ok(())
+}
+
+/// A decision is recorded first and then done: why it could not be done stands in the case alone.
+async fn tell_failure(desk: &Desk, case: CaseId, decision: CaseDecision) -> anyhow::Result<()> {
+    // That it is decided is so, whatever becomes of this question.
+    let Ok(Reply::Case(file)) = desk.ask(Command::Case(case)).await else { return Ok(()) };
+    match file.events.last() {
+        Some(event) if event.act == CaseAct::Fail => {
+            let why = shown::one_line(event.text.as_str());
+            say(&format!("{case}: {} could not be done: {why}", decision_name(decision)))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

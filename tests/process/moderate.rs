@@ -2,9 +2,9 @@
 
 use confab_protocol::codec::decode_audit;
 use confab_protocol::command::{
-    About, AuditRecord, CaseStep, Command, Delete, ListAudit, Reply, Report, UpdateCase, Write,
+    About, AuditRecord, CaseStep, Command, Delete, Edit, ListAudit, Reply, Report, UpdateCase, Write,
 };
-use confab_protocol::model::{AuditId, CaseDecision, CaseText, ReportReason, Seq};
+use confab_protocol::model::{AuditId, Body, CaseDecision, CaseText, ReportReason, Seq};
 
 use crate::support::Transport;
 use crate::support::people::PASSWORD;
@@ -167,4 +167,29 @@ async fn what_was_said_is_confirmed_until_its_author_is_erased() {
     for (id, text) in texts {
         confirm(id, text).assert_refused(1, &["nobody can tell any more"]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_decided_and_not_done_is_told() {
+    let folder = crate::plugin::folder();
+    let place = Place::with(&format!(
+        "plugins.dir = {:?}\nplugins.chain = [\"hostile\"]\nplugins.grant.hostile = [\"log\", \"kv\"]",
+        folder.path()
+    ));
+    let _server = place.serve();
+    let alice = place.register(Transport::Quic, "alice").await;
+    let hall = alice.enter("hall").await.id;
+    let bob = place.register(Transport::WebSocket, "bob").await;
+    bob.enter("hall").await;
+    let seq = bob.client.say(hall, "hello").await.unwrap().seq;
+    let edit = async |text: &str| {
+        let write = Write { room: hall, client_id: client_id(), resend: false };
+        let edit = Edit { write, seq, body: Body::parse(text).unwrap() };
+        bob.client.request(Command::Edit(edit)).await.unwrap()
+    };
+    let Reply::Held(case) = edit("hold").await else { panic!("it was not held") };
+    assert!(matches!(edit("better words").await, Reply::Appended(_)));
+    let case = case.to_string();
+    let told = run(&mut confab(&place, "mod", "alice", &["decide", &case, "release"]), "").assert_good();
+    assert!(told.contains("is decided: release") && told.contains("it was edited since"), "{told}");
 }
