@@ -110,6 +110,15 @@ impl<K: Hash + Eq> Buckets<K> {
         taken
     }
 
+    /// Puts back a unit that was taken at that moment: as much of it as did not come back by itself since, and so nothing
+    /// of what others took.
+    pub fn give_back(&self, key: &K, taken: Duration, now: Duration) {
+        let left = self.quota.unit.load(Ordering::Relaxed).saturating_sub(nanos(now.saturating_sub(taken)));
+        if let Some(full_at) = self.shard(key).get_mut(key) {
+            *full_at = full_at.saturating_sub(left);
+        }
+    }
+
     /// Drops the keys whose buckets are full again.
     pub fn evict(&self, now: Duration) {
         let now = nanos(now);

@@ -296,6 +296,13 @@ impl Limits {
         self.check(&self.accounts, [kind, &name].concat().into(), Limit::LoginsEverywhere)
     }
 
+    /// The password that was tried at that moment was right, and so no guess: it counts for its network no more. From
+    /// everywhere together it does, for it was a hash.
+    pub fn give_back_login(&self, from: IpAddr, username: &str, taken: Duration) {
+        let name: Box<str> = username.to_ascii_lowercase().into();
+        self.logins.give_back(&(network(from), name), taken, self.now());
+    }
+
     /// May this user be asked for their password once more?
     ///
     /// # Errors

@@ -62,7 +62,25 @@ async fn strangers_shut_an_account_for_strangers_alone() {
     assert_eq!(login(&server, 101, PASSWORD, &made_up).await.0, 429);
     assert_eq!(login(&server, 1, PASSWORD, "").await.0, 200, "from where the account was entered before");
     assert_eq!(login(&server, 102, PASSWORD, &device).await.0, 200, "on its device, from anywhere");
+    assert_eq!(login(&server, 102, "a guess", "").await.0, 401, "a right password was no guess");
     assert_eq!(login(&server, 102, PASSWORD, "").await.0, 429, "and that network has had its one try");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn right_passwords_are_no_guesses_and_forgive_none() {
+    let (server, _) = server(|_| {}).await;
+    let status = async |password: &str| login(&server, 1, password, "").await.0;
+    for _ in 0..8 {
+        assert_eq!(status(PASSWORD).await, 200);
+    }
+    for _ in 0..4 {
+        assert_eq!(status("a guess").await, 401);
+    }
+    for _ in 0..3 {
+        assert_eq!(status(PASSWORD).await, 200);
+    }
+    assert_eq!(status("a guess").await, 401);
+    assert_eq!(status(PASSWORD).await, 429, "five guesses, whoever came between them");
 }
 
 /// The id of a device is no password: who came by one guesses no more often than strangers do.

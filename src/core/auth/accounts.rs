@@ -1,6 +1,7 @@
 //! Accounts: made, entered by password, shown by another name. The same functions behind the protocol and the HTTP API.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use confab_protocol::command::{Login, Register, Reply, Secret, Session};
 use confab_protocol::limits::{DETAIL_BYTES_MAX, PASSWORD_BYTES_MIN};
@@ -196,7 +197,7 @@ impl Core {
     /// # Errors
     /// [`RejectCode::BadCredentials`] whatever was wrong; limits.
     pub async fn login(&self, from: IpAddr, login: Login) -> Result<Session, Reject> {
-        let (lane, place) = self.login_place(from, &login).await?;
+        let (lane, place, taken) = self.login_place(from, &login).await?;
         let found = match Username::parse(&login.username) {
             Ok(username) => self.store.find_login(username).await.map_err(|error| self.unavailable(&error))?,
             Err(_) => None,
@@ -226,6 +227,9 @@ impl Core {
         if lane != Lane::Known {
             self.limits.note_right(from);
         }
+        if let Some(taken) = taken {
+            self.limits.give_back_login(from, &login.username, taken);
+        }
         self.auth.known.note(user.username.as_str(), from, self.clock.elapsed());
         self.metrics.logins_total.with_label_values(&["accepted"]).inc();
         Ok(session)
@@ -234,9 +238,13 @@ impl Core {
     /// Where a login waits, within its limits. Who comes from a network of the account's waits with the known, but is
     /// limited as its neighbours are: else a limit that is used up would tell which names were logged in from there. Who
     /// proves a device is not.
-    async fn login_place(&self, from: IpAddr, login: &Login) -> Result<(Lane, Place), Reject> {
+    ///
+    /// With the moment of the try, where it may be given back: where strangers' limit counts it all the same. Who gets in
+    /// beside that one would have as many hashes as they like.
+    async fn login_place(&self, from: IpAddr, login: &Login) -> Result<(Lane, Place, Option<Duration>), Reject> {
         let name = &login.username;
         let limited = self.limits.check_stranger(from);
+        let taken = limited.is_ok().then(|| self.clock.elapsed());
         let is_of_network = self.auth.known.contains(name, from, self.clock.elapsed());
         let is_of_device = (limited.is_err() || !is_of_network) && self.is_of_known_device(login).await?;
         if !is_of_device {
@@ -246,7 +254,7 @@ impl Core {
         // First a place: names cost the limiter no more memory than hashing lets through, and a busy server costs no try.
         let place = self.auth.passwords.reserve(lane)?;
         self.limits.check_login(from, name, lane)?;
-        Ok((lane, place))
+        Ok((lane, place, taken))
     }
 
     /// Whether a login is from a device that was logged in to the account: its id is random, and told to nobody else.

@@ -178,6 +178,41 @@ fn bad_tokens_are_counted_by_network() {
     assert_eq!(limits.bad_tokens.len(), 0);
 }
 
+#[test]
+fn a_right_password_gives_back_its_own_try_alone() {
+    let (limits, clock) = limits(|config| config.login_tries = 5);
+    let from: IpAddr = "10.1.2.3".parse().unwrap();
+    let check = || limits.check_login(from, "Alice", Lane::Known);
+    for _ in 0..4 {
+        assert!(check().is_ok());
+    }
+    for _ in 0..9 {
+        assert!(check().is_ok());
+        limits.give_back_login(from, "ALICE", Duration::ZERO);
+    }
+    assert!(check().is_ok());
+    assert_eq!(refused(check()), 180_000, "the wrong ones stay");
+    // What came back by itself meanwhile is not given back once more: that would be another's.
+    clock.set(180_000);
+    assert!(check().is_ok());
+    clock.set(360_000);
+    limits.give_back_login(from, "alice", Duration::from_secs(180));
+    assert!(check().is_ok());
+    assert_eq!(refused(check()), 180_000);
+}
+
+#[test]
+fn right_passwords_count_from_everywhere_together() {
+    let (limits, _clock) = limits(|config| config.login_tries = 1);
+    let from: IpAddr = "10.1.2.3".parse().unwrap();
+    for _ in 0..ACCOUNT_TRIES_FACTOR {
+        assert!(limits.check_login(from, "alice", Lane::Known).is_ok());
+        limits.give_back_login(from, "alice", Duration::ZERO);
+    }
+    assert_eq!(refused(limits.check_login(from, "alice", Lane::Known)), 45_000);
+    assert_eq!(limits.count(Limit::LoginsEverywhere), 1);
+}
+
 /// A refusal that the core gave with a wait of so many milliseconds; what is told, or that it is enough.
 fn refuse(limits: &Limits, meter: &Meter, wait_ms: u64) -> Result<u64, CloseCode> {
     let mut reject = Reject::retry(RejectCode::RateLimited, wait_ms);
