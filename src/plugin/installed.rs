@@ -222,6 +222,13 @@ impl Home {
     /// Takes the files away that a list names no more: nobody can go back to them. To be called when it is written, and by
     /// whoever has the lock: who is killed between leaves them to the next one. Those of a plugin that is not in it stay.
     pub fn sweep(&self, written: &Installed) {
+        // Nobody else writes the list now: who was killed while it did left what it had of it.
+        let begun = format!("{LIST}.new-");
+        let beside = fs::read_dir(&self.0).into_iter().flatten();
+        let names = beside.filter_map(|it| it.ok()?.file_name().into_string().ok());
+        names.filter(|name| name.starts_with(&begun)).for_each(|name| {
+            let _ = fs::remove_file(self.0.join(name));
+        });
         // Nor does the list lead out of the folder here.
         for Entry { id, .. } in written.plugins.iter().filter(|entry| check_id(&entry.id).is_ok()) {
             let Ok(versions) = fs::read_dir(self.0.join(id)) else { continue };
@@ -445,6 +452,8 @@ mod tests {
         let removed = folder.path().join("plugins/y").join(keep("y", 0).files);
         let notes = folder.path().join("plugins/x/notes");
         fs::write(&notes, b"of the operator").unwrap();
+        let half = folder.path().join("plugins").join(format!("{LIST}.new-1"));
+        fs::write(&half, b"plug").unwrap();
         let is_there = |kept: &Kept| folder.path().join("plugins/x").join(&kept.files).exists();
 
         let mut entry = entry(versions[0].clone());
@@ -453,7 +462,7 @@ mod tests {
         home.write(&list).unwrap();
         assert!(versions.iter().all(is_there), "as whoever is killed here leaves it");
         home.sweep(&list);
-        assert!(!is_there(&versions[0]) && versions[1..].iter().all(is_there));
+        assert!(!is_there(&versions[0]) && versions[1..].iter().all(is_there) && !half.exists());
 
         assert!(list.plugins[0].roll_back());
         home.write(&list).unwrap();
