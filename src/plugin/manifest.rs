@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use confab_plugin::kept::is_tame;
 use serde::Deserialize;
 
 use super::check_capability;
@@ -134,6 +135,11 @@ fn line_of(error: &toml::de::Error, text: &str) -> String {
     before.map_or_else(String::new, |before| format!(", line {}", before.matches('\n').count() + 1))
 }
 
+/// It quotes what stands there.
+fn tame(error: &toml::de::Error) -> String {
+    error.message().chars().filter(|c| *c == '\n' || is_tame(*c)).collect()
+}
+
 /// An id is a name of files and metrics, and no path.
 pub(super) fn check_id(id: &str) -> Result<(), String> {
     let is_name = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '-');
@@ -161,7 +167,7 @@ impl Manifest {
         check_id(id)?;
         let text = std::str::from_utf8(bytes).map_err(|_| "the manifest is not UTF-8".to_owned())?;
         let manifest: Self =
-            toml::from_str(text).map_err(|error| format!("manifest{}: {}", line_of(&error, text), error.message()))?;
+            toml::from_str(text).map_err(|error| format!("manifest{}: {}", line_of(&error, text), tame(&error)))?;
         check_id(&manifest.id).map_err(|reason| format!("id in the manifest: {reason}"))?;
         check_plain("version", &manifest.version)?;
         manifest.capabilities.iter().try_for_each(|name| check_plain("capabilities", name))?;
@@ -239,6 +245,7 @@ mod tests {
             ("x", good.replace("message", "sleep"), "hooks"),
             ("x", good.replace("\"message\", \"role-change\"", ""), "hooks"),
             ("x", format!("{good}\nextra = 1"), "unknown field"),
+            ("x", format!("{good}\n\"\\u202eextra\" = 1"), "unknown field `extra`"),
             ("x", format!("{good}\nextra"), "manifest, line 5"),
             ("x", format!("{good}\ncapabilities = [\"kv\", \"network\"]"), "\"network\": there are log,"),
             ("x", format!("{good}\ncapabilities = [\"target\"]"), "declare context"),
