@@ -35,7 +35,7 @@ pub use confab_protocol::command::{
 };
 use confab_protocol::command::{CreateRoom, Secret};
 pub use confab_protocol::model;
-use confab_protocol::model::{Body, ClientId, Cursor, DeviceName, Millis, RoomId, RoomName, Seq, Topic};
+use confab_protocol::model::{Body, CaseId, ClientId, Cursor, DeviceName, Millis, RoomId, RoomName, Seq, Topic};
 pub use confab_protocol::reject::{Reject, RejectCode};
 pub use confab_protocol::session::client::Event;
 use tokio::sync::{mpsc, oneshot};
@@ -84,8 +84,8 @@ pub enum Error {
     #[error(transparent)]
     Rejected(#[from] Reject),
     /// It went into review; it is not in the room (yet).
-    #[error("kept for review")]
-    Held,
+    #[error("kept for review: case {0}")]
+    Held(CaseId),
     /// The session has ended; the last event said why.
     #[error("the session has ended")]
     Stopped,
@@ -205,7 +205,7 @@ impl Client {
         let publish = Publish { room, client_id: self.new_client_id(), resend: false, body, reply_to: None };
         match self.request(Command::Publish(publish)).await? {
             Reply::Appended(appended) => Ok(appended),
-            Reply::Held(_) => Err(Error::Held),
+            Reply::Held(case) => Err(Error::Held(case)),
             _ => Err(Error::Unexpected),
         }
     }

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use confab_client::{Client, Command, Event, Options, Reply, Room, Server, Session};
 use confab_protocol::codec::decode_entry;
 use confab_protocol::command::{EntriesPush, Member, Secret};
-use confab_protocol::model::{DeviceName, Entry, EntryContent, MembershipChange, Seq, UserId, Username};
+use confab_protocol::model::{DeviceName, Entry, EntryContent, Envelope, MembershipChange, Seq, UserId, Username};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::config::Config;
@@ -24,6 +24,9 @@ pub(super) struct Args {
     /// The room to talk in; it is made if there is none.
     #[arg(default_value = "general")]
     room: String,
+    /// Print in front of each line its place in the log, as #17: the SEQ of `confab mod`.
+    #[arg(long)]
+    numbers: bool,
 }
 
 // Which server, and as whom. A doc comment here would be taken for what the command does.
@@ -98,13 +101,14 @@ struct Chat {
     client: Client,
     room: Room,
     names: HashMap<UserId, String>,
+    numbers: bool,
 }
 
 async fn chat(config: &Config, args: Args) -> anyhow::Result<()> {
     let mut lines = typed();
     let (client, mut events) = connect(config, &args.access)?;
     let room = unless_stopped(&mut events, enter(&client, &args, &mut lines)).await?;
-    let mut chat = Chat { client, room, names: HashMap::new() };
+    let mut chat = Chat { client, room, names: HashMap::new(), numbers: args.numbers };
     let talked = chat.talk(&mut events, &mut lines).await;
     leave(chat.client, events).await;
     talked
@@ -275,12 +279,15 @@ impl Chat {
     }
 
     async fn show_push(&mut self, push: &EntriesPush) -> anyhow::Result<()> {
-        let entries: Vec<Entry> = push.entries.iter().flat_map(|entry| decode_entry(&entry.payload)).collect();
-        self.learn_names(&entries).await?;
+        let read = |entry: &Envelope| Some((entry.seq, decode_entry(&entry.payload).ok()?));
+        let entries: Vec<(Seq, Entry)> = push.entries.iter().filter_map(read).collect();
+        self.learn_names(entries.iter().map(|(_, entry)| entry.author)).await?;
         if push.room == self.room.id {
-            for entry in &entries {
-                if let Some(line) = self.render(entry) {
-                    say(&line)?;
+            for (seq, entry) in &entries {
+                match self.render(entry) {
+                    Some(line) if self.numbers => say(&format!("#{} {line}", seq.0))?,
+                    Some(line) => say(&line)?,
+                    None => {}
                 }
             }
         }
@@ -307,9 +314,8 @@ impl Chat {
         }
     }
 
-    async fn learn_names(&mut self, entries: &[Entry]) -> anyhow::Result<()> {
-        let mut unknown: Vec<UserId> =
-            entries.iter().map(|entry| entry.author).filter(|author| !self.names.contains_key(author)).collect();
+    async fn learn_names(&mut self, authors: impl Iterator<Item = UserId>) -> anyhow::Result<()> {
+        let mut unknown: Vec<UserId> = authors.filter(|author| !self.names.contains_key(author)).collect();
         unknown.sort_unstable();
         unknown.dedup();
         if !unknown.is_empty()

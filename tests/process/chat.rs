@@ -53,7 +53,12 @@ fn two_talk_in_pipes_over_both_transports() {
         assert!(out.contains(words), "{words} is missing: {out}");
     }
     let out = run(&mut chat(&place, &["--quic", "--user", "bob", "harbour"]), "").assert_good();
-    assert!(out.contains("alice: last word"), "{out}");
+    assert!(out.contains("alice: last word") && !out.contains('#'), "{out}");
+    // The room's making, alice's word, bob's coming, bob's word.
+    let out = run(&mut chat(&place, &["--numbers", "--user", "bob", "harbour"]), "").assert_good();
+    for line in ["#2 alice: the first word", "#3 -- bob joined", "#4 bob: the second word"] {
+        assert!(out.lines().any(|it| it == line), "{line} is missing: {out}");
+    }
 }
 
 #[test]

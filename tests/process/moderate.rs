@@ -192,4 +192,7 @@ async fn what_is_decided_and_not_done_is_told() {
     let case = case.to_string();
     let told = run(&mut confab(&place, "mod", "alice", &["decide", &case, "release"]), "").assert_good();
     assert!(told.contains("is decided: release") && told.contains("it was edited since"), "{told}");
+    // Who said it is told which case it is.
+    let told = run(&mut confab(&place, "chat", "bob", &["hall"]), "hold\n/quit\n").assert_good();
+    assert!(told.contains("-- not sent: kept for review: case "), "{told}");
 }
