@@ -99,7 +99,10 @@ fn open_bounded(path: &Path, bytes_max: u64) -> io::Result<fs::File> {
 }
 
 fn check_length(bytes: u64, bytes_max: u64) -> io::Result<()> {
-    if bytes > bytes_max { Err(io::Error::new(io::ErrorKind::InvalidData, "is too long")) } else { Ok(()) }
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, format!("is too long: at most {bytes_max} bytes")))
 }
 
 /// A complete file of this process beside the path.
@@ -155,7 +158,7 @@ mod tests {
         fs::write(path("file"), b"1234").unwrap();
         let told = |name: &str, most: u64| open_bounded(&path(name), most).unwrap_err().to_string();
         assert_eq!((told("pipe", 9), told("", 9)), ("is no regular file".to_owned(), "is no regular file".to_owned()));
-        assert_eq!(told("file", 3), "is too long");
+        assert_eq!(told("file", 3), "is too long: at most 3 bytes");
         assert_eq!(read_bounded(&path("file"), 4).unwrap(), b"1234");
     }
 }

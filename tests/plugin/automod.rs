@@ -71,5 +71,5 @@ fn what_is_none_is_refused_in_a_line() {
     let finished = run(confab().args(["plugin", "automod"]).arg(&file), "");
     finished.assert_refused(1, &["rules.json", "no array of rules"]);
     std::fs::write(&file, " ".repeat((1 << 20) + 1)).unwrap();
-    run(confab().args(["plugin", "automod"]).arg(&file), "").assert_refused(1, &["1048576 bytes"]);
+    run(confab().args(["plugin", "automod"]).arg(&file), "").assert_refused(1, &["is too long: at most 1048576 bytes"]);
 }
