@@ -236,13 +236,14 @@ async fn assert_programs_can_read_it(reader: &Reader) {
     assert_eq!(compared, rows, "each command of the table");
 }
 
-/// What the tutorial has not asked for, in an order in which each has something to do.
+/// What the tutorial has not asked for, in an order in which each has something to do. The space at the end of a grant stands
+/// before nothing, which is what this plugin may be granted.
 const OPERATED: [&str; 8] = [
     "new loud",
     "automod rules.json",
     "install no-shouting/target/no-shouting.wasm",
     "rollback no-shouting",
-    "grant no-shouting log",
+    "grant no-shouting ",
     "shadow no-shouting",
     "off no-shouting",
     "remove no-shouting",
