@@ -81,13 +81,15 @@ pub fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a text in the same way.
+/// Reads a text of a bounded length, be it from a pipe, as a shell makes one of `<(...)`: that is waited for.
 ///
 /// # Errors
-/// As [`check_bounded`]; what is not UTF-8.
+/// Those of the file system; a longer one; what is not UTF-8.
 pub fn read_text_bounded(path: &Path, bytes_max: u64) -> io::Result<String> {
-    let text = String::from_utf8(read_bounded(path, bytes_max)?);
-    text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    check_length(bytes.len() as u64, bytes_max)?;
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// Something else may stand there since it was looked at, and what counts is what was opened. A pipe opens at once so, also

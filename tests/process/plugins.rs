@@ -421,7 +421,7 @@ fn who_begins_is_told_what_to_do() {
     std::fs::write(&manifest, good).unwrap();
     let words = ["confab.db", "`confab serve` makes it", "--config"];
     plugin(&place, &["replay", &flood]).assert_refused(69, &words);
-    refused(&["replay", &flood, "--settings", "/dev/zero"], &["/dev/zero", "no regular file"]);
+    refused(&["replay", &flood, "--settings", "/dev/zero"], &["/dev/zero", "too long"]);
 
     refused(&["top"], &["no server answers", "listen.ops", "`confab serve`", "--config"]);
     for command in ["promote", "shadow", "off", "rollback", "remove"] {
